@@ -1,0 +1,83 @@
+//! What can go wrong between us and the Engine.
+
+use std::io;
+use std::time::Duration;
+
+/// Why a call to the Engine failed. `Display` is for the operator's log: it names the call and, where the
+/// Engine answered, its status and its own words. None of it is for players.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The socket could not be opened: dockerd is down, or we may not read it.
+    #[error("{call}: no Engine answers at {socket}: {cause}")]
+    Unreachable {
+        /// The API operation, such as `ContainerCreate`.
+        call: &'static str,
+        /// The socket's path.
+        socket: String,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The Engine answered with an error status.
+    #[error("{call}: the Engine answered {status}: {message}")]
+    Refused {
+        /// The API operation.
+        call: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// The Engine's own words, cut to a sane length and without control characters.
+        message: String,
+    },
+    /// The Engine did not answer in time.
+    #[error("{call}: no answer from the Engine within {after:?}")]
+    TimedOut {
+        /// The API operation.
+        call: &'static str,
+        /// The call's deadline.
+        after: Duration,
+    },
+    /// The connection broke in the middle of a call.
+    #[error("{call}: the connection to the Engine broke: {cause}")]
+    Broken {
+        /// The API operation.
+        call: &'static str,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The Engine answered something that is not its API.
+    #[error("{call}: the Engine's answer makes no sense: {what}")]
+    Garbled {
+        /// The API operation.
+        call: &'static str,
+        /// What was wrong with it.
+        what: String,
+    },
+    /// The Engine speaks no API version that we speak too.
+    #[error("the Engine speaks API {theirs}, we speak {ours}: install a newer Engine or a newer shellcraft")]
+    NoCommonVersion {
+        /// The Engine's range.
+        theirs: String,
+        /// Our range.
+        ours: String,
+    },
+}
+
+impl Error {
+    /// Whether the container (or image, or path) is not there, which `remove` counts as success.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Error::Refused { status: 404, .. })
+    }
+
+    /// Whether the call met a state that forbids it, such as a resize before the start.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Error::Refused { status: 409, .. })
+    }
+
+    /// Whether the Engine itself is away, slow or unwell, so that trying again later makes sense.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::TimedOut { .. } | Error::Broken { .. } => true,
+            Error::Refused { status, .. } => *status >= 500,
+            Error::Garbled { .. } | Error::NoCommonVersion { .. } => false,
+        }
+    }
+}

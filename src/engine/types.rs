@@ -1,0 +1,229 @@
+//! The Docker Engine's words that we use, as Rust types: what is sent with `create`, what comes back.
+//!
+//! Only fields we set or read are here; serde skips the rest of the Engine's answers. Names are the
+//! Engine's own (<https://docs.docker.com/reference/api/engine/>), in Rust's spelling.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A container's id as the Engine gave it (64 hexadecimal digits), or its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContainerId(pub String);
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Twelve digits are what `docker ps` shows, so that is what an operator will search for.
+        out.write_str(self.0.get(..12).unwrap_or(&self.0))
+    }
+}
+
+/// A terminal's size in character cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Columns, from the left.
+    pub cols: u16,
+    /// Rows, from the top.
+    pub rows: u16,
+}
+
+/// The body of `ContainerCreate` (`POST /containers/create`).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreateContainer {
+    /// The image's name, which must be on the Engine already.
+    pub image: String,
+    /// `uid:gid` of the first process.
+    pub user: String,
+    /// What the container calls itself.
+    pub hostname: String,
+    /// `NAME=value` lines.
+    pub env: Vec<String>,
+    /// A terminal for the first process; the attach stream is raw bytes then.
+    pub tty: bool,
+    /// Keep standard input open while nobody is attached.
+    pub open_stdin: bool,
+    /// Close standard input when the first attacher leaves.
+    pub stdin_once: bool,
+    /// Attach standard input.
+    pub attach_stdin: bool,
+    /// Attach standard output.
+    pub attach_stdout: bool,
+    /// Attach standard error.
+    pub attach_stderr: bool,
+    /// How we find our containers again.
+    pub labels: BTreeMap<String, String>,
+    /// Paths that get an anonymous volume each; the values are empty objects.
+    pub volumes: BTreeMap<String, Empty>,
+    /// What the container may use of its host.
+    pub host_config: HostConfig,
+}
+
+/// The Engine's `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Empty {}
+
+/// The `HostConfig` of `ContainerCreate`: limits and isolation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HostConfig {
+    /// `none` for no network at all.
+    pub network_mode: String,
+    /// Capabilities taken away.
+    pub cap_drop: Vec<String>,
+    /// Such as `no-new-privileges`.
+    pub security_opt: Vec<String>,
+    /// The image's file system can't be written to.
+    pub readonly_rootfs: bool,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Bytes of memory and swap together.
+    pub memory_swap: u64,
+    /// Processor time in billionths of a processor.
+    pub nano_cpus: u64,
+    /// Processes and threads at once, counted by the cgroup.
+    pub pids_limit: u32,
+    /// Limits of each process.
+    pub ulimits: Vec<Ulimit>,
+    /// Paths kept in memory, with their mount options.
+    pub tmpfs: BTreeMap<String, String>,
+    /// Where output is logged on the host.
+    pub log_config: LogConfig,
+    /// A small first process that reaps zombies.
+    pub init: bool,
+    /// Private IPC objects, so that `/dev/shm` is not shared with anybody.
+    pub ipc_mode: String,
+    /// Bytes of `/dev/shm`.
+    pub shm_size: u64,
+    /// The OCI runtime; the Engine's default when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
+    /// `[rows, cols]` of the terminal at start. DOCKER: ignored below API 1.42.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console_size: Option<[u16; 2]>,
+}
+
+/// One limit of `setrlimit(2)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Ulimit {
+    /// Such as `nofile`.
+    pub name: String,
+    /// What a process starts with.
+    pub soft: u64,
+    /// What it can't raise it above.
+    pub hard: u64,
+}
+
+/// Where the Engine logs a container's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LogConfig {
+    /// The log driver; `none` keeps nothing.
+    #[serde(rename = "Type")]
+    pub driver: String,
+}
+
+/// What `ContainerInspect` (`GET /containers/{id}/json`) tells.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Inspection {
+    /// The full id.
+    pub id: ContainerId,
+    /// The name, with the Engine's leading slash.
+    pub name: String,
+    /// What it is doing.
+    pub state: ContainerState,
+    /// What it was created with.
+    pub config: InspectedConfig,
+}
+
+/// The `Config` of `ContainerInspect`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedConfig {
+    /// Whether the attach stream is raw (a TTY) or framed.
+    pub tty: bool,
+    /// Its labels.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The `State` of `ContainerInspect`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ContainerState {
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
+    pub status: String,
+    /// Whether its first process runs.
+    pub running: bool,
+    /// The first process's exit code, once it has one.
+    pub exit_code: i64,
+    /// Whether the kernel killed it for its memory.
+    #[serde(rename = "OOMKilled", default)]
+    pub oom_killed: bool,
+}
+
+/// One row of `ContainerList` (`GET /containers/json`).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ContainerSummary {
+    /// The full id.
+    pub id: ContainerId,
+    /// Names, each with the Engine's leading slash.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub names: Vec<String>,
+    /// As in [`ContainerState::status`].
+    pub state: String,
+    /// Its labels.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub labels: BTreeMap<String, String>,
+    /// Seconds since 1970 at its creation.
+    pub created: i64,
+}
+
+/// One row of `ImageList` (`GET /images/json`).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageSummary {
+    /// `sha256:` and the digest.
+    pub id: String,
+    /// `name:tag`, none for an untagged image.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub repo_tags: Vec<String>,
+    /// Bytes.
+    pub size: i64,
+}
+
+/// One line of `SystemEvents` (`GET /events`) about a container.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Event {
+    /// What happened: `die`, `oom`, `destroy`… DOCKER: Podman says `died`; the client makes it `die`.
+    #[serde(rename = "Action")]
+    pub action: String,
+    /// Whom it happened to.
+    #[serde(rename = "Actor")]
+    pub actor: Actor,
+}
+
+/// Whom an event is about.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Actor {
+    /// The container's full id.
+    #[serde(rename = "ID")]
+    pub id: ContainerId,
+    /// Its labels and more, such as `exitCode`.
+    #[serde(rename = "Attributes", default, deserialize_with = "null_is_default")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// DOCKER: an empty map or list is `null` in many answers.
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}

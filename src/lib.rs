@@ -1,0 +1,3 @@
+//! ShellCraft: a game played at a real shell prompt, from a browser.
+
+pub mod engine;
