@@ -1,3 +1,4 @@
 //! ShellCraft: a game played at a real shell prompt, from a browser.
 
 pub mod engine;
+pub mod terminal;
