@@ -36,9 +36,15 @@ impl Calls {
     ///
     /// # Errors
     /// How long it has waited.
-    pub fn run_before<T>(&self, deadline: Instant, call: impl FnOnce() -> T) -> Result<T, Duration> {
+    pub fn run_before<T>(
+        &self,
+        deadline: Instant,
+        call: impl FnOnce() -> T,
+    ) -> Result<T, Duration> {
         let began = Instant::now();
-        self.take.recv_deadline(deadline).map_err(|_| began.elapsed())?;
+        self.take
+            .recv_deadline(deadline)
+            .map_err(|_| began.elapsed())?;
         let _permit = Permit(&self.give);
         Ok(call())
     }
@@ -68,7 +74,10 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..50 {
                         calls.run(|| {
-                            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            most.fetch_max(
+                                now.fetch_add(1, Ordering::SeqCst) + 1,
+                                Ordering::SeqCst,
+                            );
                             thread::yield_now();
                             now.fetch_sub(1, Ordering::SeqCst);
                         });
@@ -82,7 +91,9 @@ mod tests {
     #[test]
     fn a_panic_gives_its_permit_back() {
         let calls = Calls::new(1);
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| calls.run(|| panic!("on purpose"))));
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            calls.run(|| panic!("on purpose"))
+        }));
         assert!(caught.is_err());
         assert_eq!(calls.run_before(Instant::now(), || 7).ok(), Some(7));
     }

@@ -12,7 +12,7 @@ use log::{debug, info, warn};
 use super::Manager;
 use super::session::Session;
 use super::state::{Event, Illegal, Reason, State};
-use crate::engine::client::Attach;
+use crate::engine::Attach;
 use crate::engine::{self, ContainerId};
 use crate::terminal::Close;
 use crate::terminal::frame::Level;
@@ -37,13 +37,21 @@ enum Fate {
 }
 
 /// Runs a session from its first attach to its end.
-pub(super) fn run(manager: &Manager, session: &Arc<Session>, container: &ContainerId, first: Attach) {
+pub(super) fn run(
+    manager: &Manager,
+    session: &Arc<Session>,
+    container: &ContainerId,
+    first: Attach,
+) {
     let mut attach = first;
     let outcome = loop {
         pump(session, attach);
         match find_out(manager, session, container) {
             Fate::Attached(again) => {
-                info!("session={} container={container} attached again", session.id);
+                info!(
+                    "session={} container={container} attached again",
+                    session.id
+                );
                 attach = again;
             }
             Fate::Ended { reason, code } => break end(manager, session, container, reason, code),
@@ -60,7 +68,11 @@ pub(super) fn run(manager: &Manager, session: &Arc<Session>, container: &Contain
     }
     let life = session.snapshot();
     let reason = life.reason.unwrap_or(Reason::Vanished);
-    manager.metrics.sessions_ended.with_label_values(&[reason.as_str()]).inc();
+    manager
+        .metrics
+        .sessions_ended
+        .with_label_values(&[reason.as_str()])
+        .inc();
     info!(
         "session={} container={container} ended reason={} exit_code={} after={}s output_bytes={}",
         session.id,
@@ -89,7 +101,10 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
     let mut has_told = false;
     loop {
         let asked = if session.snapshot().state == State::Ending {
-            manager.engine.kill(container).and_then(|()| exit_of(manager, container))
+            manager
+                .engine
+                .kill(container)
+                .and_then(|()| exit_of(manager, container))
         } else {
             look(manager, container)
         };
@@ -99,7 +114,10 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
             Err(error) => {
                 warn!("session={} container={container} {error}", session.id);
                 if !has_told {
-                    session.hub.notify(Level::Warning, "The game's engine does not answer; waiting for it.");
+                    session.hub.notify(
+                        Level::Warning,
+                        "The game's engine does not answer; waiting for it.",
+                    );
                     has_told = true;
                 }
             }
@@ -142,7 +160,10 @@ fn end(
 ) -> Result<(), Illegal> {
     let state = session.step_ended(reason, Some(code))?;
     if state == State::Stopped {
-        session.hub.finish(ExitNote { code: Some(code), reason: reason.as_str().into() });
+        session.hub.finish(ExitNote {
+            code: Some(code),
+            reason: reason.as_str().into(),
+        });
         session.step(Event::SaveBegan)?;
     }
     if remove(manager, session, container) {

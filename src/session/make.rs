@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use log::{error, info, warn};
 
 use super::session::{Session, SessionId};
-use super::state::{Event, State};
+use super::state::Event;
 use super::{Error, Manager, Shell, live, sandbox, spellbook};
 use crate::auth;
-use crate::engine::client::Attach;
-use crate::engine::{self, ContainerId};
+use crate::engine::Attach;
+use crate::engine::ContainerId;
 use crate::terminal::{Close, Hub};
 
 /// How long a newcomer waits for its turn at the Engine.
@@ -34,12 +34,23 @@ impl Manager {
         let began = Instant::now();
         match self.make(&session, &shell) {
             Ok(()) => {
-                self.metrics.sessions_created.with_label_values(&[&shell.name]).inc();
-                info!("session={} shell={} started in {:?}", session.id, shell.name, began.elapsed());
+                self.metrics
+                    .sessions_created
+                    .with_label_values(&[&shell.name])
+                    .inc();
+                info!(
+                    "session={} shell={} started in {:?}",
+                    session.id,
+                    shell.name,
+                    began.elapsed()
+                );
                 Ok(session)
             }
             Err(error) => {
-                warn!("session={} shell={} could not be made: {error}", session.id, shell.name);
+                warn!(
+                    "session={} shell={} could not be made: {error}",
+                    session.id, shell.name
+                );
                 self.metrics.sessions_failed.inc();
                 self.sessions.write().remove(&session.id);
                 // Nobody can hold it yet; this only closes its books.
@@ -75,18 +86,27 @@ impl Manager {
         if self.is_stopping() {
             return Err(Error::Stopping);
         }
-        let alive = sessions.values().filter(|session| !session.snapshot().state.is_over()).count();
+        let alive = sessions
+            .values()
+            .filter(|session| !session.snapshot().state.is_over())
+            .count();
         if alive >= self.settings.max_sessions {
-            return Err(Error::Full { limit: self.settings.max_sessions });
+            return Err(Error::Full {
+                limit: self.settings.max_sessions,
+            });
         }
         sessions.insert(id, Arc::clone(&session));
         Ok(session)
     }
 
     fn make(self: &Arc<Self>, session: &Arc<Session>, shell: &Shell) -> Result<(), Error> {
-        let turn = self.calls.run_before(Instant::now() + TURN_WAIT, || self.make_container(session, shell));
+        let turn = self.calls.run_before(Instant::now() + TURN_WAIT, || {
+            self.make_container(session, shell)
+        });
         let (container, attach) = turn.map_err(|waited| Error::Busy { waited })??;
-        let thread = self.spawn_session(session, &container, attach).inspect_err(|_| self.discard(&container))?;
+        let thread = self
+            .spawn_session(session, &container, attach)
+            .inspect_err(|_| self.discard(&container))?;
         self.threads.lock().push(thread);
         if self.is_stopping() {
             // `drain` may have passed while we were creating. Already ordered is fine too.
@@ -96,19 +116,34 @@ impl Manager {
     }
 
     /// Creates, fills, attaches and starts the container; removes it again when any of that fails.
-    fn make_container(&self, session: &Session, shell: &Shell) -> Result<(ContainerId, Attach), Error> {
+    fn make_container(
+        &self,
+        session: &Session,
+        shell: &Shell,
+    ) -> Result<(ContainerId, Attach), Error> {
         if self.is_stopping() {
             return Err(Error::Stopping);
         }
         let settings = &self.settings;
-        let body = sandbox::container(session.id.0, &settings.instance, &shell.name, &shell.image, &settings.limits);
-        let container = match self.engine.create(&sandbox::container_name(session.id.0), &body) {
+        let body = sandbox::container(
+            session.id.0,
+            &settings.instance,
+            &shell.name,
+            &shell.image,
+            &settings.limits,
+        );
+        let container = match self
+            .engine
+            .create(&sandbox::container_name(session.id.0), &body)
+        {
             Ok(container) => container,
             Err(error) if error.is_not_found() => return Err(Error::NoImage(shell.image.clone())),
             Err(error) => return Err(error.into()),
         };
         session.set_container(container.clone());
-        let attach = self.fill_and_start(&container).inspect_err(|_| self.discard(&container))?;
+        let attach = self
+            .fill_and_start(&container)
+            .inspect_err(|_| self.discard(&container))?;
         Ok((container, attach))
     }
 
@@ -141,25 +176,36 @@ impl Manager {
         attach: Attach,
     ) -> Result<thread::JoinHandle<()>, Error> {
         session.step(Event::Ready)?;
-        let (manager, session, container) = (Arc::clone(self), Arc::clone(session), container.clone());
+        let (manager, session, container) =
+            (Arc::clone(self), Arc::clone(session), container.clone());
         // 15 bytes are what Linux shows of a thread's name.
         let name = format!("s-{}", session.id).chars().take(15).collect();
         let body = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| live::run(&manager, &session, &container, attach)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                live::run(&manager, &session, &container, attach)
+            }));
             if outcome.is_err() {
-                error!("session={} container={container} its thread panicked; the sweep removes it", session.id);
+                error!(
+                    "session={} container={container} its thread panicked; the sweep removes it",
+                    session.id
+                );
                 manager.metrics.panics.with_label_values(&["session"]).inc();
                 session.hub.close(Close::EngineFailed);
                 let _ = session.step(Event::ContainerGone);
             }
         };
-        Ok(thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(body)?)
+        Ok(thread::Builder::new()
+            .name(name)
+            .stack_size(STACK_BYTES)
+            .spawn(body)?)
     }
 
     /// Whether a labelled container is one that we know and take care of.
     pub(super) fn is_ours_alive(&self, session_id: &str) -> bool {
-        let Ok(id) = session_id.parse::<SessionId>() else { return false };
-        self.get(id).is_ok_and(|session| !session.snapshot().state.is_over())
+        let Ok(id) = session_id.parse::<SessionId>() else {
+            return false;
+        };
+        self.get(id)
+            .is_ok_and(|session| !session.snapshot().state.is_over())
     }
 }
-

@@ -107,7 +107,11 @@ impl Manager {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(engine: Engine, settings: Settings, metrics: Arc<Metrics>) -> std::io::Result<Arc<Manager>> {
+    pub fn start(
+        engine: Engine,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Arc<Manager>> {
         // A session is on the list at most once, and stays countable a while after it was over.
         let (resizes, resize_list) = bounded(settings.max_sessions.saturating_mul(2).max(16));
         let (stopper, stopped) = bounded(0);
@@ -128,8 +132,10 @@ impl Manager {
             abandoner: Mutex::new(Some(abandoner)),
             abandoned,
         });
-        let workers =
-            vec![resizer::spawn(Arc::clone(&manager), resize_list)?, reaper::spawn(Arc::clone(&manager))?];
+        let workers = vec![
+            resizer::spawn(Arc::clone(&manager), resize_list)?,
+            reaper::spawn(Arc::clone(&manager))?,
+        ];
         *manager.workers.lock() = workers;
         Ok(manager)
     }
@@ -144,7 +150,11 @@ impl Manager {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn get(&self, id: SessionId) -> Result<Arc<Session>, Error> {
-        self.sessions.read().get(&id).cloned().ok_or(Error::NotFound)
+        self.sessions
+            .read()
+            .get(&id)
+            .cloned()
+            .ok_or(Error::NotFound)
     }
 
     /// All sessions that are remembered, the oldest first.
@@ -183,13 +193,23 @@ impl Manager {
             }
         }
         // Of two that destroy at once only one has destroyed it.
-        self.sessions.write().remove(&id).map(drop).ok_or(Error::NotFound)
+        self.sessions
+            .write()
+            .remove(&id)
+            .map(drop)
+            .ok_or(Error::NotFound)
     }
 
     /// When the session ends if nobody types any more.
     pub fn expires_in(&self, session: &Session, now: Instant) -> Duration {
-        let idle_left = self.settings.idle_timeout.saturating_sub(now.saturating_duration_since(session.hub.last_input()));
-        let life_left = self.settings.max_lifetime.map(|life| life.saturating_sub(now.saturating_duration_since(session.started)));
+        let idle_left = self
+            .settings
+            .idle_timeout
+            .saturating_sub(now.saturating_duration_since(session.hub.last_input()));
+        let life_left = self
+            .settings
+            .max_lifetime
+            .map(|life| life.saturating_sub(now.saturating_duration_since(session.started)));
         life_left.map_or(idle_left, |life_left| life_left.min(idle_left))
     }
 
@@ -204,7 +224,11 @@ impl Manager {
         {
             return health.clone();
         }
-        let health = self.engine.ping().map(drop).map_err(|error| error.to_string());
+        let health = self
+            .engine
+            .ping()
+            .map(drop)
+            .map_err(|error| error.to_string());
         *self.health.lock() = Some((Instant::now(), health.clone()));
         health
     }
@@ -216,7 +240,11 @@ impl Manager {
 
     /// Sessions that are not over.
     pub fn count_alive(&self) -> usize {
-        self.sessions.read().values().filter(|session| !session.snapshot().state.is_over()).count()
+        self.sessions
+            .read()
+            .values()
+            .filter(|session| !session.snapshot().state.is_over())
+            .count()
     }
 
     /// Turns newcomers away from now on, and tells every page to come back later (1001).
@@ -235,7 +263,13 @@ impl Manager {
     pub fn stop(&self, deadline: Instant) -> usize {
         self.drain();
         self.stopper.lock().take();
-        let threads = || self.threads.lock().drain(..).chain(self.workers.lock().drain(..)).collect::<Vec<_>>();
+        let threads = || {
+            self.threads
+                .lock()
+                .drain(..)
+                .chain(self.workers.lock().drain(..))
+                .collect::<Vec<_>>()
+        };
         let left = join_until(threads(), deadline);
         if left.is_empty() {
             return 0;
@@ -254,7 +288,9 @@ impl Manager {
 
     /// Puts the session on the resizer's list, unless it is there already.
     fn queue_resize(&self, session: &Session) {
-        if !session.is_resize_queued.swap(true, Ordering::SeqCst) && self.resizes.try_send(session.id).is_err() {
+        if !session.is_resize_queued.swap(true, Ordering::SeqCst)
+            && self.resizes.try_send(session.id).is_err()
+        {
             // The reaper's next pass finds it again.
             session.is_resize_queued.store(false, Ordering::SeqCst);
             debug!("session={} the list of resizes is full", session.id);
@@ -272,7 +308,11 @@ impl Manager {
         let mut threads = self.threads.lock();
         let mut index = 0;
         while index < threads.len() {
-            if threads[index].is_finished() { finished.push(threads.swap_remove(index)) } else { index += 1 }
+            if threads[index].is_finished() {
+                finished.push(threads.swap_remove(index))
+            } else {
+                index += 1
+            }
         }
         drop(threads);
         for thread in finished {

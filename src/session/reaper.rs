@@ -64,7 +64,11 @@ pub enum Verdict {
 /// Decides what is due.
 pub fn judge(view: View, rules: Rules) -> Verdict {
     if let Some(over) = view.over {
-        return if over >= REMEMBER { Verdict::Forget } else { Verdict::Keep };
+        return if over >= REMEMBER {
+            Verdict::Forget
+        } else {
+            Verdict::Keep
+        };
     }
     if view.state != State::Running {
         return Verdict::Keep;
@@ -80,7 +84,11 @@ pub fn judge(view: View, rules: Rules) -> Verdict {
     let left = life_left.map_or(idle_left, |life_left| life_left.min(idle_left));
     // With a short limit the last minute would be all of it.
     let warn_before = WARN_BEFORE.min(rules.idle_timeout / 4);
-    if left <= warn_before { Verdict::Warn(left) } else { Verdict::Keep }
+    if left <= warn_before {
+        Verdict::Warn(left)
+    } else {
+        Verdict::Keep
+    }
 }
 
 /// Starts the thread. It returns when the manager stops.
@@ -103,13 +111,21 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
 }
 
 fn pass(manager: &Manager, now: Instant) {
-    let rules = Rules { idle_timeout: manager.settings.idle_timeout, max_lifetime: manager.settings.max_lifetime };
+    let rules = Rules {
+        idle_timeout: manager.settings.idle_timeout,
+        max_lifetime: manager.settings.max_lifetime,
+    };
     for session in manager.list() {
         match judge(view(&session, now), rules) {
-            Verdict::Keep => session.was_warned.store(false, std::sync::atomic::Ordering::Relaxed),
+            Verdict::Keep => session
+                .was_warned
+                .store(false, std::sync::atomic::Ordering::Relaxed),
             Verdict::Warn(left) => {
                 if session.take_warning() {
-                    let text = format!("This game ends in {} s unless you press a key.", left.as_secs().max(1));
+                    let text = format!(
+                        "This game ends in {} s unless you press a key.",
+                        left.as_secs().max(1)
+                    );
                     session.hub.notify(Level::Warning, &text);
                 }
             }
@@ -156,8 +172,14 @@ fn sweep(manager: &Manager) -> Duration {
 
 fn try_sweep(manager: &Manager) -> Result<usize, engine::Error> {
     let mut removed = 0;
-    for container in manager.engine.list(&[(INSTANCE_LABEL, &manager.settings.instance)])? {
-        let session_id = container.labels.get(SESSION_LABEL).map_or("", String::as_str);
+    for container in manager
+        .engine
+        .list(&[(INSTANCE_LABEL, &manager.settings.instance)])?
+    {
+        let session_id = container
+            .labels
+            .get(SESSION_LABEL)
+            .map_or("", String::as_str);
         // INVARIANT: a session enters the map before its container is created, so what is listed and not
         // in the map has no session.
         if manager.is_ours_alive(session_id) || manager.is_stopping() {
@@ -180,8 +202,16 @@ mod tests {
     #[track_caller]
     fn check(state: State, idle: f32, age: f32, over: Option<f32>, expected: Verdict) {
         let minutes = |count: f32| MINUTE.mul_f32(count);
-        let rules = Rules { idle_timeout: MINUTE * 15, max_lifetime: Some(MINUTE * 60) };
-        let view = View { state, idle: minutes(idle), age: minutes(age), over: over.map(minutes) };
+        let rules = Rules {
+            idle_timeout: MINUTE * 15,
+            max_lifetime: Some(MINUTE * 60),
+        };
+        let view = View {
+            state,
+            idle: minutes(idle),
+            age: minutes(age),
+            over: over.map(minutes),
+        };
         assert_eq!(judge(view, rules), expected);
     }
 
@@ -200,7 +230,12 @@ mod tests {
 
     #[test]
     fn only_running_sessions_are_ended() {
-        for state in [State::Creating, State::Ending, State::Stopped, State::Saving] {
+        for state in [
+            State::Creating,
+            State::Ending,
+            State::Stopped,
+            State::Saving,
+        ] {
             check(state, 100.0, 100.0, None, Verdict::Keep);
         }
     }
@@ -214,8 +249,16 @@ mod tests {
 
     #[test]
     fn a_short_limit_warns_late() {
-        let rules = Rules { idle_timeout: Duration::from_secs(8), max_lifetime: None };
-        let view = |idle| View { state: State::Running, idle: Duration::from_secs(idle), age: MINUTE, over: None };
+        let rules = Rules {
+            idle_timeout: Duration::from_secs(8),
+            max_lifetime: None,
+        };
+        let view = |idle| View {
+            state: State::Running,
+            idle: Duration::from_secs(idle),
+            age: MINUTE,
+            over: None,
+        };
         assert_eq!(judge(view(5), rules), Verdict::Keep);
         assert_eq!(judge(view(6), rules), Verdict::Warn(Duration::from_secs(2)));
     }

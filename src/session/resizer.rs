@@ -14,26 +14,33 @@ use log::debug;
 use super::{Manager, SessionId};
 
 /// Starts the thread. It returns when the manager stops.
-pub(super) fn spawn(manager: Arc<Manager>, list: Receiver<SessionId>) -> io::Result<JoinHandle<()>> {
+pub(super) fn spawn(
+    manager: Arc<Manager>,
+    list: Receiver<SessionId>,
+) -> io::Result<JoinHandle<()>> {
     let stopped = manager.stopped.clone();
-    thread::Builder::new().name("resizer".into()).spawn(move || {
-        loop {
-            select! {
-                recv(list) -> id => match id {
-                    Ok(id) => resize(&manager, id),
-                    Err(_) => return,
-                },
-                recv(stopped) -> _ => return,
+    thread::Builder::new()
+        .name("resizer".into())
+        .spawn(move || {
+            loop {
+                select! {
+                    recv(list) -> id => match id {
+                        Ok(id) => resize(&manager, id),
+                        Err(_) => return,
+                    },
+                    recv(stopped) -> _ => return,
+                }
             }
-        }
-    })
+        })
 }
 
 fn resize(manager: &Manager, id: SessionId) {
     let Ok(session) = manager.get(id) else { return };
     // INVARIANT: before the size is read, so that a newer one queues the session again.
     session.is_resize_queued.store(false, Ordering::SeqCst);
-    let (Some(size), Some(container)) = (manager.wanted_size(&session), session.container()) else { return };
+    let (Some(size), Some(container)) = (manager.wanted_size(&session), session.container()) else {
+        return;
+    };
     match manager.engine.resize(container, size) {
         Ok(()) => *session.applied_size.lock() = Some(size),
         // The container has just ended, or the Engine is away; the reaper queues it again if it matters.

@@ -51,13 +51,23 @@ pub fn container_name(session_id: Uuid) -> String {
 }
 
 /// The container for one session.
-pub fn container(session_id: Uuid, instance: &str, shell: &str, image: &str, limits: &Limits) -> CreateContainer {
+pub fn container(
+    session_id: Uuid,
+    instance: &str,
+    shell: &str,
+    image: &str,
+    limits: &Limits,
+) -> CreateContainer {
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     CreateContainer {
         image: image.to_owned(),
         user: format!("{PLAYER_UID}:{PLAYER_GID}"),
         hostname: "shellcraft".into(),
-        env: vec!["TERM=xterm-256color".into(), "LANG=C.UTF-8".into(), "HOME=/home".into()],
+        env: vec![
+            "TERM=xterm-256color".into(),
+            "LANG=C.UTF-8".into(),
+            "HOME=/home".into(),
+        ],
         tty: true,
         open_stdin: true,
         // The attach may break and come back; the shell must not see an end of input then.
@@ -76,7 +86,11 @@ pub fn container(session_id: Uuid, instance: &str, shell: &str, image: &str, lim
 }
 
 fn host_config(limits: &Limits) -> HostConfig {
-    let ulimit = |name: &str, value: u64| Ulimit { name: name.into(), soft: value, hard: value };
+    let ulimit = |name: &str, value: u64| Ulimit {
+        name: name.into(),
+        soft: value,
+        hard: value,
+    };
     HostConfig {
         network_mode: "none".into(),
         cap_drop: vec!["ALL".into()],
@@ -87,10 +101,16 @@ fn host_config(limits: &Limits) -> HostConfig {
         nano_cpus: limits.nano_cpus,
         pids_limit: limits.pids,
         // No `nproc`: the kernel counts it per uid over all containers, so one player could starve the rest.
-        ulimits: vec![ulimit("nofile", 64), ulimit("core", 0), ulimit("fsize", BOOK_LIMIT_BYTES)],
+        ulimits: vec![
+            ulimit("nofile", 64),
+            ulimit("core", 0),
+            ulimit("fsize", BOOK_LIMIT_BYTES),
+        ],
         tmpfs: BTreeMap::from([("/tmp".to_owned(), TMP_OPTIONS.to_owned())]),
         // DOCKER: json-file grows without limit; we keep the scrollback ourselves.
-        log_config: LogConfig { driver: "none".into() },
+        log_config: LogConfig {
+            driver: "none".into(),
+        },
         init: true,
         ipc_mode: "private".into(),
         shm_size: SHM_BYTES,

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
@@ -44,8 +44,14 @@ impl FromStr for SessionId {
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
         // `try_parse` takes braces, URNs and capitals too; one session has one URL.
-        let is_canonical = id.get_version_num() == 4 && id.get_variant() == Variant::RFC4122 && id.to_string() == text;
-        if is_canonical { Ok(Self(id)) } else { Err(NotAnId) }
+        let is_canonical = id.get_version_num() == 4
+            && id.get_variant() == Variant::RFC4122
+            && id.to_string() == text;
+        if is_canonical {
+            Ok(Self(id))
+        } else {
+            Err(NotAnId)
+        }
     }
 }
 
@@ -107,7 +113,12 @@ impl Session {
             created_at: SystemTime::now(),
             started: Instant::now(),
             container: OnceLock::new(),
-            life: Mutex::new(Life { state: State::Creating, reason: None, exit_code: None, over_at: None }),
+            life: Mutex::new(Life {
+                state: State::Creating,
+                reason: None,
+                exit_code: None,
+                over_at: None,
+            }),
             stepped: Condvar::new(),
             is_resize_queued: AtomicBool::new(false),
             applied_size: Mutex::new(None),
@@ -127,8 +138,18 @@ impl Session {
 
     /// Where it is in its life.
     pub fn snapshot(&self) -> Snapshot {
-        let Life { state, reason, exit_code, over_at } = *self.life.lock();
-        Snapshot { state, reason, exit_code, over_at }
+        let Life {
+            state,
+            reason,
+            exit_code,
+            over_at,
+        } = *self.life.lock();
+        Snapshot {
+            state,
+            reason,
+            exit_code,
+            over_at,
+        }
     }
 
     /// Moves on in its life.
@@ -137,7 +158,11 @@ impl Session {
     }
 
     /// Moves on because the shell ended. A reason that was decided earlier stays.
-    pub(super) fn step_ended(&self, reason: Reason, exit_code: Option<i64>) -> Result<State, Illegal> {
+    pub(super) fn step_ended(
+        &self,
+        reason: Reason,
+        exit_code: Option<i64>,
+    ) -> Result<State, Illegal> {
         self.step_with(Event::ShellEnded, |life| {
             life.exit_code = exit_code;
             life.reason.get_or_insert(reason);

@@ -33,7 +33,10 @@ pub fn pack(book: &[u8]) -> io::Result<Vec<u8>> {
 pub fn unpack(archive: &[u8]) -> io::Result<Vec<u8>> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{FILE} is {what}"));
     let mut archive = tar::Archive::new(archive);
-    let entry = archive.entries()?.next().ok_or_else(|| bad("not in the archive"))??;
+    let entry = archive
+        .entries()?
+        .next()
+        .ok_or_else(|| bad("not in the archive"))??;
     if entry.header().entry_type() != tar::EntryType::Regular {
         return Err(bad("no regular file"));
     }
@@ -46,7 +49,11 @@ pub fn unpack(archive: &[u8]) -> io::Result<Vec<u8>> {
     let size = entry.size();
     let mut book = Vec::new();
     entry.take(BOOK_LIMIT_BYTES).read_to_end(&mut book)?;
-    if book.len() as u64 != size { Err(bad("cut short")) } else { Ok(book) }
+    if book.len() as u64 != size {
+        Err(bad("cut short"))
+    } else {
+        Ok(book)
+    }
 }
 
 #[cfg(test)]
@@ -77,9 +84,17 @@ mod tests {
     fn belongs_to_the_player() {
         let archive = pack(b"x").expect("memory");
         let mut archive = tar::Archive::new(&archive[..]);
-        let entry = archive.entries().expect("entries").next().expect("one").expect("whole");
+        let entry = archive
+            .entries()
+            .expect("entries")
+            .next()
+            .expect("one")
+            .expect("whole");
         let header = entry.header();
-        assert_eq!((header.uid().ok(), header.gid().ok(), header.mode().ok()), (Some(1000), Some(1000), Some(0o644)));
+        assert_eq!(
+            (header.uid().ok(), header.gid().ok(), header.mode().ok()),
+            (Some(1000), Some(1000), Some(0o644))
+        );
     }
 
     #[test]
@@ -88,7 +103,10 @@ mod tests {
         for (case, archive) in [
             ("symlink", tar_with(tar::EntryType::Symlink, FILE, 0, b"")),
             ("hard link", tar_with(tar::EntryType::Link, FILE, 0, b"")),
-            ("directory", tar_with(tar::EntryType::Directory, FILE, 0, b"")),
+            (
+                "directory",
+                tar_with(tar::EntryType::Directory, FILE, 0, b""),
+            ),
             ("FIFO", tar_with(tar::EntryType::Fifo, FILE, 0, b"")),
             ("device", tar_with(tar::EntryType::Char, FILE, 0, b"")),
             ("sparse", tar_with(tar::EntryType::GNUSparse, FILE, 0, b"")),

@@ -189,7 +189,9 @@ mod tests {
 
     #[track_caller]
     fn check(events: &[Event], expected: State) {
-        let end = events.iter().try_fold(State::Creating, |state, event| state.next(*event));
+        let end = events
+            .iter()
+            .try_fold(State::Creating, |state, event| state.next(*event));
         assert_eq!(end, Ok(expected), "{events:?}");
     }
 
@@ -197,9 +199,20 @@ mod tests {
     fn the_usual_lives() {
         use Event::*;
         check(&[Ready, ShellEnded, SaveBegan, Removed], State::Removed);
-        check(&[Ready, EndWanted, ShellEnded, SaveBegan, Removed], State::Removed);
-        check(&[Ready, EndWanted, EndWanted, ShellEnded, SaveBegan, SaveBegan, Removed], State::Removed);
-        check(&[Ready, ShellEnded, EndWanted, SaveBegan, EndWanted, Removed], State::Removed);
+        check(
+            &[Ready, EndWanted, ShellEnded, SaveBegan, Removed],
+            State::Removed,
+        );
+        check(
+            &[
+                Ready, EndWanted, EndWanted, ShellEnded, SaveBegan, SaveBegan, Removed,
+            ],
+            State::Removed,
+        );
+        check(
+            &[Ready, ShellEnded, EndWanted, SaveBegan, EndWanted, Removed],
+            State::Removed,
+        );
         check(&[Failed], State::Removed);
         check(&[Ready, ContainerGone], State::Missing);
     }
@@ -219,7 +232,10 @@ mod tests {
         for state in STATES {
             for event in EVENTS {
                 if state.next(event) == Ok(State::Removed) {
-                    assert!(matches!(state, State::Saving | State::Creating), "{state:?} {event:?}");
+                    assert!(
+                        matches!(state, State::Saving | State::Creating),
+                        "{state:?} {event:?}"
+                    );
                 }
             }
         }
