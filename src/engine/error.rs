@@ -52,7 +52,9 @@ pub enum Error {
         what: String,
     },
     /// The Engine speaks no API version that we speak too.
-    #[error("the Engine speaks API {theirs}, we speak {ours}: install a newer Engine or a newer shellcraft")]
+    #[error(
+        "the Engine speaks API {theirs}, we speak {ours}: install a newer Engine or a newer shellcraft"
+    )]
     NoCommonVersion {
         /// The Engine's range.
         theirs: String,
