@@ -62,24 +62,50 @@ impl App {
             warn!("the limit of open files could not be raised: {cause}");
         }
         let address = SocketAddr::new(config.bind, config.port);
-        let listener = TcpListener::bind(address).map_err(|cause| Error::Listen { address, cause })?;
-        let local = listener.local_addr().map_err(|cause| Error::Listen { address, cause })?;
+        let listener =
+            TcpListener::bind(address).map_err(|cause| Error::Listen { address, cause })?;
+        let local = listener
+            .local_addr()
+            .map_err(|cause| Error::Listen { address, cause })?;
         let engine = Engine::new(&config.docker_host)?;
         let metrics = Arc::new(Metrics::new().map_err(|error| Error::Build(error.to_string()))?);
-        let manager = Manager::start(engine, config.session_settings(local.port()), Arc::clone(&metrics))
-            .map_err(Error::Threads)?;
+        let manager = Manager::start(
+            engine,
+            config.session_settings(local.port()),
+            Arc::clone(&metrics),
+        )
+        .map_err(Error::Threads)?;
         let stats = Arc::<door::Stats>::default();
-        let site = Site::new(Arc::clone(&manager), metrics, Arc::clone(&stats), http_settings(config))
-            .map_err(|error| Error::Build(error.to_string()))?;
+        let site = Site::new(
+            Arc::clone(&manager),
+            metrics,
+            Arc::clone(&stats),
+            http_settings(config),
+        )
+        .map_err(|error| Error::Build(error.to_string()))?;
         let service = Arc::new(SiteService(Arc::new(site)));
         let limits = door::Limits::default();
         let proxies = config.trusted_proxies.0.clone();
-        let door = Door::open(listener, limits, proxies, service, stats, &config.runtime_dir)?;
+        let door = Door::open(
+            listener,
+            limits,
+            proxies,
+            service,
+            stats,
+            &config.runtime_dir,
+        )?;
         if let Err(cause) = manager.engine_health() {
             warn!("{cause}; new games are refused until it answers");
         }
-        info!("instance={} listening on {local}", manager.settings().instance);
-        Ok(App { door, manager, grace: config.shutdown_grace })
+        info!(
+            "instance={} listening on {local}",
+            manager.settings().instance
+        );
+        Ok(App {
+            door,
+            manager,
+            grace: config.shutdown_grace,
+        })
     }
 
     /// Where it listens.
@@ -97,13 +123,19 @@ impl App {
     pub fn stop(self) -> usize {
         let began = Instant::now();
         // The last second is for those that only notice at the end of the grace that it is over.
-        let deadline = began + self.grace.saturating_sub(Duration::from_secs(1)).max(self.grace / 2);
+        let deadline = began
+            + self
+                .grace
+                .saturating_sub(Duration::from_secs(1))
+                .max(self.grace / 2);
         info!("stopping: {} sessions", self.manager.count_alive());
         self.door.stop_accepting();
         self.manager.drain();
         let left = self.manager.stop(deadline) + self.door.close(deadline);
         if left > 0 {
-            warn!("{left} threads did not end within the grace; their containers are removed at the next start");
+            warn!(
+                "{left} threads did not end within the grace; their containers are removed at the next start"
+            );
         }
         info!("stopped after {:?}", began.elapsed());
         left

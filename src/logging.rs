@@ -49,8 +49,9 @@ impl Log for Escaping {
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
             let message = escape(&record.args().to_string());
-            self.0
-                .log(&record.to_builder().args(format_args!("{message}")).build());
+            let mut escaped = Record::builder();
+            escaped.metadata(record.metadata().clone());
+            self.0.log(&escaped.args(format_args!("{message}")).build());
         }
     }
 
@@ -115,7 +116,10 @@ mod tests {
 
     #[test]
     fn a_message_can_t_forge_a_line() {
-        assert_eq!(escape("bad\nINFO all is well\u{1b}[2J é"), "bad\\u{a}INFO all is well\\u{1b}[2J é");
+        assert_eq!(
+            escape("bad\nINFO all is well\u{1b}[2J é"),
+            "bad\\u{a}INFO all is well\\u{1b}[2J é"
+        );
         let line = json_line(
             SystemTime::UNIX_EPOCH,
             "WARN",

@@ -83,12 +83,14 @@ struct Shared {
 impl Door {
     /// Opens the door: starts tiny_http, its router threads and the accept loop.
     ///
-    /// The private socket's directory (mode 0700) is made in `runtime_dir` and removed at the close.
+    /// The private socket's directory (mode 0700) is made in `runtime_dir` and removed at the close. `stats` is
+    /// what is counted into.
     pub fn open(
         listener: TcpListener,
         limits: Limits,
         trusted_proxies: Vec<IpNet>,
         service: Arc<dyn Service>,
+        stats: Arc<Stats>,
         runtime_dir: &Path,
     ) -> Result<Door, Error> {
         let local_addr = listener.local_addr().map_err(Error::Listener)?;
@@ -99,7 +101,6 @@ impl Door {
         let closing = Signal::new().map_err(system("a wake-up descriptor"))?;
         let stop = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
         let directory = PrivateDirectory::new(runtime_dir)?;
-        let stats = Arc::<Stats>::default();
         let path = directory.0.clone();
         let server = Server::start(
             path.clone(),

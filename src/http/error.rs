@@ -24,7 +24,12 @@ pub struct ApiError {
 impl ApiError {
     /// An error without headers of its own.
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), headers: Vec::new() }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            headers: Vec::new(),
+        }
     }
 
     /// The same, with a header.
@@ -44,17 +49,29 @@ impl ApiError {
 
     /// A request that a page from another site made.
     pub fn foreign_origin() -> Self {
-        Self::new(403, "foreign_origin", "This request comes from a page of another site, which is not allowed here.")
+        Self::new(
+            403,
+            "foreign_origin",
+            "This request comes from a page of another site, which is not allowed here.",
+        )
     }
 
     /// A body above what the route takes.
     pub fn body_too_large() -> Self {
-        Self::new(413, "body_too_large", "The request's body is too large for this route.")
+        Self::new(
+            413,
+            "body_too_large",
+            "The request's body is too large for this route.",
+        )
     }
 
     /// The session is over.
     pub fn gone() -> Self {
-        Self::new(410, "session_over", "This session is over; start a new game.")
+        Self::new(
+            410,
+            "session_over",
+            "This session is over; start a new game.",
+        )
     }
 
     /// The answer.
@@ -72,7 +89,8 @@ impl From<NoRoute> for ApiError {
             NoRoute::NotFound => Self::new(404, "not_found", "There is nothing at this address."),
             NoRoute::NoSuchSession => session::Error::NotFound.into(),
             NoRoute::MethodNotAllowed(allowed) => {
-                Self::new(405, "method_not_allowed", format!("Use {allowed} here.")).with("Allow", allowed)
+                Self::new(405, "method_not_allowed", format!("Use {allowed} here."))
+                    .with("Allow", allowed)
             }
         }
     }
@@ -106,10 +124,18 @@ impl From<session::Error> for ApiError {
 impl From<BadUpgrade> for ApiError {
     fn from(bad: BadUpgrade) -> Self {
         match bad {
-            BadUpgrade::Version => Self::new(426, "upgrade_required", "Only version 13 of the WebSocket protocol is spoken here.")
-                .with("Upgrade", "websocket")
-                .with("Sec-WebSocket-Version", "13"),
-            BadUpgrade::Key => Self::new(400, "bad_handshake", "Sec-WebSocket-Key must be 16 bytes in base64."),
+            BadUpgrade::Version => Self::new(
+                426,
+                "upgrade_required",
+                "Only version 13 of the WebSocket protocol is spoken here.",
+            )
+            .with("Upgrade", "websocket")
+            .with("Sec-WebSocket-Version", "13"),
+            BadUpgrade::Key => Self::new(
+                400,
+                "bad_handshake",
+                "Sec-WebSocket-Key must be 16 bytes in base64.",
+            ),
         }
     }
 }
@@ -133,7 +159,10 @@ mod tests {
         let error = ApiError::from(NoRoute::MethodNotAllowed("GET, HEAD"));
         let response = error.response();
         let body: serde_json::Value = serde_json::from_slice(&response.body).expect("JSON");
-        assert_eq!(body, serde_json::json!({"error": {"code": "method_not_allowed", "message": "Use GET, HEAD here."}}));
+        assert_eq!(
+            body,
+            serde_json::json!({"error": {"code": "method_not_allowed", "message": "Use GET, HEAD here."}})
+        );
         assert!(response.headers.contains(&("Allow", "GET, HEAD".into())));
     }
 
@@ -142,7 +171,10 @@ mod tests {
         for error in [session::Error::Full { limit: 3 }, session::Error::Stopping] {
             let api = ApiError::from(error);
             assert_eq!(api.status, 503);
-            assert!(api.headers.iter().any(|(name, _)| *name == "Retry-After"), "{api:?}");
+            assert!(
+                api.headers.iter().any(|(name, _)| *name == "Retry-After"),
+                "{api:?}"
+            );
         }
     }
 
@@ -156,6 +188,9 @@ mod tests {
         };
         let response = ApiError::from(session::Error::from(refused)).response();
         let text = String::from_utf8_lossy(&response.body).into_owned();
-        assert!(!text.contains("/var") && !text.contains("ContainerCreate"), "{text}");
+        assert!(
+            !text.contains("/var") && !text.contains("ContainerCreate"),
+            "{text}"
+        );
     }
 }

@@ -32,7 +32,12 @@ impl Site {
             Route::Landing => now(self.pages.landing(&self.manager.settings().shells)),
             Route::Asset(name) => {
                 let if_none_match = request.header("if-none-match");
-                now(assets::serve(&name, request.query.as_deref(), if_none_match, self.pages.version())?)
+                now(assets::serve(
+                    &name,
+                    request.query.as_deref(),
+                    if_none_match,
+                    self.pages.version(),
+                )?)
             }
             Route::Metrics => self.metrics(),
             Route::ListSessions => self.list(&request),
@@ -54,8 +59,12 @@ impl Site {
                 Ok(()) => Ok(text("ok")),
                 Err(cause) => {
                     log::warn!("not ready: {cause}");
-                    Err(ApiError::new(503, "engine_unavailable", "The container engine does not answer.")
-                        .with("Retry-After", "2"))
+                    Err(ApiError::new(
+                        503,
+                        "engine_unavailable",
+                        "The container engine does not answer.",
+                    )
+                    .with("Retry-After", "2"))
                 }
             }
         })))
@@ -64,44 +73,87 @@ impl Site {
     fn metrics(&self) -> Handled {
         let (manager, metrics, door) = (&self.manager, &self.metrics, &self.door);
         let sessions = manager.list();
-        for (status, name) in [(Status::Running, "running"), (Status::Stopped, "stopped"), (Status::Missing, "missing")] {
-            let count = sessions.iter().filter(|session| session.snapshot().state.status() == status).count();
-            metrics.sessions.with_label_values(&[name]).set(count as i64);
+        for (status, name) in [
+            (Status::Running, "running"),
+            (Status::Stopped, "stopped"),
+            (Status::Missing, "missing"),
+        ] {
+            let count = sessions
+                .iter()
+                .filter(|session| session.snapshot().state.status() == status)
+                .count();
+            metrics
+                .sessions
+                .with_label_values(&[name])
+                .set(count as i64);
         }
-        metrics.viewers.set(sessions.iter().map(|session| session.hub.viewers() as i64).sum());
-        metrics.connections.set(door.connections_open.load(Ordering::Relaxed) as i64);
+        metrics.viewers.set(
+            sessions
+                .iter()
+                .map(|session| session.hub.viewers() as i64)
+                .sum(),
+        );
+        metrics
+            .connections
+            .set(door.connections_open.load(Ordering::Relaxed) as i64);
         for (reason, counter) in [
             ("full", &door.refused_connections),
             ("busy", &door.refused_busy),
             ("bad_request", &door.bad_requests),
             ("slow", &door.client_timeouts),
         ] {
-            metrics.turned_away.with_label_values(&[reason]).set(counter.load(Ordering::Relaxed) as i64);
+            metrics
+                .turned_away
+                .with_label_values(&[reason])
+                .set(counter.load(Ordering::Relaxed) as i64);
         }
         let (manager, metrics) = (Arc::clone(manager), Arc::clone(metrics));
         Ok(Outcome::Later(Box::new(move || {
-            metrics.engine_up.set(manager.engine_health().is_ok().into());
+            metrics
+                .engine_up
+                .set(manager.engine_health().is_ok().into());
             let text = metrics.to_text().map_err(|error| {
                 log::error!("metrics: {error}");
-                ApiError::new(500, "internal_error", "The metrics could not be written down.")
+                ApiError::new(
+                    500,
+                    "internal_error",
+                    "The metrics could not be written down.",
+                )
             })?;
-            let headers = vec![("Content-Type", "text/plain; version=0.0.4; charset=utf-8".to_owned())];
-            Ok(Response { status: 200, headers, body: Cow::Owned(text.into_bytes()) })
+            let headers = vec![(
+                "Content-Type",
+                "text/plain; version=0.0.4; charset=utf-8".to_owned(),
+            )];
+            Ok(Response {
+                status: 200,
+                headers,
+                body: Cow::Owned(text.into_bytes()),
+            })
         })))
     }
 
     fn list(&self, request: &Request) -> Handled {
         let Some(admin_token) = &self.settings.admin_token else {
-            return Err(ApiError::new(403, "operator_only", "Operator routes are closed: the server has no ADMIN_TOKEN."));
+            return Err(ApiError::new(
+                403,
+                "operator_only",
+                "Operator routes are closed: the server has no ADMIN_TOKEN.",
+            ));
         };
         let given = request.header("authorization").and_then(auth::bearer);
         if !given.is_some_and(|given| auth::is_same_secret(given, admin_token)) {
-            return Err(ApiError::unauthorized("Send the operator's token as Authorization: Bearer."));
+            return Err(ApiError::unauthorized(
+                "Send the operator's token as Authorization: Bearer.",
+            ));
         }
         let own = self.own_origin(request);
         let sessions = self.manager.list();
-        let alive = sessions.iter().filter(|session| !session.snapshot().state.is_over());
-        let sessions: Vec<_> = alive.map(|session| describe(&self.manager, session, &own)).collect();
+        let alive = sessions
+            .iter()
+            .filter(|session| !session.snapshot().state.is_over());
+        let sessions: Vec<_> = alive
+            .map(|session| describe(&self.manager, session, &own))
+            .collect();
         now(json_response(200, &json!({"sessions": sessions})))
     }
 
@@ -121,7 +173,9 @@ impl Site {
             let mut body = describe(&manager, &session, &own);
             body["token"] = session.token.as_str().into();
             let mut response = json_response(201, &body);
-            response.headers.push(("Location", format!("/session/{}/status", session.id)));
+            response
+                .headers
+                .push(("Location", format!("/session/{}/status", session.id)));
             Ok(response)
         })))
     }
@@ -133,7 +187,10 @@ impl Site {
             return now(response);
         };
         self.check_owner(&session, request)?;
-        now(json_response(200, &describe(&self.manager, &session, &self.own_origin(request))))
+        now(json_response(
+            200,
+            &describe(&self.manager, &session, &self.own_origin(request)),
+        ))
     }
 
     fn destroy(&self, id: SessionId, request: &Request) -> Handled {
@@ -143,7 +200,11 @@ impl Site {
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move || {
             manager.destroy(id)?;
-            Ok(Response { status: 204, headers: vec![("Cache-Control", "no-store".into())], body: Cow::Borrowed(b"") })
+            Ok(Response {
+                status: 204,
+                headers: vec![("Cache-Control", "no-store".into())],
+                body: Cow::Borrowed(b""),
+            })
         })))
     }
 
@@ -153,7 +214,9 @@ impl Site {
             return Err(ApiError::gone());
         }
         let own = self.own_origin(request);
-        now(self.pages.terminal(&id.to_string(), &session.shell, &ws_url(&own, id)))
+        now(self
+            .pages
+            .terminal(&id.to_string(), &session.shell, &ws_url(&own, id)))
     }
 
     fn terminal(&self, id: SessionId, request: &Request) -> Handled {
@@ -165,13 +228,21 @@ impl Site {
 
     /// The session's id is a secret of its own, so a token is not needed; but a wrong one is wrong.
     fn check_owner(&self, session: &Session, request: &Request) -> Result<(), ApiError> {
-        let Some(authorization) = request.header("authorization") else { return Ok(()) };
+        let Some(authorization) = request.header("authorization") else {
+            return Ok(());
+        };
         let given = auth::bearer(authorization).unwrap_or_default();
-        let is_operator = self.settings.admin_token.as_deref().is_some_and(|admin| auth::is_same_secret(given, admin));
+        let is_operator = self
+            .settings
+            .admin_token
+            .as_deref()
+            .is_some_and(|admin| auth::is_same_secret(given, admin));
         if is_operator || auth::is_same_secret(given, &session.token) {
             Ok(())
         } else {
-            Err(ApiError::unauthorized("This token does not belong to this session."))
+            Err(ApiError::unauthorized(
+                "This token does not belong to this session.",
+            ))
         }
     }
 }
@@ -181,9 +252,20 @@ fn now(response: Response) -> Handled {
 }
 
 fn parse(body: &[u8]) -> Result<CreateSession, ApiError> {
-    let value: serde_json::Value = serde_json::from_slice(body)
-        .map_err(|_| ApiError::new(400, "bad_json", "The body must be JSON, such as {\"shell\": \"rust\"}, or empty."))?;
-    let wrong = || ApiError::new(400, "bad_body", "The body must be an object whose \"shell\", if any, is a text.");
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|_| {
+        ApiError::new(
+            400,
+            "bad_json",
+            "The body must be JSON, such as {\"shell\": \"rust\"}, or empty.",
+        )
+    })?;
+    let wrong = || {
+        ApiError::new(
+            400,
+            "bad_body",
+            "The body must be an object whose \"shell\", if any, is a text.",
+        )
+    };
     if !value.is_object() {
         return Err(wrong());
     }
@@ -235,11 +317,25 @@ fn timestamp(at: SystemTime) -> String {
 }
 
 fn text(text: &'static str) -> Response {
-    let headers = vec![("Content-Type", "text/plain; charset=utf-8".into()), ("Cache-Control", "no-store".into())];
-    Response { status: 200, headers, body: Cow::Borrowed(text.as_bytes()) }
+    let headers = vec![
+        ("Content-Type", "text/plain; charset=utf-8".into()),
+        ("Cache-Control", "no-store".into()),
+    ];
+    Response {
+        status: 200,
+        headers,
+        body: Cow::Borrowed(text.as_bytes()),
+    }
 }
 
 fn json_response(status: u16, body: &serde_json::Value) -> Response {
-    let headers = vec![("Content-Type", "application/json".into()), ("Cache-Control", "no-store".into())];
-    Response { status, headers, body: Cow::Owned(body.to_string().into_bytes()) }
+    let headers = vec![
+        ("Content-Type", "application/json".into()),
+        ("Cache-Control", "no-store".into()),
+    ];
+    Response {
+        status,
+        headers,
+        body: Cow::Owned(body.to_string().into_bytes()),
+    }
 }

@@ -84,7 +84,13 @@ impl Site {
         door: Arc<door::Stats>,
         settings: Settings,
     ) -> Result<Self, ramhorns::Error> {
-        Ok(Self { manager, metrics, door, pages: Pages::new()?, settings })
+        Ok(Self {
+            manager,
+            metrics,
+            door,
+            pages: Pages::new()?,
+            settings,
+        })
     }
 
     /// The address the client reached us by.
@@ -95,12 +101,25 @@ impl Site {
 
     fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
         let own = self.own_origin(request);
-        let is_allowed = origin::is_allowed(request.header("origin"), &own, &self.settings.allowed_origins);
-        if is_allowed { Ok(()) } else { Err(ApiError::foreign_origin()) }
+        let is_allowed = origin::is_allowed(
+            request.header("origin"),
+            &own,
+            &self.settings.allowed_origins,
+        );
+        if is_allowed {
+            Ok(())
+        } else {
+            Err(ApiError::foreign_origin())
+        }
     }
 
     /// An error: a page for people who followed a link, JSON for everybody else.
-    fn error_response(&self, route: Option<&Route>, wants_html: bool, error: &ApiError) -> Response {
+    fn error_response(
+        &self,
+        route: Option<&Route>,
+        wants_html: bool,
+        error: &ApiError,
+    ) -> Response {
         match route {
             Some(Route::Landing | Route::Connect(_)) | None if wants_html => {
                 let mut page = self.pages.error(error.status, &error.message);
@@ -117,10 +136,23 @@ impl Site {
             known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH") => known,
             _ => "other",
         };
-        self.metrics.requests.with_label_values(&[method, line.pattern, &status.to_string()]).inc();
-        let Line { id, path, peer, started, .. } = line;
+        self.metrics
+            .requests
+            .with_label_values(&[method, line.pattern, &status.to_string()])
+            .inc();
+        let Line {
+            id,
+            path,
+            peer,
+            started,
+            ..
+        } = line;
         let path: String = path.chars().take(200).collect();
-        info!("request={id} {} {path} {status} {} peer={peer}", line.method, milliseconds(started.elapsed()));
+        info!(
+            "request={id} {} {path} {status} {} peer={peer}",
+            line.method,
+            milliseconds(started.elapsed())
+        );
     }
 }
 
@@ -143,13 +175,19 @@ impl Service for SiteService {
             peer: request.peer,
             started: request.started,
         };
-        let wants_html = request.header("accept").is_some_and(|accept| accept.contains("text/html"));
+        let wants_html = request
+            .header("accept")
+            .is_some_and(|accept| accept.contains("text/html"));
         let route = found.as_ref().ok().cloned();
-        let outcome = found.map_err(ApiError::from).and_then(|route| site.handle(route, request));
+        let outcome = found
+            .map_err(ApiError::from)
+            .and_then(|route| site.handle(route, request));
         let response = match outcome {
             Ok(Outcome::Now(response)) => response,
             Ok(Outcome::Later(work)) => return later(Arc::clone(site), line, work),
-            Ok(Outcome::Terminal(opening)) => return terminal::open(Arc::clone(site), line, opening),
+            Ok(Outcome::Terminal(opening)) => {
+                return terminal::open(Arc::clone(site), line, opening);
+            }
             Err(error) => site.error_response(route.as_ref(), wants_html, &error),
         };
         line.method.truncate(16);
@@ -159,7 +197,11 @@ impl Service for SiteService {
 }
 
 /// Runs `work` on the connection's own thread and answers there.
-fn later(site: Arc<Site>, line: Line, work: Box<dyn FnOnce() -> Result<Response, ApiError> + Send>) -> Answer {
+fn later(
+    site: Arc<Site>,
+    line: Line,
+    work: Box<dyn FnOnce() -> Result<Response, ApiError> + Send>,
+) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
         let mut response = work().unwrap_or_else(|error| error.response());
         if line.method == "HEAD" {

@@ -4,7 +4,11 @@
 pub fn own(public_url: Option<&str>, is_https: bool, host: &str) -> String {
     match public_url {
         Some(url) => url.to_owned(),
-        None => format!("{}://{}", if is_https { "https" } else { "http" }, host.to_ascii_lowercase()),
+        None => format!(
+            "{}://{}",
+            if is_https { "https" } else { "http" },
+            host.to_ascii_lowercase()
+        ),
     }
 }
 
@@ -18,7 +22,10 @@ pub fn websocket(own: &str) -> String {
 /// a request without one is no page's.
 pub fn is_allowed(origin: Option<&str>, own: &str, allowed: &[String]) -> bool {
     let Some(origin) = origin else { return true };
-    origin.eq_ignore_ascii_case(own) || allowed.iter().any(|allowed| origin.eq_ignore_ascii_case(allowed))
+    origin.eq_ignore_ascii_case(own)
+        || allowed
+            .iter()
+            .any(|allowed| origin.eq_ignore_ascii_case(allowed))
 }
 
 #[cfg(test)]
@@ -29,7 +36,10 @@ mod tests {
     fn our_address_is_the_client_s_or_the_public_one() {
         assert_eq!(own(None, false, "LOCALHOST:8080"), "http://localhost:8080");
         assert_eq!(own(None, true, "play.example"), "https://play.example");
-        assert_eq!(own(Some("https://play.example"), false, "127.0.0.1"), "https://play.example");
+        assert_eq!(
+            own(Some("https://play.example"), false, "127.0.0.1"),
+            "https://play.example"
+        );
         assert_eq!(websocket("https://http.example"), "wss://http.example");
         assert_eq!(websocket("http://[::1]:80"), "ws://[::1]:80");
     }

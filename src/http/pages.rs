@@ -75,14 +75,32 @@ impl Pages {
         let choices: Vec<_> = shells.iter().enumerate().map(choice).collect();
         let shells = choices
             .iter()
-            .map(|(is_default, name)| Choice { name, title: capitalised(name), is_default: *is_default })
+            .map(|(is_default, name)| Choice {
+                name,
+                title: capitalised(name),
+                is_default: *is_default,
+            })
             .collect();
-        html(200, self.landing.render(&Landing { version: &self.version, shells }))
+        html(
+            200,
+            self.landing.render(&Landing {
+                version: &self.version,
+                shells,
+            }),
+        )
     }
 
     /// The page to play in.
     pub fn terminal(&self, session_id: &str, shell: &str, ws_url: &str) -> Response {
-        html(200, self.terminal.render(&Terminal { version: &self.version, session_id, shell, ws_url }))
+        html(
+            200,
+            self.terminal.render(&Terminal {
+                version: &self.version,
+                session_id,
+                shell,
+                ws_url,
+            }),
+        )
     }
 
     /// An error, for a person who followed a link.
@@ -94,26 +112,42 @@ impl Pages {
             503 => "Not right now",
             _ => "Something went wrong",
         };
-        html(status, self.error.render(&Error { status, title, message }))
+        html(
+            status,
+            self.error.render(&Error {
+                status,
+                title,
+                message,
+            }),
+        )
     }
 }
 
 fn capitalised(name: &str) -> String {
     let mut letters = name.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 fn html(status: u16, text: String) -> Response {
     let headers = vec![
         ("Content-Type", "text/html; charset=utf-8".to_owned()),
-        ("Content-Security-Policy", CONTENT_SECURITY_POLICY.to_owned()),
+        (
+            "Content-Security-Policy",
+            CONTENT_SECURITY_POLICY.to_owned(),
+        ),
         ("X-Content-Type-Options", "nosniff".to_owned()),
         ("Referrer-Policy", "no-referrer".to_owned()),
         ("Cross-Origin-Opener-Policy", "same-origin".to_owned()),
         ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
         ("Cache-Control", "no-store".to_owned()),
     ];
-    Response { status, headers, body: Cow::Owned(text.into_bytes()) }
+    Response {
+        status,
+        headers,
+        body: Cow::Owned(text.into_bytes()),
+    }
 }
 
 #[cfg(test)]
@@ -136,14 +170,30 @@ mod tests {
     #[test]
     fn no_inline_script_or_style() {
         let pages = Pages::new().expect("valid templates");
-        let shells = [Shell { name: "rust".into(), image: "i".into() }, Shell { name: "perl".into(), image: "i".into() }];
-        for page in [pages.landing(&shells), pages.terminal("id", "rust", "ws://h/"), pages.error(404, "Gone.")] {
+        let shells = [
+            Shell {
+                name: "rust".into(),
+                image: "i".into(),
+            },
+            Shell {
+                name: "perl".into(),
+                image: "i".into(),
+            },
+        ];
+        for page in [
+            pages.landing(&shells),
+            pages.terminal("id", "rust", "ws://h/"),
+            pages.error(404, "Gone."),
+        ] {
             let text = text(&page);
             for forbidden in ["<script>", "<style", " style=", " onclick=", "//cdn", "{{"] {
                 assert!(!text.contains(forbidden), "{forbidden} in {text}");
             }
         }
         let landing = text(&pages.landing(&shells));
-        assert!(landing.contains("Rust") && landing.contains("value=\"perl\""), "{landing}");
+        assert!(
+            landing.contains("Rust") && landing.contains("value=\"perl\""),
+            "{landing}"
+        );
     }
 }

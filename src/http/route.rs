@@ -63,7 +63,11 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         _ => return Err(NoRoute::NotFound),
     };
     let is_allowed = allowed.split(", ").any(|allowed| allowed == method);
-    if is_allowed { Ok(route) } else { Err(NoRoute::MethodNotAllowed(allowed)) }
+    if is_allowed {
+        Ok(route)
+    } else {
+        Err(NoRoute::MethodNotAllowed(allowed))
+    }
 }
 
 fn session(id: &str) -> Result<SessionId, NoRoute> {
@@ -98,7 +102,10 @@ mod tests {
     #[track_caller]
     fn check(request: &str, expected: &str) {
         let (method, path) = request.split_once(' ').expect("METHOD path");
-        assert_eq!(format!("{:?}", find(method, &path.replace("ID", ID))), expected.replace("ID", ID));
+        assert_eq!(
+            format!("{:?}", find(method, &path.replace("ID", ID))),
+            expected.replace("ID", ID)
+        );
     }
 
     #[test]
@@ -122,10 +129,25 @@ mod tests {
 
     #[test]
     fn everything_else() {
-        for path in ["/x", "//", "/healthz/", "/session/ID/status/", "/session/ID/x", "/assets/a/b", "/assets", "*"] {
+        for path in [
+            "/x",
+            "//",
+            "/healthz/",
+            "/session/ID/status/",
+            "/session/ID/x",
+            "/assets/a/b",
+            "/assets",
+            "*",
+        ] {
             check(&format!("GET {path}"), "Err(NotFound)");
         }
-        for id in ["1", "", "..", "%2e%2e", "F47AC10B-58CC-4372-A567-0E02B2C3D479"] {
+        for id in [
+            "1",
+            "",
+            "..",
+            "%2e%2e",
+            "F47AC10B-58CC-4372-A567-0E02B2C3D479",
+        ] {
             check(&format!("GET /session/{id}/status"), "Err(NoSuchSession)");
         }
     }

@@ -22,11 +22,19 @@ pub(super) struct Opening {
 }
 
 /// Checks everything that can be wrong before the 101.
-pub(super) fn prepare(manager: &Manager, id: SessionId, request: &Request) -> Result<Opening, ApiError> {
+pub(super) fn prepare(
+    manager: &Manager,
+    id: SessionId,
+    request: &Request,
+) -> Result<Opening, ApiError> {
     if !request.is_websocket_upgrade {
-        return Err(ApiError::new(426, "upgrade_required", "This address speaks WebSocket only.")
-            .with("Upgrade", "websocket")
-            .with("Sec-WebSocket-Version", "13"));
+        return Err(ApiError::new(
+            426,
+            "upgrade_required",
+            "This address speaks WebSocket only.",
+        )
+        .with("Upgrade", "websocket")
+        .with("Sec-WebSocket-Version", "13"));
     }
     let upgrade = Upgrade::new(|name| request.header(name))?;
     let from = request.query.as_deref().map(offset).transpose()?.flatten();
@@ -37,16 +45,30 @@ pub(super) fn prepare(manager: &Manager, id: SessionId, request: &Request) -> Re
 /// The `from` of a query, if it has one.
 fn offset(query: &str) -> Result<Option<u64>, ApiError> {
     let value = query.split('&').find_map(|pair| pair.strip_prefix("from="));
-    let bad = || ApiError::new(400, "bad_offset", "from must be the number of bytes of output seen so far.");
-    value.map(|value| value.parse().map_err(|_| bad())).transpose()
+    let bad = || {
+        ApiError::new(
+            400,
+            "bad_offset",
+            "from must be the number of bytes of output seen so far.",
+        )
+    };
+    value
+        .map(|value| value.parse().map_err(|_| bad()))
+        .transpose()
 }
 
 /// Hands the connection over.
 pub(super) fn open(site: Arc<Site>, line: Line, opening: Opening) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
         let Opening { id, upgrade, seat } = opening;
-        if let Err(cause) = viewer::accept(&connection.stream, &upgrade.response_head(&line.id.to_string())) {
-            debug!("request={} session={id} gone before the 101: {cause}", line.id);
+        if let Err(cause) = viewer::accept(
+            &connection.stream,
+            &upgrade.response_head(&line.id.to_string()),
+        ) {
+            debug!(
+                "request={} session={id} gone before the 101: {cause}",
+                line.id
+            );
             return;
         }
         site.note(&line, 101);
@@ -58,7 +80,9 @@ fn serve(site: &Site, line: &Line, id: SessionId, connection: Connection, seat: 
     match viewer::run(&connection.stream, connection.leftover, seat, id.0, is_v1) {
         Ok(visit) => {
             site.metrics.input_bytes.inc_by(visit.input_bytes);
-            let close_code = visit.close_code.map_or("none".into(), |code| code.to_string());
+            let close_code = visit
+                .close_code
+                .map_or("none".into(), |code| code.to_string());
             info!(
                 "request={} session={id} terminal closed code={close_code} input_bytes={} after={}s",
                 line.id,
@@ -76,7 +100,12 @@ mod tests {
 
     #[test]
     fn from_is_a_number_of_bytes() {
-        for (query, expected) in [("", None), ("a=b", None), ("from=0", Some(0)), ("a=b&from=77", Some(77))] {
+        for (query, expected) in [
+            ("", None),
+            ("a=b", None),
+            ("from=0", Some(0)),
+            ("a=b&from=77", Some(77)),
+        ] {
             assert_eq!(offset(query), Ok(expected), "{query}");
         }
         for query in ["from=", "from=-1", "from=1e3", "from=99999999999999999999"] {
