@@ -154,6 +154,11 @@ impl FakeEngine {
         *lock(&self.listener) = Some(Listener { is_stopped, thread });
     }
 
+    /// Turns it into another Engine in place, as an upgrade does; images stay as they are.
+    pub fn upgrade(&self, options: Options) {
+        self.world.set_options(options);
+    }
+
     /// Answers `op` with an error from now on, until [`FakeEngine::release`].
     pub fn refuse(&self, op: &str, status: u16, message: &str) {
         self.order(|script| {

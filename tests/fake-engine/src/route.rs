@@ -108,7 +108,10 @@ fn check_version(world: &World, request: &Request) -> Option<Reply> {
             .and_then(|minor| minor.parse::<u16>().ok())
     };
     let asked = request.version.as_deref()?;
-    let (newest, oldest) = (&world.options.api_version, &world.options.min_api_version);
+    let (newest, oldest) = (
+        &world.options().api_version,
+        &world.options().min_api_version,
+    );
     if minor(asked) > minor(newest) {
         let message =
             format!("client version {asked} is too new. Maximum supported API version is {newest}");
@@ -124,8 +127,8 @@ fn check_version(world: &World, request: &Request) -> Option<Reply> {
 
 /// Every answer tells who we are.
 fn identify(world: &World, reply: Reply) -> Reply {
-    let reply = reply.with("Api-Version", world.options.api_version.clone());
-    match world.options.is_podman {
+    let reply = reply.with("Api-Version", world.options().api_version.clone());
+    match world.options().is_podman {
         true => reply.with("Libpod-API-Version", "4.3.1"),
         false => reply,
     }
@@ -139,8 +142,8 @@ fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
         "SystemVersion" => Reply::json(
             200,
             &json!({
-                "Version": "20.10.24+fake", "ApiVersion": world.options.api_version,
-                "MinAPIVersion": world.options.min_api_version, "Os": "linux", "Arch": "amd64",
+                "Version": "20.10.24+fake", "ApiVersion": world.options().api_version,
+                "MinAPIVersion": world.options().min_api_version, "Os": "linux", "Arch": "amd64",
             }),
         ),
         "ImageList" => {
@@ -276,7 +279,7 @@ fn console_size(world: &World, request: &Request, body: &Value) -> (u16, u16) {
         .version
         .as_deref()
         .and_then(|version| version.strip_prefix("1.")?.parse::<u16>().ok());
-    if world.options.is_podman || minor < Some(42) {
+    if world.options().is_podman || minor < Some(42) {
         return (0, 0);
     }
     let [rows, cols] =
@@ -439,7 +442,7 @@ fn delete(world: &World, request: &Request, container: &Container) -> Reply {
 fn wait(world: &World, stream: &UnixStream, container: &Container) -> io::Result<()> {
     begin_chunked(
         stream,
-        &[("Api-Version", world.options.api_version.clone())],
+        &[("Api-Version", world.options().api_version.clone())],
     )?;
     let exit_code = container.await_end(|| world.is_over.load(Ordering::Acquire));
     let exit_code = exit_code.ok_or(io::ErrorKind::ConnectionAborted)?;
@@ -455,7 +458,7 @@ fn stream_events(world: &World, stream: &UnixStream, request: &Request) -> io::R
     let mut seen = world.events_so_far();
     begin_chunked(
         stream,
-        &[("Api-Version", world.options.api_version.clone())],
+        &[("Api-Version", world.options().api_version.clone())],
     )?;
     while let Some(happening) = world.next_event(seen) {
         seen += 1;
@@ -521,7 +524,7 @@ struct DetachKeys {
 
 impl DetachKeys {
     fn new(world: &World, request: &Request) -> DetachKeys {
-        let disarming = if world.options.is_podman {
+        let disarming = if world.options().is_podman {
             "detachKeys="
         } else {
             "detachKeys=%FF"

@@ -17,7 +17,8 @@ use crate::trouble::Trouble;
 const STACK: usize = 128 << 10;
 
 pub struct World {
-    pub options: Options,
+    /// Changes only between tests' steps, when the Engine is "upgraded".
+    options: Mutex<Options>,
     pub trouble: Trouble,
     pub is_over: AtomicBool,
     pub containers: Mutex<BTreeMap<String, Arc<Container>>>,
@@ -41,7 +42,7 @@ impl World {
     pub fn new(options: Options) -> World {
         World {
             images: Mutex::new(options.images.clone()),
-            options,
+            options: Mutex::new(options),
             trouble: Trouble::default(),
             is_over: AtomicBool::new(false),
             containers: Mutex::default(),
@@ -52,6 +53,15 @@ impl World {
             thread_ended: Condvar::new(),
             counter: AtomicU64::new(1),
         }
+    }
+
+    /// How the Engine introduces itself right now.
+    pub fn options(&self) -> Options {
+        lock(&self.options).clone()
+    }
+
+    pub fn set_options(&self, options: Options) {
+        *lock(&self.options) = options;
     }
 
     /// Runs `work` on a thread that [`World::join`] waits for; whether there was a thread to be had.
@@ -147,7 +157,7 @@ impl World {
                 .iter()
                 .map(|(key, value)| ((*key).into(), (*value).into())),
         );
-        let action = if self.options.is_podman && action == "die" {
+        let action = if self.options().is_podman && action == "die" {
             "died"
         } else {
             action
