@@ -21,6 +21,8 @@ pub fn start(level: LevelFilter, format: LogFormat) {
                 .set_thread_level(LevelFilter::Error)
                 .set_target_level(LevelFilter::Off)
                 .set_location_level(LevelFilter::Off)
+                // The crates below us log at debug too, which would drown our own lines.
+                .add_filter_allow_str("shellcraft")
                 .build();
             log::set_max_level(level);
             log::set_boxed_logger(Box::new(Escaping(WriteLogger::new(
@@ -76,7 +78,7 @@ struct Json;
 
 impl Log for Json {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        metadata.level() <= log::max_level()
+        metadata.level() <= log::max_level() && metadata.target().starts_with("shellcraft")
     }
 
     fn log(&self, record: &Record) {
