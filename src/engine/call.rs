@@ -96,6 +96,11 @@ impl Wire {
         let tar = "application/x-tar";
         let deadline = request.deadline;
         let result = match &mut request.body {
+            // DOCKER: `ContainerStart` refuses a body of unknown length, even an empty one, and that is what
+            // ureq makes of a POST with no body at all.
+            Body::Empty if request.method == Method::POST => {
+                self.run(builder, None, [].as_slice(), deadline)
+            }
             Body::Empty => self.run(builder, None, (), deadline),
             Body::Json(json) => self.run(builder, Some("application/json"), &*json, deadline),
             Body::Tar(bytes) => self.run(builder, Some(tar), *bytes, deadline),

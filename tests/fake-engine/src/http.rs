@@ -19,6 +19,7 @@ pub struct Request {
     /// As sent: `detachKeys=%FF` is no UTF-8 once decoded.
     pub raw_query: String,
     pub is_upgrade: bool,
+    pub is_chunked: bool,
     pub body: Vec<u8>,
 }
 
@@ -37,7 +38,7 @@ impl Connection {
 
     /// The next request; `None` when the client has closed.
     pub fn read_request(&mut self) -> io::Result<Option<Request>> {
-        let (mut request, len, length, is_chunked) = loop {
+        let (mut request, len, length) = loop {
             if let Some(head) = parse_head(&self.received)? {
                 break head;
             }
@@ -46,7 +47,7 @@ impl Connection {
             }
         };
         self.received.drain(..len);
-        request.body = if is_chunked {
+        request.body = if request.is_chunked {
             self.read_chunks()?
         } else {
             self.read_exactly(length)?
@@ -101,7 +102,8 @@ impl Connection {
     }
 }
 
-type Head = (Request, usize, usize, bool);
+/// A request without its body, the head's length and the body's.
+type Head = (Request, usize, usize);
 
 fn parse_head(received: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
@@ -134,6 +136,7 @@ fn parse_head(received: &[u8]) -> io::Result<Option<Head>> {
             .collect(),
         raw_query: raw_query.to_owned(),
         is_upgrade: header("connection").contains("upgrade"),
+        is_chunked: header("transfer-encoding") == "chunked",
         body: Vec::new(),
     };
     let length = if length.is_empty() {
@@ -141,12 +144,7 @@ fn parse_head(received: &[u8]) -> io::Result<Option<Head>> {
     } else {
         length.parse().map_err(io::Error::other)?
     };
-    Ok(Some((
-        request,
-        len,
-        length,
-        header("transfer-encoding") == "chunked",
-    )))
+    Ok(Some((request, len, length)))
 }
 
 fn split_version(path: &str) -> (Option<String>, &str) {

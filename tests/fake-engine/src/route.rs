@@ -342,6 +342,10 @@ fn about_container(
         .unwrap_or_default();
     match op {
         "ContainerInspect" => inspect(container),
+        "ContainerStart" if request.is_chunked => Reply::error(
+            400,
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ),
         "ContainerStart" => start(world, container),
         "ContainerResize" => resize(request, container),
         "ContainerStop" if world.end(container, 137) => Reply::empty(204),
