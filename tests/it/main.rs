@@ -1,0 +1,3 @@
+//! The real thing, through its real doors.
+
+mod door;
