@@ -14,6 +14,7 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use super::proxy::{is_trusted, plain};
 use super::refusal::Refusal;
+use super::seldom::Seldom;
 use super::signal::Signal;
 use super::slots::Slot;
 use super::stats::{Gauge, count};
@@ -41,8 +42,7 @@ struct Acceptor {
     sweep_at: usize,
     // Every connection's thread holds a clone, so that the close can wait for all of them at once.
     alive: Sender<Infallible>,
-    // So that the log says once that there is trouble, not fifty times a second.
-    is_in_trouble: bool,
+    trouble: Seldom,
 }
 
 /// Starts the accept loop. It ends, and closes the listener, when `stop` is raised; it returns the threads.
@@ -59,7 +59,7 @@ pub(super) fn spawn(
         threads: Vec::new(),
         sweep_at: SWEEP_FROM,
         alive,
-        is_in_trouble: false,
+        trouble: Seldom::default(),
     };
     thread::Builder::new()
         .name("door-accept".into())
@@ -88,10 +88,7 @@ impl Acceptor {
 
     fn accept_one(&mut self) {
         match self.listener.accept() {
-            Ok((stream, peer)) => {
-                self.is_in_trouble = false;
-                self.admit(stream, plain(peer.ip()));
-            }
+            Ok((stream, peer)) => self.admit(stream, plain(peer.ip())),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock
                 | io::ErrorKind::ConnectionAborted
@@ -103,8 +100,7 @@ impl Acceptor {
 
     fn cope(&mut self, error: io::Error) {
         count(&self.shared.stats.accept_errors);
-        if !self.is_in_trouble {
-            self.is_in_trouble = true;
+        if self.trouble.is_due(Instant::now()) {
             log::warn!("new connections can't be accepted for now: {error}");
         }
         // Not a sleep: the stop ends it. The listener stays readable meanwhile, so it is not waited for.

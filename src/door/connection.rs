@@ -157,7 +157,9 @@ fn ask(
     let mut request = rewrite(&head, &ticket.to_text());
     request.extend_from_slice(&body);
     let backend = shared.server.connect().map_err(|error| {
-        log::error!("tiny_http can't be reached: {error}");
+        if shared.unreachable.is_due(Instant::now()) {
+            log::error!("requests are lost, tiny_http can't be reached: {error}");
+        }
         Refusal::Lost
     })?;
     let relayed = relay(&backend, stream, &request, limits, closing);
@@ -168,7 +170,7 @@ fn ask(
             peer,
             expects_continue: head.expects_continue,
         };
-        return finish_hand_off(hand_off, rest, closing);
+        return unless_closing(hand_off, rest, closing);
     }
     if let Relayed::Cut(cut) = relayed {
         note_cut(shared, peer, &cut);
@@ -180,7 +182,7 @@ fn ask(
 }
 
 /// A hand-off that comes when the door closes would outlive those who could end it.
-fn finish_hand_off(hand_off: HandOff, rest: Rest, closing: &Signal) -> Result<Outcome, Trouble> {
+fn unless_closing(hand_off: HandOff, rest: Rest, closing: &Signal) -> Result<Outcome, Trouble> {
     if closing.is_raised() {
         Err(Refusal::Busy.into())
     } else {

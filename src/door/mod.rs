@@ -22,6 +22,7 @@ mod proxy;
 mod refusal;
 mod relay;
 mod rewrite;
+mod seldom;
 mod signal;
 mod slots;
 mod stats;
@@ -50,6 +51,7 @@ use slots::Slots;
 pub use connection::Connection;
 pub use error::Error;
 pub use limits::Limits;
+pub(crate) use seldom::Seldom;
 pub use stats::Stats;
 pub(crate) use stats::count;
 
@@ -78,6 +80,7 @@ struct Shared {
     closing: Signal,
     connections: Arc<Slots>,
     in_flight: Arc<Slots>,
+    unreachable: Seldom,
 }
 
 impl Door {
@@ -117,6 +120,7 @@ impl Door {
             server,
             stats,
             closing,
+            unreachable: Seldom::default(),
         });
         let (alive, ended) = bounded(0);
         let acceptor = accept::spawn(listener, Arc::clone(&shared), Arc::clone(&stop), alive)

@@ -31,7 +31,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::door::{Connection, Stats, count};
+use crate::door::{Connection, Seldom, Stats, count};
 pub(crate) use print::{print, say_close};
 pub(crate) use tickets::{Facts, Ticket, Tickets};
 
@@ -62,8 +62,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// A whole, vetted request.
-#[derive(Debug)]
+/// A whole, vetted request. Not `Debug`: its headers hold tokens, which must not get into a log.
 pub struct Request {
     /// Its number; the answer carries it.
     pub id: RequestId,
@@ -146,6 +145,7 @@ pub(crate) struct Server {
     directory: PathBuf,
     threads: usize,
     running: Mutex<Running>,
+    deaths: Seldom,
 }
 
 /// What a rebuild replaces.
@@ -196,6 +196,7 @@ impl Server {
             directory,
             threads,
             running: Mutex::new(running),
+            deaths: Seldom::default(),
         };
         server.rebuild(&mut server.running.lock())?;
         Ok(server)
@@ -222,7 +223,9 @@ impl Server {
         }
         // INVARIANT: of many who find it dead, one rebuilds; the others see the new number.
         if running.number == number {
-            log::warn!("tiny_http's accept loop has died ({refused}): starting it anew");
+            if self.deaths.is_due(Instant::now()) {
+                log::warn!("tiny_http's accept loop has died ({refused}): starting it anew");
+            }
             self.rebuild(&mut running)?;
             count(&self.router.stats.rebuilds);
         }

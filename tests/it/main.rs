@@ -5,5 +5,6 @@ mod ground;
 #[path = "../support/promises.rs"]
 mod promises;
 
+mod door;
 mod engine_contract;
 mod engine_trouble;
