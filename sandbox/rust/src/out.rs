@@ -58,13 +58,18 @@ impl Out {
         self.write(format!("{text}\n").as_bytes())
     }
 
-    /// Fails when Ctrl-C was typed since [`Out::rearm`].
+    /// Fails when Ctrl-C was typed since the line began.
     pub fn check(&self) -> Result<(), Stop> {
         if self.interrupted.load(Ordering::Relaxed) {
             Err(Stop::Interrupted)
         } else {
             Ok(())
         }
+    }
+
+    /// Forgets a Ctrl-C that came too late for the command it was meant for.
+    pub fn forget_interrupt(&mut self) {
+        self.interrupted.store(false, Ordering::Relaxed);
     }
 
     /// Gets ready for the prompt: forgets a Ctrl-C and starts a new line where one is open.

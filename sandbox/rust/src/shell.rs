@@ -107,6 +107,7 @@ impl Shell {
                 .line(&format!("that line is too long ({limit} bytes at most)"))?;
             return Ok(None);
         }
+        self.out.forget_interrupt();
         let line = spell::clean(typed);
         let remembered = self.remember(&line);
         match self.run(&line, &[], 0) {

@@ -5,7 +5,7 @@ package SpellShell::Editor;
 use strict;
 use warnings;
 
-use POSIX qw(ICANON ICRNL ISIG IXON TCSANOW VMIN VTIME);
+use POSIX qw(ICANON ICRNL IXON TCSANOW VINTR VMIN VQUIT VSUSP VTIME);
 use Term::ReadLine;
 use SpellShell::Files;
 use SpellShell::Shell;
@@ -46,9 +46,9 @@ sub ask {
     $self->{spells}       = $spells;
     $self->{is_cancelled} = 0;
     my $place = SpellShell::Files::short_here();
-    $self->set_signals(0);
+    $self->set_interrupt(0);
     my $line = $self->{term}->readline("\001\e[35m\002✦\001\e[0m\002 $place \$ ");
-    $self->set_signals(1);
+    $self->set_interrupt(1);
     if (!defined $line) {
         $self->{out}->write("\n");
         return 'end';
@@ -71,16 +71,17 @@ sub set_terminal {
     $modes->setiflag($modes->getiflag & ~(IXON | ICRNL));
     $modes->setcc(VMIN,  1);
     $modes->setcc(VTIME, 0);
+    $modes->setcc($_,    0) for VQUIT, VSUSP;
     $modes->setattr(0, TCSANOW);
 }
 
-# Whether Ctrl-C is a signal, as while a command runs, or a key, as in the editor.
-sub set_signals {
-    my ($self, $are_on) = @_;
+# Whether Ctrl-C is a signal, as while a command runs, or a key, as in the editor. readline turns ISIG on by itself,
+# so it is the key that is taken away.
+sub set_interrupt {
+    my ($self, $is_on) = @_;
     my $modes = POSIX::Termios->new;
     defined $modes->getattr(0) or return;
-    my $flags = $modes->getlflag;
-    $modes->setlflag($are_on ? $flags | ISIG : $flags & ~ISIG);
+    $modes->setcc(VINTR, $is_on ? ord "\cC" : 0);
     $modes->setattr(0, TCSANOW);
 }
 

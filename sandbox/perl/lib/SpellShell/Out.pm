@@ -37,10 +37,16 @@ sub line {
     $self->write("$text\n");
 }
 
-# Dies when Ctrl-C was typed since `rearm`.
+# Dies when Ctrl-C was typed since the line began.
 sub check {
     my ($self) = @_;
     die ['interrupted'] if ${ $self->{interrupted} };
+}
+
+# Forgets a Ctrl-C that came too late for the command it was meant for.
+sub forget_interrupt {
+    my ($self) = @_;
+    ${ $self->{interrupted} } = 0;
 }
 
 # Gets ready for the prompt: forgets a Ctrl-C and starts a new line where one is open.

@@ -76,6 +76,7 @@ sub run_line {
         $self->{out}->line($refusal);
         return;
     }
+    $self->{out}->forget_interrupt;
     my $line       = SpellShell::Spell::clean($typed);
     my $remembered = $self->remember($line);
     $self->{depth} = 0;
