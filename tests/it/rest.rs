@@ -27,16 +27,46 @@ fn a_session_from_start_to_end() {
     assert_eq!(created.status, 201, "{created:?}");
     let body = created.json();
     let id = body["session_id"].as_str().expect("an id");
-    assert_eq!(created.header("location"), Some(format!("/session/{id}/status").as_str()));
-    assert_eq!((&body["shell"], &body["status"]), (&json!("rust"), &json!("running")));
-    assert_eq!(body["ws_url"], format!("ws://{}/session/{id}/ws", site.address));
-    assert_eq!(body["connect_url"], format!("http://{}/session/{id}/connect", site.address));
-    assert!(body["token"].as_str().is_some_and(|token| token.len() == 64), "{body}");
-    assert!(body["expires_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{body}");
+    assert_eq!(
+        created.header("location"),
+        Some(format!("/session/{id}/status").as_str())
+    );
+    assert_eq!(
+        (&body["shell"], &body["status"]),
+        (&json!("rust"), &json!("running"))
+    );
+    assert_eq!(
+        body["ws_url"],
+        format!("ws://{}/session/{id}/ws", site.address)
+    );
+    assert_eq!(
+        body["connect_url"],
+        format!("http://{}/session/{id}/connect", site.address)
+    );
+    assert!(
+        body["token"]
+            .as_str()
+            .is_some_and(|token| token.len() == 64),
+        "{body}"
+    );
+    assert!(
+        body["expires_at"]
+            .as_str()
+            .is_some_and(|at| at.ends_with('Z')),
+        "{body}"
+    );
 
     let status = site.get(&format!("/session/{id}/status"));
-    assert_eq!((status.status, &status.json()["status"]), (200, &json!("running")));
-    assert!(!status.text().contains(body["token"].as_str().expect("a token")), "the token is told once");
+    assert_eq!(
+        (status.status, &status.json()["status"]),
+        (200, &json!("running"))
+    );
+    assert!(
+        !status
+            .text()
+            .contains(body["token"].as_str().expect("a token")),
+        "the token is told once"
+    );
     let page = site.get(&format!("/session/{id}/connect"));
     assert_eq!(page.status, 200);
     for part in [id, "data-ws-url=\"ws://", "/assets/terminal.js?v="] {
@@ -45,11 +75,20 @@ fn a_session_from_start_to_end() {
     assert_eq!(engine.containers().len(), 1);
 
     assert_eq!(site.delete(&format!("/session/{id}")).status, 204);
-    assert!(engine.containers().is_empty(), "the container is removed when DELETE answers");
+    assert!(
+        engine.containers().is_empty(),
+        "the container is removed when DELETE answers"
+    );
     let again = site.delete(&format!("/session/{id}"));
-    assert_eq!((again.status, again.code().as_str()), (404, "session_not_found"));
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (404, "session_not_found")
+    );
     let status = site.get(&format!("/session/{id}/status"));
-    assert_eq!((status.status, &status.json()["status"]), (404, &json!("missing")));
+    assert_eq!(
+        (status.status, &status.json()["status"]),
+        (404, &json!("missing"))
+    );
     assert_eq!(site.get(&format!("/session/{id}/connect")).status, 404);
 }
 
@@ -58,7 +97,10 @@ fn the_shell_is_the_one_asked_for() {
     let (engine, site) = site();
     let game = site.create("perl");
     assert_eq!(site.get(&game.path("/status")).json()["shell"], "perl");
-    assert_eq!(engine.containers()[0].body["Image"], "shellcraft/perl");
+    assert_eq!(
+        engine.containers()[0].create_body["Image"],
+        "shellcraft/perl"
+    );
 }
 
 #[test]
@@ -66,10 +108,18 @@ fn a_stopped_session_tells_how_it_ended() {
     let (engine, site) = site();
     let game = site.create("rust");
     engine.exit(&format!("shellcraft-{}", game.id), 7);
-    wait_for("the container to be removed", || engine.containers().is_empty());
-    wait_for("the end to be known", || site.get(&game.path("/status")).json()["status"] == "stopped");
+    wait_for("the container to be removed", || {
+        engine.containers().is_empty()
+    });
+    wait_for("the end to be known", || {
+        site.get(&game.path("/status")).json()["status"] == "stopped"
+    });
     let body = site.get(&game.path("/status")).json();
-    assert_eq!((&body["exit_code"], &body["reason"]), (&json!(7), &json!("exited")), "{body}");
+    assert_eq!(
+        (&body["exit_code"], &body["reason"]),
+        (&json!(7), &json!("exited")),
+        "{body}"
+    );
     assert_eq!(site.get(&game.path("/connect")).code(), "session_over");
 }
 
@@ -78,7 +128,9 @@ fn a_container_that_vanished_is_missing_with_200() {
     let (engine, site) = site();
     let game = site.create("rust");
     engine.lose(&format!("shellcraft-{}", game.id));
-    wait_for("the loss to be known", || site.get(&game.path("/status")).json()["status"] == "missing");
+    wait_for("the loss to be known", || {
+        site.get(&game.path("/status")).json()["status"] == "missing"
+    });
     assert_eq!(site.get(&game.path("/status")).status, 200);
     assert_eq!(site.delete(&game.path("")).status, 204);
 }
@@ -88,7 +140,9 @@ fn out_of_memory_is_told() {
     let (engine, site) = site();
     let game = site.create("rust");
     engine.run_out_of_memory(&format!("shellcraft-{}", game.id));
-    wait_for("the end", || site.get(&game.path("/status")).json()["reason"] == "out_of_memory");
+    wait_for("the end", || {
+        site.get(&game.path("/status")).json()["reason"] == "out_of_memory"
+    });
 }
 
 #[test]
@@ -109,7 +163,11 @@ fn bad_input_gets_a_clear_error_and_changes_nothing() {
     ] {
         let (method, path) = request.split_once(' ').expect("METHOD path");
         let reply = site.request(method, path, &[], b"");
-        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{request}");
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (status, code),
+            "{request}"
+        );
     }
     for (body, status, code) in [
         ("{", 400, "bad_json"),
@@ -125,7 +183,11 @@ fn bad_input_gets_a_clear_error_and_changes_nothing() {
         ("{\"shell\": \"../../rust\"}", 422, "unknown_shell"),
     ] {
         let reply = site.post("/session", body);
-        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{body}");
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (status, code),
+            "{body}"
+        );
     }
     assert_eq!(engine.calls("ContainerCreate"), 0);
     assert!(site.app().manager().list().is_empty());
@@ -134,8 +196,14 @@ fn bad_input_gets_a_clear_error_and_changes_nothing() {
 #[test]
 fn a_known_route_names_its_methods() {
     let (_engine, site) = site();
-    assert_eq!(site.request("PUT", "/session", &[], b"").header("allow"), Some("POST"));
-    assert_eq!(site.request("POST", "/healthz", &[], b"").header("allow"), Some("GET, HEAD"));
+    assert_eq!(
+        site.request("PUT", "/session", &[], b"").header("allow"),
+        Some("POST")
+    );
+    assert_eq!(
+        site.request("POST", "/healthz", &[], b"").header("allow"),
+        Some("GET, HEAD")
+    );
 }
 
 #[test]
@@ -143,13 +211,18 @@ fn bodies_have_a_limit() {
     let (_engine, site) = site();
     for length in [100_000_000u64, 1 << 40, 4_000_000_000_000] {
         for path in ["/session", "/healthz", "/nothing"] {
-            let head = format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\nx");
+            let head =
+                format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\nx");
             let reply = site.exchange(head.as_bytes());
             assert_eq!(reply.status, 413, "{path} {length}");
         }
     }
     let head = "POST /session HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n".to_owned();
-    assert_eq!(site.exchange((head + &"x".repeat(100_000)).as_bytes()).code(), "body_too_large");
+    assert_eq!(
+        site.exchange((head + &"x".repeat(100_000)).as_bytes())
+            .code(),
+        "body_too_large"
+    );
     assert_eq!(site.get("/healthz").status, 200);
 }
 
@@ -158,25 +231,46 @@ fn a_foreign_page_may_not_act() {
     let (engine, site) = site();
     let evil = ("Origin", "http://evil.example");
     let reply = site.request("POST", "/session", &[evil], b"");
-    assert_eq!((reply.status, reply.code().as_str()), (403, "foreign_origin"));
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (403, "foreign_origin")
+    );
     assert_eq!(engine.calls("ContainerCreate"), 0);
     let game = site.create("rust");
-    assert_eq!(site.request("DELETE", &game.path(""), &[evil], b"").status, 403);
+    assert_eq!(
+        site.request("DELETE", &game.path(""), &[evil], b"").status,
+        403
+    );
     let own = format!("http://{}", site.address);
-    assert_eq!(site.request("DELETE", &game.path(""), &[("Origin", own.as_str())], b"").status, 204);
+    assert_eq!(
+        site.request("DELETE", &game.path(""), &[("Origin", own.as_str())], b"")
+            .status,
+        204
+    );
 }
 
 #[test]
 fn a_wrong_token_is_wrong() {
     let (_engine, site) = site();
     let (game, other) = (site.create("rust"), site.create("rust"));
-    let with = |token: &str| site.request("GET", &game.path("/status"), &[("Authorization", token)], b"").status;
+    let with = |token: &str| {
+        site.request(
+            "GET",
+            &game.path("/status"),
+            &[("Authorization", token)],
+            b"",
+        )
+        .status
+    };
     assert_eq!(with(&format!("Bearer {}", game.token)), 200);
     assert_eq!(with(&format!("Bearer {ADMIN_TOKEN}")), 200);
     assert_eq!(with(&format!("Bearer {}", other.token)), 401);
     assert_eq!(with("Basic eDp5"), 401);
     let wrong = [("Authorization", "Bearer nothing")];
-    assert_eq!(site.request("DELETE", &game.path(""), &wrong, b"").status, 401);
+    assert_eq!(
+        site.request("DELETE", &game.path(""), &wrong, b"").status,
+        401
+    );
     assert_eq!(site.get(&game.path("/status")).status, 200, "it lives on");
 }
 
@@ -186,7 +280,12 @@ fn only_the_operator_sees_all_sessions() {
     let game = site.create("rust");
     assert_eq!(site.get("/sessions").code(), "unauthorized");
     let token = format!("Bearer {ADMIN_TOKEN}");
-    let reply = site.request("GET", "/sessions", &[("Authorization", token.as_str())], b"");
+    let reply = site.request(
+        "GET",
+        "/sessions",
+        &[("Authorization", token.as_str())],
+        b"",
+    );
     let sessions = reply.json()["sessions"].as_array().expect("a list").clone();
     assert_eq!(sessions.len(), 1);
     assert_eq!(sessions[0]["session_id"], game.id.as_str());
@@ -200,7 +299,9 @@ fn metrics_count() {
     engine.exit(&format!("shellcraft-{}", game.id), 0);
     wait_for("the end", || engine.containers().is_empty());
     let stopped = "shellcraft_sessions{status=\"stopped\"} 1";
-    wait_for("the metrics to show it", || site.get("/metrics").text().contains(stopped));
+    wait_for("the metrics to show it", || {
+        site.get("/metrics").text().contains(stopped)
+    });
     let text = site.get("/metrics").text();
     for line in [
         "shellcraft_sessions_created_total{shell=\"rust\"} 1",
@@ -218,15 +319,29 @@ fn pages_and_assets_are_safe_to_show() {
     let landing = site.get("/");
     assert_eq!(landing.status, 200);
     let policy = landing.header("content-security-policy").expect("a policy");
-    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
     assert_eq!(landing.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(landing.header("cache-control"), Some("no-store"));
     let text = landing.text();
-    let script = text.split('"').find(|part| part.starts_with("/assets/landing.js")).expect("a script");
+    let script = text
+        .split('"')
+        .find(|part| part.starts_with("/assets/landing.js"))
+        .expect("a script");
     let asset = site.get(script);
     assert_eq!(asset.status, 200);
-    assert_eq!(asset.header("content-type"), Some("text/javascript; charset=utf-8"));
-    assert!(asset.header("cache-control").is_some_and(|cache| cache.contains("immutable")), "{asset:?}");
+    assert_eq!(
+        asset.header("content-type"),
+        Some("text/javascript; charset=utf-8")
+    );
+    assert!(
+        asset
+            .header("cache-control")
+            .is_some_and(|cache| cache.contains("immutable")),
+        "{asset:?}"
+    );
     let etag = asset.header("etag").expect("a tag");
     let again = site.request("GET", script, &[("If-None-Match", etag)], b"");
     assert_eq!((again.status, again.body.len()), (304, 0));
@@ -255,10 +370,25 @@ fn head_is_get_without_the_body() {
 #[test]
 fn the_public_url_and_trusted_proxies_make_the_address() {
     let engine = FakeEngine::start();
-    let site = Site::start(&engine.docker_host(), &["--public-url", "https://play.example"]);
+    let site = Site::start(
+        &engine.docker_host(),
+        &["--public-url", "https://play.example"],
+    );
     let body = site.post("/session", "").json();
-    assert!(body["ws_url"].as_str().is_some_and(|url| url.starts_with("wss://play.example/session/")), "{body}");
+    assert!(
+        body["ws_url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with("wss://play.example/session/")),
+        "{body}"
+    );
     let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
-    let body = site.request("POST", "/session", &[("X-Forwarded-Proto", "https")], b"").json();
-    assert!(body["ws_url"].as_str().is_some_and(|url| url.starts_with("wss://127.0.0.1:")), "{body}");
+    let body = site
+        .request("POST", "/session", &[("X-Forwarded-Proto", "https")], b"")
+        .json();
+    assert!(
+        body["ws_url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with("wss://127.0.0.1:")),
+        "{body}"
+    );
 }

@@ -46,9 +46,14 @@ fn a_page_is_greeted_and_told_the_end() {
     assert_eq!(hello, expected);
     page.expect("$ ");
     page.type_in("exit 3\r");
-    assert_eq!(page.note("exit"), json!({"type": "exit", "code": 3, "reason": "exited"}));
+    assert_eq!(
+        page.note("exit"),
+        json!({"type": "exit", "code": 3, "reason": "exited"})
+    );
     assert_eq!(page.close_code(), 1000);
-    wait_for("the container to be removed", || engine.containers().is_empty());
+    wait_for("the container to be removed", || {
+        engine.containers().is_empty()
+    });
     let late = site.open(&game.path("/ws"), &[]).err();
     assert_eq!(late, Some(410));
 }
@@ -56,7 +61,11 @@ fn a_page_is_greeted_and_told_the_end() {
 #[test]
 fn the_size_reaches_the_container() {
     let (engine, site, game) = playing();
-    let size = |engine: &FakeEngine| engine.container(&container(&game)).map(|container| container.size);
+    let size = |engine: &FakeEngine| {
+        engine
+            .container(&container(&game))
+            .map(|container| container.size)
+    };
     assert_eq!(size(&engine), Some((80, 24)), "before any page");
     let mut page = site.page(&game, None);
     page.resize(132, 43);
@@ -81,7 +90,9 @@ fn a_storm_of_sizes_is_one_size() {
     }
     page.resize(111, 33);
     wait_for("the last size", || {
-        engine.container(&container(&game)).is_some_and(|container| container.size == (111, 33))
+        engine
+            .container(&container(&game))
+            .is_some_and(|container| container.size == (111, 33))
     });
     let calls = engine.calls("ContainerResize") - before;
     assert!(calls < 2_000, "{calls} calls");
@@ -98,7 +109,13 @@ fn ping_and_pong() {
 #[test]
 fn control_messages_that_make_no_sense_close_with_1008() {
     let (_engine, site, game) = playing();
-    for text in ["hello", "{", "[]", "{\"type\":\"exec\"}", "{\"type\":\"ack\"}"] {
+    for text in [
+        "hello",
+        "{",
+        "[]",
+        "{\"type\":\"exec\"}",
+        "{\"type\":\"ack\"}",
+    ] {
         let mut page = site.page(&game, None);
         page.send(Message::text(text));
         assert_eq!(page.close_code(), 1008, "{text}");
@@ -122,7 +139,10 @@ fn invalid_utf8_in_a_text_message_closes_with_1007() {
     let (_engine, site, game) = playing();
     let mut raw = site.raw(&game);
     // A masked text frame (mask 0) of one byte that is no UTF-8.
-    raw.socket.get_mut().write_all(&[0x81, 0x81, 0, 0, 0, 0, 0xff]).expect("sent");
+    raw.socket
+        .get_mut()
+        .write_all(&[0x81, 0x81, 0, 0, 0, 0, 0xff])
+        .expect("sent");
     assert_eq!(raw.close_code(), 1007);
 }
 
@@ -130,7 +150,10 @@ fn invalid_utf8_in_a_text_message_closes_with_1007() {
 fn unmasked_frames_close_with_1002() {
     let (_engine, site, game) = playing();
     let mut raw = site.raw(&game);
-    raw.socket.get_mut().write_all(&[0x82, 0x01, b'x']).expect("sent");
+    raw.socket
+        .get_mut()
+        .write_all(&[0x82, 0x01, b'x'])
+        .expect("sent");
     assert_eq!(raw.close_code(), 1002);
 }
 
@@ -166,7 +189,13 @@ fn a_stuck_tab_is_taken_over_too() {
     stuck.expect("$ ");
     stuck.type_in("yes\n");
     // Nothing is read any more: the server's socket fills up, and then its window.
-    let hub = site.app().manager().get(game.id.parse().expect("an id")).expect("a session").hub.clone();
+    let hub = site
+        .app()
+        .manager()
+        .get(game.id.parse().expect("an id"))
+        .expect("a session")
+        .hub
+        .clone();
     let mut last = 0;
     wait_for("the flood to stand still", || {
         let now = hub.output_bytes();
@@ -195,7 +224,10 @@ fn resume_at_an_offset_is_exact() {
     for step in 1..20 {
         let mut page = site.page(&game, Some(offset));
         let hello = page.note("hello");
-        assert_eq!((&hello["offset"], &hello["replay"]), (&json!(offset), &json!(false)));
+        assert_eq!(
+            (&hello["offset"], &hello["replay"]),
+            (&json!(offset), &json!(false))
+        );
         let due = Instant::now() + Duration::from_secs(10);
         while page.seen.len() < step * 97 && !String::from_utf8_lossy(&page.seen).ends_with("$ ") {
             assert!(page.read(due) && Instant::now() < due, "nothing came");
@@ -237,15 +269,29 @@ fn a_page_that_does_not_ack_stops_the_program() {
     page.expect("$ ");
     page.acks = false;
     page.type_in("yes\n");
-    let hub = site.app().manager().get(game.id.parse().expect("an id")).expect("a session").hub.clone();
+    let hub = site
+        .app()
+        .manager()
+        .get(game.id.parse().expect("an id"))
+        .expect("a session")
+        .hub
+        .clone();
     let window = site.app().manager().settings().terminal.window_bytes as u64;
     let limit = page.offset + window;
     let due = Instant::now() + Duration::from_secs(10);
     while page.offset < limit {
-        assert!(page.read(due) && Instant::now() < due, "only {} of {limit}", page.offset);
+        assert!(
+            page.read(due) && Instant::now() < due,
+            "only {} of {limit}",
+            page.offset
+        );
     }
     assert_eq!(page.offset, limit, "exactly one window");
-    assert!(hub.output_bytes() <= limit + 64 * 1024, "the pump stops too: {}", hub.output_bytes());
+    assert!(
+        hub.output_bytes() <= limit + 64 * 1024,
+        "the pump stops too: {}",
+        hub.output_bytes()
+    );
     page.acks = true;
     page.control(json!({"type": "ack", "offset": page.offset}));
     while page.offset < limit * 3 {
@@ -291,7 +337,9 @@ fn destroyed_and_idle_have_codes_of_their_own() {
     let notice = page.note("notice");
     assert_eq!(notice["level"], "warning", "{notice}");
     assert_eq!(page.close_code(), 4001);
-    wait_for("the container to be removed", || engine.containers().is_empty());
+    wait_for("the container to be removed", || {
+        engine.containers().is_empty()
+    });
     assert_eq!(site.get(&game.path("/status")).json()["reason"], "idle");
 }
 
@@ -304,7 +352,9 @@ fn output_and_pings_do_not_keep_a_session_alive() {
     let due = Instant::now() + Duration::from_secs(20);
     while page.read(due) {
         assert!(Instant::now() < due, "it lives on");
-        let _ = page.socket.send(Message::text("{\"type\":\"ping\",\"t\":1}"));
+        let _ = page
+            .socket
+            .send(Message::text("{\"type\":\"ping\",\"t\":1}"));
     }
     assert_eq!(page.closed, Some(4001));
 }
@@ -339,16 +389,37 @@ fn upgrades_that_are_refused_are_ordinary_answers() {
     let unknown = "/session/f47ac10b-58cc-4372-a567-0e02b2c3d479/ws";
     assert_eq!(site.open(unknown, &[]).err(), Some(404));
     assert_eq!(site.open("/session/1/ws", &[]).err(), Some(404));
-    assert_eq!(site.open(&ws, &[("Origin", "http://evil.example")]).err(), Some(403));
-    assert_eq!(site.open(&ws, &[("Authorization", "Bearer wrong")]).err(), Some(401));
+    assert_eq!(
+        site.open(&ws, &[("Origin", "http://evil.example")]).err(),
+        Some(403)
+    );
+    assert_eq!(
+        site.open(&ws, &[("Authorization", "Bearer wrong")]).err(),
+        Some(401)
+    );
     assert_eq!(site.open(&format!("{ws}?from=x"), &[]).err(), Some(400));
     let plain = site.get(&ws);
-    assert_eq!((plain.status, plain.code().as_str()), (426, "upgrade_required"));
-    let upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Key", "x")];
+    assert_eq!(
+        (plain.status, plain.code().as_str()),
+        (426, "upgrade_required")
+    );
+    let upgrade = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", "x"),
+    ];
     let version = [("Sec-WebSocket-Version", "8")];
-    assert_eq!(site.request("GET", &ws, &[&upgrade[..], &version].concat(), b"").status, 426);
+    assert_eq!(
+        site.request("GET", &ws, &[&upgrade[..], &version].concat(), b"")
+            .status,
+        426
+    );
     let version = [("Sec-WebSocket-Version", "13")];
-    assert_eq!(site.request("GET", &ws, &[&upgrade[..], &version].concat(), b"").status, 400);
+    assert_eq!(
+        site.request("GET", &ws, &[&upgrade[..], &version].concat(), b"")
+            .status,
+        400
+    );
     let own = format!("http://{}", site.address);
     assert!(site.open(&ws, &[("Origin", own.as_str())]).is_ok());
 }
@@ -361,8 +432,18 @@ fn a_broken_attach_is_made_again() {
     page.expect("$ ");
     for round in 0..3 {
         engine.cut_attaches();
-        wait_for("a new attach", || engine.container(&container(&game)).is_some_and(|it| it.attachers > 0));
-        let hub = site.app().manager().get(game.id.parse().expect("an id")).expect("a session").hub.clone();
+        wait_for("a new attach", || {
+            engine
+                .container(&container(&game))
+                .is_some_and(|it| it.attached > 0)
+        });
+        let hub = site
+            .app()
+            .manager()
+            .get(game.id.parse().expect("an id"))
+            .expect("a session")
+            .hub
+            .clone();
         wait_for("keys to go there", || hub.input_stream().is_some());
         page.type_in(&format!("echo round {round}\n"));
         page.expect(&format!("\r\nround {round}\r\n"));
@@ -377,9 +458,19 @@ fn the_engine_s_outage_is_waited_out() {
     engine.stop_listening();
     assert_eq!(page.note("notice")["level"], "warning");
     page.type_in("echo lost\n");
-    assert_eq!(page.note("notice")["level"], "error", "what was typed is reported as not delivered");
+    assert_eq!(
+        page.note("notice")["level"],
+        "error",
+        "what was typed is reported as not delivered"
+    );
     engine.start_listening();
-    let hub = site.app().manager().get(game.id.parse().expect("an id")).expect("a session").hub.clone();
+    let hub = site
+        .app()
+        .manager()
+        .get(game.id.parse().expect("an id"))
+        .expect("a session")
+        .hub
+        .clone();
     wait_for("the terminal to be back", || hub.input_stream().is_some());
     page.type_in("echo back\n");
     let between = page.expect("\r\nback\r\n");
@@ -405,16 +496,22 @@ fn a_huge_paste_under_a_flood_does_not_deadlock() {
 fn viewers_leave_no_thread_behind() {
     let (_engine, site, game) = playing();
     site.raw(&game).expect("$ ");
-    let hub = site.app().manager().get(game.id.parse().expect("an id")).expect("a session").hub.clone();
+    let hub = site
+        .app()
+        .manager()
+        .get(game.id.parse().expect("an id"))
+        .expect("a session")
+        .hub
+        .clone();
     wait_for("the first to leave", || hub.viewers() == 0);
     for _ in 0..50 {
         site.raw(&game).expect("$ ");
     }
     wait_for("all to leave", || hub.viewers() == 0);
     wait_for("their threads to end", || {
-        let names = std::fs::read_dir("/proc/self/task").expect("procfs").filter_map(|task| {
-            std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
-        });
+        let names = std::fs::read_dir("/proc/self/task")
+            .expect("procfs")
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
         // Other tests of this process have such threads too, but not all the time.
         names.filter(|name| name.starts_with("ws-out")).count() == 0 || threads() < 5
     });

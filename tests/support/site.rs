@@ -32,12 +32,26 @@ impl Site {
 
     /// Starts a server under an instance's name.
     pub fn start_as(instance: &str, docker_host: &str, flags: &[&str]) -> Site {
-        let own = ["shellcraft", "--port", "0", "--docker-host", docker_host, "--instance", instance];
-        let own = own.into_iter().chain(["--admin-token", ADMIN_TOKEN, "--log-level", "off"]);
+        let own = [
+            "shellcraft",
+            "--port",
+            "0",
+            "--docker-host",
+            docker_host,
+            "--instance",
+            instance,
+        ];
+        let own = own
+            .into_iter()
+            .chain(["--admin-token", ADMIN_TOKEN, "--log-level", "off"]);
         let arguments = own.chain(flags.iter().copied()).map(OsString::from);
         let config = Config::read(arguments).expect("the flags are valid");
         let app = App::start(&config).expect("the server starts");
-        Site { address: app.local_addr(), app: Some(app), instance: instance.to_owned() }
+        Site {
+            address: app.local_addr(),
+            app: Some(app),
+            instance: instance.to_owned(),
+        }
     }
 
     pub fn app(&self) -> &App {
@@ -62,7 +76,13 @@ impl Site {
     }
 
     /// Sends one request and reads its answer to the end.
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
@@ -95,13 +115,17 @@ impl Site {
         assert_eq!(reply.status, 201, "{reply:?}");
         let body = reply.json();
         let text = |name: &str| body[name].as_str().expect(name).to_owned();
-        Game { id: text("session_id"), token: text("token") }
+        Game {
+            id: text("session_id"),
+            token: text("token"),
+        }
     }
 
     /// A raw client at the game's terminal.
     #[track_caller]
     pub fn raw(&self, game: &Game) -> Player {
-        self.open(&format!("/session/{}/ws", game.id), &[]).expect("the terminal opens")
+        self.open(&format!("/session/{}/ws", game.id), &[])
+            .expect("the terminal opens")
     }
 
     /// A client that speaks `shellcraft.v1`; `from` is its offset, if it had one.
@@ -109,32 +133,41 @@ impl Site {
     pub fn page(&self, game: &Game, from: Option<u64>) -> Player {
         let query = from.map_or(String::new(), |from| format!("?from={from}"));
         let path = format!("/session/{}/ws{query}", game.id);
-        self.open(&path, &[("Sec-WebSocket-Protocol", "shellcraft.v1")]).expect("the terminal opens")
+        self.open(&path, &[("Sec-WebSocket-Protocol", "shellcraft.v1")])
+            .expect("the terminal opens")
     }
 
     /// Opens a WebSocket, or says with what HTTP status that was refused.
     pub fn open(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Player, u16> {
-        let mut request = format!("ws://{}{path}", self.address).into_client_request().expect("a valid URL");
+        let mut request = format!("ws://{}{path}", self.address)
+            .into_client_request()
+            .expect("a valid URL");
         for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().expect("a valid header"));
+            request
+                .headers_mut()
+                .insert(*name, value.parse().expect("a valid header"));
         }
-        let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
+        let config = WebSocketConfig::default()
+            .max_message_size(None)
+            .max_frame_size(None);
         match tungstenite::client::client_with_config(request, self.connect(), Some(config)) {
             Ok((socket, response)) => {
                 let is_v1 = response.headers().contains_key("sec-websocket-protocol");
-                Ok(Player { socket, seen: Vec::new(), is_v1, offset: 0, acks: is_v1, notes: Vec::new(), closed: None })
+                Ok(Player {
+                    socket,
+                    seen: Vec::new(),
+                    is_v1,
+                    offset: 0,
+                    acks: is_v1,
+                    notes: Vec::new(),
+                    closed: None,
+                })
             }
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
                 Err(response.status().as_u16())
             }
             Err(other) => panic!("the handshake broke: {other}"),
         }
-    }
-
-    /// Waits until `condition` holds.
-    #[track_caller]
-    pub fn wait_for(&self, what: &str, condition: impl FnMut() -> bool) {
-        wait_for(what, condition);
     }
 }
 
@@ -182,25 +215,37 @@ impl Reply {
     #[track_caller]
     fn parse(answer: &[u8]) -> Reply {
         let shown = String::from_utf8_lossy(&answer[..answer.len().min(500)]).into_owned();
-        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_else(|| panic!("no head: {shown:?}"));
+        let end = answer
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .unwrap_or_else(|| panic!("no head: {shown:?}"));
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|code| code.parse().ok());
         let headers = lines.filter_map(|line| line.split_once(": "));
         Reply {
             status: status.unwrap_or_else(|| panic!("no status: {shown:?}")),
-            headers: headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect(),
+            headers: headers
+                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+                .collect(),
             body: answer[end + 4..].to_vec(),
         }
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
     }
 
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {:?}", String::from_utf8_lossy(&self.body)))
     }
 
     pub fn text(&self) -> String {
@@ -211,7 +256,12 @@ impl Reply {
     #[track_caller]
     pub fn code(&self) -> String {
         let body = self.json();
-        assert!(body["error"]["message"].as_str().is_some_and(|message| message.ends_with('.')), "{body}");
+        assert!(
+            body["error"]["message"]
+                .as_str()
+                .is_some_and(|message| message.ends_with('.')),
+            "{body}"
+        );
         assert_eq!(self.header("content-type"), Some("application/json"));
         assert!(self.header("x-request-id").is_some(), "{self:?}");
         body["error"]["code"].as_str().expect("a code").to_owned()
@@ -240,7 +290,9 @@ impl Player {
     }
 
     pub fn send(&mut self, message: Message) {
-        self.socket.send(message).expect("the server takes messages");
+        self.socket
+            .send(message)
+            .expect("the server takes messages");
     }
 
     /// Sends a control message.
@@ -262,9 +314,19 @@ impl Player {
                 let before = std::mem::replace(&mut self.seen, rest);
                 return String::from_utf8_lossy(&before).into_owned();
             }
-            let shown = String::from_utf8_lossy(&self.seen[self.seen.len().saturating_sub(2000)..]).into_owned();
-            assert!(self.read(due), "closed with {:?} before {text:?}: {shown:?} {:?}", self.closed, self.notes);
-            assert!(Instant::now() < due, "waited in vain for {text:?}: {shown:?} {:?}", self.notes);
+            let shown = String::from_utf8_lossy(&self.seen[self.seen.len().saturating_sub(2000)..])
+                .into_owned();
+            assert!(
+                self.read(due),
+                "closed with {:?} before {text:?}: {shown:?} {:?}",
+                self.closed,
+                self.notes
+            );
+            assert!(
+                Instant::now() < due,
+                "waited in vain for {text:?}: {shown:?} {:?}",
+                self.notes
+            );
         }
     }
 
@@ -276,8 +338,17 @@ impl Player {
             if let Some(at) = self.notes.iter().position(|note| note["type"] == kind) {
                 return self.notes.remove(at);
             }
-            assert!(self.read(due), "closed with {:?} before a {kind}: {:?}", self.closed, self.notes);
-            assert!(Instant::now() < due, "waited in vain for a {kind}: {:?}", self.notes);
+            assert!(
+                self.read(due),
+                "closed with {:?} before a {kind}: {:?}",
+                self.closed,
+                self.notes
+            );
+            assert!(
+                Instant::now() < due,
+                "waited in vain for a {kind}: {:?}",
+                self.notes
+            );
         }
     }
 
@@ -286,7 +357,11 @@ impl Player {
     pub fn close_code(&mut self) -> u16 {
         let due = Instant::now() + PATIENCE;
         while self.read(due) {
-            assert!(Instant::now() < due, "waited in vain for the end: {:?}", self.notes);
+            assert!(
+                Instant::now() < due,
+                "waited in vain for the end: {:?}",
+                self.notes
+            );
         }
         self.closed.expect("it ended")
     }
@@ -296,8 +371,13 @@ impl Player {
         if self.closed.is_some() {
             return false;
         }
-        let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        self.socket.get_ref().set_read_timeout(Some(left)).expect("a timeout");
+        let left = due
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
+        self.socket
+            .get_ref()
+            .set_read_timeout(Some(left))
+            .expect("a timeout");
         match self.socket.read() {
             Ok(Message::Binary(output)) => {
                 self.seen.extend_from_slice(&output);
@@ -338,12 +418,16 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 /// How many threads this process has.
 pub fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").expect("procfs").count()
+    std::fs::read_dir("/proc/self/task")
+        .expect("procfs")
+        .count()
 }
 
 /// How many file descriptors this process has.
