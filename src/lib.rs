@@ -1,3 +1,21 @@
 //! ShellCraft: a game played at a real shell prompt, from a browser.
+//!
+//! ```text
+//!             ┌─ http ──────── tiny_http: REST, pages, metrics ─┐
+//!  stranger ─▶ door                                             ├─▶ session ─▶ engine ─▶ Docker Engine
+//!             └─ terminal ──── tungstenite: hub, viewers ───────┘
+//! ```
+//!
+//! Start reading at [`app`]: the life of the process from top to bottom. Every module's header says what it
+//! is for and which threads run in it.
 
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod door;
 pub mod engine;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+pub mod session;
+pub mod terminal;

@@ -1,2 +1,46 @@
-//! x
-fn main() {}
+//! The server's start-up list.
+
+use std::process::ExitCode;
+
+use shellcraft::app::App;
+use shellcraft::config::{Config, Stop};
+use shellcraft::logging;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// A bad setting, as `EX_USAGE` is for most programs.
+const BAD_SETTING: u8 = 2;
+
+fn main() -> ExitCode {
+    let config = match Config::read(std::env::args_os()) {
+        Ok(config) => config,
+        Err(Stop::Print(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Stop::Refuse(line)) => {
+            eprintln!("shellcraft: {line}");
+            return ExitCode::from(BAD_SETTING);
+        }
+    };
+    logging::start(config.log_level, config.log_format);
+    // Before anything is started, so that no signal finds us half up.
+    let mut signals = match Signals::new([SIGINT, SIGTERM]) {
+        Ok(signals) => signals,
+        Err(cause) => return fail(&cause),
+    };
+    let app = match App::start(&config) {
+        Ok(app) => app,
+        Err(error) => return fail(&error),
+    };
+    println!("ShellCraft is ready: http://{}/", app.local_addr());
+    // Blocks until the first signal.
+    signals.forever().next();
+    app.stop();
+    ExitCode::SUCCESS
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("shellcraft: {error}");
+    ExitCode::FAILURE
+}

@@ -3,6 +3,20 @@
 use std::io;
 use std::time::Duration;
 
+/// Why a value of `DOCKER_HOST` can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// It is something else than `unix://…`, such as `tcp://…`.
+    #[error("{0}: only a Unix socket will do, write it as unix:///var/run/docker.sock")]
+    NotUnix(String),
+    /// It is `unix://` without a path from the root.
+    #[error("{0}: the socket's path must be absolute, write it as unix:///var/run/docker.sock")]
+    NotAbsolute(String),
+    /// The path does not fit into a socket's address.
+    #[error("{0}: the socket's path is longer than the 107 bytes the system allows")]
+    TooLong(String),
+}
+
 /// Why a call to the Engine failed. `Display` is for the operator's log: it names the call and, where the
 /// Engine answered, its status and its own words. None of it is for players.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +66,9 @@ pub enum Error {
         what: String,
     },
     /// The Engine speaks no API version that we speak too.
-    #[error("the Engine speaks API {theirs}, we speak {ours}: install a newer Engine or a newer shellcraft")]
+    #[error(
+        "the Engine speaks API {theirs}, we speak {ours}: install a newer Engine or a newer shellcraft"
+    )]
     NoCommonVersion {
         /// The Engine's range.
         theirs: String,

@@ -1,7 +1,23 @@
 //! Speaks the Docker Engine's HTTP API over a Unix socket. Knows nothing of players, pages or WebSockets.
+//!
+//! ```text
+//! client ──ordinary calls──▶ call ──▶ ureq ──▶ transport ──▶ Unix socket
+//!    └─────attach, events───▶ attach, events ─────┘
+//! ```
+//!
+//! `client` has a function for each of the Engine's verbs; `dialect` chooses the API version.
 
+mod attach;
+mod call;
+mod client;
+mod dialect;
 pub mod error;
+mod events;
+mod transport;
 pub mod types;
 
-pub use error::Error;
-pub use types::{ContainerId, Size};
+pub use attach::{Attach, AttachReader};
+pub use client::Engine;
+pub use error::{Error, HostError};
+pub use events::{Events, EventsCloser};
+pub use types::{ContainerId, Event, Inspection, PathStat, Ping, Size, Version};

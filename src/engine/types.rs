@@ -219,6 +219,61 @@ pub struct Actor {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// What `SystemPing` (`GET /_ping`) tells, in its headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ping {
+    /// The newest API version the Engine speaks, such as `1.41`.
+    pub api_version: String,
+    /// Whether it is Podman's imitation of Docker.
+    pub is_podman: bool,
+}
+
+/// What `SystemVersion` (`GET /version`) tells.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Version {
+    /// The Engine's own version, such as `20.10.24`.
+    pub version: String,
+    /// The newest API version it speaks.
+    pub api_version: String,
+    /// The oldest API version it speaks, where it tells.
+    #[serde(rename = "MinAPIVersion")]
+    pub min_api_version: Option<String>,
+    /// The operating system, such as `linux`.
+    #[serde(default)]
+    pub os: String,
+    /// The processor, such as `amd64`.
+    #[serde(default)]
+    pub arch: String,
+}
+
+/// What lies at a path in a container, as `ContainerArchiveInfo` tells.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathStat {
+    /// The last part of the path.
+    pub name: String,
+    /// Bytes.
+    pub size: i64,
+    /// DOCKER: not `stat(2)`'s mode but Go's: permissions below, its own bits for the kind above.
+    pub mode: u32,
+    /// When it was last written to, such as `2026-11-23T18:24:17Z`.
+    #[serde(default)]
+    pub mtime: String,
+    /// Where a symbolic link leads, else empty.
+    #[serde(default)]
+    pub link_target: String,
+}
+
+impl PathStat {
+    /// Whether it is an ordinary file: no directory, link, device, pipe or socket.
+    pub fn is_file(&self) -> bool {
+        // Go's `fs.ModeType`: directory, symlink, device, named pipe, socket, character device, irregular.
+        const MODE_TYPE: u32 = 1 << 31 | 1 << 27 | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19;
+        self.mode & MODE_TYPE == 0
+    }
+}
+
 /// DOCKER: an empty map or list is `null` in many answers.
 fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where

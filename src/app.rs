@@ -1,0 +1,151 @@
+//! The life of the process, from top to bottom: open, serve, stop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+
+use crate::config::Config;
+use crate::door::{self, Door};
+use crate::engine::{Engine, HostError};
+use crate::http::{self, Site, SiteService, assets};
+use crate::metrics::Metrics;
+use crate::session::Manager;
+
+/// Why the server could not start; one sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken, not ours, or below 1024.
+    #[error("can't listen on {address}: {cause}; choose another PORT or BIND")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// `DOCKER_HOST` is not a Unix socket.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The door could not be opened.
+    #[error(transparent)]
+    Door(#[from] door::Error),
+    /// A template or a metric is broken: the binary is.
+    #[error("this binary is broken: {0}")]
+    Build(String),
+    /// The page was not built before the server.
+    #[error("this binary has no page in it: run `make web` before building it")]
+    NoPage,
+    /// The system gives no thread.
+    #[error("can't start threads: {0}")]
+    Threads(io::Error),
+}
+
+/// A server that is up.
+pub struct App {
+    door: Door,
+    manager: Arc<Manager>,
+    grace: Duration,
+}
+
+impl App {
+    /// Starts everything. The Engine may be away: the server says so on `/readyz` and goes on trying.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn start(config: &Config) -> Result<App, Error> {
+        if !assets::is_complete() {
+            return Err(Error::NoPage);
+        }
+        if let Err(cause) = door::limits::raise_fd_limit() {
+            warn!("the limit of open files could not be raised: {cause}");
+        }
+        let address = SocketAddr::new(config.bind, config.port);
+        let listener =
+            TcpListener::bind(address).map_err(|cause| Error::Listen { address, cause })?;
+        let local = listener
+            .local_addr()
+            .map_err(|cause| Error::Listen { address, cause })?;
+        let engine = Engine::new(&config.docker_host)?;
+        let metrics = Arc::new(Metrics::new().map_err(|error| Error::Build(error.to_string()))?);
+        let manager = Manager::start(
+            engine,
+            config.session_settings(local.port()),
+            Arc::clone(&metrics),
+        )
+        .map_err(Error::Threads)?;
+        let stats = Arc::<door::Stats>::default();
+        let site = Site::new(
+            Arc::clone(&manager),
+            metrics,
+            Arc::clone(&stats),
+            http_settings(config),
+        )
+        .map_err(|error| Error::Build(error.to_string()))?;
+        let service = Arc::new(SiteService(Arc::new(site)));
+        let limits = door::Limits::default();
+        let proxies = config.trusted_proxies.0.clone();
+        let door = Door::open(
+            listener,
+            limits,
+            proxies,
+            service,
+            stats,
+            &config.runtime_dir,
+        )?;
+        if let Err(cause) = manager.engine_health() {
+            warn!("{cause}; new games are refused until it answers");
+        }
+        info!(
+            "instance={} listening on {local}",
+            manager.settings().instance
+        );
+        Ok(App {
+            door,
+            manager,
+            grace: config.shutdown_grace,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.door.local_addr()
+    }
+
+    /// The sessions.
+    pub fn manager(&self) -> &Arc<Manager> {
+        &self.manager
+    }
+
+    /// Stops: no new connections, every page is told (1001), containers are removed, threads are joined; all
+    /// of that within the grace. Returns how many threads had to be left behind, usually none.
+    pub fn stop(self) -> usize {
+        let began = Instant::now();
+        // The last second is for those that only notice at the end of the grace that it is over.
+        let deadline = began
+            + self
+                .grace
+                .saturating_sub(Duration::from_secs(1))
+                .max(self.grace / 2);
+        info!("stopping: {} sessions", self.manager.count_alive());
+        self.door.stop_accepting();
+        self.manager.drain();
+        let left = self.manager.stop(deadline) + self.door.close(deadline);
+        if left > 0 {
+            warn!(
+                "{left} threads did not end within the grace; their containers are removed at the next start"
+            );
+        }
+        info!("stopped after {:?}", began.elapsed());
+        left
+    }
+}
+
+fn http_settings(config: &Config) -> http::Settings {
+    http::Settings {
+        public_url: config.public_url.clone(),
+        allowed_origins: config.allowed_origins.0.clone(),
+        admin_token: config.admin_token.clone(),
+    }
+}

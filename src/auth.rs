@@ -1,0 +1,42 @@
+//! Secrets: made from the system's randomness, compared in constant time.
+
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+/// A secret that nobody guesses: 244 random bits in 64 hexadecimal digits.
+pub fn new_token() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// Whether two secrets are the same, in a time that does not tell where they differ.
+pub fn is_same_secret(given: &str, expected: &str) -> bool {
+    given.as_bytes().ct_eq(expected.as_bytes()).into()
+}
+
+/// The token in an `Authorization: Bearer …` header (RFC 6750 §2.1).
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_differ_and_compare() {
+        let (one, two) = (new_token(), new_token());
+        assert_eq!(one.len(), 64);
+        assert!(is_same_secret(&one, &one.clone()));
+        assert!(!is_same_secret(&one, &two));
+        assert!(!is_same_secret("", &one));
+    }
+
+    #[test]
+    fn bearer_header() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc "), Some("abc"));
+        assert_eq!(bearer("Basic abc"), None);
+        assert_eq!(bearer("abc"), None);
+    }
+}

@@ -1,0 +1,612 @@
+//! What an operator can set: environment variables, each also a flag. Read once, at the start.
+//!
+//! The only place that reads the environment. Each part of the server gets its own settings from here.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use ipnet::IpNet;
+use log::LevelFilter;
+
+use crate::session::{self, Shell, sandbox};
+use crate::terminal::hub;
+
+/// Serves a game played at a real shell prompt: one container a player, joined to the browser.
+///
+/// Every setting is an environment variable and a flag; the flag wins. Durations are written 30s, 15m, 2h;
+/// sizes 64MiB.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "shellcraft", version, about, long_about, term_width = 100)]
+pub struct Config {
+    /// Port to listen on; 0 lets the system choose.
+    #[arg(long, env = "PORT", default_value = "8080", value_parser = port)]
+    pub port: u16,
+
+    /// Address to listen on. Behind a proxy leave it on loopback.
+    #[arg(long, env = "BIND", default_value = "127.0.0.1", value_parser = address)]
+    pub bind: IpAddr,
+
+    /// The Docker Engine's socket.
+    #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_parser = docker_host)]
+    pub docker_host: String,
+
+    /// Catalogue of shells, name=image each; the first is the default one.
+    #[arg(long, env = "SHELLS", default_value = "rust=shellcraft/rust,perl=shellcraft/perl", value_parser = shells)]
+    pub shells: Shells,
+
+    /// Image of the default shell, in place of the one in the catalogue.
+    #[arg(long, env = "IMAGE_NAME", value_parser = image)]
+    pub image_name: Option<String>,
+
+    /// A session ends after so long without human input.
+    #[arg(long, env = "IDLE_TIMEOUT", default_value = "15m", value_parser = duration)]
+    pub idle_timeout: Duration,
+
+    /// A session ends after so long however busy it is; without it there is no such limit.
+    #[arg(long, env = "MAX_LIFETIME", value_parser = duration)]
+    pub max_lifetime: Option<Duration>,
+
+    /// Sessions alive at once.
+    #[arg(long, env = "MAX_SESSIONS", default_value = "200", value_parser = count)]
+    pub max_sessions: usize,
+
+    /// Memory of a container, without swap.
+    #[arg(long, env = "MEMORY_LIMIT", default_value = "64MiB", value_parser = memory)]
+    pub memory_limit: u64,
+
+    /// Processors of a container.
+    #[arg(long, env = "CPU_LIMIT", default_value = "0.5", value_parser = cpus)]
+    pub cpu_limit: f64,
+
+    /// Processes and threads of a container.
+    #[arg(long, env = "PIDS_LIMIT", default_value = "64", value_parser = pids)]
+    pub pids_limit: u32,
+
+    /// OCI runtime of the containers, such as runsc; the Engine's default without it.
+    #[arg(long, env = "RUNTIME", value_parser = runtime)]
+    pub runtime: Option<String>,
+
+    /// Bytes of output kept for each session, for pages that come back.
+    #[arg(long, env = "SCROLLBACK", default_value = "256KiB", value_parser = scrollback)]
+    pub scrollback: usize,
+
+    /// Name on the labels of this server's containers; two servers on one Engine need two names. The
+    /// default is made of the host's name and the port.
+    #[arg(long, env = "INSTANCE", value_parser = instance)]
+    pub instance: Option<String>,
+
+    /// Addresses or networks of proxies whose X-Forwarded-For is believed, with commas.
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true, value_parser = networks)]
+    pub trusted_proxies: Networks,
+
+    /// The server's address as players see it, such as https://play.example.org.
+    #[arg(long, env = "PUBLIC_URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+
+    /// Origins besides our own that may open terminals, with commas.
+    #[arg(long, env = "ALLOWED_ORIGINS", default_value = "", hide_default_value = true, value_parser = origins)]
+    pub allowed_origins: Origins,
+
+    /// Token that makes an operator, at least 16 characters; without it operator routes are closed.
+    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, value_parser = admin_token)]
+    pub admin_token: Option<String>,
+
+    /// How much is logged: off, error, warn, info, debug or trace.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = log_level)]
+    pub log_level: LevelFilter,
+
+    /// How log lines look: text or json.
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", value_parser = log_format)]
+    pub log_format: LogFormat,
+
+    /// How long a stop may take: pages are told, containers removed, threads joined.
+    #[arg(long, env = "SHUTDOWN_GRACE", default_value = "10s", value_parser = duration)]
+    pub shutdown_grace: Duration,
+
+    /// Directory for the private socket of this process.
+    #[arg(long, env = "RUNTIME_DIR", default_value = "/tmp", value_parser = directory)]
+    pub runtime_dir: PathBuf,
+}
+
+/// The catalogue; never empty, and no name twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shells(pub Vec<Shell>);
+
+/// Networks with their prefix lengths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Networks(pub Vec<IpNet>);
+
+/// Origins as browsers send them (RFC 6454 §6.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origins(pub Vec<String>);
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What the command line asked for, when it is not a server.
+#[derive(Debug)]
+pub enum Stop {
+    /// Print this to standard output and leave with 0: help or version.
+    Print(String),
+    /// Print this line to standard error and leave with 2.
+    Refuse(String),
+}
+
+impl Config {
+    /// Reads flags and environment.
+    ///
+    /// # Errors
+    /// [`Stop`]: help and version as well as a bad value, which is named in one line together with the
+    /// variable and what is allowed.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Config, Stop> {
+        let matches = Config::command()
+            .try_get_matches_from(arguments)
+            .map_err(|error| explain(&error))?;
+        let mut config = Config::from_arg_matches(&matches).map_err(|error| explain(&error))?;
+        if let (Some(image), Some(shell)) = (&config.image_name, config.shells.0.first_mut()) {
+            shell.image.clone_from(image);
+        }
+        Ok(config)
+    }
+
+    /// What the sessions need. `port` is the one that is really listened on.
+    pub fn session_settings(&self, port: u16) -> session::Settings {
+        session::Settings {
+            instance: self
+                .instance
+                .clone()
+                .unwrap_or_else(|| default_instance(port)),
+            shells: self.shells.0.clone(),
+            limits: sandbox::Limits {
+                memory_bytes: self.memory_limit,
+                nano_cpus: (self.cpu_limit * 1e9) as u64,
+                pids: self.pids_limit,
+                runtime: self.runtime.clone(),
+            },
+            terminal: hub::Limits {
+                scrollback_bytes: self.scrollback,
+                // The scrollback must hold what the page has not drawn, and what is read meanwhile.
+                window_bytes: (self.scrollback / 2).min(LARGEST_WINDOW_BYTES),
+            },
+            idle_timeout: self.idle_timeout,
+            max_lifetime: self.max_lifetime,
+            max_sessions: self.max_sessions,
+        }
+    }
+}
+
+/// xterm.js draws 5 to 35 MB/s and feels sluggish with more than 500 KB waiting; at 128 KiB a Ctrl-C is
+/// answered within some 10 ms of drawing.
+const LARGEST_WINDOW_BYTES: usize = 128 * 1024;
+
+fn default_instance(port: u16) -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    format!("{host}:{port}")
+}
+
+/// clap's words for a person: one line with the variable, the value and what is allowed.
+fn explain(error: &clap::Error) -> Stop {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            return Stop::Print(error.to_string());
+        }
+        _ => {}
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let flag = text(ContextKind::InvalidArg);
+    let line = match (error.kind(), flag, text(ContextKind::InvalidValue)) {
+        (ErrorKind::ValueValidation, Some(flag), Some(value)) => {
+            let cause = std::error::Error::source(error)
+                .map_or(String::new(), |cause| format!(": {cause}"));
+            let flag = flag.split(' ').next().unwrap_or_default();
+            let secret = flag == "--admin-token";
+            let value = if secret {
+                "(hidden)".to_owned()
+            } else {
+                format!("{value:?}")
+            };
+            format!("{} ({flag}) can't be {value}{cause}", variable(flag))
+        }
+        _ => {
+            let first = error.to_string();
+            let first = first
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned();
+            format!("{first}; --help lists what can be set")
+        }
+    };
+    Stop::Refuse(line)
+}
+
+/// The environment variable of a flag: they differ in spelling only.
+fn variable(flag: &str) -> String {
+    flag.trim_start_matches('-')
+        .replace('-', "_")
+        .to_uppercase()
+}
+
+type Parsed<T> = Result<T, String>;
+
+fn port(text: &str) -> Parsed<u16> {
+    text.parse()
+        .map_err(|_| "a port is a number from 0 to 65535".into())
+}
+
+fn address(text: &str) -> Parsed<IpAddr> {
+    text.parse()
+        .map_err(|_| "an IP address such as 127.0.0.1, 0.0.0.0 or ::1 is needed".into())
+}
+
+fn docker_host(text: &str) -> Parsed<String> {
+    crate::engine::Engine::new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+fn shells(text: &str) -> Parsed<Shells> {
+    let form = "name=image pairs with commas between are needed, such as rust=shellcraft/rust";
+    let mut shells: Vec<Shell> = Vec::new();
+    for pair in text.split(',') {
+        let (name, image_name) = pair.trim().split_once('=').ok_or(form)?;
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.len() <= 32
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        if !is_name(name) {
+            return Err(format!(
+                "the name {name:?} may have letters, digits, - and _ only, 32 at most; {form}"
+            ));
+        }
+        if shells.iter().any(|shell| shell.name == name) {
+            return Err(format!("{name:?} is in it twice; {form}"));
+        }
+        shells.push(Shell {
+            name: name.to_owned(),
+            image: image(image_name)?,
+        });
+    }
+    Ok(Shells(shells))
+}
+
+fn image(text: &str) -> Parsed<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
+    if text.is_empty() || text.len() > 255 || !text.bytes().all(allowed) {
+        return Err("an image's name such as shellcraft/rust:latest is needed".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn duration(text: &str) -> Parsed<Duration> {
+    let form = "a duration above zero is needed, such as 30s, 15m or 2h";
+    let duration = humantime::parse_duration(text).map_err(|_| form)?;
+    // A year is more than anybody means, and keeps all sums of durations within range.
+    if duration.is_zero() || duration > Duration::from_secs(366 * 24 * 3600) {
+        return Err(form.into());
+    }
+    Ok(duration)
+}
+
+fn count(text: &str) -> Parsed<usize> {
+    in_range(text, 1, 100_000, "a number")
+}
+
+fn pids(text: &str) -> Parsed<u32> {
+    in_range(text, 4, 32_768, "a number")
+}
+
+fn in_range<T: std::str::FromStr + PartialOrd + Display>(
+    text: &str,
+    least: T,
+    most: T,
+    what: &str,
+) -> Parsed<T> {
+    let value = text
+        .parse()
+        .ok()
+        .filter(|value| (&least..=&most).contains(&value));
+    value.ok_or_else(|| format!("{what} from {least} to {most} is needed"))
+}
+
+fn cpus(text: &str) -> Parsed<f64> {
+    in_range(text, 0.01, 1024.0, "a number of processors")
+}
+
+fn size(text: &str, least: u64, most: u64, allowed: &str) -> Parsed<u64> {
+    let split = text
+        .find(|digit: char| !digit.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let unit: Option<u64> = match unit.trim() {
+        "" | "B" => Some(1),
+        "KiB" => Some(1024),
+        "MiB" => Some(1024 * 1024),
+        "GiB" => Some(1024 * 1024 * 1024),
+        _ => None,
+    };
+    let bytes = digits
+        .parse::<u64>()
+        .ok()
+        .zip(unit)
+        .and_then(|(count, unit)| count.checked_mul(unit));
+    bytes
+        .filter(|bytes| (least..=most).contains(bytes))
+        .ok_or_else(|| allowed.to_owned())
+}
+
+fn memory(text: &str) -> Parsed<u64> {
+    // DOCKER: below 6 MiB the Engine refuses a container.
+    size(
+        text,
+        6 << 20,
+        1 << 40,
+        "a size from 6MiB to 1024GiB is needed, such as 64MiB",
+    )
+}
+
+fn scrollback(text: &str) -> Parsed<usize> {
+    let bytes = size(
+        text,
+        64 << 10,
+        64 << 20,
+        "a size from 64KiB to 64MiB is needed, such as 256KiB",
+    )?;
+    usize::try_from(bytes).map_err(|_| "more than this machine can address".into())
+}
+
+fn runtime(text: &str) -> Parsed<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+    if text.is_empty() || !text.bytes().all(allowed) {
+        return Err(
+            "the name of an OCI runtime that the Engine knows is needed, such as runsc".into(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+fn instance(text: &str) -> Parsed<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
+    if text.is_empty() || text.len() > 63 || !text.bytes().all(allowed) {
+        return Err("a name of letters, digits and . _ - : is needed, 63 at most".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn networks(text: &str) -> Parsed<Networks> {
+    let parse = |item: &str| {
+        item.parse()
+            .or_else(|_| item.parse::<IpAddr>().map(IpNet::from))
+    };
+    let networks: Result<Vec<_>, _> = items(text).map(parse).collect();
+    networks
+        .map(Networks)
+        .map_err(|_| "addresses or networks such as 127.0.0.1,10.0.0.0/8 are needed".into())
+}
+
+fn origins(text: &str) -> Parsed<Origins> {
+    let origins: Parsed<Vec<_>> = items(text).map(origin).collect();
+    origins.map(Origins)
+}
+
+/// Items between commas; none in an empty text.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+}
+
+fn origin(text: &str) -> Parsed<String> {
+    let form = "origins such as https://play.example.org are needed, without a path";
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .ok_or(form)?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    if host.is_empty() || !host.bytes().all(allowed) {
+        return Err(form.into());
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+fn public_url(text: &str) -> Parsed<String> {
+    origin(text.trim_end_matches('/')).map_err(|_| {
+        "the scheme and host players use are needed, such as https://play.example.org".into()
+    })
+}
+
+fn admin_token(text: &str) -> Parsed<String> {
+    if text.len() < 16 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("at least 16 printable characters without spaces are needed".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn log_level(text: &str) -> Parsed<LevelFilter> {
+    text.parse()
+        .map_err(|_| "one of off, error, warn, info, debug and trace is needed".into())
+}
+
+fn log_format(text: &str) -> Parsed<LogFormat> {
+    LogFormat::from_str(text, false).map_err(|_| "one of text and json is needed".into())
+}
+
+fn directory(text: &str) -> Parsed<PathBuf> {
+    let path = PathBuf::from(text);
+    if path.is_dir() {
+        Ok(path)
+    } else {
+        Err("an existing directory is needed".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Config, Stop> {
+        let all = ["shellcraft"].iter().chain(arguments).map(OsString::from);
+        Config::read(all)
+    }
+
+    #[test]
+    fn the_defaults_are_the_contract_s() {
+        let config = read(&[]).expect("no bad value");
+        assert_eq!(
+            (config.port, config.bind.to_string().as_str()),
+            (8080, "127.0.0.1")
+        );
+        assert_eq!(config.docker_host, "unix:///var/run/docker.sock");
+        assert_eq!(config.idle_timeout, Duration::from_secs(900));
+        assert_eq!(config.shutdown_grace, Duration::from_secs(10));
+        let settings = config.session_settings(8080);
+        assert_eq!(settings.limits.memory_bytes, 64 << 20);
+        assert_eq!(
+            (settings.limits.nano_cpus, settings.limits.pids),
+            (500_000_000, 64)
+        );
+        assert_eq!(settings.shells[0].name, "rust");
+        assert!(settings.terminal.window_bytes + 32 * 1024 <= settings.terminal.scrollback_bytes);
+    }
+
+    #[test]
+    fn image_name_replaces_the_default_shell_s_image() {
+        let config = read(&["--image-name", "mine:1"]).expect("valid");
+        assert_eq!(config.shells.0[0].image, "mine:1");
+        assert_eq!(config.shells.0[1].image, "shellcraft/perl");
+    }
+
+    /// Each bad value: the line names the variable, the value and what is allowed.
+    #[test]
+    fn a_bad_value_is_named() {
+        for (flag, value, variable, allowed) in [
+            ("--port", "http", "PORT", "from 0 to 65535"),
+            ("--port", "65536", "PORT", "from 0 to 65535"),
+            ("--bind", "localhost", "BIND", "IP address"),
+            (
+                "--docker-host",
+                "tcp://1.2.3.4:2375",
+                "DOCKER_HOST",
+                "unix://",
+            ),
+            ("--shells", "rust", "SHELLS", "name=image"),
+            ("--shells", "a=b,a=c", "SHELLS", "twice"),
+            ("--shells", "a b=c", "SHELLS", "letters"),
+            ("--image-name", "a b", "IMAGE_NAME", "image's name"),
+            ("--idle-timeout", "15", "IDLE_TIMEOUT", "such as 30s"),
+            ("--idle-timeout", "0s", "IDLE_TIMEOUT", "above zero"),
+            ("--max-sessions", "0", "MAX_SESSIONS", "from 1 to 100000"),
+            ("--memory-limit", "64MB", "MEMORY_LIMIT", "such as 64MiB"),
+            ("--memory-limit", "1KiB", "MEMORY_LIMIT", "from 6MiB"),
+            (
+                "--memory-limit",
+                "99999999999999999999GiB",
+                "MEMORY_LIMIT",
+                "from 6MiB",
+            ),
+            ("--cpu-limit", "NaN", "CPU_LIMIT", "from 0.01 to 1024"),
+            ("--pids-limit", "1", "PIDS_LIMIT", "from 4 to 32768"),
+            ("--scrollback", "1KiB", "SCROLLBACK", "from 64KiB"),
+            (
+                "--trusted-proxies",
+                "proxy",
+                "TRUSTED_PROXIES",
+                "10.0.0.0/8",
+            ),
+            (
+                "--allowed-origins",
+                "example.org",
+                "ALLOWED_ORIGINS",
+                "https://",
+            ),
+            (
+                "--public-url",
+                "https://a/b",
+                "PUBLIC_URL",
+                "scheme and host",
+            ),
+            ("--log-level", "loud", "LOG_LEVEL", "debug"),
+            ("--log-format", "xml", "LOG_FORMAT", "text and json"),
+            (
+                "--runtime-dir",
+                "/nonexistent",
+                "RUNTIME_DIR",
+                "existing directory",
+            ),
+        ] {
+            let Err(Stop::Refuse(line)) = read(&[flag, value]) else {
+                panic!("{flag} {value} was taken")
+            };
+            for part in [variable, flag, value, allowed] {
+                assert!(line.contains(part), "{part:?} is not in {line:?}");
+            }
+            assert!(!line.contains('\n'), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_secret_is_not_printed() {
+        let Err(Stop::Refuse(line)) = read(&["--admin-token", "short"]) else {
+            panic!("taken")
+        };
+        assert!(
+            line.contains("ADMIN_TOKEN") && !line.contains("short"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn help_version_and_unknown_flags() {
+        let Err(Stop::Print(help)) = read(&["--help"]) else {
+            panic!("no help")
+        };
+        for variable in ["PORT", "DOCKER_HOST", "IDLE_TIMEOUT", "SHUTDOWN_GRACE"] {
+            assert!(
+                help.contains(&format!("[env: {variable}=")),
+                "{variable} is not in {help}"
+            );
+        }
+        let Err(Stop::Print(version)) = read(&["--version"]) else {
+            panic!("no version")
+        };
+        assert!(version.starts_with("shellcraft 0."), "{version}");
+        let Err(Stop::Refuse(line)) = read(&["--prot", "1"]) else {
+            panic!("taken")
+        };
+        assert!(line.contains("--prot"), "{line}");
+    }
+
+    #[test]
+    fn lists() {
+        let config = read(&[
+            "--trusted-proxies",
+            "127.0.0.1, 10.0.0.0/8",
+            "--allowed-origins",
+            "https://A.example",
+        ])
+        .expect("valid");
+        assert_eq!(config.trusted_proxies.0.len(), 2);
+        assert_eq!(config.allowed_origins.0, ["https://a.example"]);
+    }
+}

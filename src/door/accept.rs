@@ -1,0 +1,172 @@
+//! The accept loop. It survives every error of `accept` and of starting threads, and it owns the connections'
+//! threads until the door closes.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use rustix::event::PollFlags;
+use rustix::net::{RecvFlags, SendFlags};
+
+use super::proxy::{is_trusted, plain};
+use super::refusal::Refusal;
+use super::seldom::Seldom;
+use super::signal::Signal;
+use super::slots::Slot;
+use super::stats::{Gauge, count};
+use super::wire::{Cut, wait};
+use super::{Shared, connection};
+use crate::http::server::RequestId;
+
+/// A terminal runs on this stack; only touched pages count.
+const STACK_BYTES: usize = 256 * 1024;
+/// Without descriptors `accept` fails at once, again and again; a client can wait that long.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often ended threads are joined when nobody comes.
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// Fewer threads than this are not worth looking through.
+const SWEEP_FROM: usize = 64;
+
+/// The threads of the connections that may still be open.
+pub(super) type Threads = Vec<JoinHandle<()>>;
+
+struct Acceptor {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    stop: Arc<Signal>,
+    threads: Threads,
+    sweep_at: usize,
+    // Every connection's thread holds a clone, so that the close can wait for all of them at once.
+    alive: Sender<Infallible>,
+    trouble: Seldom,
+}
+
+/// Starts the accept loop. It ends, and closes the listener, when `stop` is raised; it returns the threads.
+pub(super) fn spawn(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    stop: Arc<Signal>,
+    alive: Sender<Infallible>,
+) -> io::Result<JoinHandle<Threads>> {
+    let mut acceptor = Acceptor {
+        listener,
+        shared,
+        stop,
+        threads: Vec::new(),
+        sweep_at: SWEEP_FROM,
+        alive,
+        trouble: Seldom::default(),
+    };
+    thread::Builder::new()
+        .name("door-accept".into())
+        .spawn(move || {
+            acceptor.accept_all();
+            acceptor.threads
+        })
+}
+
+impl Acceptor {
+    fn accept_all(&mut self) {
+        loop {
+            match wait(
+                &self.listener,
+                PollFlags::IN,
+                Instant::now() + SWEEP_EVERY,
+                Some(&self.stop),
+            ) {
+                Ok(()) => self.accept_one(),
+                Err(Cut::TimedOut) => self.sweep(),
+                Err(Cut::Closing) => return,
+                Err(Cut::Gone(error)) => self.cope(error),
+            }
+        }
+    }
+
+    fn accept_one(&mut self) {
+        match self.listener.accept() {
+            Ok((stream, peer)) => self.admit(stream, plain(peer.ip())),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::Interrupted => {}
+                _ => self.cope(error),
+            },
+        }
+    }
+
+    fn cope(&mut self, error: io::Error) {
+        count(&self.shared.stats.accept_errors);
+        if self.trouble.is_due(Instant::now()) {
+            log::warn!("new connections can't be accepted for now: {error}");
+        }
+        // Not a sleep: the stop ends it. The listener stays readable meanwhile, so it is not waited for.
+        let _ = wait(
+            &self.shared.closing,
+            PollFlags::IN,
+            Instant::now() + PAUSE,
+            Some(&self.stop),
+        );
+        self.sweep();
+    }
+
+    /// A thread for a connection, or a 503 when there are too many.
+    fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
+        let counted = (!is_trusted(peer, &self.shared.trusted_proxies)).then_some(peer);
+        let Some(slot) = self.shared.connections.take(counted) else {
+            count(&self.shared.stats.refused_connections);
+            log::debug!("door: too many connections peer={peer}");
+            turn_away(&stream);
+            return;
+        };
+        if self.threads.len() >= self.sweep_at {
+            self.sweep();
+        }
+        match self.serve(stream, peer, slot) {
+            Ok(thread) => {
+                count(&self.shared.stats.accepted);
+                self.threads.push(thread);
+            }
+            // The closure, and with it socket and slot, is dropped already.
+            Err(error) => {
+                count(&self.shared.stats.refused_connections);
+                self.cope(error);
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: IpAddr, slot: Slot) -> io::Result<JoinHandle<()>> {
+        let (shared, alive, accepted) =
+            (Arc::clone(&self.shared), self.alive.clone(), Instant::now());
+        thread::Builder::new()
+            .name("door-conn".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                // INVARIANT: dropped in reverse order, so the slot is free before the close stops waiting for us.
+                let _alive = alive;
+                let _slot = slot;
+                let _open = Gauge::raise(&shared.stats.connections_open);
+                connection::run(&shared, stream, peer, accepted);
+            })
+    }
+
+    /// Joins the threads that have ended. Looking at twice as many as were left last time keeps it cheap.
+    fn sweep(&mut self) {
+        for thread in self.threads.extract_if(.., |thread| thread.is_finished()) {
+            let _ = thread.join(); // Its panics are caught and counted where they happen.
+        }
+        self.sweep_at = SWEEP_FROM.max(self.threads.len() * 2);
+    }
+}
+
+/// Refuses without ever waiting, as far as a socket takes an answer at once.
+fn turn_away(stream: &TcpStream) {
+    let answer = Refusal::TooMany.to_bytes(RequestId::new());
+    let _ = rustix::net::send(stream, &answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    let _ = stream.shutdown(Shutdown::Write);
+    // A request that is here already would turn our close into a reset and the answer into nothing.
+    let _ = rustix::net::recv(stream, &mut [0; 4096], RecvFlags::DONTWAIT);
+}

@@ -1,0 +1,160 @@
+//! How much of us a stranger may use, and for how long. Plain numbers; the other files enforce them.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors kept for everything that is no stranger's connection: the Engine, files, the log.
+const DESCRIPTORS_KEPT: usize = 64;
+/// What a request in flight holds beside its own connection: our end of the private socket and tiny_http's two.
+const DESCRIPTORS_PER_REQUEST: usize = 3;
+/// A terminal holds its player's socket and a share of its container's attach stream.
+const DESCRIPTORS_PER_CONNECTION: usize = 2;
+/// Above this, threads (one a connection) are the scarcer good.
+const MOST_CONNECTIONS: usize = 4096;
+/// Enough handlers at once to keep the Engine busy and `/healthz` quick; an idle router thread costs a stack page or two.
+const MOST_IN_FLIGHT: usize = 64;
+
+/// What strangers may use. `Default` fits the process's descriptor limit, so raise that one first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once, terminals included; one more gets a 503.
+    pub max_connections: usize,
+    /// Connections at once from one IPv4 address or one IPv6 /64. Trusted proxies are exempt.
+    pub max_per_address: usize,
+    /// Requests at once inside tiny_http, which is also the number of router threads.
+    pub max_in_flight: usize,
+    /// Requests at once inside tiny_http for one client (as told by trusted proxies).
+    pub max_in_flight_per_address: usize,
+    /// The longest request head; longer gets 431.
+    pub head_bytes: usize,
+    /// From accept to the head's last byte; slower gets 408.
+    pub head_deadline: Duration,
+    /// Bodies up to here are read before the service is asked; longer ones it gets as [`Body::TooLong`].
+    ///
+    /// [`Body::TooLong`]: crate::http::server::Body::TooLong
+    pub body_bytes: usize,
+    /// From the head's last byte to the body's; slower gets 408.
+    pub body_deadline: Duration,
+    /// Declared lengths above this get 413 from the door itself.
+    pub upload_bytes: u64,
+    /// How long a vetted request waits for its turn in tiny_http; then 503.
+    pub queue_deadline: Duration,
+    /// How long the service may think; then 504, and its answer is thrown away.
+    pub answer_deadline: Duration,
+    /// From an answer's first byte to its last; a client that takes longer is cut.
+    pub write_deadline: Duration,
+}
+
+impl Limits {
+    /// The limits that fit into `descriptors` open files, so that running out of them stays an accident.
+    pub fn for_descriptors(descriptors: usize) -> Limits {
+        let max_in_flight = (descriptors / 32).clamp(4, MOST_IN_FLIGHT);
+        let spoken_for = DESCRIPTORS_KEPT + max_in_flight * DESCRIPTORS_PER_REQUEST;
+        let max_connections = (descriptors.saturating_sub(spoken_for) / DESCRIPTORS_PER_CONNECTION)
+            .clamp(8, MOST_CONNECTIONS);
+        Limits {
+            max_connections,
+            // Half, not less: a proxy on the same machine that nobody declared as trusted is one address too.
+            max_per_address: max_connections.div_ceil(2),
+            max_in_flight,
+            max_in_flight_per_address: max_in_flight.div_ceil(2),
+            head_bytes: 16 * 1024,
+            head_deadline: Duration::from_secs(10),
+            body_bytes: 64 * 1024,
+            body_deadline: Duration::from_secs(30),
+            upload_bytes: 16 * 1024 * 1024,
+            queue_deadline: Duration::from_secs(30),
+            answer_deadline: Duration::from_secs(120),
+            write_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let soft = getrlimit(Resource::Nofile).current;
+        // `None` is "unlimited".
+        Limits::for_descriptors(
+            soft.and_then(|soft| usize::try_from(soft).ok())
+                .unwrap_or(usize::MAX),
+        )
+    }
+}
+
+/// Raises the soft limit of open files to the hard one and returns what it is now (`u64::MAX`: unlimited).
+pub fn raise_fd_limit() -> io::Result<u64> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )?;
+    Ok(maximum.unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(descriptors: usize, connections: usize, per_address: usize, in_flight: usize) {
+        let limits = Limits::for_descriptors(descriptors);
+        assert_eq!(
+            (
+                limits.max_connections,
+                limits.max_per_address,
+                limits.max_in_flight
+            ),
+            (connections, per_address, in_flight)
+        );
+    }
+
+    #[test]
+    fn nearly_none() {
+        check(0, 8, 4, 4);
+    }
+
+    #[test]
+    fn a_small_ulimit() {
+        check(256, 84, 42, 8);
+    }
+
+    #[test]
+    fn the_usual_soft_limit() {
+        check(1024, 432, 216, 32);
+    }
+
+    #[test]
+    fn a_server() {
+        check(20_000, 4096, 2048, 64);
+    }
+
+    #[test]
+    fn unlimited() {
+        check(usize::MAX, 4096, 2048, 64);
+    }
+
+    #[test]
+    fn all_of_it_fits_into_the_descriptors() {
+        for descriptors in 128..5000 {
+            let limits = Limits::for_descriptors(descriptors);
+            assert!(
+                limits.max_connections * 2 + limits.max_in_flight * 3 + 16 <= descriptors,
+                "{descriptors}"
+            );
+        }
+    }
+
+    #[test]
+    fn raising_reaches_the_hard_limit() {
+        let raised = raise_fd_limit().expect("lowering nothing needs no right");
+        assert_eq!(
+            getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            raised
+        );
+    }
+}

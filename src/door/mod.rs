@@ -1,0 +1,212 @@
+//! Where strangers arrive: the accept loop, limits and deadlines, and the way on.
+//!
+//! ```text
+//! stranger ─▶ accept ─▶ head ─▶ vet ─▶ rewrite ─▶ relay ─▶ tiny_http ─▶ Service
+//!              slots             │                  │                      │
+//!                             refusal            answer         or: HandOff(Connection)
+//! ```
+//!
+//! Each connection has one thread (`door-conn`), which reads one request under absolute deadlines, passes it on
+//! when it is whole and vetted, and relays the answer; then the connection is closed. Where the service wants the
+//! socket itself (a terminal, an upload) its closure runs on that same thread, so the thread that counts the
+//! connection is the one that serves it. `door-accept` owns these threads; [`Door::close`] joins them.
+//!
+//! Knows nothing of players, sessions or Docker.
+
+mod accept;
+mod connection;
+mod error;
+mod head;
+pub mod limits;
+mod proxy;
+mod refusal;
+mod relay;
+mod rewrite;
+mod seldom;
+mod signal;
+mod slots;
+mod stats;
+mod vet;
+mod wire;
+
+use std::convert::Infallible;
+use std::fs::{self, DirBuilder};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, bounded};
+use ipnet::IpNet;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::http::server::{Server, Service};
+use accept::Threads;
+use signal::Signal;
+use slots::Slots;
+
+pub use connection::Connection;
+pub use error::Error;
+pub use limits::Limits;
+pub(crate) use seldom::Seldom;
+pub use stats::Stats;
+pub(crate) use stats::count;
+
+/// std asks the kernel to queue only 128 connections that are not accepted yet.
+const BACKLOG: i32 = 1024;
+
+/// An open door. Dropping it is a close that waits for nobody.
+pub struct Door {
+    shared: Arc<Shared>,
+    local_addr: SocketAddr,
+    stop: Arc<Signal>,
+    acceptor: Mutex<Option<JoinHandle<Threads>>>,
+    threads: Mutex<Threads>,
+    // Disconnects when the acceptor and every connection's thread have ended.
+    ended: Receiver<Infallible>,
+    // INVARIANT: the last field, since tiny_http's end needs its socket to be there still.
+    _directory: PrivateDirectory,
+}
+
+/// What the connections' threads share.
+struct Shared {
+    limits: Limits,
+    trusted_proxies: Vec<IpNet>,
+    server: Server,
+    stats: Arc<Stats>,
+    closing: Signal,
+    connections: Arc<Slots>,
+    in_flight: Arc<Slots>,
+    unreachable: Seldom,
+}
+
+impl Door {
+    /// Opens the door: starts tiny_http, its router threads and the accept loop.
+    ///
+    /// The private socket's directory (mode 0700) is made in `runtime_dir` and removed at the close. `stats` is
+    /// what is counted into.
+    pub fn open(
+        listener: TcpListener,
+        limits: Limits,
+        trusted_proxies: Vec<IpNet>,
+        service: Arc<dyn Service>,
+        stats: Arc<Stats>,
+        runtime_dir: &Path,
+    ) -> Result<Door, Error> {
+        let local_addr = listener.local_addr().map_err(Error::Listener)?;
+        // Non-blocking, as a client may leave between our `poll` and our `accept`.
+        listener.set_nonblocking(true).map_err(Error::Listener)?;
+        rustix::net::listen(&listener, BACKLOG).map_err(|errno| Error::Listener(errno.into()))?;
+        let system = |what| move |cause| Error::System { what, cause };
+        let closing = Signal::new().map_err(system("a wake-up descriptor"))?;
+        let stop = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
+        let directory = PrivateDirectory::new(runtime_dir)?;
+        let path = directory.0.clone();
+        let server = Server::start(
+            path.clone(),
+            limits.max_in_flight,
+            service,
+            Arc::clone(&stats),
+        )
+        .map_err(|cause| Error::Backend { path, cause })?;
+        let shared = Arc::new(Shared {
+            connections: Slots::new(limits.max_connections, limits.max_per_address),
+            in_flight: Slots::new(limits.max_in_flight, limits.max_in_flight_per_address),
+            limits,
+            trusted_proxies,
+            server,
+            stats,
+            closing,
+            unreachable: Seldom::default(),
+        });
+        let (alive, ended) = bounded(0);
+        let acceptor = accept::spawn(listener, Arc::clone(&shared), Arc::clone(&stop), alive)
+            .map_err(system("a thread that accepts connections"))?;
+        Ok(Door {
+            shared,
+            local_addr,
+            stop,
+            acceptor: Mutex::new(Some(acceptor)),
+            threads: Mutex::default(),
+            ended,
+            _directory: directory,
+        })
+    }
+
+    /// Where strangers arrive.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What has been counted so far.
+    pub fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+
+    /// Closes the listening socket. Connections that are here already are served on.
+    pub fn stop_accepting(&self) {
+        self.stop.raise();
+        let acceptor = self.acceptor.lock().take();
+        if let Some(Ok(threads)) = acceptor.map(JoinHandle::join) {
+            self.threads.lock().extend(threads);
+        }
+    }
+
+    /// Ends everything: no new connections, requests that are not complete are dropped, those under way are
+    /// answered, hand-offs are waited for (their owner must have told them to end).
+    ///
+    /// Returns how many connections' threads were still running at the deadline and had to be left behind.
+    pub fn close(self, deadline: Instant) -> usize {
+        self.shut(deadline)
+    }
+
+    fn shut(&self, deadline: Instant) -> usize {
+        self.stop_accepting();
+        self.shared.closing.raise();
+        self.shared.in_flight.close();
+        let has_timed_out =
+            matches!(self.ended.recv_deadline(deadline), Err(error) if error.is_timeout());
+        let mut left_behind = 0;
+        for thread in self.threads.lock().drain(..) {
+            if has_timed_out && !thread.is_finished() {
+                left_behind += 1;
+            } else {
+                let _ = thread.join(); // Ended, or about to: it has nothing left to wait for.
+            }
+        }
+        self.shared.server.close(deadline);
+        left_behind
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.shut(Instant::now());
+    }
+}
+
+/// A directory nobody else can look into; removed when dropped.
+struct PrivateDirectory(PathBuf);
+
+impl PrivateDirectory {
+    fn new(parent: &Path) -> Result<PrivateDirectory, Error> {
+        // Short, since a Unix socket's path is. `create` fails on a name that exists, whoever made it.
+        let name = Uuid::new_v4().simple().to_string();
+        let path = parent.join(format!("shellcraft-{}", &name[..12]));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(PrivateDirectory(path)),
+            Err(cause) => Err(Error::PrivateDir { path, cause }),
+        }
+    }
+}
+
+impl Drop for PrivateDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            log::warn!("{} could not be removed: {error}", self.0.display());
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The door's own answers: what a stranger hears who never reaches the service. One table, all JSON.
+
+use crate::http::server::{RequestId, Response, print};
+
+/// Why a request gets no further than the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is no HTTP/1 request, or two readers could take it for two different ones. Says what is wrong.
+    Bad(&'static str),
+    /// Head or body took too long.
+    TooSlow,
+    /// A body of unknown length.
+    LengthRequired,
+    /// A declared body above every limit.
+    BodyTooLong,
+    /// An expectation other than `100-continue`.
+    ExpectationFailed,
+    /// Too many bytes or too many lines in the head.
+    HeadTooLong,
+    /// HTTP, but not 1.0 or 1.1.
+    Version,
+    /// Too many connections, in all or from this address.
+    TooMany,
+    /// Too many requests in flight for too long.
+    Busy,
+    /// tiny_http gave no answer at all.
+    Lost,
+    /// The service did not answer in time.
+    NoAnswer,
+}
+
+impl Refusal {
+    /// Status, code and message, as the client gets them.
+    fn parts(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Refusal::Bad(what) => (400, "bad_request", what),
+            Refusal::TooSlow => (
+                408,
+                "request_timeout",
+                "The request took too long to arrive.",
+            ),
+            Refusal::LengthRequired => (
+                411,
+                "length_required",
+                "Send the body with a Content-Length.",
+            ),
+            Refusal::BodyTooLong => (
+                413,
+                "content_too_large",
+                "The body is larger than this server takes.",
+            ),
+            Refusal::ExpectationFailed => (
+                417,
+                "expectation_failed",
+                "Only the expectation 100-continue is understood.",
+            ),
+            Refusal::HeadTooLong => (
+                431,
+                "headers_too_large",
+                "The request's headers are too many or too long.",
+            ),
+            Refusal::Version => (505, "version_not_supported", "Speak HTTP/1.1 or HTTP/1.0."),
+            Refusal::TooMany => (
+                503,
+                "too_many_connections",
+                "Too many connections are open; try again soon.",
+            ),
+            Refusal::Busy => (503, "busy", "The server is busy; try again soon."),
+            Refusal::Lost => (
+                503,
+                "unavailable",
+                "The server lost this request; try again.",
+            ),
+            Refusal::NoAnswer => (504, "no_answer", "The server took too long to answer."),
+        }
+    }
+
+    pub(super) fn status(self) -> u16 {
+        self.parts().0
+    }
+
+    /// One word for the log.
+    pub(super) fn code(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// The whole answer, ready for the wire.
+    pub(super) fn to_bytes(self, id: RequestId) -> Vec<u8> {
+        let (status, code, message) = self.parts();
+        let mut response = Response::error(status, code, message);
+        if status == 503 {
+            response.headers.push(("Retry-After", "1".to_owned()));
+        }
+        print(response, id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole() {
+        let id = RequestId::new();
+        let answer = String::from_utf8(Refusal::Busy.to_bytes(id)).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"),
+            "{head}"
+        );
+        assert!(
+            head.contains("\r\nContent-Type: application/json"),
+            "{head}"
+        );
+        assert!(head.contains(&format!("\r\nX-Request-Id: {id}")), "{head}");
+        assert!(head.contains("\r\nRetry-After: 1"), "{head}");
+        assert!(
+            head.contains(&format!("\r\nContent-Length: {}", body.len())),
+            "{head}"
+        );
+        assert_eq!(
+            body,
+            r#"{"error":{"code":"busy","message":"The server is busy; try again soon."}}"#
+        );
+    }
+}

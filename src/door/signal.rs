@@ -1,0 +1,41 @@
+//! A flag that wakes every thread waiting in `poll`, once and for all. No ticks: an idle connection sleeps
+//! until its client, its deadline or this flag.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+/// Lowered at first; once raised it stays raised.
+#[derive(Debug)]
+pub(super) struct Signal {
+    raised: AtomicBool,
+    // Readable from the moment of raising, because nobody ever reads it.
+    event: OwnedFd,
+}
+
+impl Signal {
+    pub(super) fn new() -> io::Result<Signal> {
+        Ok(Signal {
+            raised: AtomicBool::new(false),
+            event: eventfd(0, EventfdFlags::CLOEXEC)?,
+        })
+    }
+
+    pub(super) fn raise(&self) {
+        self.raised.store(true, Ordering::SeqCst);
+        // Adding to an eventfd fails only when the sum would overflow, and then it is readable already.
+        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+    }
+
+    pub(super) fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::SeqCst)
+    }
+}
+
+impl AsFd for Signal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}

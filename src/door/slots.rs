@@ -1,0 +1,184 @@
+//! Counts what strangers hold, in all and per household, and says no at the limit. Used for connections and,
+//! with waiting, for requests inside tiny_http.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::proxy::household;
+
+/// So many in all, so many per household.
+#[derive(Debug)]
+pub(super) struct Slots {
+    max_total: usize,
+    max_per_address: usize,
+    counts: Mutex<Counts>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    total: usize,
+    // Only households that hold something, so strangers cannot make it grow beyond `max_total`.
+    per_address: HashMap<IpAddr, usize>,
+    closed: bool,
+}
+
+/// One taken slot; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Arc<Slots>,
+    household: Option<IpAddr>,
+}
+
+impl Slots {
+    pub(super) fn new(max_total: usize, max_per_address: usize) -> Arc<Slots> {
+        Arc::new(Slots {
+            max_total,
+            max_per_address,
+            counts: Mutex::default(),
+            freed: Condvar::new(),
+        })
+    }
+
+    /// A slot at once, or `None`. Without an address only the total counts.
+    pub(super) fn take(self: &Arc<Slots>, address: Option<IpAddr>) -> Option<Slot> {
+        self.take_by(address, Instant::now())
+    }
+
+    /// A slot as soon as one is free; `None` at the deadline or when closed.
+    pub(super) fn take_by(
+        self: &Arc<Slots>,
+        address: Option<IpAddr>,
+        deadline: Instant,
+    ) -> Option<Slot> {
+        let household = address.map(household);
+        let mut counts = self.counts.lock();
+        while !counts.closed {
+            if counts.take(household, self.max_total, self.max_per_address) {
+                return Some(Slot {
+                    slots: Arc::clone(self),
+                    household,
+                });
+            }
+            if self.freed.wait_until(&mut counts, deadline).timed_out() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Lets nobody in any more and sends those away who wait.
+    pub(super) fn close(&self) {
+        self.counts.lock().closed = true;
+        self.freed.notify_all();
+    }
+}
+
+impl Counts {
+    fn take(
+        &mut self,
+        household: Option<IpAddr>,
+        max_total: usize,
+        max_per_address: usize,
+    ) -> bool {
+        let held = household
+            .and_then(|household| self.per_address.get(&household))
+            .copied()
+            .unwrap_or(0);
+        if self.total >= max_total || held >= max_per_address {
+            return false;
+        }
+        self.total += 1;
+        if let Some(household) = household {
+            self.per_address.insert(household, held + 1);
+        }
+        true
+    }
+
+    fn give_back(&mut self, household: Option<IpAddr>) {
+        self.total -= 1;
+        let Some(household) = household else { return };
+        if let Some(held) = self.per_address.get_mut(&household) {
+            *held -= 1;
+            if *held == 0 {
+                self.per_address.remove(&household);
+            }
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots.counts.lock().give_back(self.household);
+        // All of them: the one woken may be of a household that is still at its own limit.
+        self.slots.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn the_total_is_a_limit() {
+        let slots = Slots::new(2, 2);
+        let _first = slots.take(address("10.0.0.1")).unwrap();
+        let second = slots.take(address("10.0.0.2")).unwrap();
+        assert!(slots.take(address("10.0.0.3")).is_none());
+        drop(second);
+        assert!(slots.take(address("10.0.0.3")).is_some());
+    }
+
+    #[test]
+    fn a_household_is_a_limit() {
+        let slots = Slots::new(9, 1);
+        let first = slots.take(address("2001:db8::1")).unwrap();
+        assert!(slots.take(address("2001:db8::2")).is_none());
+        assert!(slots.take(address("2001:db8:0:1::1")).is_some());
+        drop(first);
+        assert!(slots.take(address("2001:db8::2")).is_some());
+    }
+
+    #[test]
+    fn the_exempt_count_in_the_total_only() {
+        let slots = Slots::new(2, 1);
+        let _first = slots.take(None).unwrap();
+        let _second = slots.take(None).unwrap();
+        assert!(slots.take(None).is_none());
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_those_who_left() {
+        let slots = Slots::new(2, 1);
+        drop(slots.take(address("10.0.0.1")));
+        let counts = slots.counts.lock();
+        assert_eq!((counts.total, counts.per_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn waiting_ends_with_a_freed_slot_or_the_close() {
+        let slots = Slots::new(1, 1);
+        let far = Instant::now() + Duration::from_secs(60);
+        let held = slots.take(None).unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| slots.take_by(None, far));
+            drop(held);
+            let held = waiting.join().unwrap().unwrap();
+            let waiting = scope.spawn(|| slots.take_by(None, far));
+            slots.close();
+            assert!(waiting.join().unwrap().is_none());
+            drop(held);
+        });
+    }
+}

@@ -1,0 +1,668 @@
+//! The Engine's verbs, a function each.
+//!
+//! Any thread may call any of them at any time: each call takes a connection from a pool or opens its own,
+//! blocks until the answer is whole, and has a deadline. How many calls of a kind run at once is for the
+//! caller to bound.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use log::{debug, warn};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use ureq::http::Method;
+
+use super::attach::{self, Attach};
+use super::call::{Answer, Body, LONG_ANSWER, Request, SMALL_ANSWER, Wire, encode, parse, words};
+use super::dialect::{ApiVersion, Dialect, choose};
+use super::error::{Error, HostError};
+use super::events::{self, Events};
+use super::types::{
+    ContainerId, ContainerSummary, CreateContainer, ImageSummary, Inspection, PathStat, Ping, Size,
+    Version,
+};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// `/_ping` touches nothing in the Engine (0.2 ms); more than this and it is not well.
+const PING: Duration = Duration::from_secs(3);
+
+/// Calls that look something up: tens of milliseconds, on a busy host a second.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// `ContainerCreate` and `ContainerKill` wait for the disk and for the runtime.
+const LONG: Duration = Duration::from_secs(30);
+
+/// `ContainerStart` and `ContainerDelete` take 0.3 s alone and queue behind each other under load.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// An image of hundreds of megabytes is unpacked on a slow disk.
+const LOAD: Duration = Duration::from_secs(600);
+
+/// A Docker Engine. Cheap to clone; clones share connections and what is known about the Engine.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    wire: Wire,
+    socket: String,
+    /// How to speak to the Engine that answered last. Forgotten when it goes away: another one may come back.
+    /// Never held across a call.
+    dialect: Mutex<Option<Dialect>>,
+    has_warned: AtomicBool,
+}
+
+impl Engine {
+    /// An Engine at `docker_host`, a URL such as `unix:///var/run/docker.sock`. Does not speak to it yet.
+    pub fn new(docker_host: &str) -> std::result::Result<Engine, HostError> {
+        let path = socket_path(docker_host)?;
+        Ok(Engine {
+            shared: Arc::new(Shared {
+                wire: Wire::new(&path),
+                socket: path.display().to_string(),
+                dialect: Mutex::new(None),
+                has_warned: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// The socket's path.
+    pub fn socket(&self) -> &str {
+        &self.shared.socket
+    }
+
+    /// Whether the Engine answers, and who it is.
+    pub fn ping(&self) -> Result<Ping> {
+        let answer = self.send_bare("SystemPing", "/_ping", PING)?;
+        let ping = Ping {
+            api_version: answer.header("Api-Version").unwrap_or_default().to_owned(),
+            is_podman: answer.header("Libpod-API-Version").is_some(),
+        };
+        // Read to its end, so that the connection can be used again.
+        answer.bytes(SMALL_ANSWER)?;
+        Ok(ping)
+    }
+
+    /// Which Engine it is, for the operator.
+    pub fn version(&self) -> Result<Version> {
+        self.send_bare("SystemVersion", "/version", SHORT)?
+            .json(SMALL_ANSWER)
+    }
+
+    /// Whether [`HostConfig::console_size`](super::types::HostConfig::console_size) sizes the terminal before
+    /// the first byte is drawn; where it does not, [`Engine::resize`] right after the start must.
+    pub fn has_console_size(&self) -> Result<bool> {
+        Ok(self.dialect()?.has_console_size())
+    }
+
+    /// All images on the Engine.
+    pub fn images(&self) -> Result<Vec<ImageSummary>> {
+        self.get("ImageList", "/images/json".into())?
+            .json(LONG_ANSWER)
+    }
+
+    /// Whether the Engine has an image of this name.
+    pub fn has_image(&self, name: &str) -> Result<bool> {
+        if !is_image_name(name) {
+            return Ok(false);
+        }
+        match self.get("ImageInspect", format!("/images/{name}/json")) {
+            Ok(answer) => answer.bytes(SMALL_ANSWER).map(|_| true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the Engine the images in a tar archive of `docker save`'s kind.
+    pub fn load_images(&self, tar: &mut dyn Read) -> Result<()> {
+        let call = "ImageLoad";
+        let answer = self.send(Request {
+            call,
+            method: Method::POST,
+            target: "/images/load?quiet=1".into(),
+            body: Body::TarStream(tar),
+            deadline: LOAD,
+        })?;
+        load_outcome(call, &answer.bytes(SMALL_ANSWER)?)
+    }
+
+    /// Creates a container called `name`; it does not run yet.
+    pub fn create(&self, name: &str, body: &CreateContainer) -> Result<ContainerId> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Created {
+            id: ContainerId,
+            warnings: Option<Vec<String>>,
+        }
+        let call = "ContainerCreate";
+        let json = serde_json::to_vec(body).map_err(|error| Error::Garbled {
+            call,
+            what: format!("our own request: {error}"),
+        })?;
+        let answer = self.send(Request {
+            call,
+            method: Method::POST,
+            target: format!("/containers/create?name={}", encode(name)),
+            body: Body::Json(json),
+            deadline: LONG,
+        })?;
+        let created: Created = answer.json(SMALL_ANSWER)?;
+        for warning in created.warnings.unwrap_or_default() {
+            self.pass_on(&words(warning.as_bytes()));
+        }
+        Ok(created.id)
+    }
+
+    /// Starts a created container. One that runs already is fine.
+    pub fn start(&self, id: &ContainerId) -> Result<()> {
+        let target = format!("/containers/{}/start", segment("ContainerStart", id)?);
+        self.post("ContainerStart", target, LONGEST)
+    }
+
+    /// What a container is and does.
+    pub fn inspect(&self, id: &ContainerId) -> Result<Inspection> {
+        let call = "ContainerInspect";
+        self.get(call, format!("/containers/{}/json", segment(call, id)?))?
+            .json(SMALL_ANSWER)
+    }
+
+    /// Joins a container's terminal. DOCKER: one that has ended also agrees, then never says a word, so
+    /// [`Engine::inspect`] first; one that was not started yet loses no output.
+    pub fn attach(&self, id: &ContainerId) -> Result<Attach> {
+        let id = segment("ContainerAttach", id)?;
+        let dialect = self.dialect()?;
+        let target = format!(
+            "/v{}/containers/{id}/attach?stream=1&stdin=1&stdout=1&stderr=1&detachKeys={}",
+            dialect.version,
+            dialect.detach_keys()
+        );
+        self.noting_outage(attach::open(self.shared.wire.socket(), &target))
+    }
+
+    /// Gives a running container's terminal a size. DOCKER: 409 before the start; absurd sizes are accepted and
+    /// wrap around, so check them before.
+    pub fn resize(&self, id: &ContainerId, size: Size) -> Result<()> {
+        let call = "ContainerResize";
+        let Size { cols, rows } = size;
+        let target = format!(
+            "/containers/{}/resize?w={cols}&h={rows}",
+            segment(call, id)?
+        );
+        self.post(call, target, SHORT)
+    }
+
+    /// Asks a container to end, and makes it after `grace`. One that has ended already is fine.
+    pub fn stop(&self, id: &ContainerId, grace: Duration) -> Result<()> {
+        let call = "ContainerStop";
+        let target = format!(
+            "/containers/{}/stop?t={}",
+            segment(call, id)?,
+            grace.as_secs()
+        );
+        self.post(call, target, grace + LONG)
+    }
+
+    /// Ends a container at once. One that has ended or is gone already is fine.
+    pub fn kill(&self, id: &ContainerId) -> Result<()> {
+        let target = format!(
+            "/containers/{}/kill?signal=KILL",
+            segment("ContainerKill", id)?
+        );
+        match self.post("ContainerKill", target, LONG) {
+            Err(Error::Refused { status: 404, .. }) => Ok(()),
+            Err(Error::Refused {
+                status: 409,
+                message,
+                ..
+            }) if message.contains("is not running") => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Removes a container and its anonymous volumes, running or not. One that is gone already is fine.
+    pub fn remove(&self, id: &ContainerId) -> Result<()> {
+        let call = "ContainerDelete";
+        let result = self.send(Request {
+            call,
+            method: Method::DELETE,
+            target: format!("/containers/{}?force=1&v=1", segment(call, id)?),
+            body: Body::Empty,
+            deadline: LONGEST,
+        });
+        match result {
+            Ok(answer) => answer.bytes(SMALL_ANSWER).map(|_| ()),
+            Err(Error::Refused { status: 404, .. }) => Ok(()),
+            Err(Error::Refused {
+                status: 409,
+                message,
+                ..
+            }) if message.contains("already in progress") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until a container does not run, for at most `limit`, and returns its exit code.
+    /// DOCKER: one that was never started does not run either: 0, at once.
+    pub fn wait(&self, id: &ContainerId, limit: Duration) -> Result<i64> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Waited {
+            status_code: i64,
+            error: Option<WaitError>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct WaitError {
+            message: String,
+        }
+        let call = "ContainerWait";
+        let answer = self.send(Request {
+            call,
+            method: Method::POST,
+            target: format!("/containers/{}/wait", segment(call, id)?),
+            body: Body::Empty,
+            deadline: limit,
+        })?;
+        let waited: Waited = answer.json(SMALL_ANSWER)?;
+        match waited.error {
+            // DOCKER: the status was sent before the container ended, so a failure comes in a 200.
+            Some(WaitError { message }) if !message.is_empty() => Err(Error::Refused {
+                call,
+                status: 500,
+                message: words(message.as_bytes()),
+            }),
+            _ => Ok(waited.status_code),
+        }
+    }
+
+    /// All containers, running or not, that carry all of these labels.
+    pub fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<ContainerSummary>> {
+        let filters = encode(&label_filter(labels, None));
+        self.get(
+            "ContainerList",
+            format!("/containers/json?all=1&filters={filters}"),
+        )?
+        .json(LONG_ANSWER)
+    }
+
+    /// What lies at `path` in a container, without following a link at its end.
+    pub fn stat_archive(&self, id: &ContainerId, path: &str) -> Result<PathStat> {
+        let call = "ContainerArchiveInfo";
+        let answer = self.send(Request {
+            call,
+            method: Method::HEAD,
+            target: archive_target(call, id, path)?,
+            body: Body::Empty,
+            deadline: SHORT,
+        })?;
+        path_stat(
+            call,
+            answer
+                .header("X-Docker-Container-Path-Stat")
+                .unwrap_or_default(),
+        )
+    }
+
+    /// A tar archive of what lies at `path` in a container, which may have ended. Never reads more than
+    /// `limit_bytes`: a larger archive is [`Error::Garbled`]. What is in it is the player's to choose.
+    pub fn get_archive(&self, id: &ContainerId, path: &str, limit_bytes: usize) -> Result<Vec<u8>> {
+        let call = "ContainerArchive";
+        let target = archive_target(call, id, path)?;
+        self.send(Request {
+            call,
+            method: Method::GET,
+            target,
+            body: Body::Empty,
+            deadline: LONG,
+        })?
+        .bytes(limit_bytes)
+    }
+
+    /// Unpacks a tar archive in the directory `dir` of a container, which need not run.
+    pub fn put_archive(&self, id: &ContainerId, dir: &str, tar: &[u8]) -> Result<()> {
+        let call = "PutContainerArchive";
+        let target = archive_target(call, id, dir)?;
+        self.send(Request {
+            call,
+            method: Method::PUT,
+            target,
+            body: Body::Tar(tar),
+            deadline: LONG,
+        })?
+        .bytes(SMALL_ANSWER)?;
+        Ok(())
+    }
+
+    /// Listens to what happens to the containers that carry all of these labels, from now on.
+    pub fn events(&self, labels: &[(&str, &str)]) -> Result<Events> {
+        let call = "SystemEvents";
+        let filters = encode(&label_filter(labels, Some("container")));
+        let target = format!("/events?filters={filters}");
+        if let Some(events) = self.open_events(&target)? {
+            return Ok(events);
+        }
+        // Refused. The same as an ordinary call is refused too, but with a reason; or, if the reason was the
+        // version, is made in another one, which then goes for us as well.
+        self.get(call, target.clone())?;
+        self.open_events(&target)?.ok_or_else(|| Error::Garbled {
+            call,
+            what: "now yes, now no".into(),
+        })
+    }
+
+    fn open_events(&self, target: &str) -> Result<Option<Events>> {
+        let target = format!("/v{}{target}", self.dialect()?.version);
+        debug!("engine call=SystemEvents GET {target}");
+        self.noting_outage(events::open(self.shared.wire.socket(), &target))
+    }
+
+    fn get(&self, call: &'static str, target: String) -> Result<Answer> {
+        self.send(Request {
+            call,
+            method: Method::GET,
+            target,
+            body: Body::Empty,
+            deadline: SHORT,
+        })
+    }
+
+    /// A `POST` that says everything in its path and whose answer says nothing.
+    fn post(&self, call: &'static str, target: String, deadline: Duration) -> Result<()> {
+        self.send(Request {
+            call,
+            method: Method::POST,
+            target,
+            body: Body::Empty,
+            deadline,
+        })?
+        .bytes(SMALL_ANSWER)?;
+        Ok(())
+    }
+
+    /// Makes a call in the Engine's dialect. An Engine that was replaced by one of another version refuses the
+    /// old one's before it has done anything, so the call is made once more in the new one's.
+    fn send(&self, mut request: Request<'_>) -> Result<Answer> {
+        let result = self.send_once(&mut request);
+        match &result {
+            Err(Error::Refused {
+                status: 400,
+                message,
+                ..
+            }) if message.contains("client version") => {
+                self.forget_dialect();
+                match request.body {
+                    Body::TarStream(_) => result,
+                    _ => self.send_once(&mut request),
+                }
+            }
+            _ => result,
+        }
+    }
+
+    fn send_once(&self, request: &mut Request<'_>) -> Result<Answer> {
+        let prefix = format!("/v{}", self.dialect()?.version);
+        self.noting_outage(self.shared.wire.send(&prefix, request))
+    }
+
+    /// A call without a version in its path, as is needed to learn the version.
+    fn send_bare(&self, call: &'static str, target: &str, deadline: Duration) -> Result<Answer> {
+        let target = target.to_owned();
+        let mut request = Request {
+            call,
+            method: Method::GET,
+            target,
+            body: Body::Empty,
+            deadline,
+        };
+        self.noting_outage(self.shared.wire.send("", &mut request))
+    }
+
+    /// How to speak to the Engine, asked from it when not known.
+    fn dialect(&self) -> Result<Dialect> {
+        let known = *self.shared.dialect.lock();
+        if let Some(dialect) = known {
+            return Ok(dialect);
+        }
+        let dialect = self.negotiate()?;
+        debug!("engine speaks {dialect:?} at {}", self.shared.socket);
+        *self.shared.dialect.lock() = Some(dialect);
+        Ok(dialect)
+    }
+
+    fn negotiate(&self) -> Result<Dialect> {
+        let ping = self.ping()?;
+        let newest = ApiVersion::parse(&ping.api_version).ok_or_else(|| Error::Garbled {
+            call: "SystemPing",
+            what: format!(
+                "no Api-Version but {:?}",
+                words(ping.api_version.as_bytes())
+            ),
+        })?;
+        // Only an Engine newer than us can have dropped what we speak, and only `/version` tells.
+        let oldest = match newest > super::dialect::NEWEST {
+            true => ApiVersion::parse(&self.version()?.min_api_version.unwrap_or_default()),
+            false => None,
+        };
+        Ok(Dialect {
+            version: choose(newest, oldest)?,
+            is_podman: ping.is_podman,
+        })
+    }
+
+    fn noting_outage<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(Error::Unreachable { .. } | Error::Broken { .. }) = &result {
+            self.forget_dialect();
+        }
+        result
+    }
+
+    fn forget_dialect(&self) {
+        *self.shared.dialect.lock() = None;
+    }
+
+    /// The Engine's warnings are about the host, such as a limit its kernel can't enforce, and come with every
+    /// container: the operator needs to read them once.
+    fn pass_on(&self, warning: &str) {
+        if self.shared.has_warned.swap(true, Ordering::Relaxed) {
+            debug!("the Engine warns: {warning}");
+        } else {
+            warn!("the Engine warns (said once): {warning}");
+        }
+    }
+}
+
+/// The path in `unix:///path`.
+fn socket_path(docker_host: &str) -> std::result::Result<PathBuf, HostError> {
+    /// `sockaddr_un` has 108 bytes, one of them for the end.
+    const LONGEST_PATH: usize = 107;
+    match docker_host.strip_prefix("unix://") {
+        Some(path) if !Path::new(path).is_absolute() || path.contains('\0') => {
+            Err(HostError::NotAbsolute(docker_host.to_owned()))
+        }
+        Some(path) if path.len() > LONGEST_PATH => Err(HostError::TooLong(docker_host.to_owned())),
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Err(HostError::NotUnix(docker_host.to_owned())),
+    }
+}
+
+/// A container's id as part of a path. Whatever could not be one is not asked for: it would be another path.
+fn segment<'a>(call: &'static str, id: &'a ContainerId) -> Result<&'a str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let name = &id.0;
+    if name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(is_plain) {
+        return Ok(name);
+    }
+    Err(Error::Refused {
+        call,
+        status: 404,
+        message: "not asked: that is no container's id or name".into(),
+    })
+}
+
+/// Whether an image could have this name, which becomes part of a path.
+fn is_image_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-:@".contains(&byte);
+    name.split('/').all(|part| {
+        part.starts_with(|first: char| first.is_ascii_alphanumeric()) && part.bytes().all(is_plain)
+    })
+}
+
+fn archive_target(call: &'static str, id: &ContainerId, path: &str) -> Result<String> {
+    Ok(format!(
+        "/containers/{}/archive?path={}",
+        segment(call, id)?,
+        encode(path)
+    ))
+}
+
+/// The Engine's filter: JSON, a list of what is wanted for each kind of filter.
+fn label_filter(labels: &[(&str, &str)], kind: Option<&str>) -> String {
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    match kind {
+        Some(kind) => serde_json::json!({ "label": labels, "type": [kind] }).to_string(),
+        None => serde_json::json!({ "label": labels }).to_string(),
+    }
+}
+
+/// Reads the header of `ContainerArchiveInfo`: JSON in base64.
+fn path_stat(call: &'static str, header: &str) -> Result<PathStat> {
+    let json = BASE64.decode(header).map_err(|error| Error::Garbled {
+        call,
+        what: format!("path stat: {error}"),
+    })?;
+    parse(call, &json)
+}
+
+/// DOCKER: the status is sent before the archive is read, so a failure comes as JSON in a 200.
+fn load_outcome(call: &'static str, answer: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Failure {
+        error: String,
+    }
+    let failure = answer
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| serde_json::from_slice::<Failure>(line).ok());
+    match failure {
+        Some(Failure { error }) => Err(Error::Refused {
+            call,
+            status: 500,
+            message: words(error.as_bytes()),
+        }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_unix_sockets_are_spoken_to() {
+        let check = |host: &str, expected: &str| {
+            let shown = match Engine::new(host) {
+                Ok(engine) => engine.socket().to_owned(),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(shown, expected);
+        };
+        check("unix:///var/run/docker.sock", "/var/run/docker.sock");
+        let advice = "write it as unix:///var/run/docker.sock";
+        check(
+            "tcp://10.0.0.1:2375",
+            &format!("tcp://10.0.0.1:2375: only a Unix socket will do, {advice}"),
+        );
+        check(
+            "/var/run/docker.sock",
+            &format!("/var/run/docker.sock: only a Unix socket will do, {advice}"),
+        );
+        check(
+            "unix://docker.sock",
+            &format!("unix://docker.sock: the socket's path must be absolute, {advice}"),
+        );
+        let long = format!("unix:///{}", "x".repeat(107));
+        check(
+            &long,
+            &format!("{long}: the socket's path is longer than the 107 bytes the system allows"),
+        );
+    }
+
+    #[test]
+    fn ids_can_not_leave_their_place_in_the_path() {
+        let check = |id: &str, is_fine: bool| {
+            assert_eq!(
+                segment("Test", &ContainerId(id.into())).is_ok(),
+                is_fine,
+                "{id}"
+            );
+        };
+        check("9f86d081884c7d659a2feaa0c55ad015", true);
+        check("shellcraft-3e6e_a.b", true);
+        for id in [
+            "", ".", "..", "a/b", "a?x=1", "a#b", "a%2fb", "a b", "ä", "a\r\nb",
+        ] {
+            check(id, false);
+        }
+    }
+
+    #[test]
+    fn image_names_can_not_leave_their_place_in_the_path() {
+        for name in [
+            "busybox",
+            "shellcraft/rust:latest",
+            "host.example:5000/a/b@sha256:00",
+        ] {
+            assert!(is_image_name(name), "{name}");
+        }
+        for name in ["", "/", "a//b", "../x", "a/..", "a?b", "a b", "a%2f"] {
+            assert!(!is_image_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn filters_are_the_engine_s_json() {
+        assert_eq!(
+            label_filter(&[("a", "b"), ("c", "d")], None),
+            r#"{"label":["a=b","c=d"]}"#
+        );
+        assert_eq!(
+            label_filter(&[], Some("container")),
+            r#"{"label":[],"type":["container"]}"#
+        );
+    }
+
+    #[test]
+    fn a_path_stat_is_json_in_base64() {
+        // Seen from Docker 20.10 for a busybox binary.
+        let header = "eyJuYW1lIjoiYnVzeWJveCIsInNpemUiOjE5ODIyNTYsIm1vZGUiOjQ5MywibXRpbWUiOiIyMDI2LTExLTIz\
+                      VDE4OjI0OjE3WiIsImxpbmtUYXJnZXQiOiIifQ==";
+        let stat = path_stat("Test", header).expect("a stat");
+        assert_eq!(
+            (stat.name.as_str(), stat.size, stat.mode),
+            ("busybox", 1_982_256, 0o755)
+        );
+        assert!(stat.is_file());
+        assert!(path_stat("Test", "").is_err() && path_stat("Test", "%%%").is_err());
+    }
+
+    #[test]
+    fn a_failed_load_is_found_in_a_successful_answer() {
+        let load = |answer: &str| {
+            load_outcome("ImageLoad", answer.as_bytes()).map_err(|error| error.to_string())
+        };
+        assert_eq!(load("{\"stream\":\"Loaded image: x\\n\"}\n"), Ok(()));
+        assert_eq!(
+            load("{\"errorDetail\":{\"message\":\"bad tar\"},\"error\":\"bad tar\"}\n"),
+            Err("ImageLoad: the Engine answered 500: bad tar".into())
+        );
+    }
+}

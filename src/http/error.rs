@@ -1,0 +1,196 @@
+//! The one place where errors become answers: a status, a code for programs, a sentence for people.
+
+use std::time::Duration;
+
+use super::route::NoRoute;
+use super::server::Response;
+use crate::session;
+use crate::terminal::Close;
+use crate::terminal::upgrade::BadUpgrade;
+
+/// An error as a client gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: u16,
+    /// For programs: a snake_case word.
+    pub code: &'static str,
+    /// For people: one sentence.
+    pub message: String,
+    /// Headers that belong to it.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl ApiError {
+    /// An error without headers of its own.
+    pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// The same, with a header.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn retry_after(self, wait: Duration) -> Self {
+        self.with("Retry-After", wait.as_secs().max(1).to_string())
+    }
+
+    /// Whoever asked is not known.
+    pub fn unauthorized(message: &str) -> Self {
+        Self::new(401, "unauthorized", message).with("WWW-Authenticate", "Bearer")
+    }
+
+    /// A request that a page from another site made.
+    pub fn foreign_origin() -> Self {
+        Self::new(
+            403,
+            "foreign_origin",
+            "This request comes from a page of another site, which is not allowed here.",
+        )
+    }
+
+    /// A body above what the route takes.
+    pub fn body_too_large() -> Self {
+        Self::new(
+            413,
+            "body_too_large",
+            "The request's body is too large for this route.",
+        )
+    }
+
+    /// The session is over.
+    pub fn gone() -> Self {
+        Self::new(
+            410,
+            "session_over",
+            "This session is over; start a new game.",
+        )
+    }
+
+    /// The answer.
+    pub fn response(&self) -> Response {
+        let mut response = Response::error(self.status, self.code, &self.message);
+        response.headers.extend(self.headers.iter().cloned());
+        response.headers.push(("Cache-Control", "no-store".into()));
+        response
+    }
+}
+
+impl From<NoRoute> for ApiError {
+    fn from(no_route: NoRoute) -> Self {
+        match no_route {
+            NoRoute::NotFound => Self::new(404, "not_found", "There is nothing at this address."),
+            NoRoute::NoSuchSession => session::Error::NotFound.into(),
+            NoRoute::MethodNotAllowed(allowed) => {
+                Self::new(405, "method_not_allowed", format!("Use {allowed} here."))
+                    .with("Allow", allowed)
+            }
+        }
+    }
+}
+
+impl From<session::Error> for ApiError {
+    fn from(error: session::Error) -> Self {
+        use session::Error;
+        // How soon trying again makes sense.
+        let (soon, later) = (Duration::from_secs(2), Duration::from_secs(15));
+        let (status, code, retry) = match &error {
+            Error::UnknownShell(_) => (422, "unknown_shell", None),
+            Error::NotFound => (404, "session_not_found", None),
+            Error::Full { .. } => (503, "full", Some(later)),
+            Error::Busy { .. } => (503, "busy", Some(later)),
+            Error::Stopping => (503, "stopping", Some(soon)),
+            Error::NoImage(_) => (503, "shell_not_installed", Some(later)),
+            Error::Engine(_) => (503, "engine_unavailable", Some(soon)),
+            Error::System(_) => (503, "out_of_resources", Some(later)),
+            Error::State(_) => (500, "internal_error", None),
+            Error::StillEnding(_) => (503, "still_ending", Some(soon)),
+        };
+        let api = Self::new(status, code, error.player_message());
+        match retry {
+            Some(wait) => api.retry_after(wait),
+            None => api,
+        }
+    }
+}
+
+impl From<BadUpgrade> for ApiError {
+    fn from(bad: BadUpgrade) -> Self {
+        match bad {
+            BadUpgrade::Version => Self::new(
+                426,
+                "upgrade_required",
+                "Only version 13 of the WebSocket protocol is spoken here.",
+            )
+            .with("Upgrade", "websocket")
+            .with("Sec-WebSocket-Version", "13"),
+            BadUpgrade::Key => Self::new(
+                400,
+                "bad_handshake",
+                "Sec-WebSocket-Key must be 16 bytes in base64.",
+            ),
+        }
+    }
+}
+
+/// A viewer that a hub turned away before its WebSocket was opened.
+impl From<Close> for ApiError {
+    fn from(close: Close) -> Self {
+        match close {
+            Close::GoingAway => session::Error::Stopping.into(),
+            _ => Self::gone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_is_json_of_one_form() {
+        let error = ApiError::from(NoRoute::MethodNotAllowed("GET, HEAD"));
+        let response = error.response();
+        let body: serde_json::Value = serde_json::from_slice(&response.body).expect("JSON");
+        assert_eq!(
+            body,
+            serde_json::json!({"error": {"code": "method_not_allowed", "message": "Use GET, HEAD here."}})
+        );
+        assert!(response.headers.contains(&("Allow", "GET, HEAD".into())));
+    }
+
+    #[test]
+    fn what_can_be_tried_again_says_when() {
+        for error in [session::Error::Full { limit: 3 }, session::Error::Stopping] {
+            let api = ApiError::from(error);
+            assert_eq!(api.status, 503);
+            assert!(
+                api.headers.iter().any(|(name, _)| *name == "Retry-After"),
+                "{api:?}"
+            );
+        }
+    }
+
+    /// What the Engine said is for the log only.
+    #[test]
+    fn the_engine_s_words_stay_inside() {
+        let refused = crate::engine::Error::Refused {
+            call: "ContainerCreate",
+            status: 500,
+            message: "/var/lib/docker is full".into(),
+        };
+        let response = ApiError::from(session::Error::from(refused)).response();
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        assert!(
+            !text.contains("/var") && !text.contains("ContainerCreate"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,341 @@
+//! What each route does. Handlers talk to the session manager and know nothing of Docker.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::error::ApiError;
+use super::route::Route;
+use super::server::{Body, Request, Response};
+use super::{Outcome, Site, assets, origin, terminal};
+use crate::auth;
+use crate::session::{self, Manager, Session, SessionId, Status};
+
+type Handled = Result<Outcome, ApiError>;
+
+/// The body of `POST /session`. Unknown fields are left alone, for clients newer than we are.
+#[derive(Debug, Default, Deserialize)]
+struct CreateSession {
+    shell: Option<String>,
+}
+
+impl Site {
+    /// Does what the route says.
+    pub(super) fn handle(&self, route: Route, request: Request) -> Handled {
+        match route {
+            Route::Health => now(text("ok")),
+            Route::Ready => self.ready(),
+            Route::Landing => now(self.pages.landing(&self.manager.settings().shells)),
+            Route::Asset(name) => {
+                let if_none_match = request.header("if-none-match");
+                now(assets::serve(
+                    &name,
+                    request.query.as_deref(),
+                    if_none_match,
+                    self.pages.version(),
+                )?)
+            }
+            Route::Metrics => self.metrics(),
+            Route::ListSessions => self.list(&request),
+            Route::CreateSession => self.create(&request),
+            Route::Status(id) => self.status(id, &request),
+            Route::DestroySession(id) => self.destroy(id, &request),
+            Route::Connect(id) => self.connect(id, &request),
+            Route::Terminal(id) => self.terminal(id, &request),
+        }
+    }
+
+    fn ready(&self) -> Handled {
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move || {
+            if manager.is_stopping() {
+                return Err(session::Error::Stopping.into());
+            }
+            match manager.engine_health() {
+                Ok(()) => Ok(text("ok")),
+                Err(cause) => {
+                    log::warn!("not ready: {cause}");
+                    Err(ApiError::new(
+                        503,
+                        "engine_unavailable",
+                        "The container engine does not answer.",
+                    )
+                    .with("Retry-After", "2"))
+                }
+            }
+        })))
+    }
+
+    fn metrics(&self) -> Handled {
+        let (manager, metrics, door) = (&self.manager, &self.metrics, &self.door);
+        let sessions = manager.list();
+        for (status, name) in [
+            (Status::Running, "running"),
+            (Status::Stopped, "stopped"),
+            (Status::Missing, "missing"),
+        ] {
+            let count = sessions
+                .iter()
+                .filter(|session| session.snapshot().state.status() == status)
+                .count();
+            metrics
+                .sessions
+                .with_label_values(&[name])
+                .set(count as i64);
+        }
+        metrics.viewers.set(
+            sessions
+                .iter()
+                .map(|session| session.hub.viewers() as i64)
+                .sum(),
+        );
+        metrics
+            .connections
+            .set(door.connections_open.load(Ordering::Relaxed) as i64);
+        for (reason, counter) in [
+            ("full", &door.refused_connections),
+            ("busy", &door.refused_busy),
+            ("bad_request", &door.bad_requests),
+            ("slow", &door.client_timeouts),
+        ] {
+            metrics
+                .turned_away
+                .with_label_values(&[reason])
+                .set(counter.load(Ordering::Relaxed) as i64);
+        }
+        let (manager, metrics) = (Arc::clone(manager), Arc::clone(metrics));
+        Ok(Outcome::Later(Box::new(move || {
+            metrics
+                .engine_up
+                .set(manager.engine_health().is_ok().into());
+            let text = metrics.to_text().map_err(|error| {
+                log::error!("metrics: {error}");
+                ApiError::new(
+                    500,
+                    "internal_error",
+                    "The metrics could not be written down.",
+                )
+            })?;
+            let headers = vec![(
+                "Content-Type",
+                "text/plain; version=0.0.4; charset=utf-8".to_owned(),
+            )];
+            Ok(Response {
+                status: 200,
+                headers,
+                body: Cow::Owned(text.into_bytes()),
+            })
+        })))
+    }
+
+    fn list(&self, request: &Request) -> Handled {
+        let Some(admin_token) = &self.settings.admin_token else {
+            return Err(ApiError::new(
+                403,
+                "operator_only",
+                "Operator routes are closed: the server has no ADMIN_TOKEN.",
+            ));
+        };
+        let given = request.header("authorization").and_then(auth::bearer);
+        if !given.is_some_and(|given| auth::is_same_secret(given, admin_token)) {
+            return Err(ApiError::unauthorized(
+                "Send the operator's token as Authorization: Bearer.",
+            ));
+        }
+        let own = self.own_origin(request);
+        let sessions = self.manager.list();
+        let alive = sessions
+            .iter()
+            .filter(|session| !session.snapshot().state.is_over());
+        let sessions: Vec<_> = alive
+            .map(|session| describe(&self.manager, session, &own))
+            .collect();
+        now(json_response(200, &json!({"sessions": sessions})))
+    }
+
+    fn create(&self, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        let body = match &request.body {
+            Body::Whole(body) => body,
+            Body::TooLong(_) => return Err(ApiError::body_too_large()),
+        };
+        let wanted: CreateSession = match body.trim_ascii() {
+            b"" => CreateSession::default(),
+            body => parse(body)?,
+        };
+        let (manager, own) = (Arc::clone(&self.manager), self.own_origin(request));
+        Ok(Outcome::Later(Box::new(move || {
+            let session = manager.new_session(wanted.shell.as_deref())?;
+            let mut body = describe(&manager, &session, &own);
+            body["token"] = session.token.as_str().into();
+            let mut response = json_response(201, &body);
+            response
+                .headers
+                .push(("Location", format!("/session/{}/status", session.id)));
+            Ok(response)
+        })))
+    }
+
+    fn status(&self, id: SessionId, request: &Request) -> Handled {
+        let Ok(session) = self.manager.get(id) else {
+            let mut response = ApiError::from(session::Error::NotFound).response();
+            response.body = Cow::Owned(missing(id));
+            return now(response);
+        };
+        self.check_owner(&session, request)?;
+        now(json_response(
+            200,
+            &describe(&self.manager, &session, &self.own_origin(request)),
+        ))
+    }
+
+    fn destroy(&self, id: SessionId, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        let session = self.manager.get(id)?;
+        self.check_owner(&session, request)?;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move || {
+            manager.destroy(id)?;
+            Ok(Response {
+                status: 204,
+                headers: vec![("Cache-Control", "no-store".into())],
+                body: Cow::Borrowed(b""),
+            })
+        })))
+    }
+
+    fn connect(&self, id: SessionId, request: &Request) -> Handled {
+        let session = self.manager.get(id)?;
+        if session.snapshot().state.is_over() {
+            return Err(ApiError::gone());
+        }
+        let own = self.own_origin(request);
+        now(self
+            .pages
+            .terminal(&id.to_string(), &session.shell, &ws_url(&own, id)))
+    }
+
+    fn terminal(&self, id: SessionId, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        let session = self.manager.get(id)?;
+        self.check_owner(&session, request)?;
+        terminal::prepare(&self.manager, id, request).map(Outcome::Terminal)
+    }
+
+    /// The session's id is a secret of its own, so a token is not needed; but a wrong one is wrong.
+    fn check_owner(&self, session: &Session, request: &Request) -> Result<(), ApiError> {
+        let Some(authorization) = request.header("authorization") else {
+            return Ok(());
+        };
+        let given = auth::bearer(authorization).unwrap_or_default();
+        let is_operator = self
+            .settings
+            .admin_token
+            .as_deref()
+            .is_some_and(|admin| auth::is_same_secret(given, admin));
+        if is_operator || auth::is_same_secret(given, &session.token) {
+            Ok(())
+        } else {
+            Err(ApiError::unauthorized(
+                "This token does not belong to this session.",
+            ))
+        }
+    }
+}
+
+fn now(response: Response) -> Handled {
+    Ok(Outcome::Now(response))
+}
+
+fn parse(body: &[u8]) -> Result<CreateSession, ApiError> {
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|_| {
+        ApiError::new(
+            400,
+            "bad_json",
+            "The body must be JSON, such as {\"shell\": \"rust\"}, or empty.",
+        )
+    })?;
+    let wrong = || {
+        ApiError::new(
+            400,
+            "bad_body",
+            "The body must be an object whose \"shell\", if any, is a text.",
+        )
+    };
+    if !value.is_object() {
+        return Err(wrong());
+    }
+    serde_json::from_value(value).map_err(|_| wrong())
+}
+
+fn ws_url(own: &str, id: SessionId) -> String {
+    format!("{}/session/{id}/ws", origin::websocket(own))
+}
+
+/// What clients are told of a session.
+fn describe(manager: &Manager, session: &Session, own: &str) -> serde_json::Value {
+    let life = session.snapshot();
+    let status = life.state.status();
+    let id = session.id;
+    let mut body = json!({
+        "session_id": id,
+        "shell": session.shell,
+        "status": status,
+        "created_at": timestamp(session.created_at),
+        "connect_url": format!("{own}/session/{id}/connect"),
+        "ws_url": ws_url(own, id),
+    });
+    if status == Status::Running {
+        let expires_in = manager.expires_in(session, Instant::now());
+        body["expires_at"] = timestamp(SystemTime::now() + expires_in).into();
+        body["expires_in_seconds"] = expires_in.as_secs().into();
+        body["viewers"] = session.hub.viewers().into();
+    } else {
+        body["exit_code"] = life.exit_code.into();
+        body["reason"] = life.reason.map(session::Reason::as_str).into();
+    }
+    body
+}
+
+/// `{"status": "missing"}` in the form of an error: the contract wants both.
+fn missing(id: SessionId) -> Vec<u8> {
+    let message = session::Error::NotFound.player_message();
+    let body = json!({
+        "session_id": id,
+        "status": Status::Missing,
+        "error": {"code": "session_not_found", "message": message},
+    });
+    body.to_string().into_bytes()
+}
+
+fn timestamp(at: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+fn text(text: &'static str) -> Response {
+    let headers = vec![
+        ("Content-Type", "text/plain; charset=utf-8".into()),
+        ("Cache-Control", "no-store".into()),
+    ];
+    Response {
+        status: 200,
+        headers,
+        body: Cow::Borrowed(text.as_bytes()),
+    }
+}
+
+fn json_response(status: u16, body: &serde_json::Value) -> Response {
+    let headers = vec![
+        ("Content-Type", "application/json".into()),
+        ("Cache-Control", "no-store".into()),
+    ];
+    Response {
+        status,
+        headers,
+        body: Cow::Owned(body.to_string().into_bytes()),
+    }
+}

@@ -1,0 +1,199 @@
+//! The HTML pages: ramhorns templates from `templates/`, everything in them escaped.
+
+use std::borrow::Cow;
+
+use ramhorns::{Content, Template};
+
+use super::assets;
+use super::server::Response;
+use crate::session::Shell;
+
+/// No inline script or style, no other host, no frame around us. `'self'` covers our WebSockets too
+/// (CSP Level 3 §6.7.2.8).
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self' data:; connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'";
+
+/// The parsed templates.
+pub struct Pages {
+    landing: Template<'static>,
+    terminal: Template<'static>,
+    error: Template<'static>,
+    version: String,
+}
+
+#[derive(Content)]
+struct Landing<'a> {
+    version: &'a str,
+    shells: Vec<Choice<'a>>,
+}
+
+#[derive(Content)]
+struct Choice<'a> {
+    name: &'a str,
+    title: String,
+    is_default: bool,
+}
+
+#[derive(Content)]
+struct Terminal<'a> {
+    version: &'a str,
+    session_id: &'a str,
+    shell: &'a str,
+    ws_url: &'a str,
+}
+
+#[derive(Content)]
+struct Error<'a> {
+    status: u16,
+    title: &'a str,
+    message: &'a str,
+}
+
+impl Pages {
+    /// Parses the templates.
+    ///
+    /// # Errors
+    /// For a template that is not valid, which any test would show.
+    pub fn new() -> Result<Self, ramhorns::Error> {
+        Ok(Self {
+            landing: Template::new(include_str!("../../templates/landing.html"))?,
+            terminal: Template::new(include_str!("../../templates/terminal.html"))?,
+            error: Template::new(include_str!("../../templates/error.html"))?,
+            version: assets::version(),
+        })
+    }
+
+    /// What stands in the addresses of assets.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The page to start a game from.
+    pub fn landing(&self, shells: &[Shell]) -> Response {
+        let choice = |(index, shell): (usize, &'_ Shell)| (index == 0, shell.name.clone());
+        let choices: Vec<_> = shells.iter().enumerate().map(choice).collect();
+        let shells = choices
+            .iter()
+            .map(|(is_default, name)| Choice {
+                name,
+                title: capitalised(name),
+                is_default: *is_default,
+            })
+            .collect();
+        html(
+            200,
+            self.landing.render(&Landing {
+                version: &self.version,
+                shells,
+            }),
+        )
+    }
+
+    /// The page to play in.
+    pub fn terminal(&self, session_id: &str, shell: &str, ws_url: &str) -> Response {
+        html(
+            200,
+            self.terminal.render(&Terminal {
+                version: &self.version,
+                session_id,
+                shell,
+                ws_url,
+            }),
+        )
+    }
+
+    /// An error, for a person who followed a link.
+    pub fn error(&self, status: u16, message: &str) -> Response {
+        let title = match status {
+            404 => "Nothing here",
+            410 => "This game is over",
+            401 | 403 => "Not for you",
+            503 => "Not right now",
+            _ => "Something went wrong",
+        };
+        html(
+            status,
+            self.error.render(&Error {
+                status,
+                title,
+                message,
+            }),
+        )
+    }
+}
+
+fn capitalised(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+fn html(status: u16, text: String) -> Response {
+    let headers = vec![
+        ("Content-Type", "text/html; charset=utf-8".to_owned()),
+        (
+            "Content-Security-Policy",
+            CONTENT_SECURITY_POLICY.to_owned(),
+        ),
+        ("X-Content-Type-Options", "nosniff".to_owned()),
+        ("Referrer-Policy", "no-referrer".to_owned()),
+        ("Cross-Origin-Opener-Policy", "same-origin".to_owned()),
+        ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
+        ("Cache-Control", "no-store".to_owned()),
+    ];
+    Response {
+        status,
+        headers,
+        body: Cow::Owned(text.into_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(response: &Response) -> String {
+        String::from_utf8(response.body.to_vec()).expect("UTF-8")
+    }
+
+    #[test]
+    fn everything_is_escaped() {
+        let pages = Pages::new().expect("valid templates");
+        let evil = "\"><script>alert(1)</script>";
+        for page in [pages.terminal(evil, evil, evil), pages.error(404, evil)] {
+            assert!(!text(&page).contains("<script>alert"), "{}", text(&page));
+        }
+    }
+
+    #[test]
+    fn no_inline_script_or_style() {
+        let pages = Pages::new().expect("valid templates");
+        let shells = [
+            Shell {
+                name: "rust".into(),
+                image: "i".into(),
+            },
+            Shell {
+                name: "perl".into(),
+                image: "i".into(),
+            },
+        ];
+        for page in [
+            pages.landing(&shells),
+            pages.terminal("id", "rust", "ws://h/"),
+            pages.error(404, "Gone."),
+        ] {
+            let text = text(&page);
+            for forbidden in ["<script>", "<style", " style=", " onclick=", "//cdn", "{{"] {
+                assert!(!text.contains(forbidden), "{forbidden} in {text}");
+            }
+        }
+        let landing = text(&pages.landing(&shells));
+        assert!(
+            landing.contains("Rust") && landing.contains("value=\"perl\""),
+            "{landing}"
+        );
+    }
+}

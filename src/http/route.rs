@@ -1,0 +1,154 @@
+//! The route table: what a method and a path mean. Pure.
+
+use crate::session::SessionId;
+
+/// Everything that can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /`
+    Landing,
+    /// `GET /healthz`
+    Health,
+    /// `GET /readyz`
+    Ready,
+    /// `GET /metrics`
+    Metrics,
+    /// `GET /sessions`
+    ListSessions,
+    /// `POST /session`
+    CreateSession,
+    /// `DELETE /session/{id}`
+    DestroySession(SessionId),
+    /// `GET /session/{id}/status`
+    Status(SessionId),
+    /// `GET /session/{id}/connect`
+    Connect(SessionId),
+    /// `GET /session/{id}/ws`
+    Terminal(SessionId),
+    /// `GET /assets/{name}`
+    Asset(String),
+}
+
+/// Why a request leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoute {
+    /// Nothing has that path.
+    NotFound,
+    /// It looks like a session's path, but no session can have that id.
+    NoSuchSession,
+    /// The path is known, and may be asked for with these methods.
+    MethodNotAllowed(&'static str),
+}
+
+const GET: &str = "GET, HEAD";
+
+/// Finds the route. HEAD is GET without the body.
+///
+/// # Errors
+/// [`NoRoute`].
+pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
+    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+    let (allowed, route) = match segments[..] {
+        [""] => (GET, Route::Landing),
+        ["healthz"] => (GET, Route::Health),
+        ["readyz"] => (GET, Route::Ready),
+        ["metrics"] => (GET, Route::Metrics),
+        ["sessions"] => (GET, Route::ListSessions),
+        ["session"] => ("POST", Route::CreateSession),
+        ["session", id] => ("DELETE", Route::DestroySession(session(id)?)),
+        ["session", id, "status"] => (GET, Route::Status(session(id)?)),
+        ["session", id, "connect"] => (GET, Route::Connect(session(id)?)),
+        ["session", id, "ws"] => ("GET", Route::Terminal(session(id)?)),
+        ["assets", name] => (GET, Route::Asset(name.to_owned())),
+        _ => return Err(NoRoute::NotFound),
+    };
+    let is_allowed = allowed.split(", ").any(|allowed| allowed == method);
+    if is_allowed {
+        Ok(route)
+    } else {
+        Err(NoRoute::MethodNotAllowed(allowed))
+    }
+}
+
+fn session(id: &str) -> Result<SessionId, NoRoute> {
+    id.parse().map_err(|_| NoRoute::NoSuchSession)
+}
+
+impl Route {
+    /// The path's pattern, for metrics: never anything that a stranger made up.
+    pub fn pattern(&self) -> &'static str {
+        match self {
+            Route::Landing => "/",
+            Route::Health => "/healthz",
+            Route::Ready => "/readyz",
+            Route::Metrics => "/metrics",
+            Route::ListSessions => "/sessions",
+            Route::CreateSession => "/session",
+            Route::DestroySession(_) => "/session/{id}",
+            Route::Status(_) => "/session/{id}/status",
+            Route::Connect(_) => "/session/{id}/connect",
+            Route::Terminal(_) => "/session/{id}/ws",
+            Route::Asset(_) => "/assets/{name}",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+
+    #[track_caller]
+    fn check(request: &str, expected: &str) {
+        let (method, path) = request.split_once(' ').expect("METHOD path");
+        assert_eq!(
+            format!("{:?}", find(method, &path.replace("ID", ID))),
+            expected.replace("ID", ID)
+        );
+    }
+
+    #[test]
+    fn known_routes() {
+        check("GET /", "Ok(Landing)");
+        check("HEAD /healthz", "Ok(Health)");
+        check("POST /session", "Ok(CreateSession)");
+        check("DELETE /session/ID", "Ok(DestroySession(SessionId(ID)))");
+        check("GET /session/ID/status", "Ok(Status(SessionId(ID)))");
+        check("GET /assets/style.css", "Ok(Asset(\"style.css\"))");
+    }
+
+    #[test]
+    fn known_paths_with_other_methods() {
+        check("POST /healthz", "Err(MethodNotAllowed(\"GET, HEAD\"))");
+        check("GET /session", "Err(MethodNotAllowed(\"POST\"))");
+        check("get /", "Err(MethodNotAllowed(\"GET, HEAD\"))");
+        check("GET /session/ID", "Err(MethodNotAllowed(\"DELETE\"))");
+        check("HEAD /session/ID/ws", "Err(MethodNotAllowed(\"GET\"))");
+    }
+
+    #[test]
+    fn everything_else() {
+        for path in [
+            "/x",
+            "//",
+            "/healthz/",
+            "/session/ID/status/",
+            "/session/ID/x",
+            "/assets/a/b",
+            "/assets",
+            "*",
+        ] {
+            check(&format!("GET {path}"), "Err(NotFound)");
+        }
+        for id in [
+            "1",
+            "",
+            "..",
+            "%2e%2e",
+            "F47AC10B-58CC-4372-A567-0E02B2C3D479",
+        ] {
+            check(&format!("GET /session/{id}/status"), "Err(NoSuchSession)");
+        }
+    }
+}

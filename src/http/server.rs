@@ -1,0 +1,451 @@
+//! tiny_http behind a private Unix socket: it parses and queues requests, router threads ask the [`Service`].
+//!
+//! ```text
+//! door ──whole, vetted request──▶ private socket ─▶ tiny_http ─queue─▶ http-0 … http-n ─▶ Service
+//!      ◀──answer, or end without a byte──────────────────────────────┘
+//! ```
+//!
+//! tiny_http 0.12 must not meet a stranger (one wrong length aborts the process), so only the door connects:
+//! the socket's directory is ours alone and a request without a valid ticket gets 403. Threads: `tiny-http`
+//! (its accept loop and its pool, which end by themselves within seconds of the close) and one `http-N` per
+//! request that may be in flight. When tiny_http's accept loop dies, its listener closes with it, the next
+//! `connect` is refused, and a new server takes its place.
+
+mod print;
+mod tickets;
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::door::{Connection, Seldom, Stats, count};
+pub(crate) use print::{print, say_close};
+pub(crate) use tickets::{Facts, Ticket, Tickets};
+
+/// The header that carries a request's ticket to us. The door drops whatever a client sends under `x-gate-`.
+pub(crate) const TICKET_HEADER: &str = "x-gate-ticket";
+
+/// Answers requests. Called from many router threads at once; may block, within the door's `answer_deadline`.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one request. A panic in here becomes a 500.
+    fn answer(&self, request: Request) -> Answer;
+}
+
+/// A request's number, as `X-Request-Id` tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    /// A new, random one.
+    #[allow(clippy::new_without_default)] // A default that differs each time would surprise.
+    pub fn new() -> RequestId {
+        RequestId(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// A whole, vetted request. Not `Debug`: its headers hold tokens, which must not get into a log.
+pub struct Request {
+    /// Its number; the answer carries it.
+    pub id: RequestId,
+    /// As sent: methods are case-sensitive.
+    pub method: String,
+    /// The target's path as sent, not decoded, without the query. Starts with `/`, or is `*`.
+    pub path: String,
+    /// What stood behind the first `?`.
+    pub query: Option<String>,
+    /// Lower-case names, in order, without those about the connection.
+    pub headers: Vec<(String, String)>,
+    /// The body, unless it is too long to be read beforehand.
+    pub body: Body,
+    /// The client's address, as told by trusted proxies.
+    pub peer: IpAddr,
+    /// Whether a trusted proxy says that the client came by HTTPS.
+    pub is_https: bool,
+    /// A GET that asks to become a WebSocket. Its `Sec-WebSocket-*` headers are not checked yet.
+    pub is_websocket_upgrade: bool,
+    /// When the head was complete.
+    pub started: Instant,
+}
+
+impl Request {
+    /// The first header of that lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A request's body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Body {
+    /// All of it; empty when there is none.
+    Whole(Vec<u8>),
+    /// So many bytes are declared and still in the socket. Only a hand-off can read them.
+    TooLong(u64),
+}
+
+/// What becomes of a request.
+pub enum Answer {
+    /// An ordinary answer, after which the connection is closed.
+    Response(Response),
+    /// The closure gets the connection itself, on the connection's own thread, and must answer there.
+    HandOff(HandOff),
+}
+
+/// Runs a connection from here on. It should end when its owner shuts the socket down.
+pub type HandOff = Box<dyn FnOnce(Connection) + Send>;
+
+/// An answer. `Content-Length`, `Date`, `Connection` and `X-Request-Id` are added by the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The status, 200 to 599.
+    pub status: u16,
+    /// Further headers. One whose value is not printable ASCII is left out.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; for HEAD only its length is told.
+    pub body: Cow<'static, [u8]>,
+}
+
+impl Response {
+    /// An error as every route tells it: `{"error": {"code", "message"}}`.
+    pub fn error(status: u16, code: &str, message: &str) -> Response {
+        let body = serde_json::json!({"error": {"code": code, "message": message}});
+        Response {
+            status,
+            headers: vec![("Content-Type", "application/json".to_owned())],
+            body: Cow::Owned(body.to_string().into_bytes()),
+        }
+    }
+}
+
+/// tiny_http and its router threads.
+pub(crate) struct Server {
+    router: Arc<Router>,
+    directory: PathBuf,
+    threads: usize,
+    running: Mutex<Running>,
+    deaths: Seldom,
+}
+
+/// What a rebuild replaces.
+struct Running {
+    number: u64,
+    path: PathBuf,
+    tiny: Option<Arc<tiny_http::Server>>,
+    retired: Arc<AtomicBool>,
+    // Those of earlier generations too: they are joined at the close.
+    routers: Vec<JoinHandle<()>>,
+    // Every router thread holds a clone; when all are gone, `ended` disconnects.
+    alive: Option<Sender<Infallible>>,
+    ended: Receiver<Infallible>,
+}
+
+/// What router threads share.
+struct Router {
+    service: Arc<dyn Service>,
+    stats: Arc<Stats>,
+    tickets: Arc<Tickets>,
+}
+
+impl Server {
+    /// Starts tiny_http with so many router threads; its sockets go into `directory`, which must be private.
+    pub(crate) fn start(
+        directory: PathBuf,
+        threads: usize,
+        service: Arc<dyn Service>,
+        stats: Arc<Stats>,
+    ) -> io::Result<Server> {
+        let (alive, ended) = bounded(0);
+        let running = Running {
+            number: 0,
+            path: directory.clone(),
+            tiny: None,
+            retired: Arc::default(),
+            routers: Vec::new(),
+            alive: Some(alive),
+            ended,
+        };
+        let router = Arc::new(Router {
+            service,
+            stats,
+            tickets: Arc::default(),
+        });
+        let server = Server {
+            router,
+            directory,
+            threads,
+            running: Mutex::new(running),
+            deaths: Seldom::default(),
+        };
+        server.rebuild(&mut server.running.lock())?;
+        Ok(server)
+    }
+
+    /// A ticket for a request that is about to be sent.
+    pub(crate) fn issue(&self, facts: Facts) -> Ticket {
+        self.router.tickets.issue(facts)
+    }
+
+    /// A connection for one request. Starts tiny_http anew when it has died.
+    pub(crate) fn connect(&self) -> io::Result<UnixStream> {
+        let (number, path) = {
+            let running = self.running.lock();
+            (running.number, running.path.clone())
+        };
+        let refused = match UnixStream::connect(&path) {
+            Err(error) if is_dead(&error) => error,
+            connected => return connected,
+        };
+        let mut running = self.running.lock();
+        if running.alive.is_none() {
+            return Err(refused); // Closed, not dead.
+        }
+        // INVARIANT: of many who find it dead, one rebuilds; the others see the new number.
+        if running.number == number {
+            if self.deaths.is_due(Instant::now()) {
+                log::warn!("tiny_http's accept loop has died ({refused}): starting it anew");
+            }
+            self.rebuild(&mut running)?;
+            count(&self.router.stats.rebuilds);
+        }
+        let path = running.path.clone();
+        drop(running);
+        UnixStream::connect(path)
+    }
+
+    /// Starts the next generation and retires the one before.
+    fn rebuild(&self, running: &mut Running) -> io::Result<()> {
+        // Each attempt has a path of its own: the end of a failed one removes its socket some time later.
+        running.number += 1;
+        let path = self.directory.join(format!("http-{}.sock", running.number));
+        let tiny = Arc::new(start_tiny(&path)?);
+        let retired = Arc::<AtomicBool>::default();
+        let Some(alive) = running.alive.clone() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let mut routers = Vec::with_capacity(self.threads);
+        for index in 0..self.threads {
+            match self.spawn_router(index, &tiny, &retired, alive.clone()) {
+                Ok(handle) => routers.push(handle),
+                Err(error) => {
+                    retire(&tiny, &retired, routers.len());
+                    running.routers.append(&mut routers);
+                    return Err(error);
+                }
+            }
+        }
+        if let Some(old) = running.tiny.replace(tiny) {
+            retire(&old, &running.retired, self.threads);
+        }
+        running.routers.retain(|handle| !handle.is_finished());
+        running.routers.append(&mut routers);
+        running.retired = retired;
+        running.path = path;
+        Ok(())
+    }
+
+    fn spawn_router(
+        &self,
+        index: usize,
+        tiny: &Arc<tiny_http::Server>,
+        retired: &Arc<AtomicBool>,
+        alive: Sender<Infallible>,
+    ) -> io::Result<JoinHandle<()>> {
+        let (router, tiny, retired) = (
+            Arc::clone(&self.router),
+            Arc::clone(tiny),
+            Arc::clone(retired),
+        );
+        thread::Builder::new()
+            .name(format!("http-{index}"))
+            .spawn(move || {
+                let _alive = alive;
+                while !retired.load(Ordering::SeqCst) {
+                    match tiny.recv() {
+                        Ok(request) => router.serve(request),
+                        // Either we are retired, or this is the accept loop's last word: there may be requests
+                        // queued behind it.
+                        Err(error) => log::debug!("tiny_http: {error}"),
+                    }
+                }
+            })
+    }
+
+    /// Ends all router threads, as far as their handlers return by the deadline.
+    pub(crate) fn close(&self, deadline: Instant) {
+        let mut running = self.running.lock();
+        running.alive = None;
+        let tiny = running.tiny.take();
+        if let Some(tiny) = &tiny {
+            retire(tiny, &running.retired, self.threads);
+        }
+        let (routers, ended) = (std::mem::take(&mut running.routers), running.ended.clone());
+        drop(running);
+        let has_timed_out =
+            matches!(ended.recv_deadline(deadline), Err(error) if error.is_timeout());
+        let mut left = 0;
+        for thread in routers {
+            if has_timed_out && !thread.is_finished() {
+                left += 1;
+            } else {
+                let _ = thread.join(); // Ended, or about to; handlers' panics are caught where they happen.
+            }
+        }
+        if left > 0 {
+            log::warn!("{left} requests were still being answered when the server closed");
+        }
+        // INVARIANT: ours is the last one, dropped while the socket is there: its drop wakes the accept loop by it.
+        drop(tiny);
+    }
+}
+
+/// Whether nobody listens at the socket any more.
+fn is_dead(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+    )
+}
+
+fn retire(tiny: &tiny_http::Server, retired: &AtomicBool, threads: usize) {
+    retired.store(true, Ordering::SeqCst);
+    for _ in 0..threads {
+        tiny.unblock();
+    }
+}
+
+/// Binds `path` and starts tiny_http on it.
+///
+/// INVARIANT: nobody keeps a clone of the listener; that it closes is how we learn that tiny_http has died.
+fn start_tiny(path: &Path) -> io::Result<tiny_http::Server> {
+    let listener = UnixListener::bind(path)?;
+    // tiny_http does not name its threads, and a thread without a name is called like the one that started it.
+    // Also, it panics when it gets no thread.
+    let starter = thread::Builder::new()
+        .name("tiny-http".into())
+        .spawn(move || {
+            tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)
+        })?;
+    starter
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("no thread for tiny_http")))
+}
+
+impl Router {
+    /// Answers one request that came through tiny_http.
+    fn serve(&self, mut tiny: tiny_http::Request) {
+        let redeemed =
+            tiny_header(&tiny, TICKET_HEADER).and_then(|ticket| self.tickets.redeem(&ticket));
+        let Some((key, facts)) = redeemed else {
+            // No request of ours: somebody on this machine found the socket, or the client is gone already.
+            let _ = tiny.respond(tiny_http::Response::empty(403));
+            return;
+        };
+        let id = facts.id;
+        let Some(request) = to_request(&mut tiny, facts) else {
+            drop(tiny.into_writer()); // The end without a byte; the door answers for us.
+            return;
+        };
+        count(&self.stats.requests);
+        match self.ask(request) {
+            // An error here is a client that left.
+            Answer::Response(response) => drop(tiny.respond(print::to_tiny(response, id))),
+            Answer::HandOff(hand_off) => {
+                // INVARIANT: the closure lies there before the end of the answer tells the door to look.
+                self.tickets.hand_off(key, hand_off);
+                // Dropping the request itself would print a 500.
+                drop(tiny.into_writer());
+            }
+        }
+    }
+
+    fn ask(&self, request: Request) -> Answer {
+        let told = format!("{} {} request={}", request.method, request.path, request.id);
+        catch_unwind(AssertUnwindSafe(|| self.service.answer(request))).unwrap_or_else(|panic| {
+            count(&self.stats.panics);
+            log::error!("a handler panicked: {}: {told}", panic_message(&*panic));
+            Answer::Response(Response::error(
+                500,
+                "internal_error",
+                "Something went wrong on our side.",
+            ))
+        })
+    }
+}
+
+/// What a panic said, for the log.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)")
+}
+
+fn tiny_header(tiny: &tiny_http::Request, name: &'static str) -> Option<String> {
+    tiny.headers()
+        .iter()
+        .find(|header| header.field.equiv(name))
+        .map(|header| header.value.to_string())
+}
+
+/// The request as the service sees it; `None` when the body is not as long as its head says.
+fn to_request(tiny: &mut tiny_http::Request, facts: Facts) -> Option<Request> {
+    let body = match facts.body_left {
+        Some(length) => Body::TooLong(length),
+        None => Body::Whole(read_body(tiny)?),
+    };
+    let (path, query) = match tiny.url().split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+        None => (tiny.url().to_owned(), None),
+    };
+    let headers = tiny.headers().iter();
+    let headers = headers
+        .map(|header| {
+            (
+                header.field.as_str().as_str().to_ascii_lowercase(),
+                header.value.to_string(),
+            )
+        })
+        .filter(|(name, _)| name != "connection" && name != TICKET_HEADER)
+        .collect();
+    Some(Request {
+        id: facts.id,
+        method: tiny.method().to_string(),
+        path,
+        query,
+        headers,
+        body,
+        peer: facts.peer,
+        is_https: facts.is_https,
+        is_websocket_upgrade: facts.is_websocket_upgrade,
+        started: facts.started,
+    })
+}
+
+/// All of the body, which the door has sent along and kept small.
+fn read_body(tiny: &mut tiny_http::Request) -> Option<Vec<u8>> {
+    let length = tiny.body_length().unwrap_or(0);
+    let mut body = Vec::with_capacity(length);
+    tiny.as_reader().read_to_end(&mut body).ok()?;
+    (body.len() == length).then_some(body)
+}

@@ -1,0 +1,167 @@
+//! The parking place between a stranger's connection and the router thread that answers it.
+//!
+//! ```text
+//! connection thread          tiny_http's private socket          router thread
+//!  issue(facts) ──▶ ticket ──── x-gate-ticket: … ────▶ redeem ──▶ facts
+//!  take_hand_off ◀───────────── end without a byte ◀── hand_off(closure)
+//! ```
+//!
+//! A ticket is random, used once and known to nobody else. So it carries what HTTP headers must not be
+//! believed about (whose request this is), and keeps other local users out of tiny_http.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::{HandOff, RequestId};
+
+/// What the door knows about a request that its headers do not say.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) id: RequestId,
+    pub(crate) peer: IpAddr,
+    pub(crate) is_https: bool,
+    pub(crate) is_websocket_upgrade: bool,
+    /// The declared length of a body that was left in the socket.
+    pub(crate) body_left: Option<u64>,
+    pub(crate) started: Instant,
+}
+
+/// All tickets out at the moment: as many as there are requests in flight.
+#[derive(Default)]
+pub(crate) struct Tickets(Mutex<HashMap<Uuid, Entry>>);
+
+enum Entry {
+    Issued(Facts),
+    Redeemed,
+    HandedOff(HandOff),
+}
+
+/// The connection thread's half. Dropping it ends the request's claim on that connection.
+pub(crate) struct Ticket {
+    tickets: Arc<Tickets>,
+    key: Uuid,
+}
+
+impl Tickets {
+    pub(crate) fn issue(self: &Arc<Tickets>, facts: Facts) -> Ticket {
+        let key = Uuid::new_v4();
+        self.0.lock().insert(key, Entry::Issued(facts));
+        Ticket {
+            tickets: Arc::clone(self),
+            key,
+        }
+    }
+
+    /// The facts behind a ticket, once; `None` for one that was never issued, is used or given up.
+    pub(super) fn redeem(&self, text: &str) -> Option<(Uuid, Facts)> {
+        let key = Uuid::try_parse(text).ok()?;
+        let mut entries = self.0.lock();
+        let entry = entries
+            .get_mut(&key)
+            .filter(|entry| matches!(entry, Entry::Issued(_)))?;
+        match std::mem::replace(entry, Entry::Redeemed) {
+            Entry::Issued(facts) => Some((key, facts)),
+            _ => None,
+        }
+    }
+
+    /// Leaves a closure for the connection thread. If that has given up meanwhile, the closure is dropped.
+    pub(super) fn hand_off(&self, key: Uuid, hand_off: HandOff) {
+        let mut entries = self.0.lock();
+        // A closure's drop may end a whole session, so it must not happen under the lock.
+        let unwanted = match entries.get_mut(&key) {
+            Some(entry) => {
+                *entry = Entry::HandedOff(hand_off);
+                None
+            }
+            None => Some(hand_off),
+        };
+        drop(entries);
+        drop(unwanted);
+    }
+}
+
+impl Ticket {
+    pub(crate) fn to_text(&self) -> String {
+        self.key.simple().to_string()
+    }
+
+    /// The closure left for this connection, if any.
+    pub(crate) fn take_hand_off(self) -> Option<HandOff> {
+        match self.give_up() {
+            Some(Entry::HandedOff(hand_off)) => Some(hand_off),
+            _ => None,
+        }
+    }
+
+    fn give_up(&self) -> Option<Entry> {
+        self.tickets.0.lock().remove(&self.key)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let entry = self.give_up();
+        // The lock is released: see `hand_off`.
+        drop(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issued() -> (Arc<Tickets>, Ticket) {
+        let tickets = Arc::<Tickets>::default();
+        let facts = Facts {
+            id: RequestId::new(),
+            peer: IpAddr::from([127, 0, 0, 1]),
+            is_https: false,
+            is_websocket_upgrade: false,
+            body_left: None,
+            started: Instant::now(),
+        };
+        let ticket = tickets.issue(facts);
+        (tickets, ticket)
+    }
+
+    #[test]
+    fn a_ticket_is_good_once() {
+        let (tickets, ticket) = issued();
+        assert!(tickets.redeem(&ticket.to_text()).is_some());
+        assert!(tickets.redeem(&ticket.to_text()).is_none());
+    }
+
+    #[test]
+    fn no_other_ticket_is_good() {
+        let (tickets, _ticket) = issued();
+        assert!(tickets.redeem("").is_none());
+        assert!(tickets.redeem(&Uuid::new_v4().to_string()).is_none());
+    }
+
+    #[test]
+    fn a_hand_off_reaches_its_connection() {
+        let (tickets, ticket) = issued();
+        let (key, _) = tickets.redeem(&ticket.to_text()).unwrap();
+        tickets.hand_off(key, Box::new(|_| {}));
+        assert!(ticket.take_hand_off().is_some());
+        assert!(tickets.0.lock().is_empty());
+    }
+
+    #[test]
+    fn a_hand_off_nobody_waits_for_is_dropped() {
+        let (tickets, ticket) = issued();
+        let (key, _) = tickets.redeem(&ticket.to_text()).unwrap();
+        drop(ticket);
+        let held = Arc::new(());
+        let inside = Arc::clone(&held);
+        tickets.hand_off(key, Box::new(move |_| drop(inside)));
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert!(tickets.0.lock().is_empty());
+    }
+}

@@ -1,0 +1,66 @@
+//! Why a session could not be had, told to two people: `Display` to the operator, `player_message` to a stranger.
+
+use std::io;
+use std::time::Duration;
+
+use super::state::Illegal;
+use crate::engine;
+
+/// What can go wrong with sessions.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No shell of that name is in the catalogue.
+    #[error("no shell {0:?} in the catalogue")]
+    UnknownShell(String),
+    /// No session of that id is known.
+    #[error("no such session")]
+    NotFound,
+    /// There are as many sessions as there may be.
+    #[error("{limit} sessions run already, which is the limit")]
+    Full {
+        /// `MAX_SESSIONS`.
+        limit: usize,
+    },
+    /// Too many wait for the Engine already.
+    #[error("the Engine did not get to it within {waited:?}: too many containers are being made")]
+    Busy {
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// The server is on its way out.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The shell's image is not on the Engine.
+    #[error("image {0:?} is not on the Engine: build or load it")]
+    NoImage(String),
+    /// The Engine failed us.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// The system has no thread or descriptor left.
+    #[error("out of threads or descriptors: {0}")]
+    System(#[from] io::Error),
+    /// A fault in our own code, which was stopped.
+    #[error(transparent)]
+    State(#[from] Illegal),
+    /// The end was ordered, and is still on its way.
+    #[error("the session was ordered to end, and has not within {0:?}")]
+    StillEnding(Duration),
+}
+
+impl Error {
+    /// What a stranger may read: one sentence to act on, nothing of the host or the Engine.
+    pub fn player_message(&self) -> String {
+        match self {
+            Error::UnknownShell(_) => "There is no such shell; choose one that the start page offers.".into(),
+            Error::NotFound => "There is no such session; start a new game.".into(),
+            Error::Full { .. } => "All places are taken; try again in a little while.".into(),
+            Error::Busy { .. } => "Too many games are being started right now; try again in a little while.".into(),
+            Error::Stopping => "The server is restarting; try again in a moment.".into(),
+            Error::NoImage(_) => "This shell is not installed on the server; choose another one or tell its operator.".into(),
+            Error::Engine(_) => "The server's container engine does not answer; try again in a little while.".into(),
+            Error::System(_) => "The server is out of resources; try again in a little while.".into(),
+            Error::State(_) => "Something went wrong on the server; try again.".into(),
+            Error::StillEnding(_) => "The session is being ended, which takes longer than usual.".into(),
+        }
+    }
+}

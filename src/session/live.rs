@@ -1,0 +1,195 @@
+//! The session's thread: it owns the container from its attach to its removal.
+//!
+//! It runs the hub's pump. When the pump ends it finds out why: the shell has ended (tell the pages, remove
+//! the container), somebody ordered the end (kill, remove), or only the attach broke (attach again, as often
+//! as it takes: a player's game is not given up because the Engine restarts).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{debug, info, warn};
+
+use super::Manager;
+use super::session::Session;
+use super::state::{Event, Illegal, Reason, State};
+use crate::engine::Attach;
+use crate::engine::{self, ContainerId};
+use crate::terminal::Close;
+use crate::terminal::frame::Level;
+use crate::terminal::hub::ExitNote;
+
+/// DOCKER: the attach ends up to 15 ms before the exit code is known (seen on 20.10); more under load.
+const EXIT_CODE_WAIT: Duration = Duration::from_secs(2);
+/// Between two tries while the Engine is away: short at first, for a restart takes a second.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+/// What became of the container when its attach ended.
+enum Fate {
+    /// Its first process has ended.
+    Ended { reason: Reason, code: i64 },
+    /// The Engine does not know it any more.
+    Gone,
+    /// It runs; only the attach broke, and here is a new one.
+    Attached(Attach),
+    /// The server gives up; the container stays for the next start.
+    Abandoned,
+}
+
+/// Runs a session from its first attach to its end.
+pub(super) fn run(
+    manager: &Manager,
+    session: &Arc<Session>,
+    container: &ContainerId,
+    first: Attach,
+) {
+    let mut attach = first;
+    let outcome = loop {
+        pump(session, attach);
+        match find_out(manager, session, container) {
+            Fate::Attached(again) => {
+                info!(
+                    "session={} container={container} attached again",
+                    session.id
+                );
+                attach = again;
+            }
+            Fate::Ended { reason, code } => break end(manager, session, container, reason, code),
+            Fate::Gone => break vanish(session),
+            Fate::Abandoned => {
+                session.hub.close(Close::GoingAway);
+                return;
+            }
+        }
+    };
+    if let Err(illegal) = outcome {
+        // A fault of ours; the sweep removes what is left.
+        warn!("session={} container={container} {illegal}", session.id);
+    }
+    let life = session.snapshot();
+    let reason = life.reason.unwrap_or(Reason::Vanished);
+    manager
+        .metrics
+        .sessions_ended
+        .with_label_values(&[reason.as_str()])
+        .inc();
+    info!(
+        "session={} container={container} ended reason={} exit_code={} after={}s output_bytes={}",
+        session.id,
+        reason.as_str(),
+        life.exit_code.map_or("-".into(), |code| code.to_string()),
+        session.started.elapsed().as_secs(),
+        session.hub.output_bytes(),
+    );
+}
+
+fn pump(session: &Session, mut attach: Attach) {
+    session.hub.connect_input(attach.input);
+    if session.snapshot().state != State::Running {
+        // The end was ordered before there was anything to hang up.
+        session.hub.hang_up();
+    }
+    if let Err(cause) = session.hub.pump(&mut attach.output) {
+        debug!("session={} attach broke: {cause}", session.id);
+    }
+    session.hub.disconnect_input();
+}
+
+/// Asks the Engine why the attach ended, until it answers.
+fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fate {
+    let mut retry = RETRY_FIRST;
+    let mut has_told = false;
+    loop {
+        let asked = if session.snapshot().state == State::Ending {
+            manager
+                .engine
+                .kill(container)
+                .and_then(|()| exit_of(manager, container))
+        } else {
+            look(manager, container)
+        };
+        match asked {
+            Ok(fate) => return fate,
+            Err(error) if error.is_not_found() => return Fate::Gone,
+            Err(error) => {
+                warn!("session={} container={container} {error}", session.id);
+                if !has_told {
+                    session.hub.notify(
+                        Level::Warning,
+                        "The game's engine does not answer; waiting for it.",
+                    );
+                    has_told = true;
+                }
+            }
+        }
+        if manager.is_abandoned_within(retry) {
+            return Fate::Abandoned;
+        }
+        retry = (retry * 2).min(RETRY_LONGEST);
+    }
+}
+
+fn look(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Error> {
+    match exit_of(manager, container) {
+        // DOCKER: attach to a container that has ended answers 101 too and says nothing: look first.
+        Err(engine::Error::TimedOut { .. }) if manager.engine.inspect(container)?.state.running => {
+            manager.engine.attach(container).map(Fate::Attached)
+        }
+        other => other,
+    }
+}
+
+fn exit_of(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Error> {
+    let code = manager.engine.wait(container, EXIT_CODE_WAIT)?;
+    let state = manager.engine.inspect(container)?.state;
+    let reason = match (state.oom_killed, code) {
+        (true, _) => Reason::OutOfMemory,
+        (false, 137) => Reason::Killed,
+        _ => Reason::Exited,
+    };
+    Ok(Fate::Ended { reason, code })
+}
+
+/// The shell has ended: tell the pages, then remove the container.
+fn end(
+    manager: &Manager,
+    session: &Session,
+    container: &ContainerId,
+    reason: Reason,
+    code: i64,
+) -> Result<(), Illegal> {
+    let state = session.step_ended(reason, Some(code))?;
+    if state == State::Stopped {
+        session.hub.finish(ExitNote {
+            code: Some(code),
+            reason: reason.as_str().into(),
+        });
+        session.step(Event::SaveBegan)?;
+    }
+    if remove(manager, session, container) {
+        session.step(Event::Removed)?;
+    }
+    Ok(())
+}
+
+fn vanish(session: &Session) -> Result<(), Illegal> {
+    session.step(Event::ContainerGone)?;
+    session.hub.close(Close::EngineFailed);
+    Ok(())
+}
+
+/// Removes the container, however long the Engine needs. Returns whether it is gone.
+fn remove(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
+    let mut retry = RETRY_FIRST;
+    loop {
+        let removed = manager.calls.run(|| manager.engine.remove(container));
+        match removed {
+            Ok(()) => return true,
+            Err(error) => warn!("session={} container={container} {error}", session.id),
+        }
+        if manager.is_abandoned_within(retry) {
+            return false;
+        }
+        retry = (retry * 2).min(RETRY_LONGEST);
+    }
+}

@@ -1,0 +1,344 @@
+//! Sessions: one player, one container, one terminal each; from creation to removal.
+//!
+//! ```text
+//!   http ──▶ Manager ── RwLock<map> ──▶ Session ── Hub ──▶ viewers
+//!               │                          ▲
+//!               ├─ make: create, start ────┤ session's thread (live): pump, exit, removal
+//!               ├─ reaper thread ──────────┤ who is idle, what is left over
+//!               └─ resizer thread ─────────┘ the newest size of each terminal, to the Engine
+//! ```
+//!
+//! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
+//! * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
+//!
+//! Knows nothing of HTTP servers and WebSockets.
+
+pub mod calls;
+pub mod error;
+mod live;
+mod make;
+pub mod reaper;
+mod resizer;
+pub mod sandbox;
+#[allow(clippy::module_inception)] // The module's one word, as everywhere else.
+mod session;
+pub mod spellbook;
+pub mod state;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::{debug, warn};
+use parking_lot::{Mutex, RwLock};
+
+pub use error::Error;
+pub use session::{NotAnId, Session, SessionId, Snapshot};
+pub use state::{Reason, State, Status};
+
+use crate::engine::{Engine, Size};
+use crate::metrics::Metrics;
+use crate::terminal::{Close, Role, hub};
+use calls::Calls;
+
+/// A shell that players can choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shell {
+    /// Its name in the API.
+    pub name: String,
+    /// The image it runs.
+    pub image: String,
+}
+
+/// What the sessions are made of and how long they live.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whose containers these are; only containers with this label are ever touched.
+    pub instance: String,
+    /// The catalogue; the first is the default. Never empty.
+    pub shells: Vec<Shell>,
+    /// What a container may use.
+    pub limits: sandbox::Limits,
+    /// What a terminal keeps.
+    pub terminal: hub::Limits,
+    /// Without human input for so long, a session ends.
+    pub idle_timeout: Duration,
+    /// However busy, a session ends after so long.
+    pub max_lifetime: Option<Duration>,
+    /// Sessions alive at once.
+    pub max_sessions: usize,
+}
+
+/// How many create, start and remove calls run at once; see [`calls`].
+const ENGINE_CALLS_AT_ONCE: usize = 4;
+/// The Engine's health is asked at most so often, however many ask us.
+const HEALTH_FOR: Duration = Duration::from_secs(1);
+/// How long `destroy` waits for the removal that it ordered.
+const DESTROY_WAIT: Duration = Duration::from_secs(15);
+
+/// All sessions of this server.
+pub struct Manager {
+    engine: Engine,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    /// The session map. Held for look-ups and changes only: never across an Engine call or a channel send.
+    sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
+    /// The sessions' threads, joined by the reaper and by `stop`. Never held together with `sessions`.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The reaper's and the resizer's threads.
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    calls: Calls,
+    resizes: Sender<SessionId>,
+    health: Mutex<Option<(Instant, Result<(), String>)>>,
+    is_stopping: AtomicBool,
+    /// Dropped by `stop`, which ends the workers.
+    stopper: Mutex<Option<Sender<()>>>,
+    stopped: Receiver<()>,
+    /// Dropped at the end of the grace: threads that still wait for the Engine leave their containers.
+    abandoner: Mutex<Option<Sender<()>>>,
+    abandoned: Receiver<()>,
+}
+
+impl Manager {
+    /// Starts the reaper and the resizer. Does not talk to the Engine yet: it may be away.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        engine: Engine,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Arc<Manager>> {
+        // A session is on the list at most once, and stays countable a while after it was over.
+        let (resizes, resize_list) = bounded(settings.max_sessions.saturating_mul(2).max(16));
+        let (stopper, stopped) = bounded(0);
+        let (abandoner, abandoned) = bounded(0);
+        let manager = Arc::new(Manager {
+            engine,
+            settings,
+            metrics,
+            sessions: RwLock::default(),
+            threads: Mutex::default(),
+            workers: Mutex::default(),
+            calls: Calls::new(ENGINE_CALLS_AT_ONCE),
+            resizes,
+            health: Mutex::new(None),
+            is_stopping: AtomicBool::new(false),
+            stopper: Mutex::new(Some(stopper)),
+            stopped,
+            abandoner: Mutex::new(Some(abandoner)),
+            abandoned,
+        });
+        let workers = vec![
+            resizer::spawn(Arc::clone(&manager), resize_list)?,
+            reaper::spawn(Arc::clone(&manager))?,
+        ];
+        *manager.workers.lock() = workers;
+        Ok(manager)
+    }
+
+    /// The settings it was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A session by its id; also one that is over, for as long as it is remembered.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn get(&self, id: SessionId) -> Result<Arc<Session>, Error> {
+        self.sessions
+            .read()
+            .get(&id)
+            .cloned()
+            .ok_or(Error::NotFound)
+    }
+
+    /// All sessions that are remembered, the oldest first.
+    pub fn list(&self) -> Vec<Arc<Session>> {
+        let mut sessions: Vec<_> = self.sessions.read().values().cloned().collect();
+        sessions.sort_by_key(|session| session.started);
+        sessions
+    }
+
+    /// Sits a viewer down at the session's terminal.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or the close code to turn the viewer away with when the session is over.
+    pub fn attach_container(
+        &self,
+        id: SessionId,
+        role: Role,
+        is_acking: bool,
+        from: Option<u64>,
+    ) -> Result<Result<hub::Seat, Close>, Error> {
+        let session = self.get(id)?;
+        Ok(session.hub.join(role, is_acking, from))
+    }
+
+    /// Ends a session: its pages are closed, its container is removed, it is forgotten. Blocks until that
+    /// has happened, 15 s at most; what was ordered happens all the same.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::StillEnding`] when the Engine takes too long.
+    pub fn destroy(&self, id: SessionId) -> Result<(), Error> {
+        let session = self.get(id)?;
+        if !session.snapshot().state.is_over() {
+            session.order_end(Reason::Destroyed)?;
+            if !session.wait_until_over(DESTROY_WAIT) {
+                return Err(Error::StillEnding(DESTROY_WAIT));
+            }
+        }
+        // Of two that destroy at once only one has destroyed it.
+        self.sessions
+            .write()
+            .remove(&id)
+            .map(drop)
+            .ok_or(Error::NotFound)
+    }
+
+    /// When the session ends if nobody types any more.
+    pub fn expires_in(&self, session: &Session, now: Instant) -> Duration {
+        let idle_left = self
+            .settings
+            .idle_timeout
+            .saturating_sub(now.saturating_duration_since(session.hub.last_input()));
+        let life_left = self
+            .settings
+            .max_lifetime
+            .map(|life| life.saturating_sub(now.saturating_duration_since(session.started)));
+        life_left.map_or(idle_left, |life_left| life_left.min(idle_left))
+    }
+
+    /// Whether the Engine answers. At most one second old.
+    ///
+    /// # Errors
+    /// Why it does not, for the log.
+    pub fn engine_health(&self) -> Result<(), String> {
+        let now = Instant::now();
+        if let Some((asked, health)) = &*self.health.lock()
+            && now.duration_since(*asked) < HEALTH_FOR
+        {
+            return health.clone();
+        }
+        let health = self
+            .engine
+            .ping()
+            .map(drop)
+            .map_err(|error| error.to_string());
+        *self.health.lock() = Some((Instant::now(), health.clone()));
+        health
+    }
+
+    /// Whether the server is on its way out.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    /// Sessions that are not over.
+    pub fn count_alive(&self) -> usize {
+        self.sessions
+            .read()
+            .values()
+            .filter(|session| !session.snapshot().state.is_over())
+            .count()
+    }
+
+    /// Turns newcomers away from now on, and tells every page to come back later (1001).
+    pub fn drain(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        for session in self.list() {
+            if !session.snapshot().state.is_over() {
+                // Illegal only while it is being created: its maker sees that we are stopping.
+                let _ = session.order_end(Reason::ServerStopped);
+            }
+        }
+    }
+
+    /// Ends all sessions and joins all threads, until `deadline`. Returns how many threads were left behind;
+    /// the containers of such are removed at the next start.
+    pub fn stop(&self, deadline: Instant) -> usize {
+        self.drain();
+        self.stopper.lock().take();
+        let threads = || {
+            self.threads
+                .lock()
+                .drain(..)
+                .chain(self.workers.lock().drain(..))
+                .collect::<Vec<_>>()
+        };
+        let left = join_until(threads(), deadline);
+        if left.is_empty() {
+            return 0;
+        }
+        self.abandoner.lock().take();
+        join_until(left, deadline + Duration::from_millis(200)).len()
+    }
+
+    fn has_stopped_within(&self, wait: Duration) -> bool {
+        self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn is_abandoned_within(&self, wait: Duration) -> bool {
+        self.abandoned.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Puts the session on the resizer's list, unless it is there already.
+    fn queue_resize(&self, session: &Session) {
+        if !session.is_resize_queued.swap(true, Ordering::SeqCst)
+            && self.resizes.try_send(session.id).is_err()
+        {
+            // The reaper's next pass finds it again.
+            session.is_resize_queued.store(false, Ordering::SeqCst);
+            debug!("session={} the list of resizes is full", session.id);
+        }
+    }
+
+    /// The size that the session's container lacks, if any.
+    fn wanted_size(&self, session: &Session) -> Option<Size> {
+        let wanted = session.hub.size()?;
+        (*session.applied_size.lock() != Some(wanted)).then_some(wanted)
+    }
+
+    fn join_finished_threads(&self) {
+        let mut finished = Vec::new();
+        let mut threads = self.threads.lock();
+        let mut index = 0;
+        while index < threads.len() {
+            if threads[index].is_finished() {
+                finished.push(threads.swap_remove(index))
+            } else {
+                index += 1
+            }
+        }
+        drop(threads);
+        for thread in finished {
+            if thread.join().is_err() {
+                warn!("a session's thread ended with a panic");
+            }
+        }
+    }
+}
+
+/// Joins what finishes before `deadline`; returns the rest.
+fn join_until(mut threads: Vec<JoinHandle<()>>, deadline: Instant) -> Vec<JoinHandle<()>> {
+    loop {
+        let mut index = 0;
+        while index < threads.len() {
+            if threads[index].is_finished() {
+                // Its panic was logged and counted where it happened.
+                let _ = threads.swap_remove(index).join();
+            } else {
+                index += 1;
+            }
+        }
+        if threads.is_empty() || Instant::now() >= deadline {
+            return threads;
+        }
+        // std can't wait for a thread with a deadline; this happens once, at the end of the process.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

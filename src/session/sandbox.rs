@@ -1,0 +1,120 @@
+//! What a session's container may do: the whole policy, in one place.
+//!
+//! Every limit is on by default for every container. `CONTRACT.md`'s words for it: no network, no capability,
+//! no new privileges, non-root, read-only root, bounded memory, processor, processes, files and disk.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::engine::Size;
+use crate::engine::types::{CreateContainer, Empty, HostConfig, LogConfig, Ulimit};
+
+/// The label that names the instance a container belongs to. Nothing without our value is ever touched.
+pub const INSTANCE_LABEL: &str = "shellcraft.instance";
+/// The label that holds the session's id.
+pub const SESSION_LABEL: &str = "shellcraft.session";
+/// The label that holds the shell's name.
+pub const SHELL_LABEL: &str = "shellcraft.shell";
+
+/// The player inside the container.
+pub const PLAYER_UID: u64 = 1000;
+/// The player's group inside the container.
+pub const PLAYER_GID: u64 = 1000;
+/// Where the one writable file that lasts is.
+pub const HOME: &str = "/home";
+/// The most a player can leave on the host's disk.
+pub const BOOK_LIMIT_BYTES: u64 = 1024 * 1024;
+
+const TMP_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=16m,mode=1777";
+/// DOCKER: without a limit of our own `/dev/shm` is 64 MiB, all of the player's memory.
+const SHM_BYTES: u64 = 1024 * 1024;
+/// What a terminal has before its page has said its size.
+pub const FIRST_SIZE: Size = Size { cols: 80, rows: 24 };
+
+/// The limits that an operator sets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Memory, with no swap beside it.
+    pub memory_bytes: u64,
+    /// Billionths of a processor.
+    pub nano_cpus: u64,
+    /// Processes and threads.
+    pub pids: u32,
+    /// The OCI runtime, such as `runsc`; the Engine's default if none.
+    pub runtime: Option<String>,
+}
+
+/// The name of a session's container.
+pub fn container_name(session_id: Uuid) -> String {
+    format!("shellcraft-{session_id}")
+}
+
+/// The container for one session.
+pub fn container(
+    session_id: Uuid,
+    instance: &str,
+    shell: &str,
+    image: &str,
+    limits: &Limits,
+) -> CreateContainer {
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    CreateContainer {
+        image: image.to_owned(),
+        user: format!("{PLAYER_UID}:{PLAYER_GID}"),
+        hostname: "shellcraft".into(),
+        env: vec![
+            "TERM=xterm-256color".into(),
+            "LANG=C.UTF-8".into(),
+            "HOME=/home".into(),
+        ],
+        tty: true,
+        open_stdin: true,
+        // The attach may break and come back; the shell must not see an end of input then.
+        stdin_once: false,
+        attach_stdin: true,
+        attach_stdout: true,
+        attach_stderr: true,
+        labels: BTreeMap::from([
+            label(INSTANCE_LABEL, instance),
+            label(SESSION_LABEL, &session_id.to_string()),
+            label(SHELL_LABEL, shell),
+        ]),
+        volumes: BTreeMap::from([(HOME.to_owned(), Empty {})]),
+        host_config: host_config(limits),
+    }
+}
+
+fn host_config(limits: &Limits) -> HostConfig {
+    let ulimit = |name: &str, value: u64| Ulimit {
+        name: name.into(),
+        soft: value,
+        hard: value,
+    };
+    HostConfig {
+        network_mode: "none".into(),
+        cap_drop: vec!["ALL".into()],
+        security_opt: vec!["no-new-privileges".into()],
+        readonly_rootfs: true,
+        memory: limits.memory_bytes,
+        memory_swap: limits.memory_bytes,
+        nano_cpus: limits.nano_cpus,
+        pids_limit: limits.pids,
+        // No `nproc`: the kernel counts it per uid over all containers, so one player could starve the rest.
+        ulimits: vec![
+            ulimit("nofile", 64),
+            ulimit("core", 0),
+            ulimit("fsize", BOOK_LIMIT_BYTES),
+        ],
+        tmpfs: BTreeMap::from([("/tmp".to_owned(), TMP_OPTIONS.to_owned())]),
+        // DOCKER: json-file grows without limit; we keep the scrollback ourselves.
+        log_config: LogConfig {
+            driver: "none".into(),
+        },
+        init: true,
+        ipc_mode: "private".into(),
+        shm_size: SHM_BYTES,
+        runtime: limits.runtime.clone(),
+        console_size: Some([FIRST_SIZE.rows, FIRST_SIZE.cols]),
+    }
+}

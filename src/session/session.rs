@@ -1,0 +1,251 @@
+//! One session: who it is, where it is in its life, and its terminal.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Condvar, Mutex};
+use serde::Serialize;
+use uuid::{Uuid, Variant};
+
+use super::state::{Event, Illegal, Reason, State};
+use crate::engine::{ContainerId, Size};
+use crate::terminal::{Close, Hub};
+
+/// A session's id: a UUIDv4 (RFC 9562 §5.4), in its hyphenated lower-case form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct SessionId(pub Uuid);
+
+impl SessionId {
+    /// A new random one: 122 bits that nobody guesses.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// A text that is no session id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a UUIDv4")]
+pub struct NotAnId;
+
+impl FromStr for SessionId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
+        // `try_parse` takes braces, URNs and capitals too; one session has one URL.
+        let is_canonical = id.get_version_num() == 4
+            && id.get_variant() == Variant::RFC4122
+            && id.to_string() == text;
+        if is_canonical {
+            Ok(Self(id))
+        } else {
+            Err(NotAnId)
+        }
+    }
+}
+
+/// One player's game.
+pub struct Session {
+    /// Its id, fixed at creation.
+    pub id: SessionId,
+    /// The shell's name in the catalogue.
+    pub shell: String,
+    /// The secret that its owner was given.
+    pub token: String,
+    /// Its terminal.
+    pub hub: Arc<Hub>,
+    /// When it was made, for people.
+    pub created_at: SystemTime,
+    /// When it was made, for durations.
+    pub started: Instant,
+    container: OnceLock<ContainerId>,
+    /// Guards where the session is in its life. Held for moments, never across an Engine call.
+    life: Mutex<Life>,
+    /// Told of every step.
+    stepped: Condvar,
+    /// Whether the resizer has it on its list.
+    pub(super) is_resize_queued: AtomicBool,
+    /// The size the container has. Guards nothing else.
+    pub(super) applied_size: Mutex<Option<Size>>,
+    pub(super) was_warned: AtomicBool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    state: State,
+    reason: Option<Reason>,
+    exit_code: Option<i64>,
+    over_at: Option<Instant>,
+}
+
+/// A session's life at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where it is.
+    pub state: State,
+    /// Why it ended or is about to.
+    pub reason: Option<Reason>,
+    /// The shell's exit code, once it has one.
+    pub exit_code: Option<i64>,
+    /// When it was over.
+    pub over_at: Option<Instant>,
+}
+
+impl Session {
+    /// A session in state `creating`.
+    pub(super) fn new(id: SessionId, shell: &str, token: String, hub: Arc<Hub>) -> Self {
+        Self {
+            id,
+            shell: shell.to_owned(),
+            token,
+            hub,
+            created_at: SystemTime::now(),
+            started: Instant::now(),
+            container: OnceLock::new(),
+            life: Mutex::new(Life {
+                state: State::Creating,
+                reason: None,
+                exit_code: None,
+                over_at: None,
+            }),
+            stepped: Condvar::new(),
+            is_resize_queued: AtomicBool::new(false),
+            applied_size: Mutex::new(None),
+            was_warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Its container, once there is one.
+    pub fn container(&self) -> Option<&ContainerId> {
+        self.container.get()
+    }
+
+    pub(super) fn set_container(&self, id: ContainerId) {
+        // INVARIANT: called once, by the thread that creates the session.
+        let _ = self.container.set(id);
+    }
+
+    /// Where it is in its life.
+    pub fn snapshot(&self) -> Snapshot {
+        let Life {
+            state,
+            reason,
+            exit_code,
+            over_at,
+        } = *self.life.lock();
+        Snapshot {
+            state,
+            reason,
+            exit_code,
+            over_at,
+        }
+    }
+
+    /// Moves on in its life.
+    pub(super) fn step(&self, event: Event) -> Result<State, Illegal> {
+        self.step_with(event, |_| {})
+    }
+
+    /// Moves on because the shell ended. A reason that was decided earlier stays.
+    pub(super) fn step_ended(
+        &self,
+        reason: Reason,
+        exit_code: Option<i64>,
+    ) -> Result<State, Illegal> {
+        self.step_with(Event::ShellEnded, |life| {
+            life.exit_code = exit_code;
+            life.reason.get_or_insert(reason);
+        })
+    }
+
+    fn step_with(&self, event: Event, also: impl FnOnce(&mut Life)) -> Result<State, Illegal> {
+        let mut life = self.life.lock();
+        let state = life.state.next(event)?;
+        life.state = state;
+        also(&mut life);
+        if event == Event::ContainerGone {
+            life.reason.get_or_insert(Reason::Vanished);
+        }
+        if state.is_over() {
+            life.over_at.get_or_insert_with(Instant::now);
+        }
+        self.stepped.notify_all();
+        Ok(state)
+    }
+
+    /// Orders the end. The session's thread, woken by the end of its attach, does all the rest; so this is
+    /// quick, needs no Engine, and may be said by several at once: the first reason counts.
+    pub fn order_end(&self, reason: Reason) -> Result<(), Illegal> {
+        self.step_with(Event::EndWanted, |life| {
+            if life.state == State::Ending {
+                life.reason.get_or_insert(reason);
+            }
+        })?;
+        self.hub.close(close_for(reason));
+        self.hub.hang_up();
+        Ok(())
+    }
+
+    /// Waits until it is over, at most `limit`. Returns whether it is.
+    pub fn wait_until_over(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut life = self.life.lock();
+        while !life.state.is_over() {
+            if self.stepped.wait_until(&mut life, deadline).timed_out() {
+                return life.state.is_over();
+            }
+        }
+        true
+    }
+
+    /// Whether nobody has been warned of the idle end yet; they are from now on.
+    pub(super) fn take_warning(&self) -> bool {
+        !self.was_warned.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// What the pages are told when a session is ended for `reason`.
+fn close_for(reason: Reason) -> Close {
+    match reason {
+        Reason::Idle => Close::Idle,
+        Reason::ServerStopped => Close::GoingAway,
+        Reason::Destroyed | Reason::MaxLifetime => Close::Destroyed,
+        Reason::Vanished => Close::EngineFailed,
+        Reason::Exited | Reason::Killed | Reason::OutOfMemory => Close::ShellEnded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_canonical_uuid_v4_is_an_id() {
+        let id = SessionId::random();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in [
+            "",
+            "1",
+            "00000000-0000-0000-0000-000000000000",
+            "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+            "F47AC10B-58CC-4372-A567-0E02B2C3D479",
+            "{f47ac10b-58cc-4372-a567-0e02b2c3d479}",
+            "f47ac10b58cc4372a5670e02b2c3d479",
+            "f47ac10b-58cc-4372-a567-0e02b2c3d479/",
+            "../../../../../../../../etc/passwd",
+        ] {
+            assert_eq!(text.parse::<SessionId>(), Err(NotAnId), "{text}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The player's spellbook as the Engine's archive calls carry it: a tar with one regular file.
+//!
+//! No I/O. What lies at that path in a container is the player's to choose, so reading believes nothing.
+
+use std::io::{self, Read};
+
+use super::sandbox::{BOOK_LIMIT_BYTES, PLAYER_GID, PLAYER_UID};
+
+/// The spellbook's file name under `/home`.
+pub const FILE: &str = "spellbook.dat";
+
+/// A tar that puts `book` into `/home`, owned by the player, whose directory stays root's.
+///
+/// # Errors
+/// Never for a book within its limit: writing goes to memory.
+pub fn pack(book: &[u8]) -> io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(book.len() as u64);
+    header.set_mode(0o644);
+    header.set_uid(PLAYER_UID);
+    header.set_gid(PLAYER_GID);
+    header.set_mtime(0);
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_data(&mut header, FILE, book)?;
+    builder.into_inner()
+}
+
+/// The book in a tar from `GET …/archive`.
+///
+/// # Errors
+/// When the first entry is anything but a regular file of that name and at most 1 MiB.
+pub fn unpack(archive: &[u8]) -> io::Result<Vec<u8>> {
+    let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{FILE} is {what}"));
+    let mut archive = tar::Archive::new(archive);
+    let entry = archive
+        .entries()?
+        .next()
+        .ok_or_else(|| bad("not in the archive"))??;
+    if entry.header().entry_type() != tar::EntryType::Regular {
+        return Err(bad("no regular file"));
+    }
+    if entry.path_bytes().as_ref() != FILE.as_bytes() {
+        return Err(bad("under another name"));
+    }
+    if entry.size() > BOOK_LIMIT_BYTES {
+        return Err(bad("too big"));
+    }
+    let size = entry.size();
+    let mut book = Vec::new();
+    entry.take(BOOK_LIMIT_BYTES).read_to_end(&mut book)?;
+    if book.len() as u64 != size {
+        Err(bad("cut short"))
+    } else {
+        Ok(book)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tar_with(kind: tar::EntryType, name: &str, size: u64, content: &[u8]) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_path(name).expect("a short name");
+        header.set_size(size);
+        header.set_cksum();
+        let mut archive = header.as_bytes().to_vec();
+        archive.extend_from_slice(content);
+        archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
+        archive
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        for book in [&b""[..], b"hi\techo hello $1\n", &[0xff; 1024 * 1024]] {
+            let archive = pack(book).expect("memory");
+            assert_eq!(unpack(&archive).expect("our own"), book);
+        }
+    }
+
+    #[test]
+    fn belongs_to_the_player() {
+        let archive = pack(b"x").expect("memory");
+        let mut archive = tar::Archive::new(&archive[..]);
+        let entry = archive
+            .entries()
+            .expect("entries")
+            .next()
+            .expect("one")
+            .expect("whole");
+        let header = entry.header();
+        assert_eq!(
+            (header.uid().ok(), header.gid().ok(), header.mode().ok()),
+            (Some(1000), Some(1000), Some(0o644))
+        );
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let (regular, one) = (tar::EntryType::Regular, 1024 * 1024 + 1);
+        for (case, archive) in [
+            ("symlink", tar_with(tar::EntryType::Symlink, FILE, 0, b"")),
+            ("hard link", tar_with(tar::EntryType::Link, FILE, 0, b"")),
+            (
+                "directory",
+                tar_with(tar::EntryType::Directory, FILE, 0, b""),
+            ),
+            ("FIFO", tar_with(tar::EntryType::Fifo, FILE, 0, b"")),
+            ("device", tar_with(tar::EntryType::Char, FILE, 0, b"")),
+            ("sparse", tar_with(tar::EntryType::GNUSparse, FILE, 0, b"")),
+            ("other name", tar_with(regular, "other", 1, b"x")),
+            ("upwards", tar_with(regular, "up/spellbook.dat", 1, b"x")),
+            ("too big", tar_with(regular, FILE, one, b"x")),
+            ("cut short", tar_with(regular, FILE, 5000, b"x")),
+            ("empty", Vec::new()),
+            ("noise", vec![0x55; 4096]),
+        ] {
+            assert!(unpack(&archive).is_err(), "{case}");
+        }
+    }
+}

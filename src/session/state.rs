@@ -1,0 +1,243 @@
+//! The life of a session, drawn and enforced.
+//!
+//! ```text
+//!              ready                shell ended
+//!   creating ─────────▶ running ──────────────────▶ stopped ──┐ save
+//!      │                   │                                  ▼
+//!      │ failed            │ end wanted                    saving ─▶ removed
+//!      │                   └────────▶ ending ─────────────────▲
+//!      ▼                                      shell ended     │
+//!   removed                       container gone: missing ◀───┘ (from running, ending, stopped, saving)
+//! ```
+//!
+//! Pure: one function from a state and an event to the next state. `prewarmed`, for a container that waits
+//! for its player, will stand between creating and running.
+
+use serde::Serialize;
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Its container is being made.
+    Creating,
+    /// Its shell runs.
+    Running,
+    /// It was decided to end it; its container is being killed.
+    Ending,
+    /// Its shell has ended; the container still exists.
+    Stopped,
+    /// Its container is dead; what must be kept of it is being kept.
+    Saving,
+    /// Its container is removed, by us.
+    Removed,
+    /// Its container is gone, and it was not us.
+    Missing,
+}
+
+/// What happens to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The container runs and is attached.
+    Ready,
+    /// The container could not be made.
+    Failed,
+    /// Somebody wants the session to end: its player, an operator, the reaper, the end of the server.
+    EndWanted,
+    /// The container's first process has ended.
+    ShellEnded,
+    /// What must be kept is about to be read from the dead container.
+    SaveBegan,
+    /// The container is removed.
+    Removed,
+    /// The Engine does not know the container any more.
+    ContainerGone,
+}
+
+/// An event that can't happen in a state: a fault in our own code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a session that is {state:?} can't meet {event:?}")]
+pub struct Illegal {
+    /// The state it was in.
+    pub state: State,
+    /// What was said to have happened.
+    pub event: Event,
+}
+
+impl State {
+    /// Where `event` leads.
+    ///
+    /// # Errors
+    /// [`Illegal`], and the state stays as it was.
+    pub fn next(self, event: Event) -> Result<State, Illegal> {
+        use Event::{ContainerGone, EndWanted, Failed, Ready, Removed, SaveBegan, ShellEnded};
+        use State::{Creating, Ending, Missing, Running, Saving, Stopped};
+        match (self, event) {
+            (Creating, Ready) => Ok(Running),
+            (Creating, Failed) => Ok(State::Removed),
+            (Running, EndWanted) => Ok(Ending),
+            (Running, ShellEnded) => Ok(Stopped),
+            // Wanting an end twice, or when it has come already, is no fault: several may want it at once.
+            (Ending | Stopped | Saving, EndWanted) => Ok(self),
+            (Ending, ShellEnded) | (Stopped, SaveBegan) => Ok(Saving),
+            // A try that failed is made again.
+            (Saving, SaveBegan) => Ok(Saving),
+            (Saving, Removed) => Ok(State::Removed),
+            (Running | Ending | Stopped | Saving, ContainerGone) => Ok(Missing),
+            (state, event) => Err(Illegal { state, event }),
+        }
+    }
+
+    /// What clients are told.
+    pub fn status(self) -> Status {
+        match self {
+            State::Creating | State::Running => Status::Running,
+            State::Ending | State::Stopped | State::Saving | State::Removed => Status::Stopped,
+            State::Missing => Status::Missing,
+        }
+    }
+
+    /// Whether nothing more will happen to it.
+    pub fn is_over(self) -> bool {
+        matches!(self, State::Removed | State::Missing)
+    }
+}
+
+/// The states that clients know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// There is a shell to play in.
+    Running,
+    /// The shell has ended.
+    Stopped,
+    /// The container vanished.
+    Missing,
+}
+
+/// Why a session ended: a word in the API, the metrics and the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The player left the shell.
+    Exited,
+    /// Something killed the shell.
+    Killed,
+    /// The shell used more memory than it may.
+    OutOfMemory,
+    /// Nobody typed for too long.
+    Idle,
+    /// It lived as long as a session may.
+    MaxLifetime,
+    /// Somebody asked for it to be destroyed.
+    Destroyed,
+    /// The server ended.
+    ServerStopped,
+    /// The container vanished from the Engine.
+    Vanished,
+}
+
+impl Reason {
+    /// All of them, for metrics.
+    pub const ALL: [Reason; 8] = [
+        Reason::Exited,
+        Reason::Killed,
+        Reason::OutOfMemory,
+        Reason::Idle,
+        Reason::MaxLifetime,
+        Reason::Destroyed,
+        Reason::ServerStopped,
+        Reason::Vanished,
+    ];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Exited => "exited",
+            Reason::Killed => "killed",
+            Reason::OutOfMemory => "out_of_memory",
+            Reason::Idle => "idle",
+            Reason::MaxLifetime => "max_lifetime",
+            Reason::Destroyed => "destroyed",
+            Reason::ServerStopped => "server_stopped",
+            Reason::Vanished => "vanished",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [State; 7] = [
+        State::Creating,
+        State::Running,
+        State::Ending,
+        State::Stopped,
+        State::Saving,
+        State::Removed,
+        State::Missing,
+    ];
+    const EVENTS: [Event; 7] = [
+        Event::Ready,
+        Event::Failed,
+        Event::EndWanted,
+        Event::ShellEnded,
+        Event::SaveBegan,
+        Event::Removed,
+        Event::ContainerGone,
+    ];
+
+    #[track_caller]
+    fn check(events: &[Event], expected: State) {
+        let end = events
+            .iter()
+            .try_fold(State::Creating, |state, event| state.next(*event));
+        assert_eq!(end, Ok(expected), "{events:?}");
+    }
+
+    #[test]
+    fn the_usual_lives() {
+        use Event::*;
+        check(&[Ready, ShellEnded, SaveBegan, Removed], State::Removed);
+        check(
+            &[Ready, EndWanted, ShellEnded, SaveBegan, Removed],
+            State::Removed,
+        );
+        check(
+            &[
+                Ready, EndWanted, EndWanted, ShellEnded, SaveBegan, SaveBegan, Removed,
+            ],
+            State::Removed,
+        );
+        check(
+            &[Ready, ShellEnded, EndWanted, SaveBegan, EndWanted, Removed],
+            State::Removed,
+        );
+        check(&[Failed], State::Removed);
+        check(&[Ready, ContainerGone], State::Missing);
+    }
+
+    #[test]
+    fn what_is_over_stays_over() {
+        for state in STATES.into_iter().filter(|state| state.is_over()) {
+            for event in EVENTS {
+                assert_eq!(state.next(event), Err(Illegal { state, event }));
+            }
+        }
+    }
+
+    /// No way leads to the removal of a container except through `Saving`, or from one that never was.
+    #[test]
+    fn nothing_is_removed_unsaved() {
+        for state in STATES {
+            for event in EVENTS {
+                if state.next(event) == Ok(State::Removed) {
+                    assert!(
+                        matches!(state, State::Saving | State::Creating),
+                        "{state:?} {event:?}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Joins browsers to a container's terminal.
+//!
+//! ```text
+//!              reader thread (viewer)                          Input (hub)
+//! browser ──── frames ───────────────▶ keys, resize, ack ────────────────▶ attach socket
+//! browser ◀─── frames ─── writer thread (viewer) ◀── scrollback ◀── pump ◀─ attach socket
+//!                                          ▲   wake-ups   │
+//!                                          └──────────────┘
+//! ```
+//!
+//! * [`scrollback`]: the last bytes a container wrote, under absolute offsets. No I/O.
+//! * [`hub`]: one per container: fills the scrollback, holds the program back when its player lags.
+//! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes.
+//! * [`split`]: how one WebSocket is safely used by those two threads.
+//! * [`frame`]: the wire language of `shellcraft.v1`. No I/O.
+//! * [`upgrade`]: the opening handshake.
+//!
+//! Bytes do not travel through channels: a viewer's writer copies what it has not sent yet from the one
+//! scrollback, and channels of one element only say "look again". So memory is one scrollback per session
+//! however many watch, whatever waits goes out as one frame, and a resume is nothing but another offset.
+//!
+//! Nothing here knows Docker's JSON or the session map.
+
+pub mod frame;
+pub mod hub;
+pub mod scrollback;
+pub mod split;
+pub mod upgrade;
+pub mod viewer;
+
+pub use frame::{Close, Role};
+pub use hub::Hub;

@@ -1,0 +1,250 @@
+//! One WebSocket, two threads: how its reading and its writing half are kept apart.
+//!
+//! tungstenite's `WebSocket` can't be split, and two of them on clones of one socket corrupt the stream: the
+//! reader's automatic pong lands inside a frame that the writer has half sent. So the reading thread's
+//! `WebSocket` writes into nothing ([`ReadSide`]), believes that its pongs and closes went out, and hands
+//! them to us as messages; the writing thread is the only one that touches the socket ([`Outgoing`]) and
+//! codes whole frames itself.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use tungstenite::WebSocket;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tungstenite::protocol::{Role, WebSocketConfig};
+
+use super::frame::Close;
+use super::hub::Hub;
+
+/// The largest message taken from a client.
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// tungstenite's default of 128 KiB is zeroed and so touched: four times the memory of a whole session.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
+/// How long one write may block before the writer looks whether it should give up.
+const WRITE_TICK: Duration = Duration::from_secs(1);
+/// A frame buffer above this is given back when there is nothing more to send.
+const IDLE_BUFFER_BYTES: usize = 4 * 1024;
+
+/// The reading half, for a `WebSocket` whose writes are thrown away.
+///
+/// It is also the one place where the reading thread waits, so while keys wait for the container it waits
+/// for both: input from the client, and room in the attach socket. An `ack` behind a huge paste is
+/// therefore always read, and a program that waits for it can't be waiting for us.
+pub struct ReadSide {
+    stream: TcpStream,
+    hub: Arc<Hub>,
+}
+
+/// Puts a `WebSocket` over the reading half. `leftover` came behind the handshake's head.
+///
+/// # Errors
+/// When the socket can't be cloned: too many files are open.
+pub fn reader(
+    stream: &TcpStream,
+    leftover: Vec<u8>,
+    hub: Arc<Hub>,
+) -> io::Result<WebSocket<ReadSide>> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let side = ReadSide {
+        stream: stream.try_clone()?,
+        hub,
+    };
+    Ok(WebSocket::from_partially_read(
+        side,
+        leftover,
+        Role::Server,
+        Some(config),
+    ))
+}
+
+impl ReadSide {
+    /// Waits until the client has sent something, writing the container's waiting keys meanwhile.
+    fn wait_for_client(&self) -> io::Result<()> {
+        while self.hub.has_backlog() {
+            let Some(input) = self.hub.input_stream() else {
+                return Ok(());
+            };
+            let mut fds = [
+                PollFd::new(&self.stream, PollFlags::IN),
+                PollFd::new(&*input, PollFlags::OUT),
+            ];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(cause) => return Err(cause.into()),
+            }
+            let (client, container) = (fds[0].revents(), fds[1].revents());
+            if !container.is_empty() {
+                self.hub.drain_backlog();
+            }
+            if !client.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for ReadSide {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.wait_for_client()?;
+            match self.stream.read(buffer) {
+                // tungstenite would pass this up as the end of the connection.
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Write for ReadSide {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The writing half: codes frames into a buffer, then writes whole frames.
+pub struct Outgoing<'a> {
+    stream: &'a TcpStream,
+    /// Coded frames that were not written yet.
+    pub buffer: Vec<u8>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// The only writer of `stream` from now on.
+    ///
+    /// # Errors
+    /// When the socket is broken already.
+    pub fn new(stream: &'a TcpStream) -> io::Result<Self> {
+        stream.set_write_timeout(Some(WRITE_TICK))?;
+        Ok(Self {
+            stream,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Codes a text frame.
+    pub fn text(&mut self, text: &str) {
+        frame(OpCode::Data(Data::Text), text.as_bytes(), &mut self.buffer);
+    }
+
+    /// Codes a ping (RFC 6455 §5.5.2).
+    pub fn ping(&mut self) {
+        frame(OpCode::Control(Control::Ping), b"", &mut self.buffer);
+    }
+
+    /// Codes a pong with the ping's payload (RFC 6455 §5.5.3).
+    pub fn pong(&mut self, payload: &[u8]) {
+        frame(OpCode::Control(Control::Pong), payload, &mut self.buffer);
+    }
+
+    /// Codes a close frame (RFC 6455 §5.5.1). Nothing may be coded after it.
+    pub fn close(&mut self, code: u16, reason: &str) {
+        let mut payload = code.to_be_bytes().to_vec();
+        payload.extend(reason.bytes().take(123));
+        frame(OpCode::Control(Control::Close), &payload, &mut self.buffer);
+    }
+
+    /// Writes everything coded so far. Whenever the client takes nothing for a while, `may_go_on` decides.
+    ///
+    /// # Errors
+    /// When the client is gone, or `may_go_on` said no: then a frame may be half written and the socket is
+    /// of no more use, so it is shut down.
+    pub fn flush(&mut self, may_go_on: impl Fn() -> bool) -> io::Result<()> {
+        let mut written = 0;
+        while written < self.buffer.len() {
+            match self.stream.write(&self.buffer[written..]) {
+                Ok(0) => return Err(self.give_up(io::ErrorKind::WriteZero.into())),
+                Ok(count) => written += count,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock && may_go_on() => {}
+                Err(cause) => return Err(self.give_up(cause)),
+            }
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Gives back a big buffer, before a long wait.
+    pub fn rest(&mut self) {
+        self.buffer.shrink_to(IDLE_BUFFER_BYTES);
+    }
+
+    fn give_up(&self, cause: io::Error) -> io::Error {
+        // Wakes the reading thread too. Fails only when the socket is gone already.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        cause
+    }
+}
+
+/// Puts the header of an unmasked binary frame of `count` bytes into `out`; the payload follows it.
+pub fn binary_header(count: usize, out: &mut Vec<u8>) {
+    header(OpCode::Data(Data::Binary), count, out);
+}
+
+fn frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
+    header(opcode, payload.len(), out);
+    out.extend_from_slice(payload);
+}
+
+fn header(opcode: OpCode, count: usize, out: &mut Vec<u8>) {
+    let header = FrameHeader {
+        is_final: true,
+        opcode,
+        mask: None,
+        ..FrameHeader::default()
+    };
+    header
+        .format(count as u64, out)
+        .expect("writing into a Vec can't fail");
+}
+
+/// Which close frame answers what tungstenite found wrong, if the socket still works.
+pub fn close_for(error: &tungstenite::Error) -> Option<Close> {
+    match error {
+        tungstenite::Error::Capacity(_) => Some(Close::TooBig),
+        tungstenite::Error::Utf8(_) => Some(Close::NotUtf8),
+        tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        ) => None,
+        tungstenite::Error::Protocol(_) => Some(Close::ProtocolError),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_as_in_rfc_6455_section_5_7() {
+        let mut out = Vec::new();
+        frame(OpCode::Data(Data::Text), b"Hello", &mut out);
+        assert_eq!(out, [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
+        out.clear();
+        frame(OpCode::Control(Control::Pong), b"Hello", &mut out);
+        assert_eq!(out, [0x8a, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
+        for (count, expected) in [
+            (125, vec![0x82, 125]),
+            (126, vec![0x82, 126, 0, 126]),
+            (256, vec![0x82, 126, 1, 0]),
+            (65536, vec![0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            out.clear();
+            binary_header(count, &mut out);
+            assert_eq!(out, expected);
+        }
+    }
+}

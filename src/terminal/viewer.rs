@@ -1,0 +1,424 @@
+//! One WebSocket at a hub: a player's page, a spectator's, or a raw client such as websocat.
+//!
+//! Two threads. The *reader* is the connection's own thread: it takes keys, sizes and acks from the client.
+//! The *writer* (`ws-out`) is the only one that writes to the socket: hello, output, pongs, notices, exit and
+//! one close frame, after which it writes nothing. The reader leaves what it wants written in one-element
+//! slots ([`Control`]), so it never waits for a client that does not read: 300,000 pings cost one slot.
+//!
+//! The writer also keeps the heartbeat: it pings every 20 s and gives up on a client that has been silent
+//! for 60 s by shutting the socket down, which wakes the reader. So an idle viewer costs no other wake-ups.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::RecvTimeoutError;
+use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, poll};
+use tungstenite::{Message, WebSocket};
+use uuid::Uuid;
+
+use super::frame::{self, BadFrame, Close, FromPage, Level, ToPage};
+use super::hub::{Next, Seat, Typed};
+use super::split::{self, Outgoing, ReadSide};
+
+/// Below the 60 s after which nginx and most others cut an idle connection.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// A client from which nothing at all came for so long is gone: three pings went unanswered.
+const SILENT_LIMIT: Duration = Duration::from_secs(60);
+/// How long a client may take to answer our close frame.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// After the last frame we read on for so long: unread input would turn our FIN into a reset, which can
+/// destroy the close frame on its way.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+const STACK_BYTES: usize = 128 * 1024;
+
+/// How long a viewer stayed and what passed through it, for the log and the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visit {
+    /// Bytes typed.
+    pub input_bytes: u64,
+    /// The code of the close frame that we sent, if any.
+    pub close_code: Option<u16>,
+}
+
+/// What the reader wants written.
+struct Control {
+    /// Only the newest ping needs an answer (RFC 6455 §5.5.3).
+    pong: Option<Vec<u8>>,
+    page_pong: Option<serde_json::Number>,
+    /// The first reason to close wins.
+    close: Option<(u16, &'static str)>,
+    /// The reader has left: nobody will answer any more.
+    is_reader_gone: bool,
+    last_heard: Instant,
+}
+
+struct Viewer<'a> {
+    seat: Seat,
+    stream: &'a TcpStream,
+    /// Guards the slots between reader and writer. Held for moves only.
+    control: Mutex<Control>,
+    session_id: Uuid,
+    is_v1: bool,
+}
+
+/// Serves one viewer whose 101 has been sent, on this thread and one more, until it leaves or is closed.
+/// `leftover` came behind its request's head.
+///
+/// # Errors
+/// Only when the system has no thread or file descriptor left.
+pub fn run(
+    stream: &TcpStream,
+    leftover: Vec<u8>,
+    seat: Seat,
+    session_id: Uuid,
+    is_v1: bool,
+) -> io::Result<Visit> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(None)?;
+    let mut socket = split::reader(stream, leftover, seat.hub().clone())?;
+    let control = Control {
+        pong: None,
+        page_pong: None,
+        close: None,
+        is_reader_gone: false,
+        last_heard: Instant::now(),
+    };
+    let viewer = Viewer {
+        seat,
+        stream,
+        control: Mutex::new(control),
+        session_id,
+        is_v1,
+    };
+    let visit = thread::scope(|scope| {
+        let builder = thread::Builder::new()
+            .name("ws-out".into())
+            .stack_size(STACK_BYTES);
+        let writer = builder.spawn_scoped(scope, || viewer.write())?;
+        let leaving = Leaving(&viewer);
+        let input_bytes = viewer.read(&mut socket);
+        drop(leaving);
+        let close_code = writer
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok::<_, io::Error>(Visit {
+            input_bytes,
+            close_code,
+        })
+    })?;
+    linger(stream);
+    Ok(visit)
+}
+
+/// Tells the writer that the reader has left, by a panic too.
+struct Leaving<'a>(&'a Viewer<'a>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+// The reading half.
+impl Viewer<'_> {
+    /// Reads until the client leaves or is sent away; returns how many bytes it typed.
+    fn read(&self, socket: &mut WebSocket<ReadSide>) -> u64 {
+        let mut typed_bytes = 0;
+        loop {
+            let message = match socket.read() {
+                Ok(message) => message,
+                Err(error) => {
+                    if let Some(close) = split::close_for(&error) {
+                        self.ask_close(close.code(), close.reason());
+                    }
+                    return typed_bytes;
+                }
+            };
+            self.control.lock().last_heard = Instant::now();
+            match message {
+                Message::Binary(keys) => typed_bytes += self.type_in(&keys),
+                Message::Text(text) if self.is_v1 => {
+                    if !self.obey(&text) {
+                        return typed_bytes;
+                    }
+                }
+                Message::Text(keys) => typed_bytes += self.type_in(keys.as_bytes()),
+                Message::Ping(payload) => {
+                    self.control.lock().pong = Some(payload.to_vec());
+                    self.seat.wake();
+                }
+                Message::Close(frame) => {
+                    // Echo the code, as RFC 6455 §5.5.1 wants; no code is answered with 1000.
+                    let code = frame.map_or(1000, |frame| u16::from(frame.code));
+                    self.ask_close(code, "");
+                    return typed_bytes;
+                }
+                Message::Pong(_) | Message::Frame(_) => {}
+            }
+        }
+    }
+
+    fn type_in(&self, keys: &[u8]) -> u64 {
+        loop {
+            match self.seat.type_in(keys, Instant::now()) {
+                Typed::Taken => return keys.len() as u64,
+                Typed::NotPlayer => return 0,
+                Typed::NotConnected => {
+                    self.seat.notify(
+                        Level::Error,
+                        "The game does not answer; what you typed was not delivered.",
+                    );
+                    return 0;
+                }
+                Typed::Full if self.wait_for_room() => {}
+                Typed::Full => return 0,
+            }
+        }
+    }
+
+    /// Waits until the container has read some of its keys. Returns whether trying again makes sense.
+    fn wait_for_room(&self) -> bool {
+        let Some(input) = self.seat.hub().input_stream() else {
+            return true;
+        };
+        let mut fds = [PollFd::new(&*input, PollFlags::OUT)];
+        let tick = rustix::event::Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
+        // A failed or timed out poll is followed by another look, which is all that is needed.
+        let _ = poll(&mut fds, Some(&tick));
+        self.seat.hub().drain_backlog();
+        !self.seat.is_closing()
+    }
+
+    /// Does what a control message says. Returns whether the connection may go on.
+    fn obey(&self, text: &str) -> bool {
+        match frame::parse(text) {
+            Ok(FromPage::Resize(size)) => {
+                self.seat.resize(size);
+            }
+            Ok(FromPage::Ack(offset)) => self.seat.ack(offset),
+            Ok(FromPage::Ping(t)) => {
+                self.control.lock().page_pong = Some(t);
+                self.seat.wake();
+            }
+            Err(error @ BadFrame::BadSize) => self.seat.notify(Level::Error, &error.to_string()),
+            Err(BadFrame::Malformed(_)) => {
+                self.ask_close(Close::NotAllowed.code(), Close::NotAllowed.reason());
+                return false;
+            }
+        }
+        true
+    }
+
+    fn ask_close(&self, code: u16, reason: &'static str) {
+        self.control.lock().close.get_or_insert((code, reason));
+        self.seat.wake();
+    }
+
+    /// The reader has nothing more to say. Without a close to send the client is simply gone.
+    fn leave(&self) {
+        let mut control = self.control.lock();
+        control.is_reader_gone = true;
+        let is_cut = control.close.is_none();
+        drop(control);
+        if is_cut {
+            // Frees a writer that is stuck with a client that is gone.
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
+        self.seat.wake();
+    }
+}
+
+// The writing half.
+impl Viewer<'_> {
+    /// Writes until it has sent a close frame or the client is gone; returns the code that it sent.
+    fn write(&self) -> Option<u16> {
+        let mut out = Outgoing::new(self.stream).ok()?;
+        let sent = self.write_until_close(&mut out);
+        if sent.is_some() {
+            self.wait_for_reader();
+        }
+        if !self.control.lock().is_reader_gone {
+            // The reader is waiting for a client that never answers.
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
+        sent
+    }
+
+    fn write_until_close(&self, out: &mut Outgoing) -> Option<u16> {
+        let mut next_ping = Instant::now() + PING_EVERY;
+        self.hello(out, self.seat.offset(), !self.seat.is_exact());
+        loop {
+            if self.code_control(out) {
+                return None;
+            }
+            let next = self.next(out);
+            if let Some((code, reason)) = next.close {
+                out.close(code, reason);
+                self.flush(out).ok()?;
+                return Some(code);
+            }
+            self.flush(out).ok()?;
+            if next.is_idle {
+                out.rest();
+                let waited = self
+                    .seat
+                    .wakeups()
+                    .recv_timeout(next_ping.saturating_duration_since(Instant::now()));
+                if waited == Err(RecvTimeoutError::Timeout) {
+                    if self.silence() >= SILENT_LIMIT {
+                        return None;
+                    }
+                    out.ping();
+                    next_ping = Instant::now() + PING_EVERY;
+                }
+            }
+        }
+    }
+
+    /// Codes what the reader left in the slots. Returns whether the client is gone.
+    fn code_control(&self, out: &mut Outgoing) -> bool {
+        let mut control = self.control.lock();
+        let (pong, page_pong) = (control.pong.take(), control.page_pong.take());
+        let is_gone = control.is_reader_gone && control.close.is_none();
+        drop(control);
+        if let Some(payload) = pong {
+            out.pong(&payload);
+        }
+        if let Some(t) = page_pong {
+            out.text(&ToPage::Pong { t }.to_json());
+        }
+        is_gone
+    }
+
+    /// Codes the next thing that the hub has for this viewer.
+    fn next(&self, out: &mut Outgoing) -> Step {
+        if let Some((code, reason)) = self.control.lock().close {
+            return Step::close(code, reason);
+        }
+        match self.seat.next(&mut out.buffer, split::binary_header) {
+            Next::Output => Step::GO_ON,
+            Next::Wait => Step::IDLE,
+            Next::Skipped(offset) => {
+                self.hello(out, offset, true);
+                Step::GO_ON
+            }
+            Next::Notice(level, text) => {
+                if self.is_v1 {
+                    out.text(&ToPage::Notice { level, text }.to_json());
+                }
+                Step::GO_ON
+            }
+            Next::Exit(exit) => {
+                if self.is_v1 {
+                    out.text(
+                        &ToPage::Exit {
+                            code: exit.code,
+                            reason: exit.reason,
+                        }
+                        .to_json(),
+                    );
+                }
+                Step::close(Close::ShellEnded.code(), Close::ShellEnded.reason())
+            }
+            Next::Close(close) => Step::close(close.code(), close.reason()),
+        }
+    }
+
+    fn hello(&self, out: &mut Outgoing, offset: u64, replay: bool) {
+        if self.is_v1 {
+            let role = self.seat.role();
+            out.text(
+                &ToPage::Hello {
+                    session_id: self.session_id,
+                    offset,
+                    role,
+                    replay,
+                }
+                .to_json(),
+            );
+        }
+    }
+
+    fn flush(&self, out: &mut Outgoing) -> io::Result<()> {
+        // A client that takes nothing is waited for as long as it is alive and nobody needs its place.
+        out.flush(|| {
+            self.silence() < SILENT_LIMIT
+                && !self.seat.is_closing()
+                && !self.control.lock().is_reader_gone
+        })
+    }
+
+    fn silence(&self) -> Duration {
+        self.control.lock().last_heard.elapsed()
+    }
+
+    /// After our close frame: the client's own close, or its end, is due.
+    fn wait_for_reader(&self) {
+        let deadline = Instant::now() + CLOSE_WAIT;
+        while !self.control.lock().is_reader_gone {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.seat.wakeups().recv_timeout(left).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// What the writer found to do.
+struct Step {
+    close: Option<(u16, &'static str)>,
+    is_idle: bool,
+}
+
+impl Step {
+    const GO_ON: Step = Step {
+        close: None,
+        is_idle: false,
+    };
+    const IDLE: Step = Step {
+        close: None,
+        is_idle: true,
+    };
+
+    fn close(code: u16, reason: &'static str) -> Step {
+        Step {
+            close: Some((code, reason)),
+            is_idle: false,
+        }
+    }
+}
+
+/// Says that nothing more comes, and throws away what the client still sends.
+fn linger(stream: &TcpStream) {
+    // Each of these fails only when the client is gone, and then there is nothing to wait for.
+    let _ = stream.shutdown(Shutdown::Write);
+    let deadline = Instant::now() + LINGER;
+    let mut budget_bytes = LINGER_BYTES;
+    let mut sink = [0; 4096];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || budget_bytes == 0 || stream.set_read_timeout(Some(left)).is_err() {
+            return;
+        }
+        match (&*stream).read(&mut sink) {
+            Ok(count) if count > 0 => budget_bytes = budget_bytes.saturating_sub(count),
+            _ => return,
+        }
+    }
+}
+
+/// Answers the handshake; `head` is from [`super::upgrade::Upgrade::response_head`].
+///
+/// # Errors
+/// When the client is gone already.
+pub fn accept(stream: &TcpStream, head: &str) -> io::Result<()> {
+    let mut stream = stream;
+    stream.write_all(head.as_bytes())
+}

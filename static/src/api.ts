@@ -1,0 +1,126 @@
+/** The server's REST routes, as far as the page uses them. No DOM; every failure is a value. */
+
+export interface Created {
+  sessionId: string;
+  shell: string;
+  connectUrl: string;
+  token?: string;
+}
+
+export interface Failure {
+  /** One sentence a person can act on. */
+  message: string;
+  /** Seconds after which the server expects to have room again. */
+  retryAfter?: number;
+}
+
+export type SessionStatus =
+  | { kind: "running" }
+  | { kind: "stopped"; code?: number; reason?: string }
+  | { kind: "gone" }
+  | { kind: "refused"; message: string }
+  | { kind: "unreachable" };
+
+const DEADLINE_MS = 10_000;
+/** A session may have to wait for the Engine, so creating one may take longer. */
+const CREATE_DEADLINE_MS = 60_000;
+
+/** Starts a game; the answer is a session or a sentence. */
+export async function createSession(shell: string): Promise<Created | Failure> {
+  const answer = await ask("/session", CREATE_DEADLINE_MS, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ shell }),
+  });
+  if (answer === undefined) return { message: "The server can't be reached. Is the network away?" };
+  const { status, body, headers } = answer;
+  if (status !== 201) {
+    const retryAfter = retrySeconds(headers.get("Retry-After"));
+    return { message: errorMessage(body, status), ...(retryAfter === undefined ? {} : { retryAfter }) };
+  }
+  const { session_id, connect_url, token } = body;
+  if (typeof session_id !== "string" || typeof connect_url !== "string") {
+    return { message: "The server gave an answer this page does not understand. Reload the page." };
+  }
+  return {
+    sessionId: session_id,
+    shell: typeof body["shell"] === "string" ? body["shell"] : shell,
+    connectUrl: connect_url,
+    ...(typeof token === "string" ? { token } : {}),
+  };
+}
+
+export async function sessionStatus(sessionId: string, token?: string): Promise<SessionStatus> {
+  const answer = await ask(`${path(sessionId)}/status`, DEADLINE_MS, { headers: bearer(token) });
+  if (answer === undefined || answer.status >= 500 || answer.status === 429) return { kind: "unreachable" };
+  const { status, body } = answer;
+  if (status === 401 || status === 403) return { kind: "refused", message: errorMessage(body, status) };
+  if (status === 404 || status === 410 || body["status"] === "missing") return { kind: "gone" };
+  if (body["status"] === "running") return { kind: "running" };
+  if (body["status"] !== "stopped") return { kind: "unreachable" };
+  return {
+    kind: "stopped",
+    ...(Number.isInteger(body["exit_code"]) ? { code: body["exit_code"] as number } : {}),
+    ...(typeof body["reason"] === "string" ? { reason: body["reason"] } : {}),
+  };
+}
+
+/** Ends a game; undefined when it is gone now, whoever ended it. */
+export async function endSession(sessionId: string, token?: string): Promise<Failure | undefined> {
+  const answer = await ask(path(sessionId), CREATE_DEADLINE_MS, { method: "DELETE", headers: bearer(token) });
+  if (answer === undefined) return { message: "The server can't be reached, so the game still runs." };
+  const { status, body } = answer;
+  return status === 204 || status === 404 || status === 410 ? undefined : { message: errorMessage(body, status) };
+}
+
+/** Seconds from a `Retry-After` header: a number, or a date as RFC 9110 also allows. */
+export function retrySeconds(header: string | null, now = Date.now()): number | undefined {
+  if (header === null) return undefined;
+  if (/^\d+$/.test(header.trim())) return Math.min(3600, Number(header));
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? undefined : Math.min(3600, Math.max(0, Math.ceil((date - now) / 1000)));
+}
+
+type Body = Record<string, unknown>;
+
+async function ask(
+  url: string,
+  deadlineMs: number,
+  init: RequestInit,
+): Promise<{ status: number; headers: Headers; body: Body } | undefined> {
+  try {
+    const response = await fetch(url, {
+      ...init,
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: AbortSignal.timeout(deadlineMs),
+    });
+    const value: unknown = await response.json().catch(() => ({}));
+    const body = typeof value === "object" && value !== null ? (value as Body) : {};
+    return { status: response.status, headers: response.headers, body };
+  } catch {
+    return undefined;
+  }
+}
+
+function errorMessage(body: Body, status: number): string {
+  const error = body["error"];
+  if (typeof error === "object" && error !== null) {
+    const message = (error as Body)["message"];
+    if (typeof message === "string" && message !== "") return sentence(message);
+  }
+  return `The server answered with status ${status}.`;
+}
+
+function sentence(text: string): string {
+  const upper = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(upper) ? upper : `${upper}.`;
+}
+
+function bearer(token?: string): Record<string, string> {
+  return token === undefined ? {} : { Authorization: `Bearer ${token}` };
+}
+
+function path(sessionId: string): string {
+  return `/session/${encodeURIComponent(sessionId)}`;
+}

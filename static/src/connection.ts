@@ -1,0 +1,381 @@
+/**
+ * Keeps one terminal joined to its session over a network that comes and goes. No DOM: socket, clock,
+ * chance and the status question are handed in, so tests drive it without a browser.
+ *
+ *   connecting ──hello──▶ playing ──cut──▶ waiting ──timer, nudge──▶ connecting …
+ *                            │                └──status: session gone──▶ ended
+ *                            ├──another tab──▶ away ──takeBack──▶ connecting
+ *                            └──exit, idle, destroyed, refused──▶ ended
+ *
+ * Output is resumed by its absolute offset, so nothing is lost or drawn twice. Input is never kept: what
+ * can't be sent now is refused, because after a cut nobody knows whether the old bytes arrived.
+ */
+
+import { ACK_LATER_MS, AckMeter } from "./ack";
+import { backoff } from "./backoff";
+import { Close, decode, encode, PROTOCOL, splitInput } from "./frames";
+import type { ClientMessage, Role, ServerMessage } from "./frames";
+
+/** No answer to the upgrade, or no hello after it, for this long: the attempt has failed. */
+const CONNECT_MS = 10_000;
+/** How often the round trip is measured while the page is visible. */
+const PING_EVERY_MS = 5_000;
+/** Silence after a ping that means the connection is dead, though nobody closed it. */
+const PONG_MS = 10_000;
+/** The same, right after the network or the page came back, when a dead connection is likely. */
+const PONG_AFTER_NUDGE_MS = 3_000;
+/** A connection that held this long was a good one: the next wait starts small again. */
+const STABLE_MS = 5_000;
+/** More unsent input than this means the network has stopped: the rest is refused, not piled up. */
+const UNSENT_BYTES = 256 * 1024;
+
+/** Why the page waits before it tries again. */
+export type Cause = "network" | "server" | "engine";
+
+export type Ending =
+  | { why: "exit"; code?: number; reason?: string }
+  | { why: "idle" }
+  | { why: "destroyed" }
+  | { why: "gone" }
+  | { why: "refused"; message: string };
+
+export type State =
+  | { kind: "connecting"; again: boolean }
+  | { kind: "playing"; role: Role }
+  | { kind: "waiting"; cause: Cause; retryAt: number }
+  | { kind: "away" }
+  | { kind: "ended"; ending: Ending };
+
+/** What `GET /session/{id}/status` says, as far as it matters here. */
+export type Probe =
+  | { kind: "running" }
+  | { kind: "stopped"; code?: number; reason?: string }
+  | { kind: "gone" }
+  | { kind: "refused"; message: string }
+  | { kind: "unreachable" };
+
+/** The part of a WebSocket that is used. */
+export interface Socket {
+  binaryType: string;
+  readonly bufferedAmount: number;
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: { code: number; reason: string }) => void) | null;
+  onerror: ((event: never) => void) | null;
+  send(data: string | Uint8Array): void;
+  close(code?: number): void;
+}
+
+/** The world as the connection sees it. */
+export interface World {
+  open(url: string, protocol: string): Socket;
+  probe(): Promise<Probe>;
+  now(): number;
+  random(): number;
+  /** Calls back once; the returned function cancels. */
+  later(ms: number, callback: () => void): () => void;
+}
+
+export interface Listener {
+  onState(state: State): void;
+  /** Bytes to draw; `drawn` is to be called once they are. `history`: drawn before, by another page. */
+  onOutput(bytes: Uint8Array, drawn: () => void, history: boolean): void;
+  /** What follows doesn't continue what was drawn: start from an empty screen. */
+  onRestart(): void;
+  onNotice(level: "info" | "warn" | "error", text: string): void;
+  onLatency(ms: number): void;
+}
+
+export class Connection {
+  private _state: State = { kind: "connecting", again: false };
+  private _socket: Socket | undefined;
+  private _isOpen = false;
+  private _attempt = 0;
+  private _playingSince = 0;
+  private _size: { cols: number; rows: number } | undefined;
+  private _visible = true;
+  private _exit: { code?: number; reason?: string } | undefined;
+
+  /** Absolute offset behind the last byte received; undefined before the first hello. */
+  private _received: number | undefined;
+  private _historyEnd = 0;
+  /** Counts restarts of the screen: a callback of an older one says nothing about the new. */
+  private _epoch = 0;
+  private readonly _acks = new AckMeter();
+
+  private _cancelAttempt = nothing;
+  private _cancelRetry = nothing;
+  private _cancelPing = nothing;
+  private _cancelPong = nothing;
+  private _cancelAck = nothing;
+
+  constructor(
+    private readonly _url: string,
+    private readonly _world: World,
+    private readonly _listener: Listener,
+  ) {}
+
+  get state(): State {
+    return this._state;
+  }
+
+  start(): void {
+    this._connect();
+  }
+
+  /** Sends keystrokes; false when they were not sent, and never will be. */
+  input(bytes: Uint8Array): boolean {
+    const socket = this._socket;
+    if (socket === undefined || this._state.kind !== "playing" || this._state.role !== "player") return false;
+    if (socket.bufferedAmount + bytes.length > UNSENT_BYTES && socket.bufferedAmount > 0) return false;
+    for (const part of splitInput(bytes)) socket.send(part);
+    return true;
+  }
+
+  resize(cols: number, rows: number): void {
+    if (this._size?.cols === cols && this._size.rows === rows) return;
+    this._size = { cols, rows };
+    this._sendSize();
+  }
+
+  /** The page became visible or hidden; a hidden one is spared the pings. */
+  setVisible(visible: boolean): void {
+    this._visible = visible;
+    if (visible) this.nudge();
+  }
+
+  /** The network or the page came back: try at once, or find out whether the old connection still lives. */
+  nudge(): void {
+    if (this._state.kind === "waiting") this.retry();
+    else if (this._state.kind === "playing") this._ping(PONG_AFTER_NUDGE_MS);
+  }
+
+  /** Ends the waiting early; also the way back after another tab took over. */
+  retry(): void {
+    if (this._state.kind !== "waiting" && this._state.kind !== "away") return;
+    this._cancelRetry();
+    this._connect();
+  }
+
+  dispose(): void {
+    this._cancelRetry();
+    this._drop(Close.Ended);
+  }
+
+  // One attempt.
+
+  private _connect(): void {
+    this._drop();
+    this._setState({ kind: "connecting", again: this._received !== undefined });
+    let socket: Socket;
+    try {
+      socket = this._world.open(this._address(), PROTOCOL);
+    } catch {
+      this._lost("network");
+      return;
+    }
+    socket.binaryType = "arraybuffer";
+    this._socket = socket;
+    this._cancelAttempt = this._world.later(CONNECT_MS, () => this._failed());
+    socket.onopen = () => this._handleOpen();
+    socket.onmessage = ({ data }) => this._handleMessage(data);
+    socket.onclose = ({ code, reason }) => this._handleClose(code, reason);
+    socket.onerror = nothing; // A close always follows and says more.
+  }
+
+  private _address(): string {
+    if (this._received === undefined) return this._url;
+    const url = new URL(this._url);
+    url.searchParams.set("from", String(this._received));
+    return url.href;
+  }
+
+  private _handleOpen(): void {
+    this._isOpen = true;
+    this._sendSize();
+  }
+
+  private _handleMessage(data: unknown): void {
+    this._cancelPong(); // Anything at all proves that the other side lives.
+    if (typeof data === "string") {
+      const message = decode(data);
+      if (message !== undefined) this._handleControl(message);
+    } else if (data instanceof ArrayBuffer) {
+      this._handleOutput(new Uint8Array(data));
+    }
+  }
+
+  private _handleControl(message: ServerMessage): void {
+    switch (message.type) {
+      case "hello":
+        return this._handleHello(message);
+      case "exit":
+        this._exit = exitOf(message);
+        return;
+      case "notice":
+        return this._listener.onNotice(message.level, message.text);
+      case "pong":
+        return this._listener.onLatency(Math.max(0, this._world.now() - message.t));
+    }
+  }
+
+  private _handleHello(hello: Extract<ServerMessage, { type: "hello" }>): void {
+    const isFirst = this._received === undefined;
+    // A server that starts elsewhere than asked for can only mean a redraw, whatever it says.
+    const isRestart = isFirst || hello.replay || hello.offset !== this._received;
+    if (isRestart) {
+      this._epoch += 1;
+      this._historyEnd = hello.head ?? 0;
+      if (!isFirst) this._listener.onRestart();
+    }
+    this._received = hello.offset;
+    this._acks.restart(hello.offset);
+    this._cancelAttempt();
+    this._playingSince = this._world.now();
+    this._setState({ kind: "playing", role: hello.role });
+    this._ping(PONG_MS);
+  }
+
+  private _handleOutput(bytes: Uint8Array): void {
+    if (this._received === undefined || bytes.length === 0) return;
+    const isHistory = this._received < this._historyEnd;
+    this._received += bytes.length;
+    const end = this._received;
+    const epoch = this._epoch;
+    this._listener.onOutput(bytes, () => this._handleDrawn(end, epoch), isHistory);
+  }
+
+  // Acknowledging.
+
+  private _handleDrawn(offset: number, epoch: number): void {
+    if (epoch !== this._epoch) return;
+    switch (this._acks.draw(offset, (this._received ?? offset) - offset)) {
+      case "now":
+        return this._ack();
+      case "later":
+        this._cancelAck();
+        this._cancelAck = this._world.later(ACK_LATER_MS, () => this._ack());
+        return;
+      case "no":
+        return;
+    }
+  }
+
+  private _ack(): void {
+    this._cancelAck();
+    if (this._state.kind !== "playing") return;
+    const offset = this._acks.take();
+    if (offset !== undefined) this._send({ type: "ack", offset });
+  }
+
+  // The round trip.
+
+  private _ping(deadlineMs: number): void {
+    this._cancelPing();
+    this._cancelPing = this._world.later(PING_EVERY_MS, () => this._ping(PONG_MS));
+    if (!this._visible || this._state.kind !== "playing") return;
+    this._cancelPong();
+    this._cancelPong = this._world.later(deadlineMs, () => this._lost("network"));
+    this._send({ type: "ping", t: this._world.now() });
+  }
+
+  // Endings.
+
+  private _handleClose(code: number, reason: string): void {
+    const hadHello = this._state.kind === "playing";
+    this._drop();
+    switch (code) {
+      case Close.Ended:
+        return this._end({ why: "exit", ...this._exit });
+      case Close.Idle:
+        return this._end({ why: "idle" });
+      case Close.Destroyed:
+        return this._end({ why: "destroyed" });
+      case Close.NotAllowed:
+        return this._end({ why: "refused", message: reason || "The server does not allow this connection." });
+      case Close.TooBig:
+        return this._end({ why: "refused", message: "A message was larger than the server takes." });
+      case Close.TakenOver:
+        return this._setState({ kind: "away" });
+      case Close.EngineFailed:
+        return this._lost("engine");
+      case Close.GoingAway:
+        return this._lost("server");
+    }
+    if (this._exit !== undefined) return this._end({ why: "exit", ...this._exit });
+    if (hadHello) this._lost("network");
+    else this._failed();
+  }
+
+  /** No session behind the attempt: the browser doesn't tell the HTTP status, so ask. */
+  private _failed(): void {
+    this._drop();
+    const waiting = this._state;
+    void this._world.probe().then((probe) => {
+      if (this._state !== waiting) return; // Somebody retried, or the page is leaving.
+      switch (probe.kind) {
+        case "gone":
+          return this._end({ why: "gone" });
+        case "stopped":
+          return this._end({ why: "exit", ...exitOf(probe) });
+        case "refused":
+          return this._end({ why: "refused", message: probe.message });
+        case "running":
+          return this._lost("server");
+        case "unreachable":
+          return this._lost("network");
+      }
+    });
+  }
+
+  private _lost(cause: Cause): void {
+    this._drop();
+    if (this._playingSince > 0 && this._world.now() - this._playingSince >= STABLE_MS) this._attempt = 0;
+    this._playingSince = 0;
+    const wait = backoff(this._attempt, this._world.random());
+    this._attempt += 1;
+    this._cancelRetry = this._world.later(wait, () => this.retry());
+    this._setState({ kind: "waiting", cause, retryAt: this._world.now() + wait });
+  }
+
+  private _end(ending: Ending): void {
+    this._setState({ kind: "ended", ending });
+  }
+
+  /** Lets go of the socket. A dead one would take a minute to close, so nobody listens for that. */
+  private _drop(code?: number): void {
+    this._cancelAttempt();
+    this._cancelPing();
+    this._cancelPong();
+    this._cancelAck();
+    this._isOpen = false;
+    const socket = this._socket;
+    if (socket === undefined) return;
+    this._socket = undefined;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(code);
+  }
+
+  private _sendSize(): void {
+    if (this._size !== undefined) this._send({ type: "resize", ...this._size });
+  }
+
+  private _send(message: ClientMessage): void {
+    if (this._isOpen) this._socket?.send(encode(message));
+  }
+
+  private _setState(state: State): void {
+    this._state = state;
+    this._listener.onState(state);
+  }
+}
+
+function nothing(): void {}
+
+/** Exit code and reason alone, without the tag of what carried them. */
+function exitOf(fields: { code?: number; reason?: string }): { code?: number; reason?: string } {
+  return {
+    ...(fields.code === undefined ? {} : { code: fields.code }),
+    ...(fields.reason === undefined ? {} : { reason: fields.reason }),
+  };
+}

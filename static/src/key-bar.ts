@@ -1,0 +1,50 @@
+/** The keys a phone's keyboard lacks. Style.css shows the bar where the pointer is a finger. */
+
+import { need } from "./dom";
+import { barKey, withCtrl } from "./keys";
+import type { BarKey } from "./keys";
+
+export interface KeyBarHandlers {
+  onKey(data: string): void;
+  isApplicationCursor(): boolean;
+}
+
+export class KeyBar {
+  private readonly _root = need("keys", HTMLElement);
+  private readonly _ctrl = need("ctrl", HTMLButtonElement);
+  private _isCtrlHeld = false;
+
+  constructor(private readonly _handlers: KeyBarHandlers) {
+    // Taking the focus would close the phone's keyboard.
+    this._root.addEventListener("pointerdown", (event) => event.preventDefault());
+    this._root.addEventListener("mousedown", (event) => event.preventDefault());
+    this._root.addEventListener("click", (event) => this._handleClick(event));
+  }
+
+  /** What a typed character becomes while Ctrl is held down here; that lasts for one character. */
+  transform(bytes: Uint8Array): Uint8Array {
+    const byte = bytes[0];
+    if (!this._isCtrlHeld || bytes.length !== 1 || byte === undefined) return bytes;
+    this._holdCtrl(false);
+    return new TextEncoder().encode(withCtrl(String.fromCharCode(byte)));
+  }
+
+  private _handleClick(event: Event): void {
+    const button = event.target instanceof Element ? event.target.closest("button") : null;
+    if (button === null) return;
+    if (button === this._ctrl) {
+      this._holdCtrl(!this._isCtrlHeld);
+      return;
+    }
+    const key = button.dataset["key"] as BarKey | undefined;
+    if (key === undefined) return;
+    const held = { ctrl: this._isCtrlHeld, applicationCursor: this._handlers.isApplicationCursor() };
+    this._holdCtrl(false);
+    this._handlers.onKey(barKey(key, held));
+  }
+
+  private _holdCtrl(held: boolean): void {
+    this._isCtrlHeld = held;
+    this._ctrl.setAttribute("aria-pressed", String(held));
+  }
+}

@@ -1,0 +1,29 @@
+/** What the keys of the phone's key bar send. Pure. */
+
+export type BarKey = "Escape" | "Tab" | "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight";
+
+const ARROWS: Partial<Record<BarKey, string>> = {
+  ArrowUp: "A",
+  ArrowDown: "B",
+  ArrowRight: "C",
+  ArrowLeft: "D",
+};
+
+/** The bytes of a key; programs that asked for application cursor keys get arrows as ESC O. */
+export function barKey(key: BarKey, held: { ctrl: boolean; applicationCursor: boolean }): string {
+  const arrow = ARROWS[key];
+  if (arrow !== undefined) {
+    if (held.ctrl) return `\u001b[1;5${arrow}`;
+    return held.applicationCursor ? `\u001bO${arrow}` : `\u001b[${arrow}`;
+  }
+  return key === "Escape" ? "\u001b" : "\t";
+}
+
+/** A typed character with Ctrl held: `c` becomes ETX. What has no control character stays as it is. */
+export function withCtrl(data: string): string {
+  if (data.length !== 1) return data;
+  if (data === "?") return "\u007f";
+  if (data === " ") return "\u0000";
+  const code = data.toUpperCase().charCodeAt(0);
+  return code >= 0x40 && code <= 0x5f ? String.fromCharCode(code & 0x1f) : data;
+}

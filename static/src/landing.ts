@@ -1,0 +1,165 @@
+/** The landing page: choose a shell and start, or go on with a game that still runs. */
+
+import { createSession, endSession, sessionStatus } from "./api";
+import { make, makeButton, need } from "./dom";
+import { browserMemory } from "./memory";
+import type { RememberedSession } from "./memory";
+
+const memory = browserMemory();
+const form = need("start", HTMLFormElement);
+const button = need("start-button", HTMLButtonElement);
+const message = need("message", HTMLElement);
+const running = need("running", HTMLElement);
+const list = need("running-list", HTMLElement);
+
+/** Counts attempts, so that a cancelled one that still answers changes nothing. */
+let attempt = 0;
+let countdown: number | undefined;
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  void startGame();
+});
+// Coming back by the browser's own button shows the page as it was left.
+window.addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  setBusy(false);
+  void listRunning();
+});
+preselect();
+void listRunning();
+
+// Starting.
+
+async function startGame(): Promise<void> {
+  const shell = String(new FormData(form).get("shell") ?? "");
+  const mine = (attempt += 1);
+  window.clearInterval(countdown);
+  memory.change({ shell });
+  setBusy(true);
+  say("");
+  const answer = await createSession(shell);
+  if (mine !== attempt) return;
+  if ("message" in answer) {
+    setBusy(false);
+    if (answer.retryAfter === undefined) say(answer.message);
+    else waitAndRetry(answer.message, answer.retryAfter);
+    return;
+  }
+  const { sessionId: id, shell: name, token, connectUrl } = answer;
+  memory.remember({ id, shell: name, startedAt: Date.now(), ...(token === undefined ? {} : { token }) });
+  location.assign(connectUrl);
+}
+
+/** Full or not ready: says so, counts down and tries by itself, until it works or the player has enough. */
+function waitAndRetry(text: string, seconds: number): void {
+  let left = Math.max(1, seconds);
+  const cancel = makeButton("small", "Stop trying", () => {
+    window.clearInterval(countdown);
+    attempt += 1;
+    say("");
+    button.focus();
+  });
+  const line = make("span");
+  // Only the sentence is announced; a number that changes every second is not.
+  const count = make("span");
+  count.setAttribute("aria-hidden", "true");
+  line.append(`${text} `, count);
+  message.replaceChildren(line, cancel);
+  message.hidden = false;
+  const show = () => (count.textContent = `Retry in ${left} s. `);
+  show();
+  countdown = window.setInterval(() => {
+    left -= 1;
+    show();
+    if (left <= 0) void startGame();
+  }, 1_000);
+}
+
+function setBusy(busy: boolean): void {
+  button.disabled = busy;
+  button.setAttribute("aria-busy", String(busy));
+  need("start-label", HTMLElement).textContent = busy ? "Opening the book…" : "Start a game";
+}
+
+function say(text: string): void {
+  message.textContent = text;
+  message.hidden = text === "";
+}
+
+/** The shell chosen last time, if it is still offered. */
+function preselect(): void {
+  const { shell } = memory.settings();
+  for (const radio of form.querySelectorAll<HTMLInputElement>('input[name="shell"]')) {
+    if (radio.value === shell) radio.checked = true;
+  }
+}
+
+// Running games.
+
+async function listRunning(): Promise<void> {
+  const sessions = memory.sessions();
+  const statuses = await Promise.all(sessions.map(({ id, token }) => sessionStatus(id, token)));
+  const rows: HTMLElement[] = [];
+  sessions.forEach((session, index) => {
+    const status = statuses[index];
+    if (status?.kind === "running") rows.push(row(session));
+    // An unreachable server knows nothing; everything else means that there is nothing to come back to.
+    else if (status?.kind === "gone" || status?.kind === "stopped") memory.forget(session.id);
+  });
+  list.replaceChildren(...rows);
+  running.hidden = rows.length === 0;
+}
+
+function row(session: RememberedSession): HTMLElement {
+  const item = make("li");
+  const link = make("a", "primary small", "Continue");
+  link.href = `/session/${encodeURIComponent(session.id)}/connect`;
+  const name = make("span", "name", shellTitle(session.shell));
+  const age = make("span", "age", `started ${timeAgo(Date.now() - session.startedAt)}`);
+  const end = makeButton("small quiet", "End", () => void endGame(session, item, end));
+  link.setAttribute("aria-label", `Continue ${name.textContent}, ${age.textContent}`);
+  end.setAttribute("aria-label", `End ${name.textContent}, ${age.textContent}`);
+  item.append(name, age, link, end);
+  return item;
+}
+
+async function endGame(session: RememberedSession, item: HTMLElement, end: HTMLButtonElement): Promise<void> {
+  // The first press asks, the second one acts: a running game is not lost by a slip.
+  if (end.dataset["sure"] !== "yes") {
+    end.dataset["sure"] = "yes";
+    end.textContent = "Really end?";
+    end.addEventListener("blur", () => {
+      delete end.dataset["sure"];
+      end.textContent = "End";
+    }, { once: true });
+    return;
+  }
+  end.disabled = true;
+  const failure = await endSession(session.id, session.token);
+  if (failure !== undefined) {
+    end.disabled = false;
+    say(failure.message);
+    return;
+  }
+  memory.forget(session.id);
+  item.remove();
+  running.hidden = list.children.length === 0;
+  say("The game is ended.");
+}
+
+/** The title of a shell as the page offers it. */
+function shellTitle(name: string): string {
+  for (const radio of form.querySelectorAll<HTMLInputElement>('input[name="shell"]')) {
+    if (radio.value === name) return radio.dataset["title"] ?? name;
+  }
+  return name;
+}
+
+function timeAgo(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 1) return "just now";
+  if (minutes < 60) return `${minutes} min ago`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ago` : `${Math.floor(hours / 24)} days ago`;
+}

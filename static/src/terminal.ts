@@ -1,0 +1,273 @@
+/**
+ * The terminal on the screen: xterm.js with our colours, sizes, clipboard rules and renderers.
+ * No network: bytes come in by `write`, keystrokes and sizes go out by the handlers.
+ */
+
+import { FitAddon } from "@xterm/addon-fit";
+import { Unicode11Addon } from "@xterm/addon-unicode11";
+import { WebLinksAddon } from "@xterm/addon-web-links";
+import { WebglAddon } from "@xterm/addon-webgl";
+import { Terminal } from "@xterm/xterm";
+
+import { Disposables } from "./disposal";
+import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "./text";
+import { DAY, NIGHT } from "./themes";
+import { scrollByTouch } from "./touch";
+
+/** xterm.js keeps 1.1–1.5 KB a line: 2,000 lines are 3 MB a page. */
+const SCROLLBACK_LINES = 2_000;
+const FONT_FAMILY =
+  'ui-monospace, "Cascadia Mono", "JetBrains Mono", "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace';
+/** CAN leaves any half-received sequence, RIS empties the terminal: in order with what is still being drawn. */
+const FULL_RESET = new Uint8Array([0x18, 0x1b, 0x63]);
+
+export type Renderer = "auto" | "webgl" | "dom";
+
+export interface TerminalHandlers {
+  onInput(bytes: Uint8Array): void;
+  onSize(cols: number, rows: number): void;
+  onTitle(title: string): void;
+  /** The pointer is over a link that leads to `target`, or left it (undefined). */
+  onLinkHover(target: string | undefined): void;
+}
+
+export class GameTerminal {
+  private readonly _xterm: Terminal;
+  private readonly _fit = new FitAddon();
+  private readonly _disposables = new Disposables();
+  private readonly _encoder = new TextEncoder();
+  private _drawingHistory = 0;
+  private _fitFrame = 0;
+
+  constructor(
+    private readonly _host: HTMLElement,
+    private readonly _handlers: TerminalHandlers,
+    options: { fontSize: number; screenReader: boolean; dark: boolean; renderer: Renderer },
+  ) {
+    this._xterm = this._disposables.add(
+      new Terminal({
+        allowProposedApi: true, // For the Unicode 11 widths.
+        cursorBlink: true,
+        cursorStyle: "bar",
+        cursorWidth: 2,
+        fontFamily: FONT_FAMILY,
+        fontSize: options.fontSize,
+        lineHeight: 1.2,
+        macOptionIsMeta: true,
+        minimumContrastRatio: 4.5,
+        rightClickSelectsWord: false,
+        screenReaderMode: options.screenReader,
+        scrollback: SCROLLBACK_LINES,
+        theme: options.dark ? NIGHT : DAY,
+        linkHandler: {
+          activate: (_event, text) => openLink(text),
+          hover: (_event, text) => this._handlers.onLinkHover(webLink(text)),
+          leave: () => this._handlers.onLinkHover(undefined),
+          allowNonHttpProtocols: false,
+        },
+      }),
+    );
+    this._xterm.loadAddon(this._fit);
+    this._xterm.loadAddon(new Unicode11Addon());
+    this._xterm.unicode.activeVersion = "11";
+    this._xterm.loadAddon(
+      new WebLinksAddon((_event, text) => openLink(text), {
+        hover: (_event, text) => this._handlers.onLinkHover(webLink(text)),
+        leave: () => this._handlers.onLinkHover(undefined),
+      }),
+    );
+    this._forbidClipboardAccess();
+    this._xterm.open(this._host);
+    this._loadRenderer(options.renderer);
+    this._listen();
+    this.fitNow();
+  }
+
+  get size(): { cols: number; rows: number } {
+    return { cols: this._xterm.cols, rows: this._xterm.rows };
+  }
+
+  get applicationCursor(): boolean {
+    return this._xterm.modes.applicationCursorKeysMode;
+  }
+
+  /** Draws output; `drawn` is called once it is parsed. Answers to questions in `history` are held back. */
+  write(bytes: Uint8Array, drawn: () => void, history = false): void {
+    if (!history) {
+      this._xterm.write(bytes, drawn);
+      return;
+    }
+    this._drawingHistory += 1;
+    this._xterm.write(bytes, () => {
+      this._drawingHistory -= 1;
+      drawn();
+    });
+  }
+
+  /** Empties screen, scrollback and modes once everything written so far is drawn. */
+  restart(): void {
+    this._xterm.write(FULL_RESET);
+  }
+
+  /** As if typed: goes through the same way as a real key. */
+  type(data: string): void {
+    this._xterm.input(data, true);
+  }
+
+  focus(): void {
+    this._xterm.focus();
+  }
+
+  setDark(dark: boolean): void {
+    this._xterm.options.theme = dark ? NIGHT : DAY;
+  }
+
+  setFontSize(size: number): void {
+    this._xterm.options.fontSize = size;
+    this.fitNow();
+  }
+
+  setScreenReader(on: boolean): void {
+    this._xterm.options.screenReaderMode = on;
+  }
+
+  /** Whether keystrokes are taken at all; a spectator's and an ended game's are not. */
+  setReadOnly(readOnly: boolean): void {
+    this._xterm.options.disableStdin = readOnly;
+    this._xterm.options.cursorBlink = !readOnly;
+  }
+
+  /** Everything on screen and in the scrollback as plain text, lines joined where the terminal wrapped them. */
+  transcript(): string {
+    const { active } = this._xterm.buffer;
+    const lines: string[] = [];
+    for (let row = 0; row < active.length; row += 1) {
+      const line = active.getLine(row);
+      if (line === undefined) continue;
+      const isWrapped = line.isWrapped && lines.length > 0;
+      // Spaces at the end of a line that goes on in the next one belong to the text.
+      const text = line.translateToString(!(active.getLine(row + 1)?.isWrapped ?? false));
+      if (isWrapped) lines[lines.length - 1] += text;
+      else lines.push(text);
+    }
+    return lines.join("\n").replace(/\n+$/, "\n");
+  }
+
+  /** Takes the size of the host element now. */
+  fitNow(): void {
+    const size = this._fit.proposeDimensions();
+    if (size === undefined || !Number.isFinite(size.cols) || !Number.isFinite(size.rows)) return;
+    if (size.cols !== this._xterm.cols || size.rows !== this._xterm.rows) this._xterm.resize(size.cols, size.rows);
+    this._host.dataset["cols"] = String(this._xterm.cols);
+    this._host.dataset["rows"] = String(this._xterm.rows);
+  }
+
+  dispose(): void {
+    this._disposables.dispose();
+  }
+
+  private _listen(): void {
+    const { _disposables: disposables, _xterm: xterm } = this;
+    disposables.add(xterm.onData((data) => this._handleData(data)));
+    disposables.add(xterm.onBinary((data) => this._handlers.onInput(Uint8Array.from(data, (char) => char.charCodeAt(0) & 0xff))));
+    disposables.add(xterm.onResize(({ cols, rows }) => this._handlers.onSize(cols, rows)));
+    disposables.add(xterm.onTitleChange((title) => this._handlers.onTitle(cleanTitle(title))));
+    xterm.attachCustomKeyEventHandler((event) => this._handleKey(event));
+    // Before xterm.js sees it: its own handling keeps ESC in the pasted text.
+    disposables.listen(this._host, "paste", (event) => this._handlePaste(event as ClipboardEvent), { capture: true });
+    disposables.add(scrollByTouch(this._host, xterm));
+
+    const observer = new ResizeObserver(() => this._fitSoon());
+    observer.observe(this._host);
+    disposables.add({ dispose: () => observer.disconnect() });
+    disposables.add({ dispose: () => cancelAnimationFrame(this._fitFrame) });
+  }
+
+  /** One fit a frame, however often the size changes in between. */
+  private _fitSoon(): void {
+    cancelAnimationFrame(this._fitFrame);
+    this._fitFrame = requestAnimationFrame(() => this.fitNow());
+  }
+
+  private _handleData(data: string): void {
+    if (this._drawingHistory > 0 && isTerminalAnswer(data)) return;
+    this._handlers.onInput(this._encoder.encode(data));
+  }
+
+  /** False keeps a key from the program. */
+  private _handleKey(event: KeyboardEvent): boolean {
+    if (!event.ctrlKey || !event.shiftKey || event.altKey || event.metaKey) return true;
+    if (event.code === "KeyC") {
+      if (event.type === "keydown") this._copy();
+      event.preventDefault(); // Else the browser opens its inspector.
+      return false;
+    }
+    // The browser's own Ctrl-Shift-V pastes; it only must not reach the program as well.
+    return event.code !== "KeyV";
+  }
+
+  private _handlePaste(event: ClipboardEvent): void {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const text = cleanPaste(event.clipboardData?.getData("text/plain") ?? "");
+    if (text !== "") this._xterm.paste(text);
+  }
+
+  private _copy(): void {
+    const text = this._xterm.getSelection();
+    if (text === "") return;
+    // Only pages from https or localhost have `clipboard`; the old way works everywhere.
+    if (navigator.clipboard === undefined) copyTheOldWay(text);
+    else navigator.clipboard.writeText(text).catch(() => copyTheOldWay(text));
+    this.focus();
+  }
+
+  /** OSC 52 would let a program read or plant the player's clipboard. */
+  private _forbidClipboardAccess(): void {
+    this._disposables.add(this._xterm.parser.registerOscHandler(52, () => true));
+  }
+
+  /**
+   * WebGL is several times faster, but only on a real graphics card: drawn by software it is slower than the
+   * DOM, which is also what stays when the card's context is lost.
+   */
+  private _loadRenderer(renderer: Renderer): void {
+    if (renderer === "dom" || (renderer === "auto" && !hasGraphicsCard())) {
+      this._host.dataset["renderer"] = "dom";
+      return;
+    }
+    try {
+      const webgl = new WebglAddon();
+      webgl.onContextLoss(() => {
+        webgl.dispose();
+        this._host.dataset["renderer"] = "dom";
+      });
+      this._xterm.loadAddon(webgl);
+      this._host.dataset["renderer"] = "webgl";
+    } catch {
+      this._host.dataset["renderer"] = "dom";
+    }
+  }
+}
+
+function hasGraphicsCard(): boolean {
+  const canvas = document.createElement("canvas");
+  const context = canvas.getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return context !== null;
+}
+
+function openLink(text: string): void {
+  const target = webLink(text);
+  if (target !== undefined) window.open(target, "_blank", "noopener,noreferrer");
+}
+
+function copyTheOldWay(text: string): void {
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "off-screen";
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}

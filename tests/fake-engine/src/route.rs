@@ -1,0 +1,561 @@
+//! Which request is which operation, and what each one answers: the statuses and words of Docker 20.10.
+
+use std::io::{self, Read};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::container::{Attacher, Container, Phase};
+use crate::files;
+use crate::http::{Connection, Reply, Request, begin_chunked, write_chunk};
+use crate::shell;
+use crate::trouble::Verdict;
+use crate::world::{World, lock, seconds};
+
+/// Serves one connection until it is closed or taken over.
+pub fn serve(world: &Arc<World>, stream: Arc<UnixStream>) {
+    let mut connection = Connection::new(stream.clone());
+    while let Ok(Some(request)) = connection.read_request() {
+        match answer(world, &mut connection, &request) {
+            Ok(true) => {}
+            // Taken over and ended, or broken.
+            Ok(false) | Err(_) => break,
+        }
+    }
+    let _ = stream.shutdown(Shutdown::Both);
+}
+
+/// Answers a request; whether the connection can carry another one.
+fn answer(world: &Arc<World>, connection: &mut Connection, request: &Request) -> io::Result<bool> {
+    let stream = connection.stream.clone();
+    let send = |reply: Reply| {
+        let reply = identify(world, reply);
+        reply
+            .write(&stream, request.method == "HEAD")
+            .map(|()| true)
+    };
+    if let Some(refusal) = check_version(world, request) {
+        return send(refusal);
+    }
+    let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    let Some(op) = operation(&request.method, &parts) else {
+        return send(Reply::error(404, "page not found"));
+    };
+    match world.trouble.judge(op) {
+        Verdict::Go => {}
+        Verdict::Refuse(status, message) => return send(Reply::error(status, message)),
+        Verdict::Garble(raw) => return io::Write::write_all(&mut &*stream, &raw).map(|()| false),
+        Verdict::Drop => return Ok(false),
+    }
+    if !op.starts_with("Container") && op != "PutContainerArchive"
+        || matches!(op, "ContainerCreate" | "ContainerList")
+    {
+        return match op {
+            "SystemEvents" => stream_events(world, &stream, request).map(|()| false),
+            _ => send(about_engine(world, op, request)),
+        };
+    }
+    let name = parts.get(1).copied().unwrap_or_default();
+    let Some(container) = world.find(name) else {
+        let message = format!("No such container: {name}");
+        if op == "ContainerAttach" {
+            let head =
+                "HTTP/1.1 404 Not Found\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
+            return io::Write::write_all(&mut &*stream, format!("{head}{message}\n").as_bytes())
+                .map(|()| false);
+        }
+        return send(Reply::error(404, message));
+    };
+    match op {
+        "ContainerAttach" => attach(world, connection, request, &container).map(|()| false),
+        "ContainerWait" => wait(world, &stream, &container).map(|()| true),
+        _ => send(about_container(world, op, request, &container)),
+    }
+}
+
+fn operation(method: &str, parts: &[&str]) -> Option<&'static str> {
+    Some(match (method, parts) {
+        ("GET" | "HEAD", ["_ping"]) => "SystemPing",
+        ("GET", ["version"]) => "SystemVersion",
+        ("GET", ["events"]) => "SystemEvents",
+        ("GET", ["images", "json"]) => "ImageList",
+        ("POST", ["images", "load"]) => "ImageLoad",
+        ("GET", ["images", .., "json"]) => "ImageInspect",
+        ("POST", ["containers", "create"]) => "ContainerCreate",
+        ("GET", ["containers", "json"]) => "ContainerList",
+        ("GET", ["containers", _, "json"]) => "ContainerInspect",
+        ("POST", ["containers", _, "start"]) => "ContainerStart",
+        ("POST", ["containers", _, "attach"]) => "ContainerAttach",
+        ("POST", ["containers", _, "resize"]) => "ContainerResize",
+        ("POST", ["containers", _, "stop"]) => "ContainerStop",
+        ("POST", ["containers", _, "kill"]) => "ContainerKill",
+        ("POST", ["containers", _, "wait"]) => "ContainerWait",
+        ("DELETE", ["containers", _]) => "ContainerDelete",
+        ("HEAD", ["containers", _, "archive"]) => "ContainerArchiveInfo",
+        ("GET", ["containers", _, "archive"]) => "ContainerArchive",
+        ("PUT", ["containers", _, "archive"]) => "PutContainerArchive",
+        _ => return None,
+    })
+}
+
+fn check_version(world: &World, request: &Request) -> Option<Reply> {
+    let minor = |version: &str| {
+        version
+            .strip_prefix("1.")
+            .and_then(|minor| minor.parse::<u16>().ok())
+    };
+    let asked = request.version.as_deref()?;
+    let (newest, oldest) = (
+        &world.options().api_version,
+        &world.options().min_api_version,
+    );
+    if minor(asked) > minor(newest) {
+        let message =
+            format!("client version {asked} is too new. Maximum supported API version is {newest}");
+        return Some(Reply::error(400, message));
+    }
+    (minor(asked) < minor(oldest)).then(|| {
+        let hint = "please upgrade your client to a newer version";
+        Reply::empty(400).with("Content-Type", "text/plain; charset=utf-8").with_body(format!(
+            "client version {asked} is too old. Minimum supported API version is {oldest}, {hint}\n"
+        ))
+    })
+}
+
+/// Every answer tells who we are.
+fn identify(world: &World, reply: Reply) -> Reply {
+    let reply = reply.with("Api-Version", world.options().api_version.clone());
+    match world.options().is_podman {
+        true => reply.with("Libpod-API-Version", "4.3.1"),
+        false => reply,
+    }
+}
+
+fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
+    match op {
+        "SystemPing" => Reply::empty(200)
+            .with("Content-Type", "text/plain")
+            .with_body("OK"),
+        "SystemVersion" => Reply::json(
+            200,
+            &json!({
+                "Version": "20.10.24+fake", "ApiVersion": world.options().api_version,
+                "MinAPIVersion": world.options().min_api_version, "Os": "linux", "Arch": "amd64",
+            }),
+        ),
+        "ImageList" => {
+            let rows = lock(&world.images)
+                .iter()
+                .map(
+                    |name| json!({ "Id": format!("sha256:{name}"), "RepoTags": [name], "Size": 1 }),
+                )
+                .collect();
+            Reply::json(200, &Value::Array(rows))
+        }
+        "ImageInspect" => {
+            let name = request
+                .path
+                .trim_start_matches("/images/")
+                .trim_end_matches("/json");
+            match has_image(world, name) {
+                true => Reply::json(
+                    200,
+                    &json!({ "Id": format!("sha256:{name}"), "RepoTags": [name] }),
+                ),
+                false => Reply::error(
+                    404,
+                    format!("no such image: {name}: No such image: {}", tagged(name)),
+                ),
+            }
+        }
+        "ImageLoad" => load(world, &request.body),
+        "ContainerList" => list(world, request),
+        _ => create(world, request),
+    }
+}
+
+/// `name` as `name:latest`.
+fn tagged(name: &str) -> String {
+    let has_tag = name
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.contains(':'));
+    if has_tag {
+        name.to_owned()
+    } else {
+        format!("{name}:latest")
+    }
+}
+
+fn has_image(world: &World, name: &str) -> bool {
+    lock(&world.images).contains(&tagged(name))
+}
+
+fn load(world: &World, archive: &[u8]) -> Reply {
+    match names_in(archive) {
+        Ok(names) => {
+            lock(&world.images).extend(names);
+            Reply::json(200, &json!({ "stream": "Loaded image\n" }))
+        }
+        Err(error) => {
+            let message = format!("Error processing tar file(exit status 1): {error}");
+            Reply::json(
+                200,
+                &json!({ "errorDetail": { "message": message }, "error": message }),
+            )
+        }
+    }
+}
+
+/// The names in the `manifest.json` of a `docker save` archive.
+fn names_in(archive: &[u8]) -> io::Result<Vec<String>> {
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        if entry.path()?.ends_with("manifest.json") {
+            let mut text = Vec::new();
+            entry.read_to_end(&mut text)?;
+            let manifest: Value = serde_json::from_slice(&text)?;
+            return Ok(serde_json::from_value(manifest[0]["RepoTags"].clone())?);
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+fn create(world: &World, request: &Request) -> Reply {
+    let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
+        return Reply::error(500, "invalid character in request body");
+    };
+    let image = body["Image"].as_str().unwrap_or_default();
+    if !has_image(world, image) {
+        return Reply::error(404, format!("No such image: {}", tagged(image)));
+    }
+    let id = world.new_id();
+    let name = request
+        .query
+        .get("name")
+        .cloned()
+        .unwrap_or_else(|| format!("fake_{}", &id[..12]));
+    if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    {
+        return Reply::error(
+            400,
+            format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"),
+        );
+    }
+    let size = console_size(world, request, &body);
+    let container = Arc::new(Container::new(
+        id.clone(),
+        name.clone(),
+        seconds(),
+        body,
+        size,
+    ));
+    {
+        let mut containers = lock(&world.containers);
+        if let Some(other) = containers.values().find(|other| other.name == name) {
+            return Reply::error(
+                409,
+                format!(
+                    "Conflict. The container name \"/{name}\" is already in use by container \"{}\". You have to \
+                 remove (or rename) that container to be able to reuse that name.",
+                    other.id
+                ),
+            );
+        }
+        containers.insert(id.clone(), container.clone());
+    }
+    world.tell(&container, "create", &[]);
+    Reply::json(201, &json!({ "Id": id, "Warnings": [] }))
+}
+
+/// The size a terminal begins with: nothing, unless the client's version knows `ConsoleSize`.
+fn console_size(world: &World, request: &Request, body: &Value) -> (u16, u16) {
+    let minor = request
+        .version
+        .as_deref()
+        .and_then(|version| version.strip_prefix("1.")?.parse::<u16>().ok());
+    if world.options().is_podman || minor < Some(42) {
+        return (0, 0);
+    }
+    let [rows, cols] =
+        serde_json::from_value(body["HostConfig"]["ConsoleSize"].clone()).unwrap_or([0, 0]);
+    (cols, rows)
+}
+
+/// The labels a `filters` parameter asks for, as `key=value` or `key`.
+fn wanted_labels(request: &Request) -> Vec<String> {
+    let filters = request
+        .query
+        .get("filters")
+        .map(String::as_str)
+        .unwrap_or("{}");
+    let filters: Value = serde_json::from_str(filters).unwrap_or_default();
+    serde_json::from_value(filters["label"].clone()).unwrap_or_default()
+}
+
+fn has_labels(labels: &std::collections::BTreeMap<String, String>, wanted: &[String]) -> bool {
+    wanted.iter().all(|wanted| match wanted.split_once('=') {
+        Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
+        None => labels.contains_key(wanted),
+    })
+}
+
+fn list(world: &World, request: &Request) -> Reply {
+    let wanted = wanted_labels(request);
+    let wants_all = request.query.get("all").is_some_and(|all| all == "1");
+    let mut rows = Vec::new();
+    for container in world.all() {
+        let phase = container.lock().phase;
+        if has_labels(&container.labels(), &wanted) && (wants_all || phase == Phase::Running) {
+            rows.push(json!({
+                "Id": container.id, "Names": [format!("/{}", container.name)], "State": status(phase),
+                "Image": container.create_body["Image"], "Labels": container.labels(), "Created": container.created,
+            }));
+        }
+    }
+    Reply::json(200, &Value::Array(rows))
+}
+
+pub fn status(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Created => "created",
+        Phase::Running => "running",
+        Phase::Exited(_) => "exited",
+    }
+}
+
+fn about_container(
+    world: &Arc<World>,
+    op: &str,
+    request: &Request,
+    container: &Arc<Container>,
+) -> Reply {
+    let path = request
+        .query
+        .get("path")
+        .map(String::as_str)
+        .unwrap_or_default();
+    match op {
+        "ContainerInspect" => inspect(container),
+        "ContainerStart" if request.is_chunked => Reply::error(
+            400,
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ),
+        "ContainerStart" => start(world, container),
+        "ContainerResize" => resize(request, container),
+        "ContainerStop" if world.end(container, 137) => Reply::empty(204),
+        "ContainerStop" => Reply::empty(304),
+        "ContainerKill" if world.end(container, 137) => Reply::empty(204),
+        "ContainerKill" => {
+            let id = &container.id;
+            Reply::error(
+                409,
+                format!("Cannot kill container: {id}: Container {id} is not running"),
+            )
+        }
+        "ContainerDelete" => delete(world, request, container),
+        "ContainerArchiveInfo" => files::stat(container, path),
+        "ContainerArchive" => files::get(container, path),
+        _ => files::put(container, path, &request.body),
+    }
+}
+
+fn inspect(container: &Container) -> Reply {
+    let state = container.lock();
+    let exit_code = match state.phase {
+        Phase::Exited(exit_code) => exit_code,
+        Phase::Created | Phase::Running => 0,
+    };
+    let body = &container.create_body;
+    Reply::json(
+        200,
+        &json!({
+            "Id": container.id, "Name": format!("/{}", container.name),
+            "State": {
+                "Status": status(state.phase), "Running": state.phase == Phase::Running,
+                "ExitCode": exit_code, "OOMKilled": state.oom_killed,
+            },
+            "Config": { "Tty": body["Tty"], "Image": body["Image"], "Labels": body["Labels"] },
+            "HostConfig": body["HostConfig"],
+        }),
+    )
+}
+
+fn start(world: &Arc<World>, container: &Arc<Container>) -> Reply {
+    if !container.start() {
+        return Reply::empty(304);
+    }
+    world.tell(container, "start", &[]);
+    let running = container.clone();
+    let has_started = world.spawn("fake-shell", move |world| {
+        if let Some(exit_code) = shell::run(&running) {
+            world.end(&running, exit_code);
+        }
+    });
+    match has_started {
+        true => Reply::empty(204),
+        false => Reply::error(500, "OCI runtime create failed: no thread to be had"),
+    }
+}
+
+fn resize(request: &Request, container: &Container) -> Reply {
+    let number = |name: &str| {
+        request
+            .query
+            .get(name)
+            .and_then(|text| text.parse::<i64>().ok())
+    };
+    let (Some(cols), Some(rows)) = (number("w"), number("h")) else {
+        return Reply::error(400, "strconv.Atoi: parsing \"\": invalid syntax");
+    };
+    let mut state = container.lock();
+    if state.phase != Phase::Running {
+        return Reply::error(409, format!("Container {} is not running", container.id));
+    }
+    // Absurd sizes are taken and wrap around, as on the real Engine.
+    let wrap = |number: i64| u16::try_from(number & 0xFFFF).unwrap_or_default();
+    state.size = (wrap(cols), wrap(rows));
+    Reply::empty(200)
+}
+
+fn delete(world: &World, request: &Request, container: &Container) -> Reply {
+    let is_forced = request.query.get("force").is_some_and(|force| force == "1");
+    if !is_forced && container.lock().phase == Phase::Running {
+        return Reply::error(
+            409,
+            format!(
+                "You cannot remove a running container {}. Stop the container before attempting removal or force remove",
+                container.id
+            ),
+        );
+    }
+    world.end(container, 137);
+    if lock(&world.containers).remove(&container.id).is_none() {
+        return Reply::error(404, format!("No such container: {}", container.id));
+    }
+    world.tell(container, "destroy", &[]);
+    Reply::empty(204)
+}
+
+/// The head goes out at once, the body when the container has ended.
+fn wait(world: &World, stream: &UnixStream, container: &Container) -> io::Result<()> {
+    begin_chunked(
+        stream,
+        &[("Api-Version", world.options().api_version.clone())],
+    )?;
+    let exit_code = container.await_end(|| world.is_over.load(Ordering::Acquire));
+    let exit_code = exit_code.ok_or(io::ErrorKind::ConnectionAborted)?;
+    write_chunk(
+        stream,
+        format!("{}\n", json!({ "Error": null, "StatusCode": exit_code })).as_bytes(),
+    )?;
+    write_chunk(stream, b"")
+}
+
+fn stream_events(world: &World, stream: &UnixStream, request: &Request) -> io::Result<()> {
+    let wanted = wanted_labels(request);
+    let mut seen = world.events_so_far();
+    begin_chunked(
+        stream,
+        &[("Api-Version", world.options().api_version.clone())],
+    )?;
+    while let Some(happening) = world.next_event(seen) {
+        seen += 1;
+        if has_labels(&happening.labels, &wanted) {
+            write_chunk(stream, format!("{}\n", happening.event).as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the connection a terminal, until either side ends it.
+fn attach(
+    world: &World,
+    connection: &mut Connection,
+    request: &Request,
+    container: &Arc<Container>,
+) -> io::Result<()> {
+    let stream = connection.stream.clone();
+    let head = match request.is_upgrade {
+        true => {
+            "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+        }
+        false => "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n",
+    };
+    let attacher = Arc::new(Attacher {
+        stream: stream.clone(),
+        left: Mutex::new(world.trouble.cut_attach_after()),
+    });
+    {
+        // One that has ended agrees too, and then says nothing. The head goes out under the lock, since
+        // output may follow as soon as the lock is released.
+        let mut state = container.lock();
+        io::Write::write_all(&mut &*stream, head.as_bytes())?;
+        if !matches!(state.phase, Phase::Exited(_)) {
+            state.attachers.push(attacher.clone());
+        }
+    }
+    let mut keys = DetachKeys::new(world, request);
+    let mut chunk = connection.take_rest();
+    loop {
+        let (typed, is_detached) = keys.filter(&chunk);
+        container.type_in(&typed);
+        chunk.resize(4 << 10, 0);
+        let amount = if is_detached {
+            0
+        } else {
+            (&*stream).read(&mut chunk).unwrap_or(0)
+        };
+        if amount == 0 {
+            container.detach(&attacher);
+            return Ok(());
+        }
+        chunk.truncate(amount);
+    }
+}
+
+/// Holds Ctrl-P back and detaches on Ctrl-P Ctrl-Q, unless disarmed: by FF on Docker, by an explicit
+/// emptiness on Podman.
+struct DetachKeys {
+    is_armed: bool,
+    holds_ctrl_p: bool,
+}
+
+impl DetachKeys {
+    fn new(world: &World, request: &Request) -> DetachKeys {
+        let disarming = if world.options().is_podman {
+            "detachKeys="
+        } else {
+            "detachKeys=%FF"
+        };
+        let is_armed = !request.raw_query.split('&').any(|pair| pair == disarming);
+        DetachKeys {
+            is_armed,
+            holds_ctrl_p: false,
+        }
+    }
+
+    /// What of `keys` reaches the shell, and whether the client has detached.
+    fn filter(&mut self, keys: &[u8]) -> (Vec<u8>, bool) {
+        if !self.is_armed {
+            return (keys.to_vec(), false);
+        }
+        let mut typed = Vec::new();
+        for key in keys {
+            match (std::mem::take(&mut self.holds_ctrl_p), key) {
+                (true, 17) => return (typed, true),
+                (false, 16) => self.holds_ctrl_p = true,
+                (was_held, key) => {
+                    typed.extend(was_held.then_some(16));
+                    typed.push(*key);
+                }
+            }
+        }
+        (typed, false)
+    }
+}

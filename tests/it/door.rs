@@ -1,0 +1,7 @@
+//! The door as strangers meet it: raw sockets against a small service behind the real tiny_http.
+
+mod hand_off;
+mod hostile;
+mod house;
+mod life;
+mod requests;

@@ -1,0 +1,287 @@
+//! Strangers who want to be in the way: slow, many, greedy, gone.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use shellcraft::door::Limits;
+use shellcraft::door::limits::raise_fd_limit;
+
+use super::house::{PATIENCE, alone, connect_from, eventually, exchange, open, quick, read_all};
+
+#[test]
+fn a_head_without_end_is_cut_and_costs_nothing() {
+    alone(
+        "door::hostile::a_head_without_end_is_cut_and_costs_nothing",
+        || {
+            let house = open(quick());
+            house.check_serves();
+            let before = resident_kib();
+            let mut stream = house.connect();
+            stream.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
+            let line = vec![b'x'; 64 * 1024];
+            let sent = (0..8192)
+                .take_while(|_| stream.write_all(&line).is_ok())
+                .count();
+            assert!(sent < 8192, "512 MiB were taken");
+            let grown = resident_kib().saturating_sub(before);
+            assert!(grown < 4096, "{grown} KiB more");
+            assert_eq!(house.count(|stats| &stats.bad_requests), 1);
+        },
+    );
+}
+
+#[test]
+fn a_head_too_long_is_told_so() {
+    let house = open(quick());
+    let answer = house.exchange(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(20_000)));
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_byte_now_and_then_does_not_move_the_deadline() {
+    let house = open(quick());
+    let started = Instant::now();
+    let mut slow: Vec<TcpStream> = (0..20).map(|_| house.connect()).collect();
+    let writers: Vec<TcpStream> = slow
+        .iter()
+        .map(|stream| stream.try_clone().unwrap())
+        .collect();
+    let dripping = thread::spawn(move || {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nX: "
+            .bytes()
+            .chain(std::iter::repeat(b'x'));
+        for byte in head {
+            if writers
+                .iter()
+                .filter(|writer| (&mut &**writer).write_all(&[byte]).is_ok())
+                .count()
+                == 0
+            {
+                return;
+            }
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    });
+    house.check_serves_meanwhile();
+    for stream in &mut slow {
+        let answer = read_all(stream);
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+    assert!(
+        started.elapsed() > quick().head_deadline && started.elapsed() < Duration::from_secs(10)
+    );
+    drop(slow);
+    dripping.join().unwrap();
+    assert_eq!(house.count(|stats| &stats.client_timeouts), 20);
+}
+
+#[test]
+fn a_slow_body_is_cut_and_holds_no_router() {
+    let house = open(quick());
+    let mut slow: Vec<TcpStream> = (0..40).map(|_| house.connect()).collect();
+    for stream in &mut slow {
+        stream
+            .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nslow")
+            .unwrap();
+    }
+    house.check_serves_meanwhile();
+    for stream in &mut slow {
+        assert!(read_all(stream).starts_with("HTTP/1.1 408 "));
+    }
+    assert_eq!(house.asked(), 1);
+}
+
+#[test]
+fn a_silent_connection_ends_without_a_word() {
+    let house = open(quick());
+    assert_eq!(house.exchange(""), "");
+}
+
+#[test]
+fn thousands_of_idle_connections_keep_nobody_out() {
+    let descriptors = raise_fd_limit().unwrap();
+    let many = if descriptors >= 6000 { 2000 } else { 300 };
+    let limits = Limits {
+        max_connections: many + 100,
+        max_per_address: many + 100,
+        ..Limits::default()
+    };
+    let mut house = open(limits);
+    let idle: Vec<TcpStream> = (0..many).map(|_| house.connect()).collect();
+    eventually("all of them inside", || {
+        house.count(|stats| &stats.connections_open) == many as u64
+    });
+    house.check_serves();
+    // No ticks: the close wakes them all at once.
+    let before = Instant::now();
+    assert_eq!(house.close(), 0);
+    assert!(
+        before.elapsed() < Duration::from_secs(5),
+        "closed after {:?}",
+        before.elapsed()
+    );
+    drop(idle);
+}
+
+#[test]
+fn one_address_cannot_take_all_connections() {
+    let limits = Limits {
+        max_connections: 8,
+        max_per_address: 4,
+        ..Limits::for_descriptors(1024)
+    };
+    let house = open(limits);
+    let held: Vec<TcpStream> = (0..4).map(|_| house.connect()).collect();
+    eventually("four inside", || {
+        house.count(|stats| &stats.connections_open) == 4
+    });
+    let answer = house.get("/hello");
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: 1\r\n"),
+        "{answer}"
+    );
+    let other = connect_from("127.0.0.2", house.address);
+    assert!(exchange(other, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("hello"));
+    drop(held);
+    eventually("room again", || house.get("/hello").ends_with("hello"));
+}
+
+#[test]
+fn those_who_do_not_read_their_answer_keep_nobody_out() {
+    let limits = quick();
+    let house = open(limits.clone());
+    let deaf: Vec<TcpStream> = (0..limits.max_in_flight_per_address + 4)
+        .map(|_| {
+            let mut stream = house.connect();
+            stream
+                .write_all(b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    eventually("as many answers under way as one address gets", || {
+        house.asked() >= limits.max_in_flight_per_address
+    });
+    let other = connect_from("127.0.0.2", house.address);
+    assert!(exchange(other, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("hello"));
+    assert_eq!(house.count(|stats| &stats.client_timeouts), 0);
+    eventually("all of them cut", || {
+        house.count(|stats| &stats.client_timeouts) == limits.max_in_flight_per_address as u64 + 4
+    });
+    drop(deaf);
+    house.check_serves();
+}
+
+#[test]
+fn a_huge_answer_arrives_whole_where_it_is_read() {
+    let house = open(Limits::for_descriptors(1024));
+    let answer = house.get("/huge");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("\r\nContent-Length: 33554432"), "{head}");
+    assert_eq!(body.len(), 32 << 20);
+}
+
+#[test]
+fn requests_followed_by_a_reset_harm_nobody() {
+    let house = open(quick());
+    for _ in 0..100 {
+        let mut stream = house.connect();
+        stream
+            .write_all(b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    }
+    eventually("all of them gone", || {
+        house.count(|stats| &stats.connections_open) == 0
+    });
+    assert_eq!(house.count(|stats| &stats.panics), 0);
+    house.check_serves();
+}
+
+/// The other half of `it_survives_having_no_descriptors`: a server that has 48 of them.
+#[test]
+fn few_descriptors() {
+    if std::env::var_os("SHELLCRAFT_TEST_FEW_DESCRIPTORS").is_none() {
+        return; // Nobody to serve: only the other test wants us.
+    }
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(48),
+            maximum: Some(48),
+        },
+    )
+    .unwrap();
+    // Limits that promise more than there is, or running out would never happen.
+    let house = open(Limits {
+        max_connections: 1000,
+        max_per_address: 1000,
+        ..Limits::for_descriptors(0)
+    });
+    println!("\nlistening on {}", house.address);
+    let _ = std::io::stdin().read(&mut [0]);
+    println!(
+        "\naccept errors: {}",
+        house.count(|stats| &stats.accept_errors)
+    );
+}
+
+#[test]
+fn it_survives_having_no_descriptors() {
+    let mut server = Command::new(std::env::current_exe().unwrap())
+        .args(["door::hostile::few_descriptors", "--exact", "--nocapture"])
+        .env("SHELLCRAFT_TEST_FEW_DESCRIPTORS", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(server.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let listening = told
+        .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
+        .unwrap();
+    let connect = || {
+        let stream = TcpStream::connect(listening.as_str()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    let get = |stream| exchange(stream, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(get(connect()).ends_with("hello"));
+    // The first ones use up every descriptor; each request after that finds one more of them free than the one
+    // before, so that each place that needs a descriptor once finds none. Every one gets some answer.
+    let mut held: Vec<TcpStream> = (0..44).map(|_| connect()).collect();
+    for _ in 0..20 {
+        drop(held.pop());
+        let asked = held.remove(0);
+        let answer = get(asked);
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 503 "),
+            "{answer:?}"
+        );
+    }
+    drop(held);
+    eventually("service as before", || get(connect()).ends_with("hello"));
+    drop(server.stdin.take());
+    let errors = told
+        .find_map(|line| line.strip_prefix("accept errors: ").map(str::to_owned))
+        .unwrap();
+    assert_ne!(errors, "0", "it never ran out");
+    told.for_each(drop);
+    assert!(server.wait().unwrap().success());
+}
