@@ -211,7 +211,7 @@ pub const DAMAGED_BOOK: &[u8] =
 pub const DAMAGED: &[Step] = &[
     See("\n(your spellbook holds 1 spell)\n"),
     See("(3 lines of the spellbook could not be read and were left out)\n✦ ~ $ "),
-    Type("cast greet you; learn a;b\r"),
+    Type("cast greet you; learn a;b pwd\r"),
     See("\nHello, you!\nlearn: a;b is no name"),
     See("✦ ~ $ "),
     Type("learn next pwd\r"),
