@@ -18,6 +18,7 @@ mod connection;
 mod error;
 mod head;
 pub mod limits;
+mod lines;
 mod proxy;
 mod refusal;
 mod relay;

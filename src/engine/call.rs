@@ -93,6 +93,7 @@ impl Wire {
         let began = Instant::now();
         let uri = format!("http://docker{prefix}{}", request.target);
         let builder = http::Request::builder().method(&request.method).uri(uri);
+        // DOCKER: a body without a type may be taken for a form, and is then gone before it is unpacked.
         let tar = "application/x-tar";
         let deadline = request.deadline;
         let result = match &mut request.body {

@@ -13,6 +13,7 @@ mod client;
 mod dialect;
 pub mod error;
 mod events;
+mod names;
 mod transport;
 pub mod types;
 

@@ -4,7 +4,14 @@
 mod ground;
 #[path = "../support/promises.rs"]
 mod promises;
+#[path = "../support/site.rs"]
+mod site;
 
+mod architecture;
 mod door;
 mod engine_contract;
 mod engine_trouble;
+mod process;
+mod rest;
+mod sessions;
+mod terminal;

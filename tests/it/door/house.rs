@@ -162,6 +162,7 @@ pub fn open_behind(limits: Limits, trusted_proxies: &[&str]) -> House {
         limits,
         trusted,
         service.clone(),
+        Arc::default(),
         runtime_dir.path(),
     )
     .unwrap();

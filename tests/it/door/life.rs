@@ -228,6 +228,7 @@ fn check_open_fails(runtime_dir: &str, message: &str) {
         quick(),
         vec![],
         Arc::<Small>::default(),
+        Arc::default(),
         runtime_dir.as_ref(),
     );
     let error = opened.err().unwrap().to_string();

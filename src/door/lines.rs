@@ -1,0 +1,160 @@
+//! The header lines of one request and what they say, for [`vet`](super::vet). Where lines contradict each other
+//! or say what only some readers would accept, the answer is a refusal.
+
+use httparse::Header;
+
+use super::proxy::Forwarded;
+use super::refusal::Refusal;
+
+/// 18 digits always fit into a `u64`; longer ones are nobody's honest length.
+const MOST_LENGTH_DIGITS: usize = 18;
+
+/// The header lines as they came, with the questions we ask about them.
+pub(super) struct Lines<'a>(pub(super) &'a [Header<'a>]);
+
+impl<'a> Lines<'a> {
+    /// The values of all lines of that name, in order.
+    fn all(&self, name: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let lines = self.0;
+        lines
+            .iter()
+            .filter(move |line| line.name.eq_ignore_ascii_case(name))
+            .map(value)
+    }
+
+    /// The only value of that name; more than one is refused with `message`.
+    fn only(&self, name: &'a str, message: &'static str) -> Result<Option<&'a str>, Refusal> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (only, None) => Ok(only),
+            _ => Err(Refusal::Bad(message)),
+        }
+    }
+
+    /// Whether a comma-separated list in any line of that name has that word.
+    fn has_token(&self, name: &'a str, token: &str) -> bool {
+        self.all(name)
+            .flat_map(tokens)
+            .any(|found| found.eq_ignore_ascii_case(token))
+    }
+
+    pub(super) fn check_host(&self, minor: u8) -> Result<(), Refusal> {
+        match self.only("host", "Send one Host header, not several.")? {
+            None if minor == 0 => Ok(()),
+            None => Err(Refusal::Bad("HTTP/1.1 needs a Host header.")),
+            Some(host) if is_host(host) => Ok(()),
+            Some(_) => Err(Refusal::Bad("The Host header is no host name.")),
+        }
+    }
+
+    /// The length the client declared for its body, if any.
+    pub(super) fn declared_length(&self, minor: u8) -> Result<Option<u64>, Refusal> {
+        let length = self.only("content-length", "Send one Content-Length, not several.")?;
+        if self.all("transfer-encoding").next().is_some() {
+            return Err(match (length, minor) {
+                (None, 1) => Refusal::LengthRequired,
+                (None, _) => Refusal::Bad("HTTP/1.0 has no Transfer-Encoding."),
+                (Some(_), _) => Refusal::Bad("Send Content-Length or Transfer-Encoding, not both."),
+            });
+        }
+        length.map(parse_length).transpose()
+    }
+
+    pub(super) fn expects_continue(&self, minor: u8) -> Result<bool, Refusal> {
+        if minor == 0 {
+            // A 1.0 client can't mean it: RFC 9110 says to ignore it.
+            return Ok(false);
+        }
+        let mut expects = false;
+        for expectation in self.all("expect") {
+            if !expectation.eq_ignore_ascii_case("100-continue") {
+                return Err(Refusal::ExpectationFailed);
+            }
+            expects = true;
+        }
+        Ok(expects)
+    }
+
+    pub(super) fn is_websocket_upgrade(&self, method: &str, minor: u8) -> bool {
+        method == "GET"
+            && minor == 1
+            && self.has_token("connection", "upgrade")
+            && self.has_token("upgrade", "websocket")
+    }
+
+    pub(super) fn forwarded(&self) -> Forwarded {
+        Forwarded {
+            hops: self.all("x-forwarded-for").map(str::to_owned).collect(),
+            proto: self.all("x-forwarded-proto").last().map(str::to_owned),
+        }
+    }
+
+    /// What the service may see. Everything about this connection, its framing and our own marks goes.
+    pub(super) fn to_pass_on(&self, length: Option<u64>) -> Vec<(String, String)> {
+        let named: Vec<&str> = self.all("connection").flat_map(tokens).collect();
+        let mut kept: Vec<(String, String)> = self
+            .0
+            .iter()
+            .map(|line| (line.name.to_ascii_lowercase(), value(line).to_owned()))
+            .filter(|(name, _)| !is_ours(name))
+            // A client may drop its own headers this way, but not the one the service builds addresses from.
+            .filter(|(name, _)| {
+                name == "host" || !named.iter().any(|named| named.eq_ignore_ascii_case(name))
+            })
+            .collect();
+        // Printed from the number, so `007` is passed on as it was understood.
+        kept.extend(length.map(|length| ("content-length".to_owned(), length.to_string())));
+        kept
+    }
+}
+
+/// Headers that never pass: about the connection (RFC 9110 7.6.1), about framing, told by proxies, or our own.
+fn is_ours(name: &str) -> bool {
+    const DROPPED: [&str; 13] = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        // tiny_http sorts its values with a comparison that panics, and buffers whole answers because of it.
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "content-length",
+        "upgrade",
+        "http2-settings",
+        "expect",
+        "forwarded",
+        "x-real-ip",
+        "x-request-id",
+    ];
+    DROPPED.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("x-gate-")
+}
+
+/// The value without the blanks around it. The head is ASCII, so it always is text.
+fn value<'a>(line: &Header<'a>) -> &'a str {
+    std::str::from_utf8(line.value)
+        .unwrap_or_default()
+        .trim_matches([' ', '\t'])
+}
+
+fn tokens(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+fn parse_length(digits: &str) -> Result<u64, Refusal> {
+    const BAD: Refusal = Refusal::Bad("Content-Length must be a plain number.");
+    // `parse` alone takes `+5`.
+    if digits.len() > MOST_LENGTH_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(BAD);
+    }
+    digits.parse().map_err(|_| BAD)
+}
+
+/// A host name or address with an optional port: the characters only, since nothing is looked up by it.
+fn is_host(host: &str) -> bool {
+    !host.is_empty()
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+}

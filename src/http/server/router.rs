@@ -1,0 +1,114 @@
+//! What a router thread does with one request: checks its ticket, asks the service, passes the answer on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::print::to_tiny;
+use super::tickets::{Facts, Tickets};
+use super::{Answer, Body, Request, Response, Service, TICKET_HEADER};
+use crate::door::{Stats, count};
+
+/// What router threads share.
+pub(super) struct Router {
+    pub(super) service: Arc<dyn Service>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) tickets: Arc<Tickets>,
+}
+
+impl Router {
+    /// Answers one request that came through tiny_http.
+    pub(super) fn serve(&self, mut tiny: tiny_http::Request) {
+        let redeemed =
+            tiny_header(&tiny, TICKET_HEADER).and_then(|ticket| self.tickets.redeem(&ticket));
+        let Some((key, facts)) = redeemed else {
+            // No request of ours: somebody on this machine found the socket, or the client is gone already.
+            let _ = tiny.respond(tiny_http::Response::empty(403));
+            return;
+        };
+        let id = facts.id;
+        let Some(request) = to_request(&mut tiny, facts) else {
+            drop(tiny.into_writer()); // The end without a byte; the door answers for us.
+            return;
+        };
+        count(&self.stats.requests);
+        match self.ask(request) {
+            // An error here is a client that left.
+            Answer::Response(response) => drop(tiny.respond(to_tiny(response, id))),
+            Answer::HandOff(hand_off) => {
+                // INVARIANT: the closure lies there before the end of the answer tells the door to look.
+                self.tickets.hand_off(key, hand_off);
+                // Dropping the request itself would print a 500.
+                drop(tiny.into_writer());
+            }
+        }
+    }
+
+    fn ask(&self, request: Request) -> Answer {
+        let told = format!("{} {} request={}", request.method, request.path, request.id);
+        catch_unwind(AssertUnwindSafe(|| self.service.answer(request))).unwrap_or_else(|panic| {
+            count(&self.stats.panics);
+            log::error!("a handler panicked: {}: {told}", panic_message(&*panic));
+            Answer::Response(Response::error(
+                500,
+                "internal_error",
+                "Something went wrong on our side.",
+            ))
+        })
+    }
+}
+
+/// What a panic said, for the log.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)")
+}
+
+fn tiny_header(tiny: &tiny_http::Request, name: &'static str) -> Option<String> {
+    tiny.headers()
+        .iter()
+        .find(|header| header.field.equiv(name))
+        .map(|header| header.value.to_string())
+}
+
+/// The request as the service sees it; `None` when the body is not as long as its head says.
+fn to_request(tiny: &mut tiny_http::Request, facts: Facts) -> Option<Request> {
+    let body = match facts.body_left {
+        Some(length) => Body::TooLong(length),
+        None => Body::Whole(read_body(tiny)?),
+    };
+    let (path, query) = match tiny.url().split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+        None => (tiny.url().to_owned(), None),
+    };
+    let headers = tiny.headers().iter();
+    let headers = headers
+        .map(|header| {
+            (
+                header.field.as_str().as_str().to_ascii_lowercase(),
+                header.value.to_string(),
+            )
+        })
+        .filter(|(name, _)| name != "connection" && name != TICKET_HEADER)
+        .collect();
+    Some(Request {
+        id: facts.id,
+        method: tiny.method().to_string(),
+        path,
+        query,
+        headers,
+        body,
+        peer: facts.peer,
+        is_https: facts.is_https,
+        is_websocket_upgrade: facts.is_websocket_upgrade,
+        started: facts.started,
+    })
+}
+
+/// All of the body, which the door has sent along and kept small.
+fn read_body(tiny: &mut tiny_http::Request) -> Option<Vec<u8>> {
+    let length = tiny.body_length().unwrap_or(0);
+    let mut body = Vec::with_capacity(length);
+    tiny.as_reader().read_to_end(&mut body).ok()?;
+    (body.len() == length).then_some(body)
+}

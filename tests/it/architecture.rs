@@ -1,0 +1,133 @@
+//! The house rules that a reader relies on, read off the sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All Rust files below `folder`, with their text up to the unit tests.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src")
+        .join(folder);
+    let mut found = Vec::new();
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the house") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("UTF-8");
+                let code = text
+                    .split("#[cfg(test)]\nmod tests")
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
+                found.push((path, code));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} is empty");
+    found
+}
+
+/// No file below `folder` may say any of `words` in its code.
+#[track_caller]
+fn must_not_know(folder: &str, words: &[&str]) {
+    for (path, text) in sources(folder) {
+        for line in text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
+            for word in words {
+                assert!(!line.contains(word), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn each_folder_knows_only_what_it_may() {
+    must_not_know(
+        "door",
+        &[
+            "crate::session",
+            "crate::engine",
+            "crate::terminal",
+            "crate::auth",
+        ],
+    );
+    must_not_know("http", &["crate::engine"]);
+    must_not_know(
+        "terminal",
+        &[
+            "crate::session",
+            "crate::http",
+            "crate::door",
+            "engine::types",
+            "engine::Engine",
+        ],
+    );
+    must_not_know(
+        "session",
+        &["tiny_http", "tungstenite", "crate::http", "crate::door"],
+    );
+    must_not_know(
+        "engine",
+        &[
+            "crate::session",
+            "crate::http",
+            "crate::door",
+            "crate::terminal",
+            "tungstenite",
+        ],
+    );
+}
+
+#[test]
+fn the_environment_is_read_in_one_place() {
+    for (path, text) in sources("")
+        .into_iter()
+        .filter(|(path, _)| !path.ends_with("src/config.rs"))
+    {
+        for word in ["env::var", "env::temp_dir", "env::home_dir"] {
+            assert!(!text.contains(word), "{} in {}", word, path.display());
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    for (path, text) in sources("") {
+        assert!(text.starts_with("//! "), "{}", path.display());
+    }
+}
+
+#[test]
+fn threads_have_names_and_queues_have_bounds() {
+    for (path, text) in sources("") {
+        for word in ["thread::spawn(", "unbounded(", "mpsc::channel("] {
+            assert!(!text.contains(word), "{word} in {}", path.display());
+        }
+    }
+}
+
+/// No async runtime, not even behind somebody else's default feature.
+#[test]
+fn nothing_is_asynchronous() {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock"))
+        .expect("a lock file");
+    for runtime in [
+        "tokio",
+        "async-std",
+        "smol",
+        "mio",
+        "hyper",
+        "futures-executor",
+        "async-io",
+    ] {
+        assert!(
+            !lock.contains(&format!("name = \"{runtime}\"")),
+            "{runtime} is in the tree"
+        );
+    }
+}

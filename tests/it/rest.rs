@@ -1,0 +1,394 @@
+//! The HTTP contract: statuses, bodies, errors, and what bad input gets.
+
+use fake_engine::FakeEngine;
+use serde_json::json;
+
+use crate::site::{ADMIN_TOKEN, Site, wait_for};
+
+fn site() -> (FakeEngine, Site) {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    (engine, site)
+}
+
+#[test]
+fn health_never_touches_the_engine() {
+    let (engine, site) = site();
+    let before = engine.calls("SystemPing");
+    let reply = site.get("/healthz");
+    assert_eq!((reply.status, reply.text().as_str()), (200, "ok"));
+    assert_eq!(engine.calls("SystemPing"), before);
+}
+
+#[test]
+fn a_session_from_start_to_end() {
+    let (engine, site) = site();
+    let created = site.post("/session", "");
+    assert_eq!(created.status, 201, "{created:?}");
+    let body = created.json();
+    let id = body["session_id"].as_str().expect("an id");
+    assert_eq!(
+        created.header("location"),
+        Some(format!("/session/{id}/status").as_str())
+    );
+    assert_eq!(
+        (&body["shell"], &body["status"]),
+        (&json!("rust"), &json!("running"))
+    );
+    assert_eq!(
+        body["ws_url"],
+        format!("ws://{}/session/{id}/ws", site.address)
+    );
+    assert_eq!(
+        body["connect_url"],
+        format!("http://{}/session/{id}/connect", site.address)
+    );
+    assert!(
+        body["token"]
+            .as_str()
+            .is_some_and(|token| token.len() == 64),
+        "{body}"
+    );
+    assert!(
+        body["expires_at"]
+            .as_str()
+            .is_some_and(|at| at.ends_with('Z')),
+        "{body}"
+    );
+
+    let status = site.get(&format!("/session/{id}/status"));
+    assert_eq!(
+        (status.status, &status.json()["status"]),
+        (200, &json!("running"))
+    );
+    assert!(
+        !status
+            .text()
+            .contains(body["token"].as_str().expect("a token")),
+        "the token is told once"
+    );
+    let page = site.get(&format!("/session/{id}/connect"));
+    assert_eq!(page.status, 200);
+    for part in [id, "data-ws-url=\"ws://", "/assets/terminal.js?v="] {
+        assert!(page.text().contains(part), "{part}");
+    }
+    assert_eq!(engine.containers().len(), 1);
+
+    assert_eq!(site.delete(&format!("/session/{id}")).status, 204);
+    assert!(
+        engine.containers().is_empty(),
+        "the container is removed when DELETE answers"
+    );
+    let again = site.delete(&format!("/session/{id}"));
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (404, "session_not_found")
+    );
+    let status = site.get(&format!("/session/{id}/status"));
+    assert_eq!(
+        (status.status, &status.json()["status"]),
+        (404, &json!("missing"))
+    );
+    assert_eq!(site.get(&format!("/session/{id}/connect")).status, 404);
+}
+
+#[test]
+fn the_shell_is_the_one_asked_for() {
+    let (engine, site) = site();
+    let game = site.create("perl");
+    assert_eq!(site.get(&game.path("/status")).json()["shell"], "perl");
+    assert_eq!(
+        engine.containers()[0].create_body["Image"],
+        "shellcraft/perl"
+    );
+}
+
+#[test]
+fn a_stopped_session_tells_how_it_ended() {
+    let (engine, site) = site();
+    let game = site.create("rust");
+    engine.exit(&format!("shellcraft-{}", game.id), 7);
+    wait_for("the container to be removed", || {
+        engine.containers().is_empty()
+    });
+    wait_for("the end to be known", || {
+        site.get(&game.path("/status")).json()["status"] == "stopped"
+    });
+    let body = site.get(&game.path("/status")).json();
+    assert_eq!(
+        (&body["exit_code"], &body["reason"]),
+        (&json!(7), &json!("exited")),
+        "{body}"
+    );
+    assert_eq!(site.get(&game.path("/connect")).code(), "session_over");
+}
+
+#[test]
+fn a_container_that_vanished_is_missing_with_200() {
+    let (engine, site) = site();
+    let game = site.create("rust");
+    engine.lose(&format!("shellcraft-{}", game.id));
+    wait_for("the loss to be known", || {
+        site.get(&game.path("/status")).json()["status"] == "missing"
+    });
+    assert_eq!(site.get(&game.path("/status")).status, 200);
+    assert_eq!(site.delete(&game.path("")).status, 204);
+}
+
+#[test]
+fn out_of_memory_is_told() {
+    let (engine, site) = site();
+    let game = site.create("rust");
+    engine.run_out_of_memory(&format!("shellcraft-{}", game.id));
+    wait_for("the end", || {
+        site.get(&game.path("/status")).json()["reason"] == "out_of_memory"
+    });
+}
+
+#[test]
+fn bad_input_gets_a_clear_error_and_changes_nothing() {
+    let (engine, site) = site();
+    let unknown = "/session/f47ac10b-58cc-4372-a567-0e02b2c3d479";
+    for (request, status, code) in [
+        ("GET /nothing", 404, "not_found"),
+        ("GET /session/1/status", 404, "session_not_found"),
+        ("DELETE /session/..%2f..", 404, "session_not_found"),
+        (&format!("DELETE {unknown}"), 404, "session_not_found"),
+        (&format!("GET {unknown}/connect"), 404, "session_not_found"),
+        (&format!("GET {unknown}/status"), 404, "session_not_found"),
+        ("PUT /session", 405, "method_not_allowed"),
+        ("DELETE /healthz", 405, "method_not_allowed"),
+        ("GET /assets/../Cargo.toml", 404, "not_found"),
+        ("GET /assets/nothing.js", 404, "not_found"),
+    ] {
+        let (method, path) = request.split_once(' ').expect("METHOD path");
+        let reply = site.request(method, path, &[], b"");
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (status, code),
+            "{request}"
+        );
+    }
+    for (body, status, code) in [
+        ("{", 400, "bad_json"),
+        ("hello", 400, "bad_json"),
+        ("\u{0}", 400, "bad_json"),
+        ("[]", 400, "bad_body"),
+        ("7", 400, "bad_body"),
+        ("null", 400, "bad_body"),
+        ("{\"shell\": 7}", 400, "bad_body"),
+        ("{\"shell\": [\"rust\"]}", 400, "bad_body"),
+        ("{\"shell\": \"bash\"}", 422, "unknown_shell"),
+        ("{\"shell\": \"\"}", 422, "unknown_shell"),
+        ("{\"shell\": \"../../rust\"}", 422, "unknown_shell"),
+    ] {
+        let reply = site.post("/session", body);
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (status, code),
+            "{body}"
+        );
+    }
+    assert_eq!(engine.calls("ContainerCreate"), 0);
+    assert!(site.app().manager().list().is_empty());
+}
+
+#[test]
+fn a_known_route_names_its_methods() {
+    let (_engine, site) = site();
+    assert_eq!(
+        site.request("PUT", "/session", &[], b"").header("allow"),
+        Some("POST")
+    );
+    assert_eq!(
+        site.request("POST", "/healthz", &[], b"").header("allow"),
+        Some("GET, HEAD")
+    );
+}
+
+#[test]
+fn bodies_have_a_limit() {
+    let (_engine, site) = site();
+    for length in [100_000_000u64, 1 << 40, 4_000_000_000_000] {
+        for path in ["/session", "/healthz", "/nothing"] {
+            let head =
+                format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\nx");
+            let reply = site.exchange(head.as_bytes());
+            assert_eq!(reply.status, 413, "{path} {length}");
+        }
+    }
+    let head = "POST /session HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n".to_owned();
+    assert_eq!(
+        site.exchange((head + &"x".repeat(100_000)).as_bytes())
+            .code(),
+        "body_too_large"
+    );
+    assert_eq!(site.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_foreign_page_may_not_act() {
+    let (engine, site) = site();
+    let evil = ("Origin", "http://evil.example");
+    let reply = site.request("POST", "/session", &[evil], b"");
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (403, "foreign_origin")
+    );
+    assert_eq!(engine.calls("ContainerCreate"), 0);
+    let game = site.create("rust");
+    assert_eq!(
+        site.request("DELETE", &game.path(""), &[evil], b"").status,
+        403
+    );
+    let own = format!("http://{}", site.address);
+    assert_eq!(
+        site.request("DELETE", &game.path(""), &[("Origin", own.as_str())], b"")
+            .status,
+        204
+    );
+}
+
+#[test]
+fn a_wrong_token_is_wrong() {
+    let (_engine, site) = site();
+    let (game, other) = (site.create("rust"), site.create("rust"));
+    let with = |token: &str| {
+        site.request(
+            "GET",
+            &game.path("/status"),
+            &[("Authorization", token)],
+            b"",
+        )
+        .status
+    };
+    assert_eq!(with(&format!("Bearer {}", game.token)), 200);
+    assert_eq!(with(&format!("Bearer {ADMIN_TOKEN}")), 200);
+    assert_eq!(with(&format!("Bearer {}", other.token)), 401);
+    assert_eq!(with("Basic eDp5"), 401);
+    let wrong = [("Authorization", "Bearer nothing")];
+    assert_eq!(
+        site.request("DELETE", &game.path(""), &wrong, b"").status,
+        401
+    );
+    assert_eq!(site.get(&game.path("/status")).status, 200, "it lives on");
+}
+
+#[test]
+fn only_the_operator_sees_all_sessions() {
+    let (_engine, site) = site();
+    let game = site.create("rust");
+    assert_eq!(site.get("/sessions").code(), "unauthorized");
+    let token = format!("Bearer {ADMIN_TOKEN}");
+    let reply = site.request(
+        "GET",
+        "/sessions",
+        &[("Authorization", token.as_str())],
+        b"",
+    );
+    let sessions = reply.json()["sessions"].as_array().expect("a list").clone();
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0]["session_id"], game.id.as_str());
+    assert!(!reply.text().contains(&game.token));
+}
+
+#[test]
+fn metrics_count() {
+    let (engine, site) = site();
+    let game = site.create("rust");
+    engine.exit(&format!("shellcraft-{}", game.id), 0);
+    wait_for("the end", || engine.containers().is_empty());
+    let stopped = "shellcraft_sessions{status=\"stopped\"} 1";
+    wait_for("the metrics to show it", || {
+        site.get("/metrics").text().contains(stopped)
+    });
+    let text = site.get("/metrics").text();
+    for line in [
+        "shellcraft_sessions_created_total{shell=\"rust\"} 1",
+        "shellcraft_sessions_ended_total{reason=\"exited\"} 1",
+        "shellcraft_engine_up 1",
+        "shellcraft_http_requests_total{method=\"POST\",route=\"/session\",status=\"201\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
+
+#[test]
+fn pages_and_assets_are_safe_to_show() {
+    let (_engine, site) = site();
+    let landing = site.get("/");
+    assert_eq!(landing.status, 200);
+    let policy = landing.header("content-security-policy").expect("a policy");
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    assert_eq!(landing.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(landing.header("cache-control"), Some("no-store"));
+    let text = landing.text();
+    let script = text
+        .split('"')
+        .find(|part| part.starts_with("/assets/landing.js"))
+        .expect("a script");
+    let asset = site.get(script);
+    assert_eq!(asset.status, 200);
+    assert_eq!(
+        asset.header("content-type"),
+        Some("text/javascript; charset=utf-8")
+    );
+    assert!(
+        asset
+            .header("cache-control")
+            .is_some_and(|cache| cache.contains("immutable")),
+        "{asset:?}"
+    );
+    let etag = asset.header("etag").expect("a tag");
+    let again = site.request("GET", script, &[("If-None-Match", etag)], b"");
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    let stale = site.get("/assets/landing.js?v=0");
+    assert_eq!(stale.header("cache-control"), Some("no-cache"));
+}
+
+#[test]
+fn people_get_a_page_for_an_error() {
+    let (_engine, site) = site();
+    let path = "/session/f47ac10b-58cc-4372-a567-0e02b2c3d479/connect";
+    let reply = site.request("GET", path, &[("Accept", "text/html,*/*")], b"");
+    assert_eq!(reply.status, 404);
+    assert!(reply.text().contains("<!doctype html>"), "{}", reply.text());
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let (_engine, site) = site();
+    for path in ["/", "/healthz", "/readyz", "/metrics"] {
+        let reply = site.request("HEAD", path, &[], b"");
+        assert_eq!((reply.status, reply.body.len()), (200, 0), "{path}");
+    }
+}
+
+#[test]
+fn the_public_url_and_trusted_proxies_make_the_address() {
+    let engine = FakeEngine::start();
+    let site = Site::start(
+        &engine.docker_host(),
+        &["--public-url", "https://play.example"],
+    );
+    let body = site.post("/session", "").json();
+    assert!(
+        body["ws_url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with("wss://play.example/session/")),
+        "{body}"
+    );
+    let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
+    let body = site
+        .request("POST", "/session", &[("X-Forwarded-Proto", "https")], b"")
+        .json();
+    assert!(
+        body["ws_url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with("wss://127.0.0.1:")),
+        "{body}"
+    );
+}

@@ -1,0 +1,518 @@
+//! Terminals through their real door: raw clients and pages, resume, take-over, and what bad frames get.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use fake_engine::FakeEngine;
+use serde_json::json;
+use tungstenite::Message;
+
+use crate::site::{Game, Site, threads, wait_for};
+
+fn playing() -> (FakeEngine, Site, Game) {
+    playing_with(&[])
+}
+
+fn playing_with(flags: &[&str]) -> (FakeEngine, Site, Game) {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), flags);
+    let game = site.create("rust");
+    (engine, site, game)
+}
+
+fn container(game: &Game) -> String {
+    format!("shellcraft-{}", game.id)
+}
+
+#[test]
+fn a_raw_client_plays() {
+    let (_engine, site, game) = playing();
+    let mut player = site.raw(&game);
+    player.expect("$ ");
+    player.send(Message::text("echo from text\n"));
+    player.expect("\r\nfrom text\r\n");
+    player.type_in("ls\n");
+    player.expect("spellbook.dat");
+    player.type_in("exit 0\n");
+    assert_eq!(player.close_code(), 1000);
+}
+
+#[test]
+fn a_page_is_greeted_and_told_the_end() {
+    let (engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    let hello = page.note("hello");
+    let expected = json!({"type": "hello", "session_id": game.id, "offset": 0, "role": "player", "replay": false});
+    assert_eq!(hello, expected);
+    page.expect("$ ");
+    page.type_in("exit 3\r");
+    assert_eq!(
+        page.note("exit"),
+        json!({"type": "exit", "code": 3, "reason": "exited"})
+    );
+    assert_eq!(page.close_code(), 1000);
+    wait_for("the container to be removed", || {
+        engine.containers().is_empty()
+    });
+    let late = site.open(&game.path("/ws"), &[]).err();
+    assert_eq!(late, Some(410));
+}
+
+#[test]
+fn the_size_reaches_the_container() {
+    let (engine, site, game) = playing();
+    let size = |engine: &FakeEngine| {
+        engine
+            .container(&container(&game))
+            .map(|container| container.size)
+    };
+    assert_eq!(size(&engine), Some((80, 24)), "before any page");
+    let mut page = site.page(&game, None);
+    page.resize(132, 43);
+    wait_for("the new size", || size(&engine) == Some((132, 43)));
+    for (cols, rows) in [(0, 24), (80, 0), (100_000, 24), (80, 65_560)] {
+        page.resize(cols, rows);
+        let notice = page.note("notice");
+        assert_eq!(notice["level"], "error", "{notice}");
+    }
+    assert_eq!(size(&engine), Some((132, 43)));
+}
+
+/// A million sizes cost the Engine a few calls, and the last one holds.
+#[test]
+fn a_storm_of_sizes_is_one_size() {
+    let (engine, site, game) = playing();
+    let before = engine.calls("ContainerResize");
+    engine.delay("ContainerResize", Duration::from_millis(50));
+    let mut page = site.page(&game, None);
+    for step in 0..20_000u32 {
+        page.resize(20 + step % 100, 20);
+    }
+    page.resize(111, 33);
+    wait_for("the last size", || {
+        engine
+            .container(&container(&game))
+            .is_some_and(|container| container.size == (111, 33))
+    });
+    let calls = engine.calls("ContainerResize") - before;
+    assert!(calls < 2_000, "{calls} calls");
+}
+
+#[test]
+fn ping_and_pong() {
+    let (_engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    page.control(json!({"type": "ping", "t": 12.5}));
+    assert_eq!(page.note("pong"), json!({"type": "pong", "t": 12.5}));
+}
+
+#[test]
+fn control_messages_that_make_no_sense_close_with_1008() {
+    let (_engine, site, game) = playing();
+    for text in [
+        "hello",
+        "{",
+        "[]",
+        "{\"type\":\"exec\"}",
+        "{\"type\":\"ack\"}",
+    ] {
+        let mut page = site.page(&game, None);
+        page.send(Message::text(text));
+        assert_eq!(page.close_code(), 1008, "{text}");
+    }
+    site.raw(&game).expect("$ ");
+}
+
+#[test]
+fn a_message_of_10_mb_closes_with_1009() {
+    let (_engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    // The server may have closed before all of it is sent.
+    let _ = page.socket.send(Message::binary(vec![b'x'; 10_000_000]));
+    let code = page.close_code();
+    assert_eq!(code, 1009);
+    site.raw(&game).expect("$ ");
+}
+
+#[test]
+fn invalid_utf8_in_a_text_message_closes_with_1007() {
+    let (_engine, site, game) = playing();
+    let mut raw = site.raw(&game);
+    // A masked text frame (mask 0) of one byte that is no UTF-8.
+    raw.socket
+        .get_mut()
+        .write_all(&[0x81, 0x81, 0, 0, 0, 0, 0xff])
+        .expect("sent");
+    assert_eq!(raw.close_code(), 1007);
+}
+
+#[test]
+fn unmasked_frames_close_with_1002() {
+    let (_engine, site, game) = playing();
+    let mut raw = site.raw(&game);
+    raw.socket
+        .get_mut()
+        .write_all(&[0x82, 0x01, b'x'])
+        .expect("sent");
+    assert_eq!(raw.close_code(), 1002);
+}
+
+#[test]
+fn any_byte_goes_in_and_comes_out() {
+    let (_engine, site, game) = playing();
+    let mut raw = site.raw(&game);
+    raw.expect("$ ");
+    raw.send(Message::binary(b"echo \xff\xfe\xc3(\n".to_vec()));
+    let due = Instant::now() + Duration::from_secs(10);
+    while crate::site::find(&raw.seen, b"\r\n\xff\xfe\xc3(\r\n").is_none() {
+        assert!(raw.read(due) && Instant::now() < due, "{:?}", raw.seen);
+    }
+}
+
+#[test]
+fn a_second_tab_takes_over() {
+    let (_engine, site, game) = playing();
+    let mut first = site.page(&game, None);
+    first.expect("$ ");
+    let mut second = site.page(&game, None);
+    assert_eq!(first.close_code(), 4000);
+    second.expect("$ ");
+    second.type_in("echo mine\n");
+    second.expect("\r\nmine\r\n");
+}
+
+/// A tab that reads nothing must not keep the next one out.
+#[test]
+fn a_stuck_tab_is_taken_over_too() {
+    let (_engine, site, game) = playing();
+    let mut stuck = site.raw(&game);
+    stuck.expect("$ ");
+    stuck.type_in("yes\n");
+    // Nothing is read any more: the server's socket fills up, and then its window.
+    let hub = site
+        .app()
+        .manager()
+        .get(game.id.parse().expect("an id"))
+        .expect("a session")
+        .hub
+        .clone();
+    let mut last = 0;
+    wait_for("the flood to stand still", || {
+        let now = hub.output_bytes();
+        let stands = now > 0 && now == last;
+        last = now;
+        std::thread::park_timeout(Duration::from_millis(300));
+        stands
+    });
+    let mut next = site.raw(&game);
+    next.type_in("\x03");
+    next.expect("^C");
+    next.expect("$ ");
+    wait_for("the stuck one to be gone", || hub.viewers() == 1);
+}
+
+#[test]
+fn resume_at_an_offset_is_exact() {
+    let (_engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    page.type_in("flood 2000\n");
+    page.expect("\n1000");
+    let (mut all, mut offset) = (Vec::new(), page.offset);
+    let start = page.offset;
+    drop(page);
+    for step in 1..20 {
+        let mut page = site.page(&game, Some(offset));
+        let hello = page.note("hello");
+        assert_eq!(
+            (&hello["offset"], &hello["replay"]),
+            (&json!(offset), &json!(false))
+        );
+        let due = Instant::now() + Duration::from_secs(10);
+        while page.seen.len() < step * 97 && !String::from_utf8_lossy(&page.seen).ends_with("$ ") {
+            assert!(page.read(due) && Instant::now() < due, "nothing came");
+        }
+        // Cut without a close, somewhere in the output.
+        all.extend_from_slice(&page.seen);
+        offset = page.offset;
+    }
+    let mut whole = site.page(&game, Some(start));
+    let due = Instant::now() + Duration::from_secs(10);
+    while whole.seen.len() < all.len() {
+        assert!(whole.read(due) && Instant::now() < due, "nothing came");
+    }
+    assert!(whole.seen.starts_with(&all), "lost or doubled");
+}
+
+#[test]
+fn an_offset_that_is_gone_is_replayed_from_what_is_kept() {
+    let (_engine, site, game) = playing_with(&["--scrollback", "64KiB"]);
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    page.type_in("flood 20000\n");
+    page.expect("\n19999\r\n");
+    page.expect("$ ");
+    drop(page);
+    for from in [Some(1), None, Some(u64::MAX)] {
+        let mut page = site.page(&game, from);
+        let hello = page.note("hello");
+        assert_eq!(hello["replay"], true, "{hello}");
+        assert!(hello["offset"].as_u64().expect("an offset") > 10_000);
+        page.expect("\n19999\r\n");
+    }
+}
+
+#[test]
+fn a_page_that_does_not_ack_stops_the_program() {
+    let (_engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    page.acks = false;
+    page.type_in("yes\n");
+    let hub = site
+        .app()
+        .manager()
+        .get(game.id.parse().expect("an id"))
+        .expect("a session")
+        .hub
+        .clone();
+    let window = site.app().manager().settings().terminal.window_bytes as u64;
+    let limit = page.offset + window;
+    let due = Instant::now() + Duration::from_secs(10);
+    while page.offset < limit {
+        assert!(
+            page.read(due) && Instant::now() < due,
+            "only {} of {limit}",
+            page.offset
+        );
+    }
+    assert_eq!(page.offset, limit, "exactly one window");
+    assert!(
+        hub.output_bytes() <= limit + 64 * 1024,
+        "the pump stops too: {}",
+        hub.output_bytes()
+    );
+    page.acks = true;
+    page.control(json!({"type": "ack", "offset": page.offset}));
+    while page.offset < limit * 3 {
+        assert!(page.read(due) && Instant::now() < due, "it does not go on");
+    }
+    page.type_in("\x03");
+    page.expect("^C");
+}
+
+#[test]
+fn acks_that_make_no_sense_change_nothing() {
+    let (_engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    for offset in [u64::MAX, 1 << 40, 0] {
+        page.control(json!({"type": "ack", "offset": offset}));
+    }
+    page.expect("$ ");
+    page.type_in("echo fine\n");
+    page.expect("\r\nfine\r\n");
+}
+
+#[test]
+fn all_output_arrives_before_the_exit() {
+    let (_engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    page.type_in("flood 30000\nexit 5\n");
+    page.expect("\n29999\r\n");
+    assert_eq!(page.note("exit")["code"], 5);
+    assert_eq!(page.close_code(), 1000);
+}
+
+#[test]
+fn destroyed_and_idle_have_codes_of_their_own() {
+    let (_engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    assert_eq!(site.delete(&game.path("")).status, 204);
+    assert_eq!(page.close_code(), 4002);
+
+    let (engine, site, game) = playing_with(&["--idle-timeout", "600ms"]);
+    let mut page = site.page(&game, None);
+    let notice = page.note("notice");
+    assert_eq!(notice["level"], "warning", "{notice}");
+    assert_eq!(page.close_code(), 4001);
+    wait_for("the container to be removed", || {
+        engine.containers().is_empty()
+    });
+    assert_eq!(site.get(&game.path("/status")).json()["reason"], "idle");
+}
+
+/// Output is not input: a program that writes for ever does not keep its session alive.
+#[test]
+fn output_and_pings_do_not_keep_a_session_alive() {
+    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let mut page = site.page(&game, None);
+    page.type_in("yes\n");
+    let due = Instant::now() + Duration::from_secs(20);
+    while page.read(due) {
+        assert!(Instant::now() < due, "it lives on");
+        let _ = page
+            .socket
+            .send(Message::text("{\"type\":\"ping\",\"t\":1}"));
+    }
+    assert_eq!(page.closed, Some(4001));
+}
+
+#[test]
+fn typing_keeps_a_session_alive() {
+    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let mut page = site.page(&game, None);
+    let until = Instant::now() + Duration::from_millis(2500);
+    while Instant::now() < until {
+        page.type_in("x");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    page.type_in("\x03echo alive\n");
+    page.expect("\r\nalive\r\n");
+}
+
+#[test]
+fn a_stop_tells_the_pages_to_come_back() {
+    let (engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    assert_eq!(site.stop(), 0, "no thread is left behind");
+    assert_eq!(page.close_code(), 1001);
+    assert!(engine.containers().is_empty());
+}
+
+#[test]
+fn upgrades_that_are_refused_are_ordinary_answers() {
+    let (_engine, site, game) = playing();
+    let ws = game.path("/ws");
+    let unknown = "/session/f47ac10b-58cc-4372-a567-0e02b2c3d479/ws";
+    assert_eq!(site.open(unknown, &[]).err(), Some(404));
+    assert_eq!(site.open("/session/1/ws", &[]).err(), Some(404));
+    assert_eq!(
+        site.open(&ws, &[("Origin", "http://evil.example")]).err(),
+        Some(403)
+    );
+    assert_eq!(
+        site.open(&ws, &[("Authorization", "Bearer wrong")]).err(),
+        Some(401)
+    );
+    assert_eq!(site.open(&format!("{ws}?from=x"), &[]).err(), Some(400));
+    let plain = site.get(&ws);
+    assert_eq!(
+        (plain.status, plain.code().as_str()),
+        (426, "upgrade_required")
+    );
+    let upgrade = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", "x"),
+    ];
+    let version = [("Sec-WebSocket-Version", "8")];
+    assert_eq!(
+        site.request("GET", &ws, &[&upgrade[..], &version].concat(), b"")
+            .status,
+        426
+    );
+    let version = [("Sec-WebSocket-Version", "13")];
+    assert_eq!(
+        site.request("GET", &ws, &[&upgrade[..], &version].concat(), b"")
+            .status,
+        400
+    );
+    let own = format!("http://{}", site.address);
+    assert!(site.open(&ws, &[("Origin", own.as_str())]).is_ok());
+}
+
+/// The attach breaks, the container runs on: the game goes on by itself.
+#[test]
+fn a_broken_attach_is_made_again() {
+    let (engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    for round in 0..3 {
+        engine.cut_attaches();
+        wait_for("a new attach", || {
+            engine
+                .container(&container(&game))
+                .is_some_and(|it| it.attached > 0)
+        });
+        let hub = site
+            .app()
+            .manager()
+            .get(game.id.parse().expect("an id"))
+            .expect("a session")
+            .hub
+            .clone();
+        wait_for("keys to go there", || hub.input_stream().is_some());
+        page.type_in(&format!("echo round {round}\n"));
+        page.expect(&format!("\r\nround {round}\r\n"));
+    }
+}
+
+#[test]
+fn the_engine_s_outage_is_waited_out() {
+    let (engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    engine.stop_listening();
+    assert_eq!(page.note("notice")["level"], "warning");
+    page.type_in("echo lost\n");
+    assert_eq!(
+        page.note("notice")["level"],
+        "error",
+        "what was typed is reported as not delivered"
+    );
+    engine.start_listening();
+    let hub = site
+        .app()
+        .manager()
+        .get(game.id.parse().expect("an id"))
+        .expect("a session")
+        .hub
+        .clone();
+    wait_for("the terminal to be back", || hub.input_stream().is_some());
+    page.type_in("echo back\n");
+    let between = page.expect("\r\nback\r\n");
+    assert!(!between.contains("lost"), "{between:?}");
+}
+
+/// A megabyte of paste into a program that floods and is held by its window: no deadlock.
+#[test]
+fn a_huge_paste_under_a_flood_does_not_deadlock() {
+    let (_engine, site, game) = playing();
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    page.type_in("yes\n");
+    for _ in 0..30 {
+        page.type_in(&"p".repeat(30_000));
+    }
+    page.expect("y\r\ny\r\n");
+    page.type_in("\x03");
+    page.expect("^C");
+}
+
+#[test]
+fn viewers_leave_no_thread_behind() {
+    let (_engine, site, game) = playing();
+    site.raw(&game).expect("$ ");
+    let hub = site
+        .app()
+        .manager()
+        .get(game.id.parse().expect("an id"))
+        .expect("a session")
+        .hub
+        .clone();
+    wait_for("the first to leave", || hub.viewers() == 0);
+    for _ in 0..50 {
+        site.raw(&game).expect("$ ");
+    }
+    wait_for("all to leave", || hub.viewers() == 0);
+    wait_for("their threads to end", || {
+        let names = std::fs::read_dir("/proc/self/task")
+            .expect("procfs")
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        // Other tests of this process have such threads too, but not all the time.
+        names.filter(|name| name.starts_with("ws-out")).count() == 0 || threads() < 5
+    });
+}

@@ -1,0 +1,436 @@
+//! A whole server in this process, and clients that speak to it through its real doors.
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use shellcraft::app::App;
+use shellcraft::config::Config;
+use tungstenite::client::IntoClientRequest;
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::{Message, WebSocket};
+
+use crate::ground::{PATIENCE, unique};
+
+/// The operator's secret of every server here.
+pub const ADMIN_TOKEN: &str = "the-operator-of-tests";
+
+/// A server, stopped when it goes out of scope.
+pub struct Site {
+    app: Option<App>,
+    pub address: SocketAddr,
+    pub instance: String,
+}
+
+impl Site {
+    /// Starts a server on a port of its own, for the Engine at `docker_host`, with further flags.
+    pub fn start(docker_host: &str, flags: &[&str]) -> Site {
+        Site::start_as(&unique(), docker_host, flags)
+    }
+
+    /// Starts a server under an instance's name.
+    pub fn start_as(instance: &str, docker_host: &str, flags: &[&str]) -> Site {
+        let own = [
+            "shellcraft",
+            "--port",
+            "0",
+            "--docker-host",
+            docker_host,
+            "--instance",
+            instance,
+        ];
+        let own = own
+            .into_iter()
+            .chain(["--admin-token", ADMIN_TOKEN, "--log-level", "off"]);
+        let arguments = own.chain(flags.iter().copied()).map(OsString::from);
+        let config = Config::read(arguments).expect("the flags are valid");
+        let app = App::start(&config).expect("the server starts");
+        Site {
+            address: app.local_addr(),
+            app: Some(app),
+            instance: instance.to_owned(),
+        }
+    }
+
+    pub fn app(&self) -> &App {
+        self.app.as_ref().expect("it runs")
+    }
+
+    /// Stops it and says how many threads were left behind.
+    pub fn stop(mut self) -> usize {
+        self.app.take().expect("it runs").stop()
+    }
+
+    pub fn get(&self, path: &str) -> Reply {
+        self.request("GET", path, &[], b"")
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> Reply {
+        self.request("POST", path, &[], body.as_bytes())
+    }
+
+    pub fn delete(&self, path: &str) -> Reply {
+        self.request("DELETE", path, &[], b"")
+    }
+
+    /// Sends one request and reads its answer to the end.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        self.exchange(&[head.as_bytes(), body].concat())
+    }
+
+    /// Sends raw bytes and reads the answer to the end.
+    #[track_caller]
+    pub fn exchange(&self, bytes: &[u8]) -> Reply {
+        let mut stream = self.connect();
+        // An answer may come, and the connection end, before all of it is sent.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        Reply::parse(&answer)
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    }
+
+    /// Starts a game.
+    #[track_caller]
+    pub fn create(&self, shell: &str) -> Game {
+        let reply = self.post("/session", &format!("{{\"shell\":\"{shell}\"}}"));
+        assert_eq!(reply.status, 201, "{reply:?}");
+        let body = reply.json();
+        let text = |name: &str| body[name].as_str().expect(name).to_owned();
+        Game {
+            id: text("session_id"),
+            token: text("token"),
+        }
+    }
+
+    /// A raw client at the game's terminal.
+    #[track_caller]
+    pub fn raw(&self, game: &Game) -> Player {
+        self.open(&format!("/session/{}/ws", game.id), &[])
+            .expect("the terminal opens")
+    }
+
+    /// A client that speaks `shellcraft.v1`; `from` is its offset, if it had one.
+    #[track_caller]
+    pub fn page(&self, game: &Game, from: Option<u64>) -> Player {
+        let query = from.map_or(String::new(), |from| format!("?from={from}"));
+        let path = format!("/session/{}/ws{query}", game.id);
+        self.open(&path, &[("Sec-WebSocket-Protocol", "shellcraft.v1")])
+            .expect("the terminal opens")
+    }
+
+    /// Opens a WebSocket, or says with what HTTP status that was refused.
+    pub fn open(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Player, u16> {
+        let mut request = format!("ws://{}{path}", self.address)
+            .into_client_request()
+            .expect("a valid URL");
+        for (name, value) in headers {
+            request
+                .headers_mut()
+                .insert(*name, value.parse().expect("a valid header"));
+        }
+        let config = WebSocketConfig::default()
+            .max_message_size(None)
+            .max_frame_size(None);
+        match tungstenite::client::client_with_config(request, self.connect(), Some(config)) {
+            Ok((socket, response)) => {
+                let is_v1 = response.headers().contains_key("sec-websocket-protocol");
+                Ok(Player {
+                    socket,
+                    seen: Vec::new(),
+                    is_v1,
+                    offset: 0,
+                    acks: is_v1,
+                    notes: Vec::new(),
+                    closed: None,
+                })
+            }
+            Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
+                Err(response.status().as_u16())
+            }
+            Err(other) => panic!("the handshake broke: {other}"),
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(app) = self.app.take() {
+            app.stop();
+        }
+    }
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let due = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < due, "waited in vain for: {what}");
+        // A look every few milliseconds is not a sleep for luck: the condition decides.
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// A session's id and secret.
+#[derive(Debug, Clone)]
+pub struct Game {
+    pub id: String,
+    pub token: String,
+}
+
+impl Game {
+    pub fn path(&self, rest: &str) -> String {
+        format!("/session/{}{rest}", self.id)
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    #[track_caller]
+    fn parse(answer: &[u8]) -> Reply {
+        let shown = String::from_utf8_lossy(&answer[..answer.len().min(500)]).into_owned();
+        let end = answer
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .unwrap_or_else(|| panic!("no head: {shown:?}"));
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let mut lines = head.split("\r\n");
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|code| code.parse().ok());
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        Reply {
+            status: status.unwrap_or_else(|| panic!("no status: {shown:?}")),
+            headers: headers
+                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+                .collect(),
+            body: answer[end + 4..].to_vec(),
+        }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The `code` of an error, which every error has.
+    #[track_caller]
+    pub fn code(&self) -> String {
+        let body = self.json();
+        assert!(
+            body["error"]["message"]
+                .as_str()
+                .is_some_and(|message| message.ends_with('.')),
+            "{body}"
+        );
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        assert!(self.header("x-request-id").is_some(), "{self:?}");
+        body["error"]["code"].as_str().expect("a code").to_owned()
+    }
+}
+
+/// A client at a terminal.
+pub struct Player {
+    pub socket: WebSocket<TcpStream>,
+    /// Output that came and was not expected yet.
+    pub seen: Vec<u8>,
+    is_v1: bool,
+    /// Absolute offset of the next byte, where the server told one.
+    pub offset: u64,
+    /// Whether output is acknowledged as it comes.
+    pub acks: bool,
+    /// Control messages that came and were not asked for yet.
+    pub notes: Vec<Value>,
+    /// The code of the close frame, once it came; 1006 for an end without one (RFC 6455 §7.1.5).
+    pub closed: Option<u16>,
+}
+
+impl Player {
+    pub fn type_in(&mut self, keys: &str) {
+        self.send(Message::binary(keys.as_bytes().to_vec()));
+    }
+
+    pub fn send(&mut self, message: Message) {
+        self.socket
+            .send(message)
+            .expect("the server takes messages");
+    }
+
+    /// Sends a control message.
+    pub fn control(&mut self, value: Value) {
+        self.send(Message::text(value.to_string()));
+    }
+
+    pub fn resize(&mut self, cols: u32, rows: u32) {
+        self.control(serde_json::json!({"type": "resize", "cols": cols, "rows": rows}));
+    }
+
+    /// Waits until `text` shows, and forgets everything up to its end.
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) -> String {
+        let due = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = find(&self.seen, text.as_bytes()) {
+                let rest = self.seen.split_off(at + text.len());
+                let before = std::mem::replace(&mut self.seen, rest);
+                return String::from_utf8_lossy(&before).into_owned();
+            }
+            let shown = String::from_utf8_lossy(&self.seen[self.seen.len().saturating_sub(2000)..])
+                .into_owned();
+            assert!(
+                self.read(due),
+                "closed with {:?} before {text:?}: {shown:?} {:?}",
+                self.closed,
+                self.notes
+            );
+            assert!(
+                Instant::now() < due,
+                "waited in vain for {text:?}: {shown:?} {:?}",
+                self.notes
+            );
+        }
+    }
+
+    /// Waits for a control message of that type.
+    #[track_caller]
+    pub fn note(&mut self, kind: &str) -> Value {
+        let due = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.notes.iter().position(|note| note["type"] == kind) {
+                return self.notes.remove(at);
+            }
+            assert!(
+                self.read(due),
+                "closed with {:?} before a {kind}: {:?}",
+                self.closed,
+                self.notes
+            );
+            assert!(
+                Instant::now() < due,
+                "waited in vain for a {kind}: {:?}",
+                self.notes
+            );
+        }
+    }
+
+    /// Waits for the end and returns the close code.
+    #[track_caller]
+    pub fn close_code(&mut self) -> u16 {
+        let due = Instant::now() + PATIENCE;
+        while self.read(due) {
+            assert!(
+                Instant::now() < due,
+                "waited in vain for the end: {:?}",
+                self.notes
+            );
+        }
+        self.closed.expect("it ended")
+    }
+
+    /// Reads one message; whether the connection goes on.
+    pub fn read(&mut self, due: Instant) -> bool {
+        if self.closed.is_some() {
+            return false;
+        }
+        let left = due
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
+        self.socket
+            .get_ref()
+            .set_read_timeout(Some(left))
+            .expect("a timeout");
+        match self.socket.read() {
+            Ok(Message::Binary(output)) => {
+                self.seen.extend_from_slice(&output);
+                self.offset += output.len() as u64;
+                if self.acks {
+                    // Fails only when the server has closed meanwhile, which the next read tells.
+                    let ack = serde_json::json!({"type": "ack", "offset": self.offset});
+                    let _ = self.socket.send(Message::text(ack.to_string()));
+                }
+            }
+            Ok(Message::Text(text)) => {
+                assert!(self.is_v1, "a raw client got text: {text}");
+                let note: Value = serde_json::from_str(&text).expect("control messages are JSON");
+                if note["type"] == "hello" {
+                    self.offset = note["offset"].as_u64().expect("an offset");
+                }
+                self.notes.push(note);
+            }
+            Ok(Message::Close(frame)) => {
+                self.closed = Some(frame.map_or(1005, |frame| frame.code.into()));
+                // Sends the answer, and tells when the server has hung up.
+                while self.socket.read().is_ok() {}
+                return false;
+            }
+            Ok(_) => {}
+            Err(tungstenite::Error::Io(error)) if is_timeout(&error) => {}
+            Err(_) => {
+                self.closed = Some(1006);
+                return false;
+            }
+        }
+        true
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
+}
+
+/// How many threads this process has.
+pub fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task")
+        .expect("procfs")
+        .count()
+}
+
+/// How many file descriptors this process has.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("procfs").count()
+}
