@@ -39,6 +39,7 @@ for (const shell of ["rust", "perl"]) {
       await game.page.goto(`${game.page.url()}?renderer=${renderer}`);
       await game.sees(" ~ $ ");
       await game.state("playing");
+      assert.equal(await game.page.locator("#terminal").getAttribute("data-renderer"), renderer);
 
       await game.type("learn hi echo hello $1");
       await game.sees("learned hi");
