@@ -1,19 +1,23 @@
 //! Where strangers arrive: the accept loop, limits and deadlines, and the way on.
 //!
 //! ```text
-//! stranger ─▶ accept ─▶ head ─▶ vet ─▶ rewrite ─▶ relay ─▶ tiny_http ─▶ Service
-//!              slots             │                  │                      │
-//!                             refusal            answer         or: HandOff(Connection)
+//! stranger ─▶ accept ─▶ head ─▶ vet ─▶ ask: rewrite ─▶ tiny_http ─▶ Service
+//!              slots             │       ▲ slots                       │
+//!                             refusal    └───────── ticket ────────────┤
+//!          ◀────────────────── answer ◀──────────────────────── Response, or HandOff(Connection)
 //! ```
 //!
 //! Each connection has one thread (`door-conn`), which reads one request under absolute deadlines, passes it on
-//! when it is whole and vetted, and relays the answer; then the connection is closed. Where the service wants the
-//! socket itself (a terminal, an upload) its closure runs on that same thread, so the thread that counts the
-//! connection is the one that serves it. `door-accept` owns these threads; [`Door::close`] joins them.
+//! when it is whole and vetted, and writes the answer, which it finds under the request's ticket; then the
+//! connection is closed. Where the service wants the socket itself (a terminal, an upload) its closure runs on
+//! that same thread, so the thread that counts the connection is the one that serves it, and a slow client keeps
+//! nobody waiting but itself. `door-accept` owns these threads; [`Door::close`] joins them.
 //!
 //! Knows nothing of players, sessions or Docker.
 
 mod accept;
+mod answer;
+mod ask;
 mod connection;
 mod error;
 mod head;
@@ -21,7 +25,6 @@ pub mod limits;
 mod lines;
 mod proxy;
 mod refusal;
-mod relay;
 mod rewrite;
 mod seldom;
 mod signal;
@@ -51,7 +54,7 @@ use slots::Slots;
 
 pub use connection::Connection;
 pub use error::Error;
-pub use limits::Limits;
+pub use limits::{Limits, Pace};
 pub(crate) use seldom::Seldom;
 pub use stats::Stats;
 pub(crate) use stats::count;
@@ -78,7 +81,7 @@ struct Shared {
     trusted_proxies: Vec<IpNet>,
     server: Server,
     stats: Arc<Stats>,
-    closing: Signal,
+    closing: Arc<Signal>,
     connections: Arc<Slots>,
     in_flight: Arc<Slots>,
     unreachable: Seldom,
@@ -102,7 +105,7 @@ impl Door {
         listener.set_nonblocking(true).map_err(Error::Listener)?;
         rustix::net::listen(&listener, BACKLOG).map_err(|errno| Error::Listener(errno.into()))?;
         let system = |what| move |cause| Error::System { what, cause };
-        let closing = Signal::new().map_err(system("a wake-up descriptor"))?;
+        let closing = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
         let stop = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
         let directory = PrivateDirectory::new(runtime_dir)?;
         let path = directory.0.clone();
