@@ -23,6 +23,7 @@ mod error;
 mod head;
 pub mod limits;
 mod lines;
+mod private_dir;
 mod proxy;
 mod refusal;
 mod rewrite;
@@ -34,10 +35,8 @@ mod vet;
 mod wire;
 
 use std::convert::Infallible;
-use std::fs::{self, DirBuilder};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -45,10 +44,10 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, bounded};
 use ipnet::IpNet;
 use parking_lot::Mutex;
-use uuid::Uuid;
 
 use crate::http::server::{Server, Service};
 use accept::Threads;
+use private_dir::PrivateDirectory;
 use signal::Signal;
 use slots::Slots;
 
@@ -90,8 +89,8 @@ struct Shared {
 impl Door {
     /// Opens the door: starts tiny_http, its router threads and the accept loop.
     ///
-    /// The private socket's directory (mode 0700) is made in `runtime_dir` and removed at the close. `stats` is
-    /// what is counted into.
+    /// The private socket's directory (mode 0700) is made in `runtime_dir` and removed at the close; those that
+    /// killed processes left there are removed now. `stats` is what is counted into.
     pub fn open(
         listener: TcpListener,
         limits: Limits,
@@ -108,7 +107,7 @@ impl Door {
         let closing = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
         let stop = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
         let directory = PrivateDirectory::new(runtime_dir)?;
-        let path = directory.0.clone();
+        let path = directory.path().to_owned();
         let server = Server::start(
             path.clone(),
             limits.max_in_flight,
@@ -189,28 +188,5 @@ impl Door {
 impl Drop for Door {
     fn drop(&mut self) {
         self.shut(Instant::now());
-    }
-}
-
-/// A directory nobody else can look into; removed when dropped.
-struct PrivateDirectory(PathBuf);
-
-impl PrivateDirectory {
-    fn new(parent: &Path) -> Result<PrivateDirectory, Error> {
-        // Short, since a Unix socket's path is. `create` fails on a name that exists, whoever made it.
-        let name = Uuid::new_v4().simple().to_string();
-        let path = parent.join(format!("shellcraft-{}", &name[..12]));
-        match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => Ok(PrivateDirectory(path)),
-            Err(cause) => Err(Error::PrivateDir { path, cause }),
-        }
-    }
-}
-
-impl Drop for PrivateDirectory {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            log::warn!("{} could not be removed: {error}", self.0.display());
-        }
     }
 }
