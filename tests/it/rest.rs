@@ -18,10 +18,11 @@ fn site() -> (FakeEngine, Site) {
 #[test]
 fn health_never_touches_the_engine() {
     let (engine, site) = site();
-    let before = engine.calls("SystemPing");
+    // Counting calls would count those that the start still makes in the background.
+    engine.hang("SystemPing");
     let reply = site.get("/healthz");
     assert_eq!((reply.status, reply.text().as_str()), (200, "ok"));
-    assert_eq!(engine.calls("SystemPing"), before);
+    engine.release("SystemPing");
 }
 
 #[test]

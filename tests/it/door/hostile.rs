@@ -235,15 +235,15 @@ fn a_client_slower_than_our_patience_gets_its_answer_if_it_keeps_the_pace() {
 #[test]
 fn a_client_that_takes_a_little_now_and_then_is_cut() {
     let pace = Pace {
-        patience: Duration::from_secs(1),
-        bytes_per_second: 64 << 20,
+        patience: Duration::from_millis(500),
+        bytes_per_second: 128 << 20,
     };
     let house = open(Limits {
         write_pace: pace,
         ..quick()
     });
-    // At this pace it would take ten seconds.
-    let taken = nibble(&house, 100, Duration::from_millis(100));
+    // Like this it would take three seconds.
+    let taken = nibble(&house, 100, Duration::from_millis(30));
     assert!(taken < 32 << 20, "{taken} bytes");
     assert_eq!(house.count(|stats| &stats.client_timeouts), 1);
 }
