@@ -121,7 +121,7 @@ impl Site {
         error: &ApiError,
     ) -> Response {
         match route {
-            Some(Route::Landing | Route::Connect(_)) | None if wants_html => {
+            Some(Route::Landing | Route::Connect(_) | Route::Watch(_)) | None if wants_html => {
                 let mut page = self.pages.error(error.status, &error.message);
                 page.headers.extend(error.headers.iter().cloned());
                 page
@@ -130,7 +130,7 @@ impl Site {
         }
     }
 
-    /// One line and one count for each request.
+    /// One line and one count for each request. A watch link's secret is in neither.
     fn note(&self, line: &Line, status: u16) {
         let method = match line.method.as_str() {
             known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH") => known,
@@ -147,7 +147,12 @@ impl Site {
             started,
             ..
         } = line;
-        let path: String = path.chars().take(200).collect();
+        let is_secret = path.starts_with("/watch/");
+        let path: String = if is_secret {
+            line.pattern.into()
+        } else {
+            path.chars().take(200).collect()
+        };
         info!(
             "request={id} {} {path} {status} {} peer={peer}",
             line.method,

@@ -15,7 +15,7 @@ use super::state::{Event, Illegal, Reason, State};
 use crate::engine::Attach;
 use crate::engine::{self, ContainerId};
 use crate::terminal::Close;
-use crate::terminal::frame::Level;
+use crate::terminal::frame::{Level, Notice};
 use crate::terminal::hub::ExitNote;
 
 /// DOCKER: the attach ends up to 15 ms before the exit code is known (seen on 20.10); more under load.
@@ -25,6 +25,8 @@ const LAST_BREATH: Duration = Duration::from_millis(250);
 /// Between two tries while the Engine is away: short at first, for a restart takes a second.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+const ENGINE_AWAY: &str = "The game's engine does not answer; waiting for it.";
 
 /// What became of the container when its attach ended.
 enum Fate {
@@ -116,10 +118,9 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
             Err(error) => {
                 warn!("session={} container={container} {error}", session.id);
                 if !has_told {
-                    session.hub.notify(
-                        Level::Warning,
-                        "The game's engine does not answer; waiting for it.",
-                    );
+                    session
+                        .hub
+                        .notify(&Notice::new(Level::Warning, ENGINE_AWAY));
                     has_told = true;
                 }
             }
