@@ -31,15 +31,12 @@ impl Site {
             Route::Health => now(text("ok")),
             Route::Ready => self.ready(),
             Route::Landing => now(self.pages.landing(&self.manager.settings().shells)),
-            Route::Asset(name) => {
-                let if_none_match = request.header("if-none-match");
-                now(assets::serve(
-                    &name,
-                    request.query.as_deref(),
-                    if_none_match,
-                    self.pages.version(),
-                )?)
-            }
+            Route::Asset(name) => now(assets::serve(
+                &name,
+                request.query.as_deref(),
+                |name| request.header(name),
+                self.pages.version(),
+            )?),
             Route::Metrics => self.metrics(),
             Route::ListSessions => self.list(&request),
             Route::CreateSession => self.create(&request),

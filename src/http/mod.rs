@@ -208,10 +208,7 @@ fn later(
     work: Box<dyn FnOnce() -> Result<Response, ApiError> + Send>,
 ) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
-        let mut response = work().unwrap_or_else(|error| error.response());
-        if line.method == "HEAD" {
-            response.body = Default::default();
-        }
+        let response = work().unwrap_or_else(|error| error.response());
         site.note(&line, response.status);
         // Fails when the client is gone; what it asked for was done all the same.
         let _ = connection.respond(line.id, response);
