@@ -20,6 +20,8 @@ use crate::terminal::hub::ExitNote;
 
 /// DOCKER: the attach ends up to 15 ms before the exit code is known (seen on 20.10); more under load.
 const EXIT_CODE_WAIT: Duration = Duration::from_secs(2);
+/// How long a container that seems to run may still be about to end, before we attach again.
+const LAST_BREATH: Duration = Duration::from_millis(250);
 /// Between two tries while the Engine is away: short at first, for a restart takes a second.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
@@ -104,7 +106,7 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
             manager
                 .engine
                 .kill(container)
-                .and_then(|()| exit_of(manager, container))
+                .and_then(|()| exit_of(manager, container, EXIT_CODE_WAIT))
         } else {
             look(manager, container)
         };
@@ -129,18 +131,29 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
     }
 }
 
+/// Why the attach of a container that nobody ended has ended.
 fn look(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Error> {
-    match exit_of(manager, container) {
-        // DOCKER: attach to a container that has ended answers 101 too and says nothing: look first.
-        Err(engine::Error::TimedOut { .. }) if manager.engine.inspect(container)?.state.running => {
-            manager.engine.attach(container).map(Fate::Attached)
-        }
-        other => other,
+    if !manager.engine.inspect(container)?.state.running {
+        return exit_of(manager, container, EXIT_CODE_WAIT);
     }
+    match exit_of(manager, container, LAST_BREATH) {
+        Err(engine::Error::TimedOut { .. }) => {}
+        other => return other,
+    }
+    let attach = manager.engine.attach(container)?;
+    // DOCKER: attach to a container that has ended answers 101 too and says nothing: look again.
+    if manager.engine.inspect(container)?.state.running {
+        return Ok(Fate::Attached(attach));
+    }
+    exit_of(manager, container, EXIT_CODE_WAIT)
 }
 
-fn exit_of(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Error> {
-    let code = manager.engine.wait(container, EXIT_CODE_WAIT)?;
+fn exit_of(
+    manager: &Manager,
+    container: &ContainerId,
+    wait: Duration,
+) -> Result<Fate, engine::Error> {
+    let code = manager.engine.wait(container, wait)?;
     let state = manager.engine.inspect(container)?.state;
     let reason = match (state.oom_killed, code) {
         (true, _) => Reason::OutOfMemory,

@@ -106,7 +106,8 @@ export class Connection {
   private _cancelAttempt = nothing;
   private _cancelRetry = nothing;
   private _cancelPing = nothing;
-  private _cancelPong = nothing;
+  /** Set while a ping is unanswered. */
+  private _cancelPong: (() => void) | undefined;
   private _cancelAck = nothing;
 
   constructor(
@@ -196,7 +197,7 @@ export class Connection {
   }
 
   private _handleMessage(data: unknown): void {
-    this._cancelPong(); // Anything at all proves that the other side lives.
+    this._forgivePong(); // Anything at all proves that the other side lives.
     if (typeof data === "string") {
       const message = decode(data);
       if (message !== undefined) this._handleControl(message);
@@ -274,9 +275,15 @@ export class Connection {
     this._cancelPing();
     this._cancelPing = this._world.later(PING_EVERY_MS, () => this._ping(PONG_MS));
     if (!this._visible || this._state.kind !== "playing") return;
-    this._cancelPong();
-    this._cancelPong = this._world.later(deadlineMs, () => this._lost("network"));
+    // A later ping gives an unanswered one no more time; only a nudge, being shorter, starts anew.
+    if (deadlineMs < PONG_MS) this._forgivePong();
+    this._cancelPong ??= this._world.later(deadlineMs, () => this._lost("network"));
     this._send({ type: "ping", t: this._world.now() });
+  }
+
+  private _forgivePong(): void {
+    this._cancelPong?.();
+    this._cancelPong = undefined;
   }
 
   // Endings.
@@ -346,7 +353,7 @@ export class Connection {
   private _drop(code?: number): void {
     this._cancelAttempt();
     this._cancelPing();
-    this._cancelPong();
+    this._forgivePong();
     this._cancelAck();
     this._isOpen = false;
     const socket = this._socket;

@@ -1,4 +1,4 @@
-/** The keys a phone's keyboard lacks. Style.css shows the bar where the pointer is a finger. */
+/** The keys a phone's keyboard lacks, shown where the pointer is a finger. */
 
 import { need } from "./dom";
 import { barKey, withCtrl } from "./keys";
@@ -15,6 +15,7 @@ export class KeyBar {
   private _isCtrlHeld = false;
 
   constructor(private readonly _handlers: KeyBarHandlers) {
+    this._showForFingers();
     // Taking the focus would close the phone's keyboard.
     this._root.addEventListener("pointerdown", (event) => event.preventDefault());
     this._root.addEventListener("mousedown", (event) => event.preventDefault());
@@ -27,6 +28,13 @@ export class KeyBar {
     if (!this._isCtrlHeld || bytes.length !== 1 || byte === undefined) return bytes;
     this._holdCtrl(false);
     return new TextEncoder().encode(withCtrl(String.fromCharCode(byte)));
+  }
+
+  /** A device with mouse and touch screen says `fine`; its first touch tells more. */
+  private _showForFingers(): void {
+    const show = () => document.body.classList.add("finger");
+    if (window.matchMedia("(pointer: coarse)").matches) show();
+    else window.addEventListener("touchstart", show, { once: true, passive: true });
   }
 
   private _handleClick(event: Event): void {

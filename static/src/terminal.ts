@@ -54,7 +54,6 @@ export class GameTerminal {
         fontSize: options.fontSize,
         lineHeight: 1.2,
         macOptionIsMeta: true,
-        minimumContrastRatio: 4.5,
         rightClickSelectsWord: false,
         screenReaderMode: options.screenReader,
         scrollback: SCROLLBACK_LINES,
@@ -232,29 +231,36 @@ export class GameTerminal {
    * DOM, which is also what stays when the card's context is lost.
    */
   private _loadRenderer(renderer: Renderer): void {
-    if (renderer === "dom" || (renderer === "auto" && !hasGraphicsCard())) {
-      this._host.dataset["renderer"] = "dom";
-      return;
-    }
+    this._setRenderer("dom");
+    if (renderer === "dom" || (renderer === "auto" && !hasGraphicsCard())) return;
     try {
       const webgl = new WebglAddon();
       webgl.onContextLoss(() => {
         webgl.dispose();
-        this._host.dataset["renderer"] = "dom";
+        this._setRenderer("dom");
       });
       this._xterm.loadAddon(webgl);
-      this._host.dataset["renderer"] = "webgl";
+      this._setRenderer("webgl");
     } catch {
-      this._host.dataset["renderer"] = "dom";
+      // No WebGL after all: the DOM renderer is still there.
     }
+  }
+
+  private _setRenderer(renderer: Exclude<Renderer, "auto">): void {
+    this._host.dataset["renderer"] = renderer;
+    // The DOM renderer of 6.0.0 compares inverse text with the wrong background and turns it grey.
+    this._xterm.options.minimumContrastRatio = renderer === "webgl" ? 4.5 : 1;
   }
 }
 
+/** Chromium lets its software renderer pass for a card, so its name has to be looked at, too. */
 function hasGraphicsCard(): boolean {
-  const canvas = document.createElement("canvas");
-  const context = canvas.getContext("webgl2", { failIfMajorPerformanceCaveat: true });
-  context?.getExtension("WEBGL_lose_context")?.loseContext();
-  return context !== null;
+  const context = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  if (context === null) return false;
+  const info = context.getExtension("WEBGL_debug_renderer_info");
+  const name = String(context.getParameter(info === null ? context.RENDERER : info.UNMASKED_RENDERER_WEBGL));
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }
 
 function openLink(text: string): void {

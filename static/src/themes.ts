@@ -12,7 +12,7 @@ export const NIGHT: ITheme = {
   scrollbarSliderBackground: "#e9e1d026",
   scrollbarSliderHoverBackground: "#e9e1d040",
   scrollbarSliderActiveBackground: "#e9e1d059",
-  black: "#2a2340",
+  black: "#5c5178",
   red: "#ef6f6c",
   green: "#8fc776",
   yellow: "#f2b84b",

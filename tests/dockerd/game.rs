@@ -203,6 +203,26 @@ pub const AGAIN: &[Step] = &[
     Ends(0),
 ];
 
+/// A spellbook as a crash and a vandal might leave it: bytes that are no text, a wrong check, a line cut short.
+pub const DAMAGED_BOOK: &[u8] =
+    b"\xff\xfe\x00\n7ba74375 learn greet echo Hello, $1!\n00000000 learn bad pwd\n\n54cea598 learn \xc3";
+
+/// What a shell does with [`DAMAGED_BOOK`]: it keeps what is whole, says so, and writes on.
+pub const DAMAGED: &[Step] = &[
+    See("\n(your spellbook holds 1 spell)\n"),
+    See("(3 lines of the spellbook could not be read and were left out)\n✦ ~ $ "),
+    Type("cast greet you; learn a;b pwd\r"),
+    See("\nHello, you!\nlearn: a;b is no name"),
+    See("✦ ~ $ "),
+    Type("learn next pwd\r"),
+    See("\nlearned next\n✦ ~ $ "),
+    Type("cat spellbook.dat\r"),
+    See("\n7ba74375 learn greet echo Hello, $1!\n1587e6cd learn next pwd\n✦ ~ $ "),
+    Type("exit\r"),
+    See("\nFarewell.\n"),
+    Ends(0),
+];
+
 /// What a terminal's output says, without escape sequences, carriage returns and other control characters but `\n`.
 /// A sequence cut off at the end is left out, so call it with all output so far, not with pieces.
 pub fn plain(output: &[u8]) -> String {

@@ -7,6 +7,7 @@ use std::fmt;
 /// The longest line, and so the longest spell.
 pub const LINE_MAX_BYTES: usize = 4096;
 /// What a command's words may come to once their `$` are filled in, so that spells cannot eat the memory.
+/// A word counts one byte more than it has: nothing, a great many times, is not nothing.
 pub const WORDS_MAX_BYTES: usize = 64 * 1024;
 /// The longest name of a spell.
 pub const NAME_MAX_BYTES: usize = 64;
@@ -200,13 +201,14 @@ pub fn fill_in(command: &[Word], values: Values<'_>) -> Result<Vec<String>, TooL
     for word in command {
         if word.pieces == [Piece::All] && !word.quoted {
             for arg in values.args {
-                budget = budget.checked_sub(arg.len()).ok_or(TooLong)?;
+                budget = budget.checked_sub(arg.len() + 1).ok_or(TooLong)?;
                 words.push(arg.clone());
             }
             continue;
         }
         let text = fill_in_word(word, values, &mut budget)?;
         if !text.is_empty() || word.quoted {
+            budget = budget.checked_sub(1).ok_or(TooLong)?;
             words.push(text);
         }
     }
@@ -327,6 +329,18 @@ mod tests {
         let commands = parse("echo $1$1; echo $1").expect("is readable");
         assert_eq!(fill_in(&commands[0], values), Err(TooLong));
         assert!(fill_in(&commands[1], values).is_ok());
+        let nothings = vec![String::new(); 40_000];
+        let commands = parse("echo $* $*").expect("is readable");
+        assert_eq!(
+            fill_in(
+                &commands[0],
+                Values {
+                    args: &nothings,
+                    status: 0
+                }
+            ),
+            Err(TooLong)
+        );
     }
 
     #[test]

@@ -135,8 +135,10 @@ sub read_lines {
     my ($content) = @_;
     my (%spells, $skipped);
     $skipped = 0;
-    for my $line (grep { $_ ne '' } split /\n/, $content) {
-        my ($name, $body) = read_line($line);
+
+    # One at a time: a list of a million empty lines would not fit into the container's memory.
+    while ($content =~ /([^\n]+)/g) {
+        my ($name, $body) = read_line($1);
         if    (!defined $name) { $skipped++ }
         elsif (defined $body)  { $spells{$name} = $body }
         else                   { delete $spells{$name} }

@@ -6,6 +6,8 @@ use strict;
 use warnings;
 
 our $LINE_MAX_BYTES  = 4096;
+
+# A word counts one byte more than it has: nothing, a great many times, is not nothing.
 our $WORDS_MAX_BYTES = 64 * 1024;
 our $NAME_MAX_BYTES  = 64;
 
@@ -112,7 +114,7 @@ sub fill_in {
         my @pieces = @{ $word->{pieces} };
         if (@pieces == 1 && $pieces[0][0] eq 'all' && !$word->{quoted}) {
             for my $arg (@$args) {
-                ($budget -= length $arg) >= 0 or return;
+                ($budget -= 1 + length $arg) >= 0 or return;
                 push @words, $arg;
             }
             next;
@@ -126,7 +128,10 @@ sub fill_in {
             ($budget -= length $value) >= 0 or return;
             $text .= $value;
         }
-        push @words, $text if $text ne '' || $word->{quoted};
+        if ($text ne '' || $word->{quoted}) {
+            --$budget >= 0 or return;
+            push @words, $text;
+        }
     }
     return \@words;
 }

@@ -1,0 +1,65 @@
+# `make` lists what can be made. The scripts behind it are in .ci/ and sandbox/build.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export DOCKER_HOST ?= unix:///var/run/docker.sock
+# rustup's tools, where a login shell has not put them on the PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+PACKAGES := static/node_modules/.package-lock.json
+
+.PHONY: help run test check bench images web engine-start engine-stop dist clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## install what is missing, build everything, start the server and print its URL
+	@.ci/setup run
+	@.ci/engine start
+	@$(MAKE) --no-print-directory web images
+	@cargo build --locked --release
+	@exec target/release/shellcraft
+
+test: ## all tests: crates, real Engine, page and browser; starts and stops what they need
+	@.ci/test
+
+check: ## format, lints and types
+	@.ci/setup check
+	@$(MAKE) --no-print-directory web
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	npm --prefix static run check
+	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/lib.sh sandbox/build
+
+bench: ## the benchmarks (a Docker Engine must answer)
+	@$(MAKE) --no-print-directory web images
+	cargo bench --locked --workspace
+
+images: ## the sandbox images shellcraft/rust and shellcraft/perl, if their sources changed
+	@sandbox/build
+
+web: $(PACKAGES) ## the page, into static/dist
+	@npm --prefix static --silent run build
+
+$(PACKAGES): static/package.json static/package-lock.json
+	npm --prefix static ci --no-audit --no-fund
+	@touch $@
+
+engine-start: ## start a Docker Engine if none answers at DOCKER_HOST
+	@.ci/engine start
+
+engine-stop: ## stop the Docker Engine that `make` started
+	@.ci/engine stop
+
+dist: web images ## the server and its images, packed into target/dist
+	cargo build --locked --release
+	@mkdir -p target/dist
+	docker save shellcraft/rust:latest shellcraft/perl:latest | gzip >target/dist/shellcraft-images.tar.gz
+	tar -czf target/dist/shellcraft.tar.gz README.md LICENSE -C target/release shellcraft
+	@ls -lh target/dist
+
+clean: ## remove what was built here (the images and a running Engine stay)
+	@if [ -e target/engine/started ]; then echo "a Docker Engine was started from here: 'make engine-stop' first" >&2; exit 1; fi
+	rm -rf target static/dist static/build static/node_modules tests/output

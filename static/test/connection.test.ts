@@ -1,0 +1,337 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Connection } from "../src/connection";
+import type { Probe, Socket, State, World } from "../src/connection";
+
+/** A WebSocket whose other end is the test. */
+class FakeSocket implements Socket {
+  binaryType = "";
+  bufferedAmount = 0;
+  onopen: Socket["onopen"] = null;
+  onmessage: Socket["onmessage"] = null;
+  onclose: Socket["onclose"] = null;
+  onerror: Socket["onerror"] = null;
+  readonly sent: unknown[] = [];
+  isClosed = false;
+
+  constructor(readonly url: string) {}
+
+  send(data: string | Uint8Array): void {
+    this.sent.push(typeof data === "string" ? JSON.parse(data) : Buffer.from(data).toString());
+  }
+  close(): void {
+    this.isClosed = true;
+  }
+  open(): void {
+    this.onopen?.(undefined as never);
+  }
+  control(message: object): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+  hello(offset: number, replay = false, more: object = {}): void {
+    this.open();
+    this.control({ type: "hello", session_id: "s", offset, role: "player", replay, ...more });
+  }
+  output(text: string): void {
+    const bytes = new TextEncoder().encode(text);
+    this.onmessage?.({ data: bytes.buffer });
+  }
+  drop(code: number, reason = ""): void {
+    this.onclose?.({ code, reason });
+  }
+  of(type: string): Array<Record<string, unknown>> {
+    return this.sent.filter((item): item is Record<string, unknown> => (item as { type?: string }).type === type);
+  }
+}
+
+/** A connection in a world whose clock the test turns. */
+class Stage {
+  readonly sockets: FakeSocket[] = [];
+  readonly states: State[] = [];
+  readonly pending: Array<() => void> = [];
+  screen = "";
+  probe: Probe = { kind: "running" };
+  history = "";
+  latency: number | undefined;
+  private _now = 1_000;
+  private _timers: Array<{ at: number; run: () => void }> = [];
+
+  private readonly _world: World = {
+    open: (url) => {
+      const socket = new FakeSocket(url);
+      this.sockets.push(socket);
+      return socket;
+    },
+    probe: () => Promise.resolve(this.probe),
+    now: () => this._now,
+    random: () => 0,
+    later: (ms, run) => {
+      const timer = { at: this._now + ms, run };
+      this._timers.push(timer);
+      return () => (this._timers = this._timers.filter((other) => other !== timer));
+    },
+  };
+
+  readonly connection = new Connection("ws://host/session/s/ws", this._world, {
+    onState: (state) => this.states.push(state),
+    onOutput: (bytes, drawn, history) => {
+      const text = Buffer.from(bytes).toString();
+      this.screen += text;
+      if (history) this.history += text;
+      this.pending.push(drawn);
+    },
+    onRestart: () => (this.screen = ""),
+    onNotice: () => undefined,
+    onLatency: (ms) => (this.latency = ms),
+  });
+
+  get socket(): FakeSocket {
+    return this.sockets[this.sockets.length - 1] as FakeSocket;
+  }
+  get kind(): string {
+    return this.connection.state.kind;
+  }
+  drawAll(): void {
+    for (const drawn of this.pending.splice(0)) drawn();
+  }
+  pass(ms: number): void {
+    const end = this._now + ms;
+    for (;;) {
+      const next = this._timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+      if (next === undefined) break;
+      this._timers = this._timers.filter((timer) => timer !== next);
+      this._now = next.at;
+      next.run();
+    }
+    this._now = end;
+  }
+}
+
+function playing(): Stage {
+  const stage = new Stage();
+  stage.connection.resize(80, 24);
+  stage.connection.start();
+  stage.socket.hello(0);
+  return stage;
+}
+
+const input = (text: string) => new TextEncoder().encode(text);
+/** Lets promises that are already settled run. */
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+test("the size goes out first, before hello", () => {
+  const stage = new Stage();
+  stage.connection.resize(100, 30);
+  stage.connection.start();
+  assert.deepEqual(stage.socket.sent, []);
+  stage.socket.open();
+  assert.deepEqual(stage.socket.sent, [{ type: "resize", cols: 100, rows: 30 }]);
+  assert.equal(stage.kind, "connecting");
+  stage.connection.resize(100, 30);
+  assert.equal(stage.socket.of("resize").length, 1);
+});
+
+test("input goes out only while playing, and is never kept", () => {
+  const stage = new Stage();
+  stage.connection.start();
+  assert.equal(stage.connection.input(input("a")), false);
+  stage.socket.hello(0);
+  assert.equal(stage.connection.input(input("b")), true);
+  stage.socket.drop(1006);
+  assert.equal(stage.connection.input(input("c")), false);
+  stage.pass(250);
+  stage.socket.hello(0);
+  const typed = stage.sockets.flatMap(({ sent }) => sent.filter((item) => typeof item === "string"));
+  assert.deepEqual(typed, ["b"]);
+});
+
+test("a network that has stopped takes no more input", () => {
+  const stage = playing();
+  stage.socket.bufferedAmount = 256 * 1024;
+  assert.equal(stage.connection.input(input("x")), false);
+});
+
+test("a spectator's keys are not sent", () => {
+  const stage = new Stage();
+  stage.connection.start();
+  stage.socket.hello(0, false, { role: "spectator" });
+  assert.equal(stage.connection.input(input("x")), false);
+});
+
+test("a cut resumes behind the last byte received", () => {
+  const stage = playing();
+  stage.socket.output("hello ");
+  stage.socket.drop(1006);
+  assert.equal(stage.kind, "waiting");
+  stage.pass(250);
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?from=6");
+  stage.socket.hello(6);
+  stage.socket.output("world");
+  assert.equal(stage.screen, "hello world");
+});
+
+test("a replay starts from an empty screen, and old callbacks acknowledge nothing", () => {
+  const stage = playing();
+  stage.socket.output("x".repeat(20_000));
+  stage.socket.drop(1001);
+  stage.pass(250);
+  stage.socket.hello(5, true);
+  stage.drawAll();
+  stage.pass(200);
+  assert.deepEqual(stage.socket.of("ack"), []);
+  stage.socket.output("new");
+  assert.equal(stage.screen, "new");
+  stage.drawAll();
+  stage.pass(200);
+  assert.deepEqual(stage.socket.of("ack"), [{ type: "ack", offset: 8 }]);
+});
+
+test("an offset other than asked for is a replay, whatever the server says", () => {
+  const stage = playing();
+  stage.socket.output("abc");
+  stage.socket.drop(1006);
+  stage.pass(250);
+  stage.socket.hello(0, false);
+  stage.socket.output("abc");
+  assert.equal(stage.screen, "abc");
+});
+
+test("what lies before `head` is history at first, and after a cut it is not", () => {
+  const stage = new Stage();
+  stage.connection.start();
+  stage.socket.hello(0, true, { head: 3 });
+  stage.socket.output("old");
+  stage.socket.output("new");
+  assert.equal(stage.history, "old");
+  stage.socket.drop(1006);
+  stage.pass(250);
+  stage.socket.hello(6, false, { head: 9 });
+  stage.socket.output("gap");
+  assert.equal(stage.history, "old");
+});
+
+test("a flood is acknowledged every 8 KiB", () => {
+  const stage = playing();
+  for (let n = 0; n < 8; n += 1) stage.socket.output("x".repeat(4096));
+  stage.drawAll();
+  assert.deepEqual(stage.socket.of("ack").map(({ offset }) => offset), [8192, 16384, 24576, 32768]);
+});
+
+test("waits grow while attempts fail, and start small after a good connection", () => {
+  const stage = playing();
+  const waits: number[] = [];
+  for (let n = 0; n < 7; n += 1) {
+    const before = stage.sockets.length;
+    stage.socket.drop(1001);
+    let waited = 0;
+    while (stage.sockets.length === before) {
+      stage.pass(50);
+      waited += 50;
+    }
+    waits.push(waited);
+  }
+  assert.deepEqual(waits, [250, 500, 1000, 2000, 4000, 8000, 10_000]);
+  stage.socket.hello(0);
+  stage.socket.control({ type: "pong", t: 0 });
+  stage.pass(6_000);
+  stage.socket.drop(1006);
+  stage.pass(250);
+  assert.equal(stage.sockets.length, 9);
+});
+
+test("the page coming back tries at once", () => {
+  const stage = playing();
+  for (let n = 0; n < 5; n += 1) {
+    stage.socket.drop(1001);
+    stage.pass(10_000);
+  }
+  stage.socket.drop(1001);
+  const before = stage.sockets.length;
+  stage.connection.nudge();
+  assert.equal(stage.sockets.length, before + 1);
+});
+
+test("a dead connection is found by its silence", () => {
+  const stage = playing();
+  stage.socket.control({ type: "pong", t: 990 });
+  assert.equal(stage.latency, 10);
+  stage.pass(5_000); // The next ping goes out, and nothing comes back.
+  const dead = stage.socket;
+  stage.pass(4_999);
+  assert.equal(stage.kind, "playing");
+  stage.pass(10_000);
+  assert.ok(dead.isClosed);
+  assert.equal(stage.sockets.length, 2);
+});
+
+test("a hidden page does not ping", () => {
+  const stage = playing();
+  stage.socket.control({ type: "pong", t: 0 });
+  stage.connection.setVisible(false);
+  stage.pass(60_000);
+  assert.equal(stage.socket.of("ping").length, 1);
+  stage.connection.setVisible(true);
+  assert.equal(stage.socket.of("ping").length, 2);
+});
+
+const closings: Array<[string, number, object | undefined, object]> = [
+  ["1000 after exit", 1000, { type: "exit", code: 3, reason: "exited" }, { kind: "ended", ending: { why: "exit", code: 3, reason: "exited" } }],
+  ["1000 alone", 1000, undefined, { kind: "ended", ending: { why: "exit" } }],
+  ["a cut after exit", 1006, { type: "exit", code: 0 }, { kind: "ended", ending: { why: "exit", code: 0 } }],
+  ["1009", 1009, undefined, { kind: "ended", ending: { why: "refused", message: "A message was larger than the server takes." } }],
+  ["4000", 4000, undefined, { kind: "away" }],
+  ["4001", 4001, undefined, { kind: "ended", ending: { why: "idle" } }],
+  ["4002", 4002, undefined, { kind: "ended", ending: { why: "destroyed" } }],
+  ["1011", 1011, undefined, { kind: "waiting", cause: "engine", retryAt: 1_250 }],
+  ["1001", 1001, undefined, { kind: "waiting", cause: "server", retryAt: 1_250 }],
+];
+for (const [name, code, control, expected] of closings) {
+  test(`close: ${name}`, () => {
+    const stage = playing();
+    if (control !== undefined) stage.socket.control(control);
+    stage.socket.drop(code);
+    assert.deepEqual(stage.connection.state, expected);
+    if (stage.kind !== "waiting") {
+      stage.pass(60_000);
+      stage.connection.nudge();
+      assert.equal(stage.sockets.length, 1, "no attempt follows");
+    }
+  });
+}
+
+test("taken over: only the player takes it back, at the same offset", () => {
+  const stage = playing();
+  stage.socket.output("abc");
+  stage.socket.drop(4000);
+  stage.connection.retry();
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?from=3");
+});
+
+const probes: Array<[Probe, string]> = [
+  [{ kind: "gone" }, '{"kind":"ended","ending":{"why":"gone"}}'],
+  [{ kind: "stopped", code: 1 }, '{"kind":"ended","ending":{"why":"exit","code":1}}'],
+  [{ kind: "refused", message: "no" }, '{"kind":"ended","ending":{"why":"refused","message":"no"}}'],
+  [{ kind: "running" }, '{"kind":"waiting","cause":"server","retryAt":1250}'],
+  [{ kind: "unreachable" }, '{"kind":"waiting","cause":"network","retryAt":1250}'],
+];
+for (const [probe, expected] of probes) {
+  test(`a refused upgrade asks the status: ${probe.kind}`, async () => {
+    const stage = new Stage();
+    stage.probe = probe;
+    stage.connection.start();
+    stage.socket.drop(1006);
+    await settle();
+    assert.equal(JSON.stringify(stage.connection.state), expected);
+  });
+}
+
+test("an upgrade nobody answers is given up after 10 s", async () => {
+  const stage = new Stage();
+  stage.probe = { kind: "unreachable" };
+  stage.connection.start();
+  stage.pass(10_000);
+  await settle();
+  assert.ok(stage.socket.isClosed);
+  assert.equal(stage.kind, "waiting");
+});

@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { decode, encode, INPUT_FRAME_BYTES, splitInput } from "../src/frames";
+
+const decoded: Array<[string, string, unknown]> = [
+  ["hello", '{"type":"hello","session_id":"a","offset":7,"role":"player","replay":true}',
+    { type: "hello", session_id: "a", offset: 7, role: "player", replay: true }],
+  ["hello with head", '{"type":"hello","session_id":"a","offset":0,"role":"spectator","replay":false,"head":9}',
+    { type: "hello", session_id: "a", offset: 0, role: "spectator", replay: false, head: 9 }],
+  ["hello without offset", '{"type":"hello","session_id":"a"}', undefined],
+  ["hello with a broken offset", '{"type":"hello","session_id":"a","offset":-1}', undefined],
+  ["exit", '{"type":"exit","code":3,"reason":"exited"}', { type: "exit", code: 3, reason: "exited" }],
+  ["exit without a code", '{"type":"exit","code":null,"reason":"killed"}', { type: "exit", reason: "killed" }],
+  ["notice", '{"type":"notice","level":"warn","text":"idle"}', { type: "notice", level: "warn", text: "idle" }],
+  ["notice of a new level", '{"type":"notice","level":"loud","text":"x"}', { type: "notice", level: "info", text: "x" }],
+  ["pong", '{"type":"pong","t":12.5}', { type: "pong", t: 12.5 }],
+  ["unknown type", '{"type":"viewers","count":3}', undefined],
+  ["no object", "[1]", undefined],
+  ["null", "null", undefined],
+  ["no JSON", "{", undefined],
+];
+for (const [name, text, expected] of decoded) {
+  test(`decode: ${name}`, () => assert.deepEqual(decode(text), expected));
+}
+
+test("encode", () => {
+  assert.equal(encode({ type: "resize", cols: 120, rows: 40 }), '{"type":"resize","cols":120,"rows":40}');
+  assert.equal(encode({ type: "ack", offset: 9 }), '{"type":"ack","offset":9}');
+});
+
+test("input is cut, in order and whole", () => {
+  const bytes = Uint8Array.from({ length: 2 * INPUT_FRAME_BYTES + 5 }, (_, index) => index % 251);
+  const parts = splitInput(bytes);
+  assert.deepEqual(parts.map(({ length }) => length), [INPUT_FRAME_BYTES, INPUT_FRAME_BYTES, 5]);
+  assert.deepEqual(Buffer.concat(parts), Buffer.from(bytes));
+});

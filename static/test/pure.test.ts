@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { AckMeter } from "../src/ack";
+import { retrySeconds } from "../src/api";
+import { backoff } from "../src/backoff";
+import { barKey, withCtrl } from "../src/keys";
+import { FONT_SIZES, Memory } from "../src/memory";
+import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
+import { cardWords, statusWords } from "../src/words";
+
+test("backoff doubles from 250 ms to 10 s, less up to a half", () => {
+  assert.deepEqual([0, 1, 2, 5, 6, 1000].map((attempt) => backoff(attempt, 0)), [250, 500, 1000, 8000, 10000, 10000]);
+  assert.equal(backoff(0, 1), 125);
+});
+
+test("acks: small things later, floods every 8 KiB, the rest of a flood at once", () => {
+  const meter = new AckMeter();
+  meter.restart(100);
+  assert.equal(meter.draw(110, 0), "later");
+  assert.equal(meter.take(), 110);
+  assert.equal(meter.take(), undefined);
+  assert.equal(meter.draw(4000, 9000), "no");
+  assert.equal(meter.draw(8400, 4000), "now");
+  assert.equal(meter.take(), 8400);
+  assert.equal(meter.draw(9600, 0), "now");
+  meter.restart(50);
+  assert.equal(meter.draw(50, 0), "no");
+});
+
+const pastes: Array<[string, string, string]> = [
+  ["text", "ls -l\n\tcat", "ls -l\n\tcat"],
+  ["end of bracketed paste", "a\u001b[201~rm\r", "a[201~rm\r"],
+  ["C0, DEL and C1", "\u0000a\u0003\u0007\u007f\u009bb", "ab"],
+  ["letters of the world", "žluťoučký 日本 😀", "žluťoučký 日本 😀"],
+];
+for (const [name, text, expected] of pastes) test(`paste: ${name}`, () => assert.equal(cleanPaste(text), expected));
+
+test("titles are short, plain and one line", () => {
+  assert.equal(cleanTitle("  a\nb\u202ec "), "a b c");
+  assert.equal(Array.from(cleanTitle("😀".repeat(200))).length, 80);
+});
+
+test("only web links are links", () => {
+  assert.equal(webLink("https://example.org/x"), "https://example.org/x");
+  for (const bad of ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "nonsense"]) {
+    assert.equal(webLink(bad), undefined);
+  }
+});
+
+test("answers of the terminal are told from typing", () => {
+  for (const answer of ["\u001b[24;80R", "\u001b[?1;2c", "\u001b[>0;276;0c", "\u001b[0n", "\u001b]10;rgb:ff/ff/ff\u001b\\", "\u001bP1$r0m\u001b\\", "\u001b[?2026;2$y"]) {
+    assert.ok(isTerminalAnswer(answer), JSON.stringify(answer));
+  }
+  for (const typed of ["a", "\u001b", "\u001b[A", "\u001bOA", "\u001b[1;5C", "\u001b[200~x\u001b[201~", "\r", "\u001b[3~"]) {
+    assert.ok(!isTerminalAnswer(typed), JSON.stringify(typed));
+  }
+});
+
+test("keys of the bar", () => {
+  assert.equal(barKey("ArrowUp", { ctrl: false, applicationCursor: false }), "\u001b[A");
+  assert.equal(barKey("ArrowUp", { ctrl: false, applicationCursor: true }), "\u001bOA");
+  assert.equal(barKey("ArrowLeft", { ctrl: true, applicationCursor: true }), "\u001b[1;5D");
+  assert.equal(barKey("Escape", { ctrl: false, applicationCursor: false }), "\u001b");
+  assert.deepEqual(["c", "C", "[", " ", "?", "1", "ab"].map(withCtrl), ["\u0003", "\u0003", "\u001b", "\u0000", "\u007f", "1", "ab"]);
+});
+
+test("Retry-After as number or date", () => {
+  assert.equal(retrySeconds("3"), 3);
+  assert.equal(retrySeconds(null), undefined);
+  assert.equal(retrySeconds("soon"), undefined);
+  assert.equal(retrySeconds("Thu, 01 Jan 1970 00:00:05 GMT", 1500), 4);
+});
+
+test("memory keeps games, newest first, and survives nonsense", () => {
+  const shelf = new Map<string, string>();
+  const memory = new Memory({ getItem: (key) => shelf.get(key) ?? null, setItem: (key, value) => void shelf.set(key, value) });
+  const id = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
+  for (let n = 0; n < 20; n += 1) memory.remember({ id: id(n), shell: "rust", startedAt: n });
+  assert.equal(memory.sessions().length, 12);
+  assert.equal(memory.sessions()[0]?.id, id(19));
+  memory.forget(id(19));
+  assert.equal(memory.find(id(19)), undefined);
+  assert.equal(memory.change({ fontSize: 500 }).fontSize, FONT_SIZES.largest);
+  shelf.set("shellcraft.sessions", '[{"id":"../../x"},7,null]');
+  shelf.set("shellcraft.settings", "{");
+  assert.deepEqual(memory.sessions(), []);
+  assert.equal(memory.settings().fontSize, FONT_SIZES.usual);
+  assert.deepEqual(new Memory(undefined).sessions(), []);
+});
+
+test("words for states", () => {
+  assert.deepEqual(statusWords({ kind: "waiting", cause: "network", retryAt: 4_100 }, 1_000), { mark: "wait", label: "reconnecting in 4 s" });
+  assert.equal(cardWords({ kind: "playing", role: "player" }), undefined);
+  assert.deepEqual(cardWords({ kind: "away" })?.actions, ["take-back"]);
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } })?.text, "Exit code 137. Reason: out of memory.");
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 0, reason: "exited" } })?.text, "Exit code 0, all is well.");
+});
