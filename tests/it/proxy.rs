@@ -108,7 +108,7 @@ fn readme_server(address: SocketAddr, upstream: SocketAddr) -> String {
 fn site_behind_nginx(engine: &FakeEngine) -> (Site, Nginx) {
     let mut site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
     let nginx = Nginx::start(site.address);
-    site.address = nginx.address;
+    site.go_through(nginx.address);
     (site, nginx)
 }
 
