@@ -75,6 +75,11 @@ pub struct Config {
     #[arg(long, env = "SCROLLBACK", default_value = "256KiB", value_parser = scrollback)]
     pub scrollback: usize,
 
+    /// Bytes of output that a page may have without having drawn them; then the program waits. At most half of
+    /// SCROLLBACK counts.
+    #[arg(long, env = "WINDOW", default_value = "128KiB", value_parser = window)]
+    pub window: usize,
+
     /// Name on the labels of this server's containers; two servers on one Engine need two names. The
     /// default is made of the host's name and the port.
     #[arg(long, env = "INSTANCE", value_parser = instance)]
@@ -177,7 +182,7 @@ impl Config {
             terminal: hub::Limits {
                 scrollback_bytes: self.scrollback,
                 // The scrollback must hold what the page has not drawn, and what is read meanwhile.
-                window_bytes: (self.scrollback / 2).min(LARGEST_WINDOW_BYTES),
+                window_bytes: self.window.min(self.scrollback / 2),
             },
             idle_timeout: self.idle_timeout,
             max_lifetime: self.max_lifetime,
@@ -185,10 +190,6 @@ impl Config {
         }
     }
 }
-
-/// xterm.js draws 5 to 35 MB/s and feels sluggish with more than 500 KB waiting; at 128 KiB a Ctrl-C is
-/// answered within some 10 ms of drawing.
-const LARGEST_WINDOW_BYTES: usize = 128 * 1024;
 
 fn default_instance(port: u16) -> String {
     let host = rustix::system::uname()
@@ -372,6 +373,18 @@ fn scrollback(text: &str) -> Parsed<usize> {
         64 << 10,
         64 << 20,
         "a size from 64KiB to 64MiB is needed, such as 256KiB",
+    )?;
+    usize::try_from(bytes).map_err(|_| "more than this machine can address".into())
+}
+
+/// xterm.js draws 5 to 35 MB/s and feels sluggish with more than 500 KB waiting; at the default of 128 KiB a Ctrl-C
+/// is answered within some 10 ms of drawing.
+fn window(text: &str) -> Parsed<usize> {
+    let bytes = size(
+        text,
+        16 << 10,
+        32 << 20,
+        "a size from 16KiB to 32MiB is needed, such as 128KiB",
     )?;
     usize::try_from(bytes).map_err(|_| "more than this machine can address".into())
 }

@@ -26,7 +26,8 @@ pub const HOME: &str = "/home";
 /// The most a player can leave on the host's disk.
 pub const BOOK_LIMIT_BYTES: u64 = 1024 * 1024;
 
-const TMP_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=16m,mode=1777";
+/// DOCKER: runc gives the mount the mode of the image's own `/tmp`, whatever we say; so it belongs to the player.
+const TMP_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=16m,mode=1777,uid=1000,gid=1000";
 /// DOCKER: without a limit of our own `/dev/shm` is 64 MiB, all of the player's memory.
 const SHM_BYTES: u64 = 1024 * 1024;
 

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -38,6 +38,9 @@ pub const MAX_SPECTATORS: usize = 64;
 const READ_BYTES: usize = 32 * 1024;
 /// The scrollback may be so much over its limit before its oldest bytes are taken into the past.
 const EXCESS_BYTES: usize = 32 * 1024;
+/// When a page is cut off, the program stays held for so long at the page's window, so that a page that comes back
+/// finds everything; after that the program runs on and only the scrollback is kept.
+const AWAY_GRACE: Duration = Duration::from_secs(30);
 /// Sizes that wait for the output before them to be taken in; the oldest give way.
 const SIZES: usize = 64;
 
@@ -110,6 +113,8 @@ pub(super) struct State {
     closed: Option<Close>,
     pub(super) exit: Option<ExitNote>,
     recording: Option<Recording>,
+    /// The player's page was cut off: what it had drawn, and until when the program waits for it.
+    away: Option<(u64, Instant)>,
 }
 
 impl Hub {
@@ -129,6 +134,7 @@ impl Hub {
                 closed: None,
                 exit: None,
                 recording: None,
+                away: None,
             }),
             pump_wake,
             pump_wakeups,
@@ -174,17 +180,16 @@ impl Hub {
 
     /// Blocks while the player is a whole window behind. A closed hub is read to its end without waiting.
     fn wait_for_player(&self) {
-        while self.is_held() {
-            // Fails only when the sender is gone, and we own it.
-            let _ = self.pump_wakeups.recv();
+        loop {
+            // INVARIANT: the lock is released before the wait; in the scrutinee of `match` it would not be.
+            let hold = self.state.lock().hold(self.limits.window_bytes as u64);
+            // What is received does not matter: each time the state decides.
+            match hold {
+                Hold::No => return,
+                Hold::Yes => drop(self.pump_wakeups.recv()),
+                Hold::Until(end) => drop(self.pump_wakeups.recv_deadline(end)),
+            }
         }
-    }
-
-    fn is_held(&self) -> bool {
-        let state = self.state.lock();
-        let player = state.player();
-        let ahead = player.map_or(0, |seat| state.scrollback.end() - seat.done());
-        state.closed.is_none() && ahead >= self.limits.window_bytes as u64
     }
 
     /// Adds output and wakes the viewers.
@@ -371,7 +376,40 @@ impl Hub {
     }
 }
 
+/// Whether the program has to wait for its player.
+enum Hold {
+    No,
+    Yes,
+    /// For a page that was cut off and may come back.
+    Until(Instant),
+}
+
 impl State {
+    fn hold(&self, window_bytes: u64) -> Hold {
+        let is_behind = |done: u64| self.scrollback.end() - done >= window_bytes;
+        match (self.player(), self.away) {
+            _ if self.closed.is_some() => Hold::No,
+            (Some(player), _) if is_behind(player.done()) => Hold::Yes,
+            (None, Some((done, until))) if is_behind(done) && Instant::now() < until => {
+                Hold::Until(until)
+            }
+            _ => Hold::No,
+        }
+    }
+
+    /// A viewer has left.
+    pub(super) fn remove(&mut self, number: u64) {
+        let Some(index) = self.seats.iter().position(|seat| seat.number == number) else {
+            return;
+        };
+        let seat = self.seats.swap_remove(index);
+        // Who was sent away, or never says what it has drawn, does not come back for the rest.
+        if seat.role == Role::Player && seat.is_acking && !seat.is_closing() {
+            self.away = Some((seat.done(), Instant::now() + AWAY_GRACE));
+        }
+        self.wake_all();
+    }
+
     fn player(&self) -> Option<&SeatState> {
         self.seats
             .iter()
@@ -396,6 +434,7 @@ impl State {
     }
 
     fn send_player_away(&mut self) {
+        self.away = None;
         for seat in self
             .seats
             .iter_mut()

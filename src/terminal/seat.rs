@@ -64,10 +64,10 @@ pub enum Next {
 
 /// A viewer as its hub knows it. Guarded by the hub's lock.
 pub(super) struct SeatState {
-    number: u64,
+    pub(super) number: u64,
     pub(super) role: Role,
     /// Whether the viewer says what it has drawn; otherwise what was handed to its socket counts.
-    is_acking: bool,
+    pub(super) is_acking: bool,
     sent: u64,
     acked: u64,
     close: Option<Close>,
@@ -334,10 +334,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut state = self.hub.state.lock();
-        state.seats.retain(|seat| seat.number != self.number);
-        state.wake_all();
-        drop(state);
+        self.hub.state.lock().remove(self.number);
         self.hub.wake_pump();
     }
 }

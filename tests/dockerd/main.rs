@@ -30,6 +30,7 @@ mod games;
 mod image;
 mod life;
 mod restart;
+mod resume;
 mod sandbox;
 
 use shellcraft::engine::Engine;

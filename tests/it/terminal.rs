@@ -633,13 +633,14 @@ fn stalled_spectators_slow_nobody_down() {
     // A stalled one that reads again is resynchronised: it is greeted anew and sees the end.
     let mut late = stalled.into_iter().next().expect("one");
     late.expect("\n299999\r\n");
-    let hellos = late.notes.iter().filter(|note| note["type"] == "hello");
+    let hellos: Vec<_> = late
+        .notes
+        .iter()
+        .filter(|note| note["type"] == "hello")
+        .collect();
     assert!(
-        hellos.clone().count() >= 2
-            && hellos
-                .clone()
-                .last()
-                .is_some_and(|hello| hello["replay"] == true)
+        hellos.len() >= 2 && hellos[hellos.len() - 1]["replay"] == true,
+        "{hellos:?}"
     );
 }
 

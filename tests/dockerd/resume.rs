@@ -1,0 +1,240 @@
+//! Cuts: a page that is cut off again and again sees what an unbroken one sees, to the byte or to the screen.
+
+use std::time::{Duration, Instant};
+
+use crate::site::{Game, Player, Site};
+use crate::{busybox, docker};
+
+/// Numbers like dice, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+fn site(flags: &[&str]) -> (Site, Game) {
+    let engine = docker::engine();
+    let shells = format!("busybox={}", busybox::image(&engine));
+    let flags = [&["--shells", shells.as_str()], flags].concat();
+    let site = Site::start(&docker::host(), &flags);
+    let game = site.create("busybox");
+    (site, game)
+}
+
+/// Reads until so many bytes have come, or until `text` has.
+#[track_caller]
+fn read(page: &mut Player, bytes: usize, text: &str) -> bool {
+    let due = Instant::now() + Duration::from_secs(60);
+    loop {
+        if page.seen.ends_with(text.as_bytes()) {
+            return true;
+        }
+        if page.seen.len() >= bytes {
+            return false;
+        }
+        assert!(
+            page.read(due) && Instant::now() < due,
+            "it stands still at {}",
+            page.offset
+        );
+    }
+}
+
+/// A thousand cuts while a program counts as fast as it can: every number comes once.
+#[test]
+fn a_thousand_cuts_lose_nothing_and_double_nothing() {
+    const NUMBERS: usize = 600_000;
+    let (site, game) = site(&[]);
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    page.type_in(&format!("seq 1 {NUMBERS}; echo the end; cat\r"));
+    page.expect("the end; cat\r\n");
+    let (mut all, mut offset, mut dice, mut cuts) = (page.seen.clone(), page.offset, Dice(77), 0);
+    drop(page);
+    loop {
+        let mut page = site.page(&game, Some(offset));
+        assert_eq!(page.note("hello")["replay"], false, "after {cuts} cuts");
+        let wanted = if cuts < 1000 {
+            dice.below(6000) as usize
+        } else {
+            usize::MAX
+        };
+        let is_over = read(&mut page, wanted, "\r\nthe end\r\n");
+        // What came beyond that was not seen: a cut may fall on any byte.
+        page.seen
+            .truncate(if is_over { usize::MAX } else { wanted });
+        offset += page.seen.len() as u64;
+        all.extend_from_slice(&page.seen);
+        if is_over {
+            break;
+        }
+        cuts += 1;
+        // Without a close frame, like a network that is gone.
+    }
+    assert!(cuts >= 1000, "only {cuts} cuts");
+    let expected: String = (1..=NUMBERS)
+        .map(|number| format!("{number}\r\n"))
+        .collect();
+    let all = String::from_utf8_lossy(&all).into_owned();
+    assert!(all == format!("{expected}the end\r\n"), "lost or doubled");
+}
+
+/// What a terminal shows that has drawn all this.
+struct Shown(vt100::Parser);
+
+impl Shown {
+    fn new(size: (u16, u16)) -> Shown {
+        let side = |cells: u16| cells.try_into().expect("not zero");
+        Shown(vt100::Parser::new(side(size.1), side(size.0), 0))
+    }
+
+    /// Draws what a page has got: a screen if it was told to replay, then the output.
+    fn draw(&mut self, page: &mut Player) {
+        if let Some(at) = page.notes.iter().position(|note| note["type"] == "hello")
+            && page.notes.remove(at)["replay"] == true
+        {
+            self.0.process(b"\x1bc");
+        }
+        if let Some(at) = page.notes.iter().position(|note| note["type"] == "screen") {
+            let screen = page.notes.remove(at);
+            self.0
+                .process(screen["data"].as_str().expect("text").as_bytes());
+        }
+        self.0.process(&std::mem::take(&mut page.seen));
+    }
+
+    fn picture(&self) -> String {
+        let screen = self.0.screen();
+        let (text, at, is_alternate) = (
+            screen.contents(),
+            screen.cursor_position(),
+            screen.alternate_screen(),
+        );
+        format!(
+            "{text}\n{at:?} alternate={is_alternate} {:?}",
+            screen.input_mode_formatted()
+        )
+    }
+}
+
+/// The same inside a full-screen editor, with pages that stay away so long that the scrollback has moved on:
+/// the screen is that of somebody who watched all the time.
+#[test]
+fn cuts_inside_an_editor_leave_the_same_screen() {
+    let (site, game) = site(&["--scrollback", "64KiB"]);
+    let size: (u16, u16) = (100, 30);
+    let mut page = site.page(&game, None);
+    page.resize(size.0.into(), size.1.into());
+    page.expect("$ ");
+    assert_eq!(site.post(&game.path("/recording"), "").status, 201);
+    // What is not recorded must not be seen.
+    page.type_in("busybox clear\r");
+    page.expect("\x1b[J");
+    page.expect("$ ");
+    // Lines that differ at both ends, so that each page turned is drawn whole.
+    page.type_in("seq 1000 3000 | busybox sed 's/.*/&......................................................................&/' > /tmp/n\r");
+    page.expect("$ ");
+    page.type_in("busybox vi /tmp/n\r");
+    page.expect("1/2001");
+    let mut dice = Dice(99);
+    let mut replays = 0;
+    for round in 0..12u32 {
+        // Through the file by pages, half pages and lines, and some writing.
+        for _ in 0..=dice.below(40) {
+            let keys = [
+                "\x06",
+                "\x02",
+                "\x04",
+                "\x15",
+                "j",
+                "k",
+                "G",
+                "1G",
+                "$",
+                "0",
+                "oword\x1b",
+                "dd",
+            ];
+            page.type_in(keys[dice.below(keys.len() as u64) as usize]);
+        }
+        page.type_in(&format!(":echo mark {round}\r\x0c"));
+        let offset = page.offset;
+        drop(page);
+        if round % 3 == 0 {
+            // Nobody plays while somebody else's keys keep the editor drawing.
+            let mut other = site.raw(&game);
+            // The editor draws only when no key waits, so each must have been answered before the next.
+            other.type_in("\x1b");
+            settle(&mut other);
+            for _ in 0..40 {
+                // Draws everything anew.
+                other.type_in("\x0c");
+                let due = Instant::now() + Duration::from_secs(10);
+                assert!(
+                    other.read(due) && Instant::now() < due,
+                    "the editor does not answer"
+                );
+            }
+            settle(&mut other);
+        }
+        page = site.page(&game, Some(offset));
+        settle(&mut page);
+        replays += page
+            .notes
+            .iter()
+            .filter(|note| note["replay"] == true)
+            .count();
+        // A fresh page sees what somebody sees who has drawn every byte.
+        page = fresh_page(&site, &game, size, &format!("round {round}"));
+    }
+    assert!(
+        replays > 0,
+        "the scrollback never moved on: the test shows nothing"
+    );
+    page.type_in("\x1b");
+    settle(&mut page);
+    page.type_in(":q!\r");
+    settle(&mut page);
+    let shown = fresh_page(&site, &game, size, "after the editor");
+    drop(shown);
+}
+
+/// Opens a page and compares its screen with that of a terminal that has drawn the whole recording.
+#[track_caller]
+fn fresh_page(site: &Site, game: &Game, size: (u16, u16), when: &str) -> Player {
+    let mut fresh = site.page(game, None);
+    settle(&mut fresh);
+    let mut shown = Shown::new(size);
+    shown.draw(&mut fresh);
+    let mut unbroken = Shown::new(size);
+    let recording = site.get(&game.path("/recording")).text();
+    for line in recording.lines().skip(1) {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        if event[1] == "o" {
+            unbroken
+                .0
+                .process(event[2].as_str().expect("text").as_bytes());
+        }
+    }
+    assert_eq!(shown.picture(), unbroken.picture(), "{when}");
+    fresh
+}
+
+/// Reads until nothing has come for a moment.
+fn settle(page: &mut Player) {
+    let mut last = (page.seen.len(), page.notes.len());
+    loop {
+        let pause = Instant::now() + Duration::from_millis(150);
+        while Instant::now() < pause && page.read(pause) {}
+        let now = (page.seen.len(), page.notes.len());
+        if now == last {
+            return;
+        }
+        last = now;
+    }
+}
