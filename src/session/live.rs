@@ -156,7 +156,9 @@ fn exit_of(
     let code = manager.engine.wait(container, wait)?;
     let state = manager.engine.inspect(container)?.state;
     let reason = match (state.oom_killed, code) {
-        (true, _) => Reason::OutOfMemory,
+        // DOCKER: `OOMKilled` tells that something in the container was killed for memory at some time, not that
+        // it was the shell.
+        (true, 137) => Reason::OutOfMemory,
         (false, 137) => Reason::Killed,
         _ => Reason::Exited,
     };
