@@ -155,6 +155,10 @@ fn exit_of(
 ) -> Result<Fate, engine::Error> {
     let code = manager.engine.wait(container, wait)?;
     let state = manager.engine.inspect(container)?.state;
+    if state.status == "removing" {
+        // DOCKER: a removal by force kills first. It is not ours: we have not begun one yet.
+        return Ok(Fate::Gone);
+    }
     let reason = match (state.oom_killed, code) {
         // DOCKER: `OOMKilled` tells that something in the container was killed for memory at some time, not that
         // it was the shell.
