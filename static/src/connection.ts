@@ -14,7 +14,7 @@
 import { ACK_LATER_MS, AckMeter } from "./ack";
 import { backoff } from "./backoff";
 import { Close, decode, encode, PROTOCOL, splitInput } from "./frames";
-import type { ClientMessage, Role, ServerMessage } from "./frames";
+import type { ClientMessage, Level, Role, ServerMessage } from "./frames";
 
 /** No answer to the upgrade, or no hello after it, for this long: the attempt has failed. */
 const CONNECT_MS = 10_000;
@@ -82,7 +82,7 @@ export interface Listener {
   onOutput(bytes: Uint8Array, drawn: () => void, history: boolean): void;
   /** What follows doesn't continue what was drawn: start from an empty screen. */
   onRestart(): void;
-  onNotice(level: "info" | "warn" | "error", text: string): void;
+  onNotice(level: Level, text: string): void;
   onLatency(ms: number): void;
 }
 

@@ -29,15 +29,16 @@ export type ClientMessage =
   | { type: "ping"; t: number };
 
 export type Role = "player" | "spectator";
+export type Level = "info" | "warning" | "error";
 
 export type ServerMessage =
   /**
-   * `offset`: where the following bytes start in the session's output. `replay`: they don't continue
+   * First of all, and again when output had to be skipped. `offset`: where the following bytes start in the session's output. `replay`: they don't continue
    * what this page has drawn. `head`, if sent: how far the output had come, so what lies before it is history.
    */
   | { type: "hello"; session_id: string; offset: number; role: Role; replay: boolean; head?: number }
   | { type: "exit"; code?: number; reason?: string }
-  | { type: "notice"; level: "info" | "warn" | "error"; text: string }
+  | { type: "notice"; level: Level; text: string }
   | { type: "pong"; t: number };
 
 export function encode(message: ClientMessage): string {
@@ -87,8 +88,8 @@ function decodeHello(fields: Record<string, unknown>): ServerMessage | undefined
   };
 }
 
-function decodeLevel(level: unknown): "info" | "warn" | "error" {
-  return level === "warn" || level === "error" ? level : "info";
+function decodeLevel(level: unknown): Level {
+  return level === "warning" || level === "error" ? level : "info";
 }
 
 function isOffset(value: unknown): value is number {

@@ -4,6 +4,7 @@
  */
 
 import { make, makeButton, need } from "./dom";
+import type { Level } from "./frames";
 import type { CardWords } from "./words";
 
 /** How long a passing sentence stays. */
@@ -24,7 +25,7 @@ export class Ribbon {
   }
 
   /** Shows a sentence for a moment, then what was there before. */
-  hint(text: string, level: "info" | "warn" | "error" = "info"): void {
+  hint(text: string, level: Level = "info"): void {
     window.clearTimeout(this._hintTimer);
     this._draw(text);
     this._root.dataset["level"] = level;

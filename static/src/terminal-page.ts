@@ -92,9 +92,9 @@ function handleInput(bytes: Uint8Array): void {
   if (connection.input(keyBar.transform(bytes))) return;
   const { state } = connection;
   if (state.kind === "waiting" || state.kind === "connecting") {
-    ribbon.hint("Not connected: what you type now is not sent.", "warn");
+    ribbon.hint("Not connected: what you type now is not sent.", "warning");
   } else if (state.kind === "playing" && state.role === "player") {
-    ribbon.hint("The network has stopped: what you type now is not sent.", "warn");
+    ribbon.hint("The network has stopped: what you type now is not sent.", "warning");
   }
 }
 

@@ -39,11 +39,11 @@ export function statusWords(state: State, now: number): StatusWords {
 export function waitingWords(state: Extract<State, { kind: "waiting" }>): string {
   switch (state.cause) {
     case "network":
-      return "The connection is gone. Your game goes on; nothing is lost.";
+      return "The connection is gone. It is tried again by itself.";
     case "server":
-      return "The server is away for a moment. Your game waits for you.";
+      return "The server is away. It is tried again by itself.";
     case "engine":
-      return "The server could not reach your game's container. It is tried again.";
+      return "The server could not reach your game's container. It is tried again by itself.";
   }
 }
 

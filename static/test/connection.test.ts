@@ -187,6 +187,17 @@ test("a replay starts from an empty screen, and old callbacks acknowledge nothin
   assert.deepEqual(stage.socket.of("ack"), [{ type: "ack", offset: 8 }]);
 });
 
+test("a second hello while playing, after skipped output, starts anew", () => {
+  const stage = playing();
+  stage.socket.output("abc");
+  stage.socket.control({ type: "hello", session_id: "s", offset: 900, role: "player", replay: true });
+  stage.socket.output("xyz");
+  assert.equal(stage.screen, "xyz");
+  stage.socket.drop(1006);
+  stage.pass(250);
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?from=903");
+});
+
 test("an offset other than asked for is a replay, whatever the server says", () => {
   const stage = playing();
   stage.socket.output("abc");

@@ -12,7 +12,7 @@ const decoded: Array<[string, string, unknown]> = [
   ["hello with a broken offset", '{"type":"hello","session_id":"a","offset":-1}', undefined],
   ["exit", '{"type":"exit","code":3,"reason":"exited"}', { type: "exit", code: 3, reason: "exited" }],
   ["exit without a code", '{"type":"exit","code":null,"reason":"killed"}', { type: "exit", reason: "killed" }],
-  ["notice", '{"type":"notice","level":"warn","text":"idle"}', { type: "notice", level: "warn", text: "idle" }],
+  ["notice", '{"type":"notice","level":"warning","text":"idle"}', { type: "notice", level: "warning", text: "idle" }],
   ["notice of a new level", '{"type":"notice","level":"loud","text":"x"}', { type: "notice", level: "info", text: "x" }],
   ["pong", '{"type":"pong","t":12.5}', { type: "pong", t: 12.5 }],
   ["unknown type", '{"type":"viewers","count":3}', undefined],

@@ -17,6 +17,7 @@ mod door;
 mod engine_contract;
 mod engine_trouble;
 mod process;
+mod proxy;
 mod rest;
 mod sessions;
 mod terminal;

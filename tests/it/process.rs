@@ -1,6 +1,8 @@
 //! The binary itself: its command line, its signals, its limits.
 
+use std::fs;
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -114,4 +116,42 @@ fn running_out_of_descriptors_is_survived() {
     }
     assert_eq!(process.status("POST", "/session"), Some(201));
     assert_eq!(engine.containers().len(), 2);
+}
+
+/// The private directories in a runtime directory.
+fn private_dirs(runtime_dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(runtime_dir).expect("it exists");
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn what_a_killed_server_left_is_removed_and_what_a_living_one_has_stays() {
+    let engine = FakeEngine::start();
+    let runtime_dir = tempfile::tempdir().expect("a directory");
+    let flags = ["--runtime-dir", runtime_dir.path().to_str().expect("UTF-8")];
+    let living = Process::start(&engine.docker_host(), &unique(), &flags);
+    let kept = private_dirs(runtime_dir.path());
+    let mut killed = Process::start(&engine.docker_host(), &unique(), &flags);
+    assert_eq!(private_dirs(runtime_dir.path()).len(), 2);
+    killed.signal("KILL");
+    assert_eq!(killed.exit_code(), None);
+    let left = private_dirs(runtime_dir.path());
+    let left = left.iter().find(|path| !kept.contains(path));
+    let left = left.expect("a killed server can't tidy up");
+    let mut next = Process::start(&engine.docker_host(), &unique(), &flags);
+    let now = private_dirs(runtime_dir.path());
+    assert!(
+        now.len() == 2 && !now.contains(left) && now.contains(&kept[0]),
+        "{now:?}"
+    );
+    for process in [&living, &next] {
+        assert_eq!(process.status("GET", "/healthz"), Some(200));
+    }
+    next.signal("TERM");
+    assert_eq!(next.exit_code(), Some(0));
+    assert_eq!(private_dirs(runtime_dir.path()), kept);
 }

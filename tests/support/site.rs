@@ -39,6 +39,12 @@ impl Site {
         Site::start_as(&unique(), docker_host, flags)
     }
 
+    /// Goes to the server through a proxy from now on.
+    #[allow(dead_code)] // Only one of the rings has a proxy.
+    pub fn go_through(&mut self, proxy: SocketAddr) {
+        self.client = Client { address: proxy };
+    }
+
     /// Starts a server under an instance's name.
     pub fn start_as(instance: &str, docker_host: &str, flags: &[&str]) -> Site {
         let own = [

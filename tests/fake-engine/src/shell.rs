@@ -73,6 +73,12 @@ fn obey(container: &Container, line: &[u8]) -> Option<i64> {
         "" => {}
         "exit" => return Some(rest.trim().parse().unwrap_or(0)),
         "echo" => say(container, ""),
+        // Escape sequences, which the line editor does not let in.
+        "printf" => container.show(
+            rest.replace("\\e", "\x1b")
+                .replace("\\a", "\x07")
+                .as_bytes(),
+        ),
         "ls" => say(container, "spellbook.dat"),
         "size" => {
             let (cols, rows) = container.lock().size;

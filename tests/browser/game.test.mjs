@@ -1,0 +1,180 @@
+// A player's whole way: landing page, prompt, spells, the end of the game; desktop and phone.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { DESKTOP, PHONE, Player, startBrowser, startServer, until } from "./stage.mjs";
+
+let server;
+let browser;
+
+before(async () => {
+  server = await startServer();
+  browser = await startBrowser();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** Runs a story with a player, and demands a silent console at its end. */
+function story(name, options, tell) {
+  test(name, async () => {
+    const player = await Player.enter(browser, options);
+    try {
+      await tell(player);
+    } finally {
+      await player.leave();
+    }
+  });
+}
+
+for (const shell of ["rust", "perl"]) {
+  for (const renderer of ["dom", "webgl"]) {
+    story(`${shell} is played from the landing page to its end, drawn by ${renderer}`, DESKTOP, async (player) => {
+      const game = await player.open(server.url);
+      await game.shoot(`landing-${shell}`);
+      await game.start(shell);
+      await game.page.goto(`${game.page.url()}?renderer=${renderer}`);
+      await game.sees(" ~ $ ");
+      await game.state("playing");
+      assert.equal(await game.page.locator("#terminal").getAttribute("data-renderer"), renderer);
+
+      await game.type("learn hi echo hello $1");
+      await game.sees("learned hi");
+      await game.type("cast hi world");
+      await game.seesLine("hello world");
+      await game.type("ls");
+      await game.seesLine("spellbook.dat");
+      await until("the round trip", async () => /ms$/.test(await game.page.locator("#latency").innerText()));
+      await game.shoot(`game-${shell}-${renderer}`);
+
+      await game.type("exit 3");
+      await game.state("ended");
+      const card = game.page.getByRole("dialog");
+      assert.match(await card.innerText(), /has ended[^]*Exit code 3/);
+      await game.shoot(`ended-${shell}-${renderer}`);
+      await card.getByRole("button", { name: "New game" }).click();
+      await game.page.waitForURL((url) => url.pathname.endsWith("/connect") && url.search === "");
+      await game.state("playing");
+      await game.sees(" ~ $ ");
+      await game.type("exit");
+      await game.state("ended");
+      await game.page.getByRole("link", { name: "Back to the start", exact: true }).click();
+      await game.page.locator("#start-button").waitFor();
+      assert.equal(await game.page.locator("#running").isVisible(), false, "ended games are not listed");
+    });
+  }
+}
+
+story("the light theme", { ...DESKTOP, colorScheme: "light" }, async (player) => {
+  const game = await player.open(server.url);
+  await game.shoot("landing-light");
+  await game.start("rust");
+  await game.type("help");
+  await game.sees("write a spell");
+  await game.shoot("game-light");
+});
+
+story("a phone", PHONE, async (player) => {
+  const game = await player.open(server.url);
+  await game.shoot("phone-landing");
+  const overflow = await game.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  assert.ok(overflow <= 0, `the landing page is ${overflow} px too wide`);
+  await game.start("rust");
+  await game.page.locator("#terminal").tap();
+  await game.page.locator("#keys").waitFor();
+  await game.type("echo one");
+  await game.seesLine("one");
+  // ↑ brings the line back; Ctrl and c drop it.
+  await game.page.locator('#keys [data-key="ArrowUp"]').tap();
+  await game.page.keyboard.type(" two\n");
+  await game.seesLine("one two");
+  await game.page.keyboard.type("never run");
+  await game.page.locator("#ctrl").tap();
+  await game.page.keyboard.type("c");
+  await game.type("echo three");
+  await game.seesLine("three");
+  assert.equal(await game.page.locator("#ctrl").getAttribute("aria-pressed"), "false");
+  const { cols } = await game.size();
+  assert.ok(cols >= 36 && cols <= 60, `${cols} columns`);
+  await game.shoot("phone-game");
+});
+
+story("the terminal follows the window and the size of the letters", DESKTOP, async (player) => {
+  const game = await player.open(server.url);
+  await game.start("rust");
+  const wide = await game.size();
+  await game.page.setViewportSize({ width: 700, height: 420 });
+  await until("a smaller terminal", async () => (await game.size()).cols < wide.cols * 0.6);
+  const small = await game.size();
+  assert.ok(small.rows < wide.rows * 0.6);
+  await game.page.getByRole("button", { name: "Larger letters" }).click();
+  await until("fewer columns", async () => (await game.size()).cols < small.cols);
+  await game.type("echo still here");
+  await game.seesLine("still here");
+  await game.shoot("game-small");
+  await game.page.reload();
+  await game.sees("still here");
+  assert.ok((await game.size()).cols < small.cols, "the size of the letters is remembered");
+});
+
+story("the landing page lists the running game, goes on with it and ends it", DESKTOP, async (player) => {
+  const game = await player.open(server.url);
+  await game.start("perl");
+  await game.type("echo mark my words");
+  await game.seesLine("mark my words");
+  await game.page.getByRole("link", { name: "ShellCraft, back to the start" }).click();
+  const open = game.page.locator("#running");
+  await open.getByText("Perl shell").waitFor();
+  await game.shoot("landing-running");
+  await open.getByRole("link", { name: /Continue/ }).click();
+  await game.sees("mark my words");
+
+  await game.page.goto(server.url);
+  const end = open.getByRole("button", { name: /^End/ });
+  await end.click();
+  await end.click();
+  await open.waitFor({ state: "hidden" });
+  await game.page.reload();
+  await game.page.locator("#start-button").waitFor();
+  assert.equal(await open.isVisible(), false);
+});
+
+story("a full server is waited for, and said so", DESKTOP, async (player) => {
+  player.mayBeCut = true; // Chromium reports every 503 on its console.
+  const game = await player.open(server.url);
+  let refusals = 1;
+  await game.page.route("**/session", (route) => {
+    if (refusals === 0) return route.continue();
+    refusals -= 1;
+    const body = JSON.stringify({ error: { code: "full", message: "all places are taken" } });
+    return route.fulfill({ status: 503, headers: { "Retry-After": "1" }, contentType: "application/json", body });
+  });
+  await game.page.locator("#start-button").click();
+  await game.page.getByText("All places are taken. Retry in 1 s.").waitFor();
+  await game.page.waitForURL("**/session/*/connect");
+  await game.sees(" ~ $ ");
+});
+
+story("a game that never was", DESKTOP, async (player) => {
+  player.mayBeCut = true; // Chromium reports every 404 on its console.
+  const game = await player.open(`${server.url}session/00000000-0000-4000-8000-000000000000/connect`);
+  await game.shoot("error");
+  await game.page.getByRole("link", { name: "Back to the start", exact: true }).click();
+  await game.page.locator("#start-button").waitFor();
+});
+
+story("a paste brings text, and no control characters", DESKTOP, async (player) => {
+  const game = await player.open(server.url);
+  await game.start("rust");
+  await game.page.evaluate(() => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", "echo pa\u001b[201~\u0003sted");
+    const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+    document.querySelector(".xterm-helper-textarea").dispatchEvent(event);
+  });
+  await game.type("");
+  await game.seesLine("pa[201~sted");
+});

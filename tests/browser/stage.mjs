@@ -1,0 +1,266 @@
+// What the browser tests stand on: the real server, a real Chromium, and a network that can be cut.
+//
+// Needs a Docker Engine with the sandbox images, static/node_modules, and the server's binary: SHELLCRAFT_BIN,
+// or the newer one of target/release and target/debug. CHROMIUM names another browser than Debian's.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdirSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { connect, createServer } from "node:net";
+import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const top = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+// The page's lock file covers the tests' packages as well.
+const require = createRequire(join(top, "static", "package.json"));
+const { chromium } = require("playwright-core");
+
+const DEADLINE_MS = 20_000;
+const OUTPUT = join(top, "tests", "output");
+
+/** Waits until `condition` gives something true, and gives it back; `what` is said when it never does. */
+export async function until(what, condition, deadlineMs = DEADLINE_MS) {
+  const end = Date.now() + deadlineMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > end) assert.fail(`waited ${deadlineMs} ms in vain for ${what}`);
+    await pause(25);
+  }
+}
+
+function binary() {
+  if (process.env.SHELLCRAFT_BIN) return process.env.SHELLCRAFT_BIN;
+  const built = ["release", "debug"]
+    .map((profile) => join(top, "target", profile, "shellcraft"))
+    .map((path) => ({ path, at: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
+    .sort((a, b) => b.at - a.at)[0];
+  assert.ok(built.at > 0, "the server is not built: cargo build, or set SHELLCRAFT_BIN");
+  return built.path;
+}
+
+/** Starts the server on a free port; `stop` ends it by SIGTERM and demands exit status 0. */
+export async function startServer(env = {}) {
+  const child = spawn(binary(), [], {
+    cwd: top,
+    env: {
+      ...process.env,
+      PORT: "0",
+      BIND: "127.0.0.1",
+      // An instance of its own: what another server runs on the same Engine is not ours to tidy up.
+      INSTANCE: `browser-test-${process.pid}`,
+      ...env,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let said = "";
+  const hear = (chunk) => (said += chunk);
+  child.stdout.on("data", hear);
+  child.stderr.on("data", hear);
+  const ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal)));
+  const stop = async () => {
+    child.kill("SIGTERM");
+    const status = await Promise.race([ended, pause(DEADLINE_MS, "still there", { ref: false })]);
+    if (status === "still there") child.kill("SIGKILL");
+    assert.equal(status, 0, `the server's exit status; it said:\n${said}`);
+  };
+  try {
+    const url = await until("the server's URL", () => {
+      assert.equal(child.exitCode, null, `the server ended at once:\n${said}`);
+      return /http:\/\/127\.0\.0\.1:\d+\//.exec(said)?.[0];
+    });
+    await until("readyz", async () => (await fetch(`${url}readyz`).catch(() => undefined))?.status === 200);
+    return { url, stop };
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  }
+}
+
+export function startBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+export const DESKTOP = { viewport: { width: 1280, height: 800 } };
+export const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+
+/** What Chromium itself says when a network is cut; never a violation of the policy. */
+const CUT = /^(WebSocket connection to .* failed|Failed to load resource: (net::|the server responded with a status of (404|410|503)))/;
+
+/** A player with a browser profile of their own. `complaints` must be empty at the end. */
+export class Player {
+  complaints = [];
+  mayBeCut = false;
+
+  static async enter(browser, options = DESKTOP) {
+    const player = new Player();
+    player.context = await browser.newContext({ colorScheme: "dark", ...options });
+    player.context.setDefaultTimeout(DEADLINE_MS);
+    return player;
+  }
+
+  async open(url) {
+    const page = await this.context.newPage();
+    page.on("console", (message) => {
+      // The software renderer comments on every screenshot; nothing a player would meet.
+      if (message.type() === "warning" && message.text().includes("GL Driver Message")) return;
+      if (message.type() !== "error" && message.type() !== "warning") return;
+      if (this.mayBeCut && CUT.test(message.text())) return;
+      this.complaints.push(`${message.type()}: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => this.complaints.push(`exception: ${error.stack}`));
+    await page.goto(url);
+    return new Game(page);
+  }
+
+  async leave() {
+    await this.context.close();
+    assert.deepEqual(this.complaints, [], "the browser's console");
+  }
+}
+
+/** One tab. */
+export class Game {
+  constructor(page) {
+    this.page = page;
+  }
+
+  /** From the landing page to the prompt. */
+  async start(shell) {
+    await this.page.locator(`.shell:has(input[value="${shell}"])`).click();
+    await this.page.locator("#start-button").click();
+    await this.page.waitForURL("**/session/*/connect");
+    await this.sees(" ~ $ ");
+  }
+
+  text() {
+    return this.page.evaluate(() => globalThis.shellcraft?.transcript() ?? "");
+  }
+
+  lines() {
+    return this.text().then((text) => text.split("\n").map((line) => line.trimEnd()));
+  }
+
+  async sees(expected) {
+    await until(`${JSON.stringify(expected)} on the screen`, async () => (await this.text()).includes(expected)).catch(
+      async (error) => {
+        throw new Error(`${error.message}; there is:\n${await this.text()}`);
+      },
+    );
+  }
+
+  /** Waits for a line that is exactly this. */
+  async seesLine(expected) {
+    await until(`the line ${JSON.stringify(expected)}`, async () => (await this.lines()).includes(expected)).catch(
+      async (error) => {
+        throw new Error(`${error.message}; there is:\n${await this.text()}`);
+      },
+    );
+  }
+
+  state(kind) {
+    return this.page.locator(`body[data-state="${kind}"]`).waitFor();
+  }
+
+  type(line) {
+    return this.page.keyboard.type(`${line}\n`);
+  }
+
+  size() {
+    return this.page.evaluate(() => globalThis.shellcraft.size());
+  }
+
+  async shoot(name) {
+    mkdirSync(OUTPUT, { recursive: true });
+    await this.page.screenshot({ path: join(OUTPUT, `${name}.png`) });
+  }
+}
+
+/**
+ * A TCP relay in front of the server whose wires can be cut: Playwright's own `setOffline` leaves open
+ * WebSockets alone.
+ */
+export class Wire {
+  _sockets = new Set();
+  _isDown = false;
+  _left = Infinity;
+
+  static async to(serverUrl) {
+    const wire = new Wire();
+    const { port } = new URL(serverUrl);
+    wire._server = createServer((near) => wire._relay(near, Number(port)));
+    await new Promise((resolve) => wire._server.listen(0, "127.0.0.1", resolve));
+    wire.url = `http://127.0.0.1:${wire._server.address().port}/`;
+    return wire;
+  }
+
+  _relay(near, port) {
+    if (this._isDown) {
+      near.resetAndDestroy();
+      return;
+    }
+    const far = connect(port, "127.0.0.1");
+    let isWebSocket = false;
+    for (const socket of [near, far]) {
+      this._sockets.add(socket);
+      socket.setNoDelay(true);
+      socket.on("error", () => {}); // Cutting is what we are here for.
+      socket.on("close", () => {
+        this._sockets.delete(socket);
+        near.destroy();
+        far.destroy();
+      });
+    }
+    near.on("data", (chunk) => {
+      isWebSocket ||= /^upgrade: *websocket/im.test(chunk.toString("latin1"));
+      far.write(chunk);
+    });
+    far.on("data", (chunk) => {
+      if (!isWebSocket || chunk.length <= this._left) {
+        if (isWebSocket) this._left -= chunk.length;
+        near.write(chunk);
+        return;
+      }
+      // The last bytes still arrive; then, in the middle of whatever it was, the wire is dead.
+      near.end(chunk.subarray(0, this._left));
+      this._left = Infinity;
+      far.destroy();
+      this.cuts += 1;
+    });
+  }
+
+  cuts = 0;
+
+  /** Cuts the WebSocket after so many more bytes towards the page, be it inside a frame. */
+  cutAfter(bytes) {
+    this._left = bytes;
+  }
+
+  down() {
+    this._isDown = true;
+    for (const socket of this._sockets) socket.destroy();
+  }
+
+  up() {
+    this._isDown = false;
+  }
+
+  async close() {
+    this.down();
+    await new Promise((resolve) => this._server.close(resolve));
+  }
+}
