@@ -89,7 +89,7 @@ fn nothing_can_be_put_beside_or_instead_of_the_spellbook() {
         ("echo x > /etc/resolv.conf", ""),
         ("echo x > /sbin/docker-init", ""),
     ]);
-    let names = attacker.run("ls -a /home").lines().join(" ");
+    let names = attacker.run("ls -a1 /home").lines().join(" ");
     assert_eq!(names, ". .. spellbook.dat");
 }
 
@@ -142,8 +142,8 @@ fn nothing_that_is_written_to_tmp_runs() {
 /// The options of the mount that is seen at a place.
 #[track_caller]
 fn options_of<'a>(mounts: &'a str, place: &str) -> BTreeSet<&'a str> {
-    let rows = mounts.lines().map(|row| row.split(' ').collect::<Vec<_>>());
-    let row = rows.filter(|row| row.get(1) == Some(&place)).next_back();
+    let mut rows = mounts.lines().map(|row| row.split(' ').collect::<Vec<_>>());
+    let row = rows.rfind(|row| row.get(1) == Some(&place));
     let row = row.unwrap_or_else(|| panic!("{place} is no mount: {mounts}"));
     row[3].split(',').collect()
 }
