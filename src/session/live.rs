@@ -134,32 +134,19 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
 
 /// Why the attach of a container that nobody ended has ended.
 fn look(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Error> {
-    let is_running = || Ok::<_, engine::Error>(manager.engine.inspect(container)?.state.running);
-    let ended = if is_running()? {
-        match exit_of(manager, container, LAST_BREATH) {
-            Err(engine::Error::TimedOut { .. }) => {
-                let attach = manager.engine.attach(container)?;
-                // DOCKER: attach to a container that has ended answers 101 too and says nothing: look again.
-                if is_running()? {
-                    return Ok(Fate::Attached(attach));
-                }
-                exit_of(manager, container, EXIT_CODE_WAIT)?
-            }
-            other => other?,
-        }
-    } else {
-        exit_of(manager, container, EXIT_CODE_WAIT)?
-    };
-    if let Fate::Ended {
-        reason: Reason::Killed,
-        ..
-    } = ended
-    {
-        // DOCKER: a forced removal kills first, and the container is still there for a moment.
-        manager.is_abandoned_within(LAST_BREATH);
-        is_running()?;
+    if !manager.engine.inspect(container)?.state.running {
+        return exit_of(manager, container, EXIT_CODE_WAIT);
     }
-    Ok(ended)
+    match exit_of(manager, container, LAST_BREATH) {
+        Err(engine::Error::TimedOut { .. }) => {}
+        other => return other,
+    }
+    let attach = manager.engine.attach(container)?;
+    // DOCKER: attach to a container that has ended answers 101 too and says nothing: look again.
+    if manager.engine.inspect(container)?.state.running {
+        return Ok(Fate::Attached(attach));
+    }
+    exit_of(manager, container, EXIT_CODE_WAIT)
 }
 
 fn exit_of(
@@ -169,8 +156,14 @@ fn exit_of(
 ) -> Result<Fate, engine::Error> {
     let code = manager.engine.wait(container, wait)?;
     let state = manager.engine.inspect(container)?.state;
+    if state.status == "removing" {
+        // DOCKER: a removal by force kills first. It is not ours: we have not begun one yet.
+        return Ok(Fate::Gone);
+    }
     let reason = match (state.oom_killed, code) {
-        (true, _) => Reason::OutOfMemory,
+        // DOCKER: `OOMKilled` tells that something in the container was killed for memory at some time, not that
+        // it was the shell.
+        (true, 137) => Reason::OutOfMemory,
         (false, 137) => Reason::Killed,
         _ => Reason::Exited,
     };

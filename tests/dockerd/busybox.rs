@@ -60,7 +60,8 @@ fn root(extras: &[(&str, EntryType, u32, &[u8])]) -> Vec<u8> {
     let usual = [
         ("bin/", EntryType::Directory, 0o755, &b""[..]),
         ("home/", EntryType::Directory, 0o755, b""),
-        ("tmp/", EntryType::Directory, 0o755, b""),
+        // As every image has it. DOCKER: before runc 1.1.8 the tmpfs takes its mode from here.
+        ("tmp/", EntryType::Directory, 0o1777, b""),
         ("bin/busybox", EntryType::Regular, 0o755, &busybox),
     ];
     for (name, kind, mode, content) in usual.iter().chain(extras) {

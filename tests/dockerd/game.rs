@@ -244,9 +244,10 @@ pub fn plain(output: &[u8]) -> String {
 fn skip_sequence(chars: &mut std::str::Chars<'_>) {
     match chars.next() {
         Some('[') => drop(chars.find(|c| ('@'..='~').contains(c))),
+        // BEL ends the string, and so does ESC \, whose second half is an ordinary character elsewhere.
         Some(']') => {
-            // BEL ends the string, and so does ESC \.
-            if chars.find(|&c| c == '\x07' || c == '\x1b') == Some('\x1b') {
+            let is_end = |&c: &char| c == '\x07' || c == '\x1b';
+            if let Some('\x1b') = chars.find(is_end) {
                 chars.next();
             }
         }

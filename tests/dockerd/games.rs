@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::busybox;
 use crate::console::{Bare, Console, Play};
 use crate::docker::{self, container_of, remaining, volumes_of};
-use crate::game::{AGAIN, GAME, Step};
+use crate::game::{AGAIN, DAMAGED, DAMAGED_BOOK, GAME, Step};
 use crate::ground::{PATIENCE, Terminal};
 use crate::site::{Game, Player, Site, wait_for};
 
@@ -82,12 +82,13 @@ fn play(shell: &str) {
         docker::containers(&site.instance).is_empty()
     });
     assert_eq!(remaining(&volumes), [] as [String; 0]);
-    play_again(&site, shell, &book);
+    play_with_book(&site, shell, &book, AGAIN);
+    play_with_book(&site, shell, DAMAGED_BOOK, DAMAGED);
 }
 
-/// Plays what follows, in a container made by the same policy, whose book is `book`.
+/// Plays these steps in a container made by the same policy, whose book is `book`.
 #[track_caller]
-fn play_again(site: &Site, shell: &str, book: &[u8]) {
+fn play_with_book(site: &Site, shell: &str, book: &[u8], steps: &[Step]) {
     let (engine, id) = (docker::engine(), Uuid::new_v4());
     let limits = &site.app().manager().settings().limits;
     let body = sandbox::container(
@@ -114,7 +115,7 @@ fn play_again(site: &Site, shell: &str, book: &[u8]) {
         terminal: Terminal { attach, seen },
     };
     console.size(80, 24);
-    let status = Play::default().steps(&mut console, AGAIN);
+    let status = Play::default().steps(&mut console, steps);
     let code = engine.wait(&container, PATIENCE).expect("wait");
     assert_eq!(status.map(i64::from), Some(code));
     drop(guard);

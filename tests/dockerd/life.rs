@@ -1,1 +1,195 @@
-//! later
+//! How sessions end, and who cleans up.
+
+use std::time::{Duration, Instant};
+
+use crate::binary::Process;
+use crate::docker::{self, container_of, docker, remaining, volumes_of};
+use crate::games::{hub_of, site};
+use crate::ground::{PATIENCE, Terminal, unique};
+use crate::site::{Game, Site, wait_for};
+use shellcraft::engine::ContainerId;
+
+/// Everything the Engine holds for these games.
+struct Holdings {
+    containers: Vec<String>,
+    volumes: Vec<String>,
+}
+
+impl Holdings {
+    #[track_caller]
+    fn of(games: &[Game]) -> Holdings {
+        let containers: Vec<_> = games.iter().map(container_of).collect();
+        let volumes: Vec<_> = containers.iter().flat_map(|id| volumes_of(id)).collect();
+        assert_eq!(volumes.len(), games.len(), "a volume each");
+        Holdings {
+            containers,
+            volumes,
+        }
+    }
+
+    /// Whether all of it is there.
+    fn are_there(&self) -> bool {
+        let mut containers = self.containers.iter();
+        containers.all(|id| docker::try_docker(&["inspect", id]).status.success())
+            && remaining(&self.volumes).len() == self.volumes.len()
+    }
+
+    /// Whether none of it is there any more.
+    fn are_gone(&self) -> bool {
+        let mut containers = self.containers.iter();
+        containers.all(|id| !docker::try_docker(&["inspect", id]).status.success())
+            && remaining(&self.volumes).is_empty()
+    }
+}
+
+fn three_games(server: &Process) -> Vec<Game> {
+    let shells = ["rust", "perl", "rust"];
+    shells.map(|shell| server.create(shell)).to_vec()
+}
+
+#[test]
+fn what_a_killed_server_left_is_removed_by_the_next() {
+    let (instance, other_instance) = (unique(), unique());
+    let other = Site::start_as(&other_instance, &docker::host(), &[]);
+    let neighbour = other.create("rust");
+    let not_ours = Holdings::of(std::slice::from_ref(&neighbour));
+
+    let mut server = Process::start(&docker::host(), &instance, &[]);
+    let leftovers = Holdings::of(&three_games(&server));
+    server.signal("KILL");
+    assert_eq!(server.exit_code(), None);
+    assert!(leftovers.are_there(), "nobody was left to remove them");
+
+    let server = Process::start(&docker::host(), &instance, &[]);
+    wait_for("the leftovers to be removed", || leftovers.are_gone());
+    assert!(not_ours.are_there());
+    let mut page = other.page(&neighbour, None);
+    page.expect(" ~ ");
+    page.type_in("echo un'touch'ed\r");
+    page.expect("untouched\r\n");
+    // What is removed at the start is not what is made meanwhile.
+    let game = server.create("rust");
+    server.page(&game, None).expect(" ~ ");
+    assert_eq!(server.delete(&game.path("")).status, 204);
+}
+
+#[test]
+fn sigterm_removes_everything_and_leaves_with_0() {
+    let mut server = Process::start(&docker::host(), &unique(), &[]);
+    let games = three_games(&server);
+    let holdings = Holdings::of(&games);
+    let mut pages: Vec<_> = games.iter().map(|game| server.page(game, None)).collect();
+    for page in &mut pages {
+        page.expect(" ~ ");
+    }
+    let began = Instant::now();
+    server.signal("TERM");
+    for page in &mut pages {
+        assert_eq!(page.close_code(), 1001);
+    }
+    assert_eq!(server.exit_code(), Some(0));
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "after {took:?}");
+    assert!(holdings.are_gone());
+}
+
+#[test]
+fn an_idle_session_is_reaped() {
+    let site = site(&["--idle-timeout", "2s"]);
+    let game = site.create("rust");
+    let holdings = Holdings::of(std::slice::from_ref(&game));
+    let mut page = site.page(&game, None);
+    page.expect(" ~ ");
+    // Whoever types stays.
+    let until = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < until {
+        page.type_in("x\u{7f}");
+        page.expect("x");
+    }
+    let began = Instant::now();
+    assert_eq!(page.note("notice")["level"], "warning");
+    assert_eq!(page.close_code(), 4001);
+    let idle = began.elapsed();
+    assert!(idle > Duration::from_millis(1500), "already after {idle:?}");
+    wait_for("the container to be removed", || holdings.are_gone());
+    let told = site.get(&game.path("/status")).json();
+    assert_eq!(
+        (&told["status"], &told["reason"]),
+        (&"stopped".into(), &"idle".into())
+    );
+}
+
+#[test]
+fn a_container_removed_behind_our_back_is_missing() {
+    let site = site(&[]);
+    let game = site.create("perl");
+    let mut page = site.page(&game, None);
+    page.expect(" ~ ");
+    docker(&["rm", "--force", "--volumes", &container_of(&game)]);
+    assert_eq!(page.close_code(), 1011);
+    let reply = site.get(&game.path("/status"));
+    let told = reply.json();
+    assert_eq!(
+        (reply.status, &told["status"], &told["reason"]),
+        (200, &"missing".into(), &"vanished".into())
+    );
+    assert_eq!(site.delete(&game.path("")).status, 204);
+    assert_eq!(site.get(&game.path("/status")).status, 404);
+}
+
+#[test]
+fn a_container_killed_behind_our_back_is_told_and_removed() {
+    let site = site(&[]);
+    let game = site.create("rust");
+    let holdings = Holdings::of(std::slice::from_ref(&game));
+    let mut page = site.page(&game, None);
+    page.expect(" ~ ");
+    docker(&["kill", &holdings.containers[0]]);
+    let exit = page.note("exit");
+    assert_eq!(
+        (&exit["code"], &exit["reason"]),
+        (&137.into(), &"killed".into())
+    );
+    assert_eq!(page.close_code(), 1000);
+    wait_for("the container to be removed", || holdings.are_gone());
+}
+
+/// What a second attach, straight from the Engine, sees to the last byte, the page sees too; then it is told.
+#[test]
+fn all_output_of_a_killed_flood_arrives_before_the_exit() {
+    let site = site(&[]);
+    let game = site.create("busybox");
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    let container = ContainerId(container_of(&game));
+    let attach = docker::engine().attach(&container).expect("attach");
+    let mut witness = Terminal {
+        attach,
+        seen: Vec::new(),
+    };
+    page.type_in("seq 1 100000000\r");
+    page.expect("seq 1 100000000\r");
+
+    let witness = std::thread::spawn(move || {
+        witness.expect("\n1\r\n");
+        witness.expect_end()
+    });
+    page.expect("\n1\r\n");
+    let (hub, due) = (hub_of(&site, &game), Instant::now() + PATIENCE);
+    while hub.output_bytes() < 2 << 20 {
+        assert!(page.read(due) && Instant::now() < due, "the flood dries up");
+    }
+    let killer = std::thread::spawn(move || docker(&["kill", &container.0]));
+    assert_eq!(page.close_code(), 1000);
+    killer.join().expect("it is killed");
+    let exit = page.note("exit");
+    assert_eq!(
+        (&exit["code"], &exit["reason"]),
+        (&137.into(), &"killed".into())
+    );
+
+    let witnessed = witness.join().expect("the witness saw it end");
+    assert!(witnessed.len() > 1 << 20, "only {}", witnessed.len());
+    assert_eq!(page.seen.len(), witnessed.len(), "as much of it");
+    assert!(page.seen == witnessed, "and the same");
+}

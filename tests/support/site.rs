@@ -137,7 +137,10 @@ impl Client {
 
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        // Longer than the server itself waits for anything before it answers that it was in vain.
+        stream
+            .set_read_timeout(Some(PATIENCE * 3))
+            .expect("a timeout");
         stream
     }
 

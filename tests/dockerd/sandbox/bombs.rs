@@ -1,0 +1,241 @@
+//! What a player can use up: their own share, to the byte, and nothing of anybody else's.
+
+use std::time::{Duration, Instant};
+
+use shellcraft::engine::ContainerId;
+
+use crate::attacker::Attacker;
+use crate::docker;
+use crate::games::site;
+use crate::ground::PATIENCE;
+use crate::site::{Site, wait_for};
+
+const MEBIBYTE: u64 = 1 << 20;
+
+/// The bomber can be got rid of, soon, and the neighbour has not noticed.
+#[track_caller]
+fn survives(site: &Site, bomber: Attacker, mut neighbour: Attacker) {
+    neighbour.is_well();
+    let began = Instant::now();
+    let container = bomber.container();
+    assert_eq!(site.delete(&bomber.game.path("")).status, 204);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "destroyed after {took:?}");
+    let left = docker::try_docker(&["inspect", &container]);
+    assert!(!left.status.success(), "it is still there");
+    neighbour.is_well();
+}
+
+/// How many processes and threads the Engine counts in a container.
+fn pids(container: &str) -> u32 {
+    let text = docker::docker(&["stats", "--no-stream", "--format", "{{.PIDs}}", container]);
+    text.parse().unwrap_or(0)
+}
+
+#[test]
+fn processes_end_at_64() {
+    let site = site(&[]);
+    let (mut attacker, neighbour) = (Attacker::enter(&site), Attacker::enter(&site));
+    let container = attacker.container();
+    attacker.player.type_in("while :; do sleep 1000 & done\n");
+    attacker.player.expect("can't fork");
+    // The one that could not fork any more has ended.
+    wait_for("all but 64 processes", || {
+        (60..=64).contains(&pids(&container))
+    });
+    survives(&site, attacker, neighbour);
+}
+
+#[test]
+fn a_fork_bomb_goes_off_alone() {
+    let site = site(&[]);
+    let (mut attacker, neighbour) = (Attacker::enter(&site), Attacker::enter(&site));
+    let container = attacker.container();
+    attacker
+        .player
+        .type_in("b() { b | b & }; b; b; while :; do b; done\n");
+    attacker.player.expect("can't fork");
+    assert!(pids(&container) <= 64);
+    survives(&site, attacker, neighbour);
+}
+
+#[test]
+fn a_program_that_takes_too_much_memory_is_killed_alone() {
+    let site = site(&[]);
+    let (mut attacker, mut neighbour) = (Attacker::enter(&site), Attacker::enter(&site));
+    let outcome = attacker.run("tail /dev/zero");
+    assert_eq!(outcome.status, 137, "{}", outcome.output);
+    attacker.is_well();
+    neighbour.is_well();
+    // The shell itself has survived, so that is not what it ends of.
+    attacker.player.type_in("\u{4}");
+    attacker.player.type_in("exit 3\r");
+    let told = ended(&site, &attacker);
+    assert_eq!(
+        (&told["exit_code"], told["reason"].as_str()),
+        (&3.into(), Some("exited"))
+    );
+}
+
+#[test]
+fn a_shell_that_takes_too_much_memory_ends_and_says_so() {
+    let site = site(&[]);
+    let (mut attacker, mut neighbour) = (Attacker::at_prompt(&site), Attacker::enter(&site));
+    attacker
+        .player
+        .type_in("a=0123456789abcdef; while :; do a=$a$a; done\r");
+    let told = ended(&site, &attacker);
+    assert_eq!(
+        (&told["exit_code"], told["reason"].as_str()),
+        (&137.into(), Some("out_of_memory"))
+    );
+    neighbour.is_well();
+}
+
+/// The session's status once it has ended.
+#[track_caller]
+fn ended(site: &Site, attacker: &Attacker) -> serde_json::Value {
+    let mut told = serde_json::Value::Null;
+    wait_for("the session to end", || {
+        told = site.get(&attacker.game.path("/status")).json();
+        told["status"] == "stopped"
+    });
+    told
+}
+
+#[test]
+fn the_spellbook_ends_at_a_mebibyte() {
+    let site = site(&[]);
+    let mut attacker = Attacker::enter(&site);
+    let size = "wc -c < /home/spellbook.dat";
+    for line in [
+        "dd if=/dev/zero of=/home/spellbook.dat bs=65536 count=100",
+        "dd if=/dev/zero bs=65536 count=100 >> /home/spellbook.dat",
+        "trap '' XFSZ; yes >> /home/spellbook.dat",
+    ] {
+        let outcome = attacker.run(line);
+        assert_ne!(outcome.status, 0, "{line}: {}", outcome.output);
+        assert_eq!(
+            attacker.run(size).output.trim(),
+            MEBIBYTE.to_string(),
+            "{line}"
+        );
+    }
+    for line in [
+        // Sparse files would take no space here, but they would in an archive.
+        "truncate -s 1048577 /home/spellbook.dat",
+        "dd if=/dev/zero of=/home/spellbook.dat bs=1 count=1 seek=1099511627776",
+    ] {
+        assert_ne!(attacker.run(line).status, 0, "{line}");
+    }
+    let id = ContainerId(attacker.container());
+    let stat = docker::engine().stat_archive(&id, "/home/spellbook.dat");
+    assert!(stat.expect("it is there").size as u64 <= MEBIBYTE);
+}
+
+#[test]
+fn memory_file_systems_end_where_they_should() {
+    let site = site(&[]);
+    let (mut attacker, mut neighbour) = (Attacker::enter(&site), Attacker::enter(&site));
+    for (place, limit) in [("/tmp", 16 * MEBIBYTE), ("/dev/shm", MEBIBYTE)] {
+        // A file is a mebibyte at most, as the book is.
+        let fill = format!(
+            "i=0; while dd if=/dev/zero of={place}/$i bs=65536 count=16; do i=$((i+1)); done"
+        );
+        let said = attacker.run(&fill).output;
+        assert!(said.contains("No space left on device"), "{place}: {said}");
+        let used = attacker.run(&format!("cat {place}/* | wc -c")).output;
+        assert_eq!(used.trim(), limit.to_string(), "{place}");
+        attacker.run(&format!("rm {place}/*"));
+    }
+    attacker.is_well();
+    neighbour.is_well();
+}
+
+/// Files without content cost the kernel memory too: it is the player's own that runs out.
+#[test]
+fn a_flood_of_empty_files_goes_on_the_player_s_own_account() {
+    let site = site(&[]);
+    let (mut attacker, neighbour) = (Attacker::enter(&site), Attacker::enter(&site));
+    let line = "i=0; while : > /tmp/$i; do i=$((i+1)); done";
+    attacker.player.type_in(&format!("{line}\n"));
+    let due = Instant::now() + PATIENCE;
+    // It ends by itself: no more inodes, or killed for memory.
+    while attacker.player.closed.is_none() && !contains(&attacker.player.seen, b"<<") {
+        attacker.player.read(due);
+        assert!(Instant::now() < due, "it goes on and on");
+    }
+    survives_or_ended(&site, attacker, neighbour);
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    crate::site::find(haystack, needle).is_some()
+}
+
+#[track_caller]
+fn survives_or_ended(site: &Site, attacker: Attacker, mut neighbour: Attacker) {
+    neighbour.is_well();
+    assert_eq!(site.delete(&attacker.game.path("")).status, 204);
+    neighbour.is_well();
+}
+
+#[test]
+fn the_processor_is_shared() {
+    let site = site(&[]);
+    let (mut attacker, mut neighbour) = (Attacker::enter(&site), Attacker::enter(&site));
+    let line = "for i in 1 2 3 4; do timeout 4 sh -c 'while :; do :; done' & done; cat /proc/uptime; wait; \
+                cat /proc/uptime; times";
+    attacker.player.type_in(&format!("{line}\n"));
+    neighbour.is_well();
+    let said = attacker.player.expect("<<");
+    let rows: Vec<&str> = said.lines().collect();
+    let uptime = |row: &str| {
+        row.split(' ')
+            .next()
+            .and_then(|word| word.parse::<f64>().ok())
+    };
+    let (began, ended) = (uptime(rows[0]), uptime(rows[rows.len() - 4]));
+    let elapsed = ended.expect("seconds") - began.expect("seconds");
+    let spent: f64 = rows[rows.len() - 2].split_whitespace().map(seconds).sum();
+    assert!(spent > 0.1 * elapsed, "the spinners did spin: {said}");
+    assert!(spent < 0.65 * elapsed, "{spent} s in {elapsed} s: {said}");
+}
+
+/// `0m1.23s` in seconds.
+fn seconds(text: &str) -> f64 {
+    let (minutes, seconds) = text.trim_end_matches('s').split_once('m').expect("0m1.23s");
+    minutes.parse::<f64>().expect("minutes") * 60.0 + seconds.parse::<f64>().expect("seconds")
+}
+
+/// Output goes nowhere on the host, however much of it there is and whether anybody looks on.
+#[test]
+fn output_fills_no_disk() {
+    let site = site(&[]);
+    let attacker = Attacker::at_prompt(&site);
+    let container = attacker.container();
+    let inspection = docker::inspect(&container);
+    assert_eq!(inspection["LogPath"], "");
+    let root = docker::docker(&["info", "--format", "{{.DockerRootDir}}"]);
+    let dir = format!("{root}/containers/{container}");
+    let before = bytes_under(&dir);
+
+    let Attacker { game, mut player } = attacker;
+    player.type_in("yes\r");
+    player.expect("y\r\ny\r\n");
+    drop(player);
+    let hub = crate::games::hub_of(&site, &game);
+    wait_for("8 MiB of output that nobody reads", || {
+        hub.output_bytes() > 8 * MEBIBYTE
+    });
+    let after = bytes_under(&dir);
+    assert!(after < before + 64 * 1024, "{before} bytes became {after}");
+}
+
+/// The sizes of all files in a directory; 0 where it is not ours to read.
+fn bytes_under(dir: &str) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return 0;
+    };
+    let sizes = entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
+    sizes.sum()
+}
