@@ -35,6 +35,7 @@ export class SharePanel {
     this._root.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this._show(false);
     });
+    document.addEventListener("pointerdown", ({ target }) => this._handleElsewhere(target));
     this._link.addEventListener("focus", () => this._link.select());
     this._onClick("watch-start", () => this._share());
     this._onClick("watch-stop", () => this._unshare());
@@ -61,6 +62,12 @@ export class SharePanel {
     this._toggle.setAttribute("aria-expanded", String(visible));
     if (visible) this._root.focus({ preventScroll: true });
     else this._handlers.onClose();
+  }
+
+  /** Whoever points somewhere else is done here. */
+  private _handleElsewhere(target: EventTarget | null): void {
+    const isOurs = [this._root, this._toggle, this._spectators].some((own) => target instanceof Node && own.contains(target));
+    if (!isOurs && !this._root.hidden) this._show(false);
   }
 
   private async _share(): Promise<Failure | undefined> {
@@ -123,6 +130,8 @@ export class SharePanel {
       this._complaint.hidden = true;
       void act(button).then((failure) => {
         button.disabled = false;
+        // A button that rests or goes loses the focus, and Escape would go nowhere.
+        if (document.activeElement === document.body) this._root.focus({ preventScroll: true });
         this._complaint.textContent = failure?.message ?? "";
         this._complaint.hidden = failure === undefined;
       });
