@@ -20,6 +20,8 @@ pub struct Metrics {
     pub sessions: IntGaugeVec,
     /// Pages and raw clients connected now. Set at a scrape.
     pub viewers: IntGauge,
+    /// Memory that terminals take: scrollbacks, terminal states, recordings. Set at a scrape.
+    pub terminal_memory: IntGauge,
     /// Bytes typed by players.
     pub input_bytes: IntCounter,
     /// Requests answered, by method, route and status.
@@ -71,6 +73,11 @@ impl Metrics {
                 &["status"],
             )?,
             viewers: gauge(&registry, "viewers", "Pages and raw clients connected now.")?,
+            terminal_memory: gauge(
+                &registry,
+                "terminal_memory_bytes",
+                "Memory that terminals take: scrollbacks, terminal states, recordings.",
+            )?,
             input_bytes: counter(&registry, "input_bytes_total", "Bytes typed by players.")?,
             requests: counters(
                 &registry,

@@ -8,9 +8,10 @@
 // bundling, and fails the build when a new version of xterm.js does it elsewhere.
 
 import { build } from "esbuild";
-import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const shim = join(here, "src", "csp-styles.ts");
@@ -64,6 +65,15 @@ async function buildPage() {
   await copyFile(join(here, "src", "favicon.svg"), join(here, "dist", "favicon.svg"));
   for (const [file, { bytes }] of Object.entries(result.metafile.outputs)) {
     console.log(`${file} ${Math.ceil(bytes / 1024)} KiB`);
+  }
+  await compress(join(here, "dist"));
+}
+
+/** Puts X.gz beside each file X that is worth it; below 1 KiB the answer's head weighs as much. */
+async function compress(folder) {
+  for (const name of await readdir(folder)) {
+    const bytes = await readFile(join(folder, name));
+    if (bytes.length > 1024) await writeFile(join(folder, `${name}.gz`), gzipSync(bytes, { level: 9 }));
   }
 }
 

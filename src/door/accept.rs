@@ -20,7 +20,7 @@ use super::slots::Slot;
 use super::stats::{Gauge, count};
 use super::wire::{Cut, wait};
 use super::{Shared, connection};
-use crate::http::server::RequestId;
+use crate::http::server::{Form, RequestId, print};
 
 /// A terminal runs on this stack; only touched pages count.
 const STACK_BYTES: usize = 256 * 1024;
@@ -164,7 +164,12 @@ impl Acceptor {
 
 /// Refuses without ever waiting, as far as a socket takes an answer at once.
 fn turn_away(stream: &TcpStream) {
-    let answer = Refusal::TooMany.to_bytes(RequestId::new());
+    let (mut answer, body) = print(
+        Refusal::TooMany.response(),
+        RequestId::new(),
+        Form::default(),
+    );
+    answer.extend_from_slice(&body);
     let _ = rustix::net::send(stream, &answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     let _ = stream.shutdown(Shutdown::Write);
     // A request that is here already would turn our close into a reset and the answer into nothing.

@@ -15,6 +15,12 @@ const DESCRIPTORS_PER_CONNECTION: usize = 2;
 const MOST_CONNECTIONS: usize = 4096;
 /// Enough handlers at once to keep the Engine busy and `/healthz` quick; an idle router thread costs a stack page or two.
 const MOST_IN_FLIGHT: usize = 64;
+/// Ten seconds outlast a phone's change of cells; 64 kbit/s is what it is left with when its month's volume is used up,
+/// and then the page's script still comes, in a minute and a quarter.
+const WRITE_PACE: Pace = Pace {
+    patience: Duration::from_secs(10),
+    bytes_per_second: 8 * 1024,
+};
 
 /// What strangers may use. `Default` fits the process's descriptor limit, so raise that one first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +49,26 @@ pub struct Limits {
     pub queue_deadline: Duration,
     /// How long the service may think; then 504, and its answer is thrown away.
     pub answer_deadline: Duration,
-    /// From an answer's first byte to its last; a client that takes longer is cut.
-    pub write_deadline: Duration,
+    /// How slowly a client may take its answer before it is cut.
+    pub write_pace: Pace,
+}
+
+/// The least pace of a client that takes an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// A client that takes nothing at all for so long is cut. Also what any answer may take beside its length.
+    pub patience: Duration,
+    /// What it takes on average otherwise.
+    pub bytes_per_second: u32,
+}
+
+impl Pace {
+    /// How long a client may take for so many bytes, however it does it.
+    pub fn time_for(self, bytes: usize) -> Duration {
+        let milliseconds =
+            (bytes as u64).saturating_mul(1000) / u64::from(self.bytes_per_second.max(1));
+        self.patience + Duration::from_millis(milliseconds)
+    }
 }
 
 impl Limits {
@@ -67,7 +91,7 @@ impl Limits {
             upload_bytes: 16 * 1024 * 1024,
             queue_deadline: Duration::from_secs(30),
             answer_deadline: Duration::from_secs(120),
-            write_deadline: Duration::from_secs(10),
+            write_pace: WRITE_PACE,
         }
     }
 }
@@ -147,6 +171,21 @@ mod tests {
                 "{descriptors}"
             );
         }
+    }
+
+    #[test]
+    fn a_longer_answer_may_take_longer() {
+        let seconds = [0, 8192, 529_000].map(|bytes| WRITE_PACE.time_for(bytes).as_secs());
+        assert_eq!(seconds, [10, 11, 74]);
+    }
+
+    #[test]
+    fn no_pace_is_too_much() {
+        let strange = Pace {
+            patience: Duration::ZERO,
+            bytes_per_second: 0,
+        };
+        assert!(strange.time_for(usize::MAX) > Duration::from_secs(1 << 32));
     }
 
     #[test]

@@ -1,27 +1,31 @@
 //! Where strangers arrive: the accept loop, limits and deadlines, and the way on.
 //!
 //! ```text
-//! stranger ─▶ accept ─▶ head ─▶ vet ─▶ rewrite ─▶ relay ─▶ tiny_http ─▶ Service
-//!              slots             │                  │                      │
-//!                             refusal            answer         or: HandOff(Connection)
+//! stranger ─▶ accept ─▶ head ─▶ vet ─▶ ask: rewrite ─▶ tiny_http ─▶ Service
+//!              slots             │       ▲ slots                       │
+//!                             refusal    └───────── ticket ────────────┤
+//!          ◀────────────────── answer ◀──────────────────────── Response, or HandOff(Connection)
 //! ```
 //!
 //! Each connection has one thread (`door-conn`), which reads one request under absolute deadlines, passes it on
-//! when it is whole and vetted, and relays the answer; then the connection is closed. Where the service wants the
-//! socket itself (a terminal, an upload) its closure runs on that same thread, so the thread that counts the
-//! connection is the one that serves it. `door-accept` owns these threads; [`Door::close`] joins them.
+//! when it is whole and vetted, and writes the answer, which it finds under the request's ticket; then the
+//! connection is closed. Where the service wants the socket itself (a terminal, an upload) its closure runs on
+//! that same thread, so the thread that counts the connection is the one that serves it, and a slow client keeps
+//! nobody waiting but itself. `door-accept` owns these threads; [`Door::close`] joins them.
 //!
 //! Knows nothing of players, sessions or Docker.
 
 mod accept;
+mod answer;
+mod ask;
 mod connection;
 mod error;
 mod head;
 pub mod limits;
 mod lines;
+mod private_dir;
 mod proxy;
 mod refusal;
-mod relay;
 mod rewrite;
 mod seldom;
 mod signal;
@@ -31,10 +35,8 @@ mod vet;
 mod wire;
 
 use std::convert::Infallible;
-use std::fs::{self, DirBuilder};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -42,16 +44,16 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, bounded};
 use ipnet::IpNet;
 use parking_lot::Mutex;
-use uuid::Uuid;
 
 use crate::http::server::{Server, Service};
 use accept::Threads;
+use private_dir::PrivateDirectory;
 use signal::Signal;
 use slots::Slots;
 
 pub use connection::Connection;
 pub use error::Error;
-pub use limits::Limits;
+pub use limits::{Limits, Pace};
 pub(crate) use seldom::Seldom;
 pub use stats::Stats;
 pub(crate) use stats::count;
@@ -78,7 +80,7 @@ struct Shared {
     trusted_proxies: Vec<IpNet>,
     server: Server,
     stats: Arc<Stats>,
-    closing: Signal,
+    closing: Arc<Signal>,
     connections: Arc<Slots>,
     in_flight: Arc<Slots>,
     unreachable: Seldom,
@@ -87,8 +89,8 @@ struct Shared {
 impl Door {
     /// Opens the door: starts tiny_http, its router threads and the accept loop.
     ///
-    /// The private socket's directory (mode 0700) is made in `runtime_dir` and removed at the close. `stats` is
-    /// what is counted into.
+    /// The private socket's directory (mode 0700) is made in `runtime_dir` and removed at the close; those that
+    /// killed processes left there are removed now. `stats` is what is counted into.
     pub fn open(
         listener: TcpListener,
         limits: Limits,
@@ -102,10 +104,10 @@ impl Door {
         listener.set_nonblocking(true).map_err(Error::Listener)?;
         rustix::net::listen(&listener, BACKLOG).map_err(|errno| Error::Listener(errno.into()))?;
         let system = |what| move |cause| Error::System { what, cause };
-        let closing = Signal::new().map_err(system("a wake-up descriptor"))?;
+        let closing = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
         let stop = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
         let directory = PrivateDirectory::new(runtime_dir)?;
-        let path = directory.0.clone();
+        let path = directory.path().to_owned();
         let server = Server::start(
             path.clone(),
             limits.max_in_flight,
@@ -186,28 +188,5 @@ impl Door {
 impl Drop for Door {
     fn drop(&mut self) {
         self.shut(Instant::now());
-    }
-}
-
-/// A directory nobody else can look into; removed when dropped.
-struct PrivateDirectory(PathBuf);
-
-impl PrivateDirectory {
-    fn new(parent: &Path) -> Result<PrivateDirectory, Error> {
-        // Short, since a Unix socket's path is. `create` fails on a name that exists, whoever made it.
-        let name = Uuid::new_v4().simple().to_string();
-        let path = parent.join(format!("shellcraft-{}", &name[..12]));
-        match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => Ok(PrivateDirectory(path)),
-            Err(cause) => Err(Error::PrivateDir { path, cause }),
-        }
-    }
-}
-
-impl Drop for PrivateDirectory {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            log::warn!("{} could not be removed: {error}", self.0.display());
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The door's own answers: what a stranger hears who never reaches the service. One table, all JSON.
 
-use crate::http::server::{RequestId, Response, print};
+use crate::http::server::Response;
 
 /// Why a request gets no further than the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,14 +84,14 @@ impl Refusal {
         self.parts().1
     }
 
-    /// The whole answer, ready for the wire.
-    pub(super) fn to_bytes(self, id: RequestId) -> Vec<u8> {
+    /// The answer itself.
+    pub(super) fn response(self) -> Response {
         let (status, code, message) = self.parts();
         let mut response = Response::error(status, code, message);
         if status == 503 {
             response.headers.push(("Retry-After", "1".to_owned()));
         }
-        print(response, id)
+        response
     }
 }
 
@@ -100,27 +100,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_whole() {
-        let id = RequestId::new();
-        let answer = String::from_utf8(Refusal::Busy.to_bytes(id)).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(
-            head.starts_with("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"),
-            "{head}"
-        );
-        assert!(
-            head.contains("\r\nContent-Type: application/json"),
-            "{head}"
-        );
-        assert!(head.contains(&format!("\r\nX-Request-Id: {id}")), "{head}");
-        assert!(head.contains("\r\nRetry-After: 1"), "{head}");
-        assert!(
-            head.contains(&format!("\r\nContent-Length: {}", body.len())),
-            "{head}"
-        );
+    fn who_may_try_again_is_told_when() {
+        let response = Refusal::Busy.response();
+        assert_eq!(response.status, 503);
+        assert!(response.headers.contains(&("Retry-After", "1".to_owned())));
         assert_eq!(
-            body,
-            r#"{"error":{"code":"busy","message":"The server is busy; try again soon."}}"#
+            response.body.as_ref(),
+            br#"{"error":{"code":"busy","message":"The server is busy; try again soon."}}"#
+        );
+        assert!(
+            !Refusal::TooSlow
+                .response()
+                .headers
+                .iter()
+                .any(|(name, _)| *name == "Retry-After")
         );
     }
 }

@@ -10,6 +10,7 @@ use super::limits::Limits;
 use super::lines::Lines;
 use super::proxy::Forwarded;
 use super::refusal::Refusal;
+use crate::http::server::Form;
 
 /// More header lines than any browser behind any proxy sends.
 const MOST_HEADERS: usize = 64;
@@ -29,6 +30,16 @@ pub(super) struct Head {
     pub(super) expects_continue: bool,
     pub(super) is_websocket_upgrade: bool,
     pub(super) forwarded: Forwarded,
+}
+
+impl Head {
+    /// What form the answer must have.
+    pub(super) fn form(&self) -> Form {
+        Form {
+            minor: self.minor,
+            is_head: self.method == "HEAD",
+        }
+    }
 }
 
 /// What to do about the body.

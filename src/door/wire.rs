@@ -19,7 +19,7 @@ const CLOSING_GRACE: Duration = Duration::from_secs(1);
 /// Why a read or a write ended early.
 #[derive(Debug)]
 pub(super) enum Cut {
-    /// The deadline passed.
+    /// The deadline passed, or the other side has taken nothing for too long.
     TimedOut,
     /// The door is closing.
     Closing,
@@ -29,7 +29,11 @@ pub(super) enum Cut {
 
 impl From<Errno> for Cut {
     fn from(errno: Errno) -> Cut {
-        Cut::Gone(errno.into())
+        match errno {
+            // The socket's own patience (`TCP_USER_TIMEOUT`) is over.
+            Errno::TIMEDOUT => Cut::TimedOut,
+            errno => Cut::Gone(errno.into()),
+        }
     }
 }
 
@@ -90,12 +94,33 @@ pub(super) fn receive(
 /// Sends all of `bytes` by `deadline`, or within a second once the door closes.
 pub(super) fn send_all(
     socket: impl AsFd,
+    bytes: &[u8],
+    deadline: Instant,
+    closing: Option<&Signal>,
+) -> Result<(), Cut> {
+    send(socket, bytes, SendFlags::empty(), deadline, closing)
+}
+
+/// The same for bytes that more will follow at once, so that they need no packet of their own.
+pub(super) fn send_start(
+    socket: impl AsFd,
+    bytes: &[u8],
+    deadline: Instant,
+    closing: Option<&Signal>,
+) -> Result<(), Cut> {
+    send(socket, bytes, SendFlags::MORE, deadline, closing)
+}
+
+fn send(
+    socket: impl AsFd,
     mut bytes: &[u8],
+    flags: SendFlags,
     mut deadline: Instant,
     mut closing: Option<&Signal>,
 ) -> Result<(), Cut> {
+    let flags = flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     while !bytes.is_empty() {
-        match rustix::net::send(&socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        match rustix::net::send(&socket, bytes, flags) {
             Ok(sent) => bytes = &bytes[sent..],
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => match wait(&socket, PollFlags::OUT, deadline, closing) {

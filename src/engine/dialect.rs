@@ -61,10 +61,16 @@ pub struct Dialect {
 impl Dialect {
     /// The value of attach's `detachKeys` that no key press can match, already percent-encoded.
     ///
-    /// DOCKER: an empty value means Ctrl-P Ctrl-Q, and a lone Ctrl-P is held back then. The byte FF is never
-    /// part of UTF-8, so nobody types it. Podman refuses it and takes the empty value at its word.
+    /// DOCKER: an empty value means Ctrl-P Ctrl-Q, and a lone Ctrl-P is held back then. Of these bytes none is
+    /// ever part of UTF-8, and all of them in this order are in nobody's paste; the first one alone, which any
+    /// binary file has, would end the attach and lose what was typed behind it. An FF at the end of what was typed
+    /// waits for the next key. Podman refuses such bytes and takes the empty value at its word.
     pub fn detach_keys(&self) -> &'static str {
-        if self.is_podman { "" } else { "%FF" }
+        if self.is_podman {
+            ""
+        } else {
+            "%FF,%C1,%FE,%F5,%FF,%C0,%FD,%F9"
+        }
     }
 
     /// Whether `HostConfig.ConsoleSize` gives the terminal its size before the first byte is drawn.
@@ -146,7 +152,8 @@ mod tests {
             version: NEWEST,
             is_podman: true,
         };
-        assert_eq!((docker.detach_keys(), podman.detach_keys()), ("%FF", ""));
+        assert_eq!(podman.detach_keys(), "");
+        assert!(docker.detach_keys().starts_with("%FF,"));
         assert!(!docker.has_console_size() && !podman.has_console_size());
         assert!(
             Dialect {

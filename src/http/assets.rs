@@ -1,4 +1,4 @@
-//! The page's files, built by npm and embedded in the binary.
+//! The page's files, built by npm and embedded in the binary, the longer ones a second time as `.gz`.
 
 use std::borrow::Cow;
 
@@ -13,6 +13,9 @@ use super::server::Response;
 #[folder = "static/dist"]
 #[allow_missing = true]
 struct Dist;
+
+/// What a packed file's name ends in.
+const PACKED: &str = ".gz";
 
 /// Whether the page was built before the binary was.
 pub fn is_complete() -> bool {
@@ -39,14 +42,27 @@ pub fn version() -> String {
     )
 }
 
-/// Answers `GET /assets/{name}`. `query` is `v=` and the version in our own pages.
-pub fn serve(
+/// Answers `GET /assets/{name}`. `query` is `v=` and the version in our own pages; `header` tells the request's.
+pub fn serve<'a>(
     name: &str,
     query: Option<&str>,
-    if_none_match: Option<&str>,
+    header: impl Fn(&str) -> Option<&'a str>,
     version: &str,
 ) -> Result<Response, ApiError> {
-    let EmbeddedFile { data, metadata } = Dist::get(name).ok_or(NoRoute::NotFound)?;
+    // The packed ones are no files of their own: the same address serves them.
+    let plain = (!name.ends_with(PACKED)).then(|| Dist::get(name)).flatten();
+    let plain = plain.ok_or(NoRoute::NotFound)?;
+    let packed = Dist::get(&format!("{name}{PACKED}"));
+    let mut headers = vec![
+        ("X-Content-Type-Options", "nosniff".to_owned()),
+        ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
+    ];
+    if packed.is_some() {
+        headers.push(("Vary", "Accept-Encoding".to_owned()));
+    }
+    let packed = packed.filter(|_| header("accept-encoding").is_some_and(allows_gzip));
+    let is_packed = packed.is_some();
+    let EmbeddedFile { data, metadata } = packed.unwrap_or(plain);
     let etag = format!("\"{}\"", hex(&metadata.sha256_hash()[..8]));
     let is_versioned = query.and_then(|query| query.strip_prefix("v=")) == Some(version);
     let cache = if is_versioned {
@@ -54,18 +70,17 @@ pub fn serve(
     } else {
         "no-cache"
     };
-    let mut headers = vec![
-        ("Cache-Control", cache.to_owned()),
-        ("ETag", etag.clone()),
-        ("X-Content-Type-Options", "nosniff".to_owned()),
-        ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
-    ];
-    if if_none_match.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == etag)) {
+    headers.push(("Cache-Control", cache.to_owned()));
+    headers.push(("ETag", etag.clone()));
+    if header("if-none-match").is_some_and(|tags| names(tags, &etag)) {
         return Ok(Response {
             status: 304,
             headers,
             body: Cow::Borrowed(b""),
         });
+    }
+    if is_packed {
+        headers.push(("Content-Encoding", "gzip".to_owned()));
     }
     headers.push(("Content-Type", media_type(name).to_owned()));
     Ok(Response {
@@ -73,6 +88,30 @@ pub fn serve(
         headers,
         body: data,
     })
+}
+
+/// Whether `If-None-Match` names the tag. Proxies that touch an answer mark its tag as weak.
+fn names(tags: &str, etag: &str) -> bool {
+    tags.split(',')
+        .map(|tag| tag.trim().trim_start_matches("W/"))
+        .any(|tag| tag == etag || tag == "*")
+}
+
+/// Whether `Accept-Encoding` allows gzip: by its name if it is there, else by `*` (RFC 9110 12.5.3).
+fn allows_gzip(accept_encoding: &str) -> bool {
+    let weight_of = |wanted: &[&str]| {
+        accept_encoding.split(',').find_map(|item| {
+            let (coding, weight) = item.split_once(';').unwrap_or((item, "q=1"));
+            let coding = coding.trim().to_ascii_lowercase();
+            let weight = weight.trim().to_ascii_lowercase();
+            // A weight that is no number is one we do not trust ourselves to understand.
+            let weight = weight.strip_prefix("q=")?.trim().parse().unwrap_or(0.0);
+            wanted.contains(&coding.as_str()).then_some(weight)
+        })
+    };
+    weight_of(&["gzip", "x-gzip"])
+        .or_else(|| weight_of(&["*"]))
+        .is_some_and(|weight: f32| weight > 0.0)
 }
 
 fn media_type(name: &str) -> &'static str {
@@ -103,12 +142,44 @@ mod tests {
             "%2e%2e",
             "/etc/passwd",
             "nothing.js",
+            "terminal.js.gz",
         ] {
             assert_eq!(
-                serve(name, None, None, "1").expect_err("not ours").status,
+                serve(name, None, |_| None, "1")
+                    .expect_err("not ours")
+                    .status,
                 404,
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn who_can_unpack() {
+        for (accept_encoding, allowed) in [
+            ("gzip", true),
+            ("gzip, deflate, br, zstd", true),
+            ("br, GZIP;Q=0.5", true),
+            ("x-gzip", true),
+            ("*", true),
+            ("*;q=0, gzip", true),
+            ("", false),
+            ("identity", false),
+            ("br", false),
+            ("gzip;q=0", false),
+            ("gzip; q=0.000, br", false),
+            ("*, gzip;q=0", false),
+            ("*;q=0", false),
+            ("gzip;q=much", false),
+            ("gzipped", false),
+        ] {
+            assert_eq!(allows_gzip(accept_encoding), allowed, "{accept_encoding:?}");
+        }
+    }
+
+    #[test]
+    fn tags_are_compared_weakly() {
+        assert!(names("\"b\", W/\"a\"", "\"a\"") && names("*", "\"a\""));
+        assert!(!names("\"b\", a", "\"a\""));
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::route::NoRoute;
 use super::server::Response;
 use crate::session;
-use crate::terminal::Close;
 use crate::terminal::upgrade::BadUpgrade;
 
 /// An error as a client gets it.
@@ -65,15 +64,6 @@ impl ApiError {
         )
     }
 
-    /// The session is over.
-    pub fn gone() -> Self {
-        Self::new(
-            410,
-            "session_over",
-            "This session is over; start a new game.",
-        )
-    }
-
     /// The answer.
     pub fn response(&self) -> Response {
         let mut response = Response::error(self.status, self.code, &self.message);
@@ -104,6 +94,8 @@ impl From<session::Error> for ApiError {
         let (status, code, retry) = match &error {
             Error::UnknownShell(_) => (422, "unknown_shell", None),
             Error::NotFound => (404, "session_not_found", None),
+            Error::Over => (410, "session_over", None),
+            Error::TooManySpectators => (429, "too_many_spectators", Some(later)),
             Error::Full { .. } => (503, "full", Some(later)),
             Error::Busy { .. } => (503, "busy", Some(later)),
             Error::Stopping => (503, "stopping", Some(soon)),
@@ -136,16 +128,6 @@ impl From<BadUpgrade> for ApiError {
                 "bad_handshake",
                 "Sec-WebSocket-Key must be 16 bytes in base64.",
             ),
-        }
-    }
-}
-
-/// A viewer that a hub turned away before its WebSocket was opened.
-impl From<Close> for ApiError {
-    fn from(close: Close) -> Self {
-        match close {
-            Close::GoingAway => session::Error::Stopping.into(),
-            _ => Self::gone(),
         }
     }
 }

@@ -13,7 +13,8 @@ use super::route::Route;
 use super::server::{Body, Request, Response};
 use super::{Outcome, Site, assets, origin, terminal};
 use crate::auth;
-use crate::session::{self, Manager, Session, SessionId, Status};
+use crate::session::{self, Manager, Session, SessionId, Status, WATCH_LINK_LIFE};
+use crate::terminal::Role;
 
 type Handled = Result<Outcome, ApiError>;
 
@@ -30,15 +31,12 @@ impl Site {
             Route::Health => now(text("ok")),
             Route::Ready => self.ready(),
             Route::Landing => now(self.pages.landing(&self.manager.settings().shells)),
-            Route::Asset(name) => {
-                let if_none_match = request.header("if-none-match");
-                now(assets::serve(
-                    &name,
-                    request.query.as_deref(),
-                    if_none_match,
-                    self.pages.version(),
-                )?)
-            }
+            Route::Asset(name) => now(assets::serve(
+                &name,
+                request.query.as_deref(),
+                |name| request.header(name),
+                self.pages.version(),
+            )?),
             Route::Metrics => self.metrics(),
             Route::ListSessions => self.list(&request),
             Route::CreateSession => self.create(&request),
@@ -46,6 +44,13 @@ impl Site {
             Route::DestroySession(id) => self.destroy(id, &request),
             Route::Connect(id) => self.connect(id, &request),
             Route::Terminal(id) => self.terminal(id, &request),
+            Route::CreateWatchLink(id) => self.create_watch_link(id, &request),
+            Route::RevokeWatchLinks(id) => self.revoke_watch_links(id, &request),
+            Route::Watch(secret) => self.watch(&secret, &request),
+            Route::WatchTerminal(secret) => self.watch_terminal(&secret, &request),
+            Route::StartRecording(id) => self.start_recording(id, &request),
+            Route::Recording(id) => self.recording(id, &request),
+            Route::DropRecording(id) => self.drop_recording(id, &request),
         }
     }
 
@@ -91,6 +96,12 @@ impl Site {
             sessions
                 .iter()
                 .map(|session| session.hub.viewers() as i64)
+                .sum(),
+        );
+        metrics.terminal_memory.set(
+            sessions
+                .iter()
+                .map(|session| session.hub.memory_bytes() as i64)
                 .sum(),
         );
         metrics
@@ -194,36 +205,120 @@ impl Site {
     }
 
     fn destroy(&self, id: SessionId, request: &Request) -> Handled {
-        self.check_origin(request)?;
-        let session = self.manager.get(id)?;
-        self.check_owner(&session, request)?;
+        self.own_session(id, request)?;
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move || {
             manager.destroy(id)?;
-            Ok(Response {
-                status: 204,
-                headers: vec![("Cache-Control", "no-store".into())],
-                body: Cow::Borrowed(b""),
-            })
+            Ok(no_content())
         })))
     }
 
     fn connect(&self, id: SessionId, request: &Request) -> Handled {
         let session = self.manager.get(id)?;
         if session.snapshot().state.is_over() {
-            return Err(ApiError::gone());
+            return Err(session::Error::Over.into());
         }
         let own = self.own_origin(request);
         now(self
             .pages
-            .terminal(&id.to_string(), &session.shell, &ws_url(&own, id)))
+            .terminal(&id.to_string(), &session.shell, &ws_url(&own, id), "player"))
     }
 
     fn terminal(&self, id: SessionId, request: &Request) -> Handled {
+        self.own_session(id, request)?;
+        terminal::prepare(&self.manager, id, Role::Player, request).map(Outcome::Terminal)
+    }
+
+    fn create_watch_link(&self, id: SessionId, request: &Request) -> Handled {
+        self.own_session(id, request)?;
+        let secret = self.manager.watch_link(id)?;
+        let own = self.own_origin(request);
+        let body = json!({
+            "watch_url": format!("{own}/watch/{secret}"),
+            "ws_url": format!("{}/watch/{secret}/ws", origin::websocket(&own)),
+            "expires_at": timestamp(SystemTime::now() + WATCH_LINK_LIFE),
+        });
+        now(json_response(201, &body))
+    }
+
+    fn revoke_watch_links(&self, id: SessionId, request: &Request) -> Handled {
+        self.own_session(id, request)?;
+        self.manager.revoke_watch_links(id)?;
+        now(no_content())
+    }
+
+    fn watch(&self, secret: &str, request: &Request) -> Handled {
+        let session = self.manager.get(self.manager.watched(secret)?)?;
+        if session.snapshot().state.is_over() {
+            return Err(session::Error::Over.into());
+        }
+        let url = format!(
+            "{}/watch/{secret}/ws",
+            origin::websocket(&self.own_origin(request))
+        );
+        // A spectator is not told the session's id: whoever has it, plays.
+        now(self.pages.terminal("", &session.shell, &url, "spectator"))
+    }
+
+    fn watch_terminal(&self, secret: &str, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        let id = self.manager.watched(secret)?;
+        terminal::prepare(&self.manager, id, Role::Spectator, request).map(Outcome::Terminal)
+    }
+
+    fn start_recording(&self, id: SessionId, request: &Request) -> Handled {
+        let session = self.own_session(id, request)?;
+        if session.snapshot().state.is_over() {
+            return Err(session::Error::Over.into());
+        }
+        if !session
+            .hub
+            .start_recording(Instant::now(), SystemTime::now())
+        {
+            let message = "There is a recording already; delete it to start another.";
+            return Err(ApiError::new(409, "already_recording", message));
+        }
+        now(json_response(
+            201,
+            &json!({"recording_url": format!("{}/session/{id}/recording", self.own_origin(request))}),
+        ))
+    }
+
+    fn recording(&self, id: SessionId, request: &Request) -> Handled {
+        let session = self.manager.get(id)?;
+        self.check_owner(&session, request)?;
+        let text = session.hub.recording().ok_or_else(no_recording)?;
+        let headers = vec![
+            ("Content-Type", "application/x-asciicast".to_owned()),
+            (
+                "Content-Disposition",
+                "attachment; filename=\"shellcraft.cast\"".to_owned(),
+            ),
+            ("Cache-Control", "no-store".to_owned()),
+            ("X-Content-Type-Options", "nosniff".to_owned()),
+        ];
+        now(Response {
+            status: 200,
+            headers,
+            body: Cow::Owned(text.into_bytes()),
+        })
+    }
+
+    fn drop_recording(&self, id: SessionId, request: &Request) -> Handled {
+        let session = self.own_session(id, request)?;
+        if session.hub.drop_recording() {
+            now(no_content())
+        } else {
+            Err(no_recording())
+        }
+    }
+
+    /// The session, for a request that changes something and comes from its owner.
+    fn own_session(&self, id: SessionId, request: &Request) -> Result<Arc<Session>, ApiError> {
         self.check_origin(request)?;
         let session = self.manager.get(id)?;
         self.check_owner(&session, request)?;
-        terminal::prepare(&self.manager, id, request).map(Outcome::Terminal)
+        Ok(session)
     }
 
     /// The session's id is a secret of its own, so a token is not needed; but a wrong one is wrong.
@@ -310,6 +405,18 @@ fn missing(id: SessionId) -> Vec<u8> {
         "error": {"code": "session_not_found", "message": message},
     });
     body.to_string().into_bytes()
+}
+
+fn no_recording() -> ApiError {
+    ApiError::new(404, "no_recording", "Nothing was recorded in this session.")
+}
+
+fn no_content() -> Response {
+    Response {
+        status: 204,
+        headers: vec![("Cache-Control", "no-store".into())],
+        body: Cow::Borrowed(b""),
+    }
 }
 
 fn timestamp(at: SystemTime) -> String {

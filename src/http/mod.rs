@@ -121,7 +121,7 @@ impl Site {
         error: &ApiError,
     ) -> Response {
         match route {
-            Some(Route::Landing | Route::Connect(_)) | None if wants_html => {
+            Some(Route::Landing | Route::Connect(_) | Route::Watch(_)) | None if wants_html => {
                 let mut page = self.pages.error(error.status, &error.message);
                 page.headers.extend(error.headers.iter().cloned());
                 page
@@ -130,7 +130,7 @@ impl Site {
         }
     }
 
-    /// One line and one count for each request.
+    /// One line and one count for each request. A watch link's secret is in neither.
     fn note(&self, line: &Line, status: u16) {
         let method = match line.method.as_str() {
             known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH") => known,
@@ -147,7 +147,12 @@ impl Site {
             started,
             ..
         } = line;
-        let path: String = path.chars().take(200).collect();
+        let is_secret = path.starts_with("/watch/");
+        let path: String = if is_secret {
+            line.pattern.into()
+        } else {
+            path.chars().take(200).collect()
+        };
         info!(
             "request={id} {} {path} {status} {} peer={peer}",
             line.method,
@@ -203,10 +208,7 @@ fn later(
     work: Box<dyn FnOnce() -> Result<Response, ApiError> + Send>,
 ) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
-        let mut response = work().unwrap_or_else(|error| error.response());
-        if line.method == "HEAD" {
-            response.body = Default::default();
-        }
+        let response = work().unwrap_or_else(|error| error.response());
         site.note(&line, response.status);
         // Fails when the client is gone; what it asked for was done all the same.
         let _ = connection.respond(line.id, response);

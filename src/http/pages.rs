@@ -41,6 +41,7 @@ struct Terminal<'a> {
     session_id: &'a str,
     shell: &'a str,
     ws_url: &'a str,
+    role: &'a str,
 }
 
 #[derive(Content)]
@@ -90,8 +91,8 @@ impl Pages {
         )
     }
 
-    /// The page to play in.
-    pub fn terminal(&self, session_id: &str, shell: &str, ws_url: &str) -> Response {
+    /// The page to play in, or to watch.
+    pub fn terminal(&self, session_id: &str, shell: &str, ws_url: &str, role: &str) -> Response {
         html(
             200,
             self.terminal.render(&Terminal {
@@ -99,6 +100,7 @@ impl Pages {
                 session_id,
                 shell,
                 ws_url,
+                role,
             }),
         )
     }
@@ -162,7 +164,10 @@ mod tests {
     fn everything_is_escaped() {
         let pages = Pages::new().expect("valid templates");
         let evil = "\"><script>alert(1)</script>";
-        for page in [pages.terminal(evil, evil, evil), pages.error(404, evil)] {
+        for page in [
+            pages.terminal(evil, evil, evil, evil),
+            pages.error(404, evil),
+        ] {
             assert!(!text(&page).contains("<script>alert"), "{}", text(&page));
         }
     }
@@ -182,7 +187,7 @@ mod tests {
         ];
         for page in [
             pages.landing(&shells),
-            pages.terminal("id", "rust", "ws://h/"),
+            pages.terminal("id", "rust", "ws://h/", "player"),
             pages.error(404, "Gone."),
         ] {
             let text = text(&page);

@@ -25,6 +25,20 @@ pub enum Route {
     Connect(SessionId),
     /// `GET /session/{id}/ws`
     Terminal(SessionId),
+    /// `POST /session/{id}/watch`
+    CreateWatchLink(SessionId),
+    /// `DELETE /session/{id}/watch`
+    RevokeWatchLinks(SessionId),
+    /// `POST /session/{id}/recording`
+    StartRecording(SessionId),
+    /// `GET /session/{id}/recording`
+    Recording(SessionId),
+    /// `DELETE /session/{id}/recording`
+    DropRecording(SessionId),
+    /// `GET /watch/{secret}`
+    Watch(String),
+    /// `GET /watch/{secret}/ws`
+    WatchTerminal(String),
     /// `GET /assets/{name}`
     Asset(String),
 }
@@ -41,6 +55,8 @@ pub enum NoRoute {
 }
 
 const GET: &str = "GET, HEAD";
+const LINK: &str = "POST, DELETE";
+const RECORDING: &str = "GET, POST, DELETE";
 
 /// Finds the route. HEAD is GET without the body.
 ///
@@ -59,6 +75,13 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["session", id, "status"] => (GET, Route::Status(session(id)?)),
         ["session", id, "connect"] => (GET, Route::Connect(session(id)?)),
         ["session", id, "ws"] => ("GET", Route::Terminal(session(id)?)),
+        ["session", id, "watch"] if method == "DELETE" => {
+            (LINK, Route::RevokeWatchLinks(session(id)?))
+        }
+        ["session", id, "watch"] => (LINK, Route::CreateWatchLink(session(id)?)),
+        ["session", id, "recording"] => (RECORDING, recording(method, session(id)?)),
+        ["watch", secret] => (GET, Route::Watch(secret.to_owned())),
+        ["watch", secret, "ws"] => ("GET", Route::WatchTerminal(secret.to_owned())),
         ["assets", name] => (GET, Route::Asset(name.to_owned())),
         _ => return Err(NoRoute::NotFound),
     };
@@ -72,6 +95,14 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
 
 fn session(id: &str) -> Result<SessionId, NoRoute> {
     id.parse().map_err(|_| NoRoute::NoSuchSession)
+}
+
+fn recording(method: &str, id: SessionId) -> Route {
+    match method {
+        "POST" => Route::StartRecording(id),
+        "DELETE" => Route::DropRecording(id),
+        _ => Route::Recording(id),
+    }
 }
 
 impl Route {
@@ -88,6 +119,12 @@ impl Route {
             Route::Status(_) => "/session/{id}/status",
             Route::Connect(_) => "/session/{id}/connect",
             Route::Terminal(_) => "/session/{id}/ws",
+            Route::CreateWatchLink(_) | Route::RevokeWatchLinks(_) => "/session/{id}/watch",
+            Route::StartRecording(_) | Route::Recording(_) | Route::DropRecording(_) => {
+                "/session/{id}/recording"
+            }
+            Route::Watch(_) => "/watch/{secret}",
+            Route::WatchTerminal(_) => "/watch/{secret}/ws",
             Route::Asset(_) => "/assets/{name}",
         }
     }
@@ -115,6 +152,20 @@ mod tests {
         check("POST /session", "Ok(CreateSession)");
         check("DELETE /session/ID", "Ok(DestroySession(SessionId(ID)))");
         check("GET /session/ID/status", "Ok(Status(SessionId(ID)))");
+        check(
+            "POST /session/ID/watch",
+            "Ok(CreateWatchLink(SessionId(ID)))",
+        );
+        check(
+            "DELETE /session/ID/watch",
+            "Ok(RevokeWatchLinks(SessionId(ID)))",
+        );
+        check(
+            "POST /session/ID/recording",
+            "Ok(StartRecording(SessionId(ID)))",
+        );
+        check("GET /session/ID/recording", "Ok(Recording(SessionId(ID)))");
+        check("GET /watch/abc/ws", "Ok(WatchTerminal(\"abc\"))");
         check("GET /assets/style.css", "Ok(Asset(\"style.css\"))");
     }
 
@@ -122,6 +173,14 @@ mod tests {
     fn known_paths_with_other_methods() {
         check("POST /healthz", "Err(MethodNotAllowed(\"GET, HEAD\"))");
         check("GET /session", "Err(MethodNotAllowed(\"POST\"))");
+        check(
+            "GET /session/ID/watch",
+            "Err(MethodNotAllowed(\"POST, DELETE\"))",
+        );
+        check(
+            "PUT /session/ID/recording",
+            "Err(MethodNotAllowed(\"GET, POST, DELETE\"))",
+        );
         check("get /", "Err(MethodNotAllowed(\"GET, HEAD\"))");
         check("GET /session/ID", "Err(MethodNotAllowed(\"DELETE\"))");
         check("HEAD /session/ID/ws", "Err(MethodNotAllowed(\"GET\"))");

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! door ──whole, vetted request──▶ private socket ─▶ tiny_http ─queue─▶ http-0 … http-n ─▶ Service
-//!      ◀──answer, or end without a byte──────────────────────────────┘
+//!   ◀──────── end without a byte ────────┘                               │
+//!   ◀──────────────────────────── tickets ◀──────────── Answer ──────────┘
 //! ```
 //!
 //! tiny_http 0.12 must not meet a stranger (one wrong length aborts the process), so only the door connects:
@@ -32,7 +33,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::door::{Connection, Seldom, Stats, count};
-pub(crate) use print::{print, say_close};
+pub(crate) use print::{Form, print};
 use router::Router;
 pub(crate) use router::panic_message;
 pub(crate) use tickets::{Facts, Ticket};
@@ -125,7 +126,7 @@ pub struct Response {
     pub status: u16,
     /// Further headers. One whose value is not printable ASCII is left out.
     pub headers: Vec<(&'static str, String)>,
-    /// The body; for HEAD only its length is told.
+    /// The body; for HEAD only its length is told, and with 204 and 304 there is none.
     pub body: Cow<'static, [u8]>,
 }
 

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use log::{debug, info, warn};
+use uuid::Uuid;
 
 use super::error::ApiError;
 use super::server::{Answer, Request};
 use super::{Line, Site};
 use crate::door::Connection;
 use crate::session::{Manager, SessionId};
-use crate::terminal::hub::Seat;
+use crate::terminal::hub::Arrival;
+use crate::terminal::seat::Seat;
 use crate::terminal::upgrade::Upgrade;
 use crate::terminal::{Role, viewer};
 
@@ -25,6 +27,7 @@ pub(super) struct Opening {
 pub(super) fn prepare(
     manager: &Manager,
     id: SessionId,
+    role: Role,
     request: &Request,
 ) -> Result<Opening, ApiError> {
     if !request.is_websocket_upgrade {
@@ -37,24 +40,51 @@ pub(super) fn prepare(
         .with("Sec-WebSocket-Version", "13"));
     }
     let upgrade = Upgrade::new(|name| request.header(name))?;
-    let from = request.query.as_deref().map(offset).transpose()?.flatten();
-    let seat = manager.attach_container(id, Role::Player, upgrade.is_shellcraft_v1, from)??;
+    let query = request.query.as_deref().unwrap_or_default();
+    let arrival = Arrival {
+        role,
+        is_acking: upgrade.is_shellcraft_v1,
+        from: from(query)?,
+        page: client(query)?,
+    };
+    let seat = manager.attach_container(id, arrival)?;
     Ok(Opening { id, upgrade, seat })
 }
 
-/// The `from` of a query, if it has one.
-fn offset(query: &str) -> Result<Option<u64>, ApiError> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("from="));
-    let bad = || {
+/// The offset to go on at, if the query has one.
+fn from(query: &str) -> Result<Option<u64>, ApiError> {
+    let bad = |_| {
         ApiError::new(
             400,
             "bad_offset",
             "from must be the number of bytes of output seen so far.",
         )
     };
-    value
-        .map(|value| value.parse().map_err(|_| bad()))
+    value(query, "from")
+        .map(|value| value.parse().map_err(bad))
         .transpose()
+}
+
+/// The page's own number, if it wants its keys counted.
+fn client(query: &str) -> Result<Option<Uuid>, ApiError> {
+    let bad = |_| {
+        ApiError::new(
+            400,
+            "bad_client",
+            "client must be a UUID that the page has made for itself.",
+        )
+    };
+    value(query, "client")
+        .map(|value| Uuid::try_parse(value).map_err(bad))
+        .transpose()
+}
+
+fn value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
 }
 
 /// Hands the connection over.
@@ -77,7 +107,13 @@ pub(super) fn open(site: Arc<Site>, line: Line, opening: Opening) -> Answer {
 }
 
 fn serve(site: &Site, line: &Line, id: SessionId, connection: Connection, seat: Seat, is_v1: bool) {
-    match viewer::run(&connection.stream, connection.leftover, seat, id.0, is_v1) {
+    // Whoever knows a session's id plays it, so a spectator is not told.
+    let told = if seat.role() == Role::Player {
+        id.0
+    } else {
+        Uuid::nil()
+    };
+    match viewer::run(&connection.stream, connection.leftover, seat, told, is_v1) {
         Ok(visit) => {
             site.metrics.input_bytes.inc_by(visit.input_bytes);
             let close_code = visit
@@ -106,10 +142,17 @@ mod tests {
             ("from=0", Some(0)),
             ("a=b&from=77", Some(77)),
         ] {
-            assert_eq!(offset(query), Ok(expected), "{query}");
+            assert_eq!(from(query), Ok(expected), "{query}");
         }
         for query in ["from=", "from=-1", "from=1e3", "from=99999999999999999999"] {
-            assert_eq!(offset(query).expect_err("no number").status, 400, "{query}");
+            assert_eq!(from(query).expect_err("no number").status, 400, "{query}");
         }
+    }
+
+    #[test]
+    fn client_is_a_uuid() {
+        let id = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+        assert_eq!(client(&format!("client={id}&from=1")), Ok(id.parse().ok()));
+        assert_eq!(client("client=me").expect_err("no UUID").status, 400);
     }
 }

@@ -15,6 +15,12 @@ pub enum Error {
     /// No session of that id is known.
     #[error("no such session")]
     NotFound,
+    /// The session is over.
+    #[error("the session is over")]
+    Over,
+    /// There are as many spectators as there may be.
+    #[error("too many spectators")]
+    TooManySpectators,
     /// There are as many sessions as there may be.
     #[error("{limit} sessions run already, which is the limit")]
     Full {
@@ -53,6 +59,8 @@ impl Error {
         match self {
             Error::UnknownShell(_) => "There is no such shell; choose one that the start page offers.".into(),
             Error::NotFound => "There is no such session; start a new game.".into(),
+            Error::Over => "This session is over; start a new game.".into(),
+            Error::TooManySpectators => "Too many are watching this game already; try again later.".into(),
             Error::Full { .. } => "All places are taken; try again in a little while.".into(),
             Error::Busy { .. } => "Too many games are being started right now; try again in a little while.".into(),
             Error::Stopping => "The server is restarting; try again in a moment.".into(),

@@ -15,7 +15,7 @@ use super::state::{Event, Illegal, Reason, State};
 use crate::engine::Attach;
 use crate::engine::{self, ContainerId};
 use crate::terminal::Close;
-use crate::terminal::frame::Level;
+use crate::terminal::frame::{Level, Notice};
 use crate::terminal::hub::ExitNote;
 
 /// DOCKER: the attach ends up to 15 ms before the exit code is known (seen on 20.10); more under load.
@@ -25,6 +25,8 @@ const LAST_BREATH: Duration = Duration::from_millis(250);
 /// Between two tries while the Engine is away: short at first, for a restart takes a second.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+const ENGINE_AWAY: &str = "The game's engine does not answer; waiting for it.";
 
 /// What became of the container when its attach ended.
 enum Fate {
@@ -116,10 +118,9 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
             Err(error) => {
                 warn!("session={} container={container} {error}", session.id);
                 if !has_told {
-                    session.hub.notify(
-                        Level::Warning,
-                        "The game's engine does not answer; waiting for it.",
-                    );
+                    session
+                        .hub
+                        .notify(&Notice::new(Level::Warning, ENGINE_AWAY));
                     has_told = true;
                 }
             }
@@ -133,19 +134,32 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
 
 /// Why the attach of a container that nobody ended has ended.
 fn look(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Error> {
-    if !manager.engine.inspect(container)?.state.running {
-        return exit_of(manager, container, EXIT_CODE_WAIT);
+    let is_running = || Ok::<_, engine::Error>(manager.engine.inspect(container)?.state.running);
+    let ended = if is_running()? {
+        match exit_of(manager, container, LAST_BREATH) {
+            Err(engine::Error::TimedOut { .. }) => {
+                let attach = manager.engine.attach(container)?;
+                // DOCKER: attach to a container that has ended answers 101 too and says nothing: look again.
+                if is_running()? {
+                    return Ok(Fate::Attached(attach));
+                }
+                exit_of(manager, container, EXIT_CODE_WAIT)?
+            }
+            other => other?,
+        }
+    } else {
+        exit_of(manager, container, EXIT_CODE_WAIT)?
+    };
+    if let Fate::Ended {
+        reason: Reason::Killed,
+        ..
+    } = ended
+    {
+        // DOCKER: a forced removal kills first, and the container is still there for a moment.
+        manager.is_abandoned_within(LAST_BREATH);
+        is_running()?;
     }
-    match exit_of(manager, container, LAST_BREATH) {
-        Err(engine::Error::TimedOut { .. }) => {}
-        other => return other,
-    }
-    let attach = manager.engine.attach(container)?;
-    // DOCKER: attach to a container that has ended answers 101 too and says nothing: look again.
-    if manager.engine.inspect(container)?.state.running {
-        return Ok(Fate::Attached(attach));
-    }
-    exit_of(manager, container, EXIT_CODE_WAIT)
+    Ok(ended)
 }
 
 fn exit_of(

@@ -13,6 +13,7 @@ use super::{Error, Manager, Shell, live, sandbox, spellbook};
 use crate::auth;
 use crate::engine::Attach;
 use crate::engine::ContainerId;
+use crate::terminal::hub::FIRST_SIZE;
 use crate::terminal::{Close, Hub};
 
 /// How long a newcomer waits for its turn at the Engine.
@@ -156,7 +157,7 @@ impl Manager {
         let attach = self.engine.attach(container)?;
         self.engine.start(container)?;
         // DOCKER: a TTY starts at 0×0 below API 1.42. The shells ask again on SIGWINCH.
-        if let Err(error) = self.engine.resize(container, sandbox::FIRST_SIZE) {
+        if let Err(error) = self.engine.resize(container, FIRST_SIZE) {
             warn!("container={container} {error}");
         }
         Ok(attach)

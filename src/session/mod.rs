@@ -9,7 +9,7 @@
 //! ```
 //!
 //! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
-//! * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
+//! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
 
@@ -24,6 +24,7 @@ pub mod sandbox;
 mod session;
 pub mod spellbook;
 pub mod state;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,11 +39,15 @@ use parking_lot::{Mutex, RwLock};
 pub use error::Error;
 pub use session::{NotAnId, Session, SessionId, Snapshot};
 pub use state::{Reason, State, Status};
+pub use watch::WATCH_LINK_LIFE;
 
 use crate::engine::{Engine, Size};
 use crate::metrics::Metrics;
-use crate::terminal::{Close, Role, hub};
+use crate::terminal::Close;
+use crate::terminal::hub::{self, Arrival, NoSeat};
+use crate::terminal::seat::Seat;
 use calls::Calls;
+use watch::WatchLinks;
 
 /// A shell that players can choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +95,7 @@ pub struct Manager {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// The reaper's and the resizer's threads.
     workers: Mutex<Vec<JoinHandle<()>>>,
+    watch_links: WatchLinks,
     calls: Calls,
     resizes: Sender<SessionId>,
     health: Mutex<Option<(Instant, Result<(), String>)>>,
@@ -123,6 +129,7 @@ impl Manager {
             sessions: RwLock::default(),
             threads: Mutex::default(),
             workers: Mutex::default(),
+            watch_links: WatchLinks::default(),
             calls: Calls::new(ENGINE_CALLS_AT_ONCE),
             resizes,
             health: Mutex::new(None),
@@ -167,16 +174,14 @@ impl Manager {
     /// Sits a viewer down at the session's terminal.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or the close code to turn the viewer away with when the session is over.
-    pub fn attach_container(
-        &self,
-        id: SessionId,
-        role: Role,
-        is_acking: bool,
-        from: Option<u64>,
-    ) -> Result<Result<hub::Seat, Close>, Error> {
+    /// [`Error::NotFound`], [`Error::Over`], [`Error::TooManySpectators`].
+    pub fn attach_container(&self, id: SessionId, arrival: Arrival) -> Result<Seat, Error> {
         let session = self.get(id)?;
-        Ok(session.hub.join(role, is_acking, from))
+        session.hub.join(arrival).map_err(|no_seat| match no_seat {
+            NoSeat::Closed(Close::GoingAway) => Error::Stopping,
+            NoSeat::Closed(_) => Error::Over,
+            NoSeat::Full => Error::TooManySpectators,
+        })
     }
 
     /// Ends a session: its pages are closed, its container is removed, it is forgotten. Blocks until that

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::engine::Size;
 use crate::engine::types::{CreateContainer, Empty, HostConfig, LogConfig, Ulimit};
+use crate::terminal::hub::FIRST_SIZE;
 
 /// The label that names the instance a container belongs to. Nothing without our value is ever touched.
 pub const INSTANCE_LABEL: &str = "shellcraft.instance";
@@ -29,8 +29,6 @@ pub const BOOK_LIMIT_BYTES: u64 = 1024 * 1024;
 const TMP_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=16m,mode=1777";
 /// DOCKER: without a limit of our own `/dev/shm` is 64 MiB, all of the player's memory.
 const SHM_BYTES: u64 = 1024 * 1024;
-/// What a terminal has before its page has said its size.
-pub const FIRST_SIZE: Size = Size { cols: 80, rows: 24 };
 
 /// The limits that an operator sets.
 #[derive(Debug, Clone, PartialEq)]

@@ -98,6 +98,29 @@ pub enum Level {
     Error,
 }
 
+/// A sentence for a viewer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// How urgent.
+    pub level: Level,
+    /// The sentence.
+    pub text: String,
+    /// Seconds until the session ends, if this is a warning of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_in: Option<u64>,
+}
+
+impl Notice {
+    /// A sentence without a date.
+    pub fn new(level: Level, text: impl Into<String>) -> Self {
+        Self {
+            level,
+            text: text.into(),
+            ends_in: None,
+        }
+    }
+}
+
 /// A control message to the page.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
@@ -108,23 +131,43 @@ pub enum ToPage {
         session_id: Uuid,
         /// Absolute offset of the first byte that follows.
         offset: u64,
+        /// How far the output has come: what lies before that is history.
+        head: u64,
         /// What this viewer may do.
         role: Role,
         /// Whether the page must clear its screen: what follows does not continue what it had.
         replay: bool,
+        /// How many bytes of the keys of this page (`client`) are settled: delivered, or reported as not
+        /// delivered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<u64>,
+    },
+    /// After a hello with `replay`: draw this first. It is not part of the output and has no offsets.
+    Screen {
+        /// The columns it is meant for.
+        cols: u16,
+        /// The rows it is meant for.
+        rows: u16,
+        /// Text and escape sequences.
+        data: String,
     },
     /// Answer to a ping.
     Pong {
         /// As in the ping.
         t: serde_json::Number,
+        /// As in the hello.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<u64>,
     },
     /// A sentence for the player.
-    Notice {
-        /// How urgent.
-        level: Level,
-        /// The sentence.
-        text: String,
+    Notice(Notice),
+    /// To the player: so many spectators look on.
+    Spectators {
+        /// How many.
+        count: usize,
     },
+    /// To spectators: the player's terminal has this size.
+    Size(Size),
     /// The shell has ended; the close follows.
     Exit {
         /// The exit code, where it is known.
@@ -262,16 +305,21 @@ mod tests {
 
     #[test]
     fn messages_to_the_page_are_as_in_the_contract() {
+        let (session_id, role) = (Uuid::nil(), Role::Player);
         let hello = ToPage::Hello {
-            session_id: Uuid::nil(),
+            session_id,
             offset: 7,
-            role: Role::Player,
+            head: 9,
+            role,
             replay: false,
+            input: None,
         };
         assert_eq!(
             hello.to_json(),
-            r#"{"type":"hello","session_id":"00000000-0000-0000-0000-000000000000","offset":7,"role":"player","replay":false}"#
+            r#"{"type":"hello","session_id":"00000000-0000-0000-0000-000000000000","offset":7,"head":9,"role":"player","replay":false}"#
         );
+        let size = ToPage::Size(Size { cols: 80, rows: 24 });
+        assert_eq!(size.to_json(), r#"{"type":"size","cols":80,"rows":24}"#);
         let exit = ToPage::Exit {
             code: Some(3),
             reason: "exited".into(),
@@ -280,10 +328,7 @@ mod tests {
             exit.to_json(),
             r#"{"type":"exit","code":3,"reason":"exited"}"#
         );
-        let notice = ToPage::Notice {
-            level: Level::Warning,
-            text: "\"hi\"".into(),
-        };
+        let notice = ToPage::Notice(Notice::new(Level::Warning, "\"hi\""));
         assert_eq!(
             notice.to_json(),
             r#"{"type":"notice","level":"warning","text":"\"hi\""}"#

@@ -8,8 +8,11 @@
 //!                                          └──────────────┘
 //! ```
 //!
-//! * [`scrollback`]: the last bytes a container wrote, under absolute offsets. No I/O.
 //! * [`hub`]: one per container: fills the scrollback, holds the program back when its player lags.
+//! * [`seat`]: a viewer's place at a hub: what it was sent, what it must be told.
+//! * [`input`]: keys on their way to the container.
+//! * [`scrollback`], [`past`]: the last bytes a container wrote, and the screen as it was before them. No I/O.
+//! * [`recording`]: the output as an asciicast. No I/O.
 //! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes.
 //! * [`split`]: how one WebSocket is safely used by those two threads.
 //! * [`frame`]: the wire language of `shellcraft.v1`. No I/O.
@@ -23,7 +26,11 @@
 
 pub mod frame;
 pub mod hub;
+pub mod input;
+pub mod past;
+pub mod recording;
 pub mod scrollback;
+pub mod seat;
 pub mod split;
 pub mod upgrade;
 pub mod viewer;

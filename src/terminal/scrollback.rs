@@ -4,6 +4,9 @@
 
 use std::collections::VecDeque;
 
+/// Room for what comes in until the oldest bytes are forgotten.
+const GROWTH_BYTES: usize = 128 * 1024;
+
 /// A byte ring that knows where in the whole output its content lies.
 #[derive(Debug)]
 pub struct Scrollback {
@@ -14,7 +17,7 @@ pub struct Scrollback {
 }
 
 impl Scrollback {
-    /// An empty one that keeps at most `limit_bytes`. Memory is taken only as output comes.
+    /// An empty one that wants to keep `limit_bytes`. Memory is taken only as output comes.
     pub fn new(limit_bytes: usize) -> Self {
         Self {
             bytes: VecDeque::new(),
@@ -23,26 +26,31 @@ impl Scrollback {
         }
     }
 
-    /// Appends output; the oldest bytes beyond the limit are forgotten.
+    /// Appends output. Nothing is forgotten by itself: see [`Scrollback::excess`].
     pub fn push(&mut self, output: &[u8]) {
         self.end += output.len() as u64;
-        let kept = &output[output.len().saturating_sub(self.limit_bytes)..];
-        let over = (self.bytes.len() + kept.len()).saturating_sub(self.limit_bytes);
-        self.bytes.drain(..over);
-        self.reserve_for(kept.len());
-        self.bytes.extend(kept);
+        self.reserve_for(output.len());
+        self.bytes.extend(output);
     }
 
-    /// `VecDeque` doubles when it grows, which would end at up to twice the limit.
+    /// `VecDeque` doubles when it grows, which would end at twice the limit and more.
     fn reserve_for(&mut self, more: usize) {
         let needed = self.bytes.len() + more;
         if needed > self.bytes.capacity() {
-            let wanted = (needed * 2)
-                .next_power_of_two()
-                .min(self.limit_bytes)
-                .max(needed);
+            let most = self.limit_bytes + GROWTH_BYTES;
+            let wanted = (needed * 2).next_power_of_two().min(most).max(needed);
             self.bytes.reserve_exact(wanted - self.bytes.len());
         }
+    }
+
+    /// How many bytes more than wanted are kept.
+    pub fn excess(&self) -> usize {
+        self.bytes.len().saturating_sub(self.limit_bytes)
+    }
+
+    /// Forgets the oldest bytes.
+    pub fn forget(&mut self, count: usize) {
+        self.bytes.drain(..count.min(self.bytes.len()));
     }
 
     /// Offset of the oldest byte kept.
@@ -97,25 +105,23 @@ mod tests {
         String::from_utf8(out).expect("the tests write ASCII")
     }
 
+    /// Pushes, and forgets what is too much at once.
+    fn push(scrollback: &mut Scrollback, output: &[u8]) {
+        scrollback.push(output);
+        scrollback.forget(scrollback.excess());
+    }
+
     #[test]
     fn keeps_the_newest_bytes_under_their_offsets() {
         let mut scrollback = Scrollback::new(8);
-        scrollback.push(b"abcde");
-        scrollback.push(b"fghij");
+        push(&mut scrollback, b"abcde");
+        push(&mut scrollback, b"fghij");
         assert_eq!((scrollback.start(), scrollback.end()), (2, 10));
         assert_eq!(read(&scrollback, 2, 100), "cdefghij");
         assert_eq!(read(&scrollback, 5, 3), "fgh");
         assert_eq!(read(&scrollback, 10, 3), "");
         assert_eq!(read(&scrollback, 1, 3), "", "forgotten");
         assert_eq!(read(&scrollback, 11, 3), "", "not written yet");
-    }
-
-    #[test]
-    fn one_chunk_larger_than_the_limit_keeps_its_tail() {
-        let mut scrollback = Scrollback::new(4);
-        scrollback.push(b"0123456789");
-        assert_eq!((scrollback.start(), scrollback.end()), (6, 10));
-        assert_eq!(read(&scrollback, 6, 100), "6789");
     }
 
     /// The whole of a long output, read in uneven steps through a small ring, comes out as it went in.
@@ -125,7 +131,7 @@ mod tests {
         let (mut written, mut seen) = (Vec::<u8>::new(), Vec::<u8>::new());
         for step in 0..1000usize {
             let chunk: Vec<u8> = (0..step % 31).map(|n| (step * 7 + n) as u8).collect();
-            scrollback.push(&chunk);
+            push(&mut scrollback, &chunk);
             written.extend(&chunk);
             while scrollback.copy_from(seen.len() as u64, 1 + step % 13, &mut seen) > 0 {}
         }
@@ -133,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_stays_within_the_limit() {
+    fn memory_stays_within_bounds() {
         let mut scrollback = Scrollback::new(100_000);
         scrollback.push(b"$ ");
         assert!(
@@ -141,10 +147,10 @@ mod tests {
             "a quiet session costs little"
         );
         for _ in 0..1000 {
-            scrollback.push(&[b'y'; 777]);
+            push(&mut scrollback, &[b'y'; 777]);
         }
         assert!(
-            scrollback.memory_bytes() <= 100_000,
+            scrollback.memory_bytes() <= 100_000 + GROWTH_BYTES,
             "{}",
             scrollback.memory_bytes()
         );

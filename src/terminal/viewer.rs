@@ -19,8 +19,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tungstenite::{Message, WebSocket};
 use uuid::Uuid;
 
-use super::frame::{self, BadFrame, Close, FromPage, Level, ToPage};
-use super::hub::{Next, Seat, Typed};
+use super::frame::{self, BadFrame, Close, FromPage, Level, Notice, ToPage};
+use super::hub::{Next, Typed};
+use super::seat::{Greeting, Screen, Seat};
 use super::split::{self, Outgoing, ReadSide};
 
 /// Below the 60 s after which nginx and most others cut an idle connection.
@@ -33,6 +34,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// destroy the close frame on its way.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+const NOT_DELIVERED: &str = "The game does not answer; what you typed was not delivered.";
 const STACK_BYTES: usize = 128 * 1024;
 
 /// How long a viewer stayed and what passed through it, for the log and the metrics.
@@ -168,10 +170,7 @@ impl Viewer<'_> {
                 Typed::Taken => return keys.len() as u64,
                 Typed::NotPlayer => return 0,
                 Typed::NotConnected => {
-                    self.seat.notify(
-                        Level::Error,
-                        "The game does not answer; what you typed was not delivered.",
-                    );
+                    self.seat.notify(Notice::new(Level::Error, NOT_DELIVERED));
                     return 0;
                 }
                 Typed::Full if self.wait_for_room() => {}
@@ -207,7 +206,9 @@ impl Viewer<'_> {
                 self.control.lock().page_pong = Some(t);
                 self.seat.wake();
             }
-            Err(error @ BadFrame::BadSize) => self.seat.notify(Level::Error, &error.to_string()),
+            Err(error @ BadFrame::BadSize) => self
+                .seat
+                .notify(Notice::new(Level::Error, error.to_string())),
             Err(BadFrame::Malformed(_)) => {
                 self.ask_close(Close::NotAllowed.code(), Close::NotAllowed.reason());
                 return false;
@@ -253,7 +254,7 @@ impl Viewer<'_> {
 
     fn write_until_close(&self, out: &mut Outgoing) -> Option<u16> {
         let mut next_ping = Instant::now() + PING_EVERY;
-        self.hello(out, self.seat.offset(), !self.seat.is_exact());
+        self.hello(out, self.seat.greeting());
         loop {
             if self.code_control(out) {
                 return None;
@@ -292,7 +293,8 @@ impl Viewer<'_> {
             out.pong(&payload);
         }
         if let Some(t) = page_pong {
-            out.text(&ToPage::Pong { t }.to_json());
+            let input = self.seat.settled();
+            out.text(&ToPage::Pong { t, input }.to_json());
         }
         is_gone
     }
@@ -305,45 +307,66 @@ impl Viewer<'_> {
         match self.seat.next(&mut out.buffer, split::binary_header) {
             Next::Output => Step::GO_ON,
             Next::Wait => Step::IDLE,
-            Next::Skipped(offset) => {
-                self.hello(out, offset, true);
+            Next::Skipped(greeting) => {
+                self.hello(out, &greeting);
                 Step::GO_ON
             }
-            Next::Notice(level, text) => {
-                if self.is_v1 {
-                    out.text(&ToPage::Notice { level, text }.to_json());
-                }
-                Step::GO_ON
-            }
+            Next::Notice(notice) => self.tell(out, &ToPage::Notice(notice)),
+            Next::Spectators(count) => self.tell(out, &ToPage::Spectators { count }),
+            Next::Size(size) => self.tell(out, &ToPage::Size(size)),
             Next::Exit(exit) => {
-                if self.is_v1 {
-                    out.text(
-                        &ToPage::Exit {
-                            code: exit.code,
-                            reason: exit.reason,
-                        }
-                        .to_json(),
-                    );
-                }
+                self.tell(
+                    out,
+                    &ToPage::Exit {
+                        code: exit.code,
+                        reason: exit.reason,
+                    },
+                );
                 Step::close(Close::ShellEnded.code(), Close::ShellEnded.reason())
             }
             Next::Close(close) => Step::close(close.code(), close.reason()),
         }
     }
 
-    fn hello(&self, out: &mut Outgoing, offset: u64, replay: bool) {
-        if self.is_v1 {
-            let role = self.seat.role();
-            out.text(
-                &ToPage::Hello {
-                    session_id: self.session_id,
-                    offset,
-                    role,
-                    replay,
-                }
-                .to_json(),
+    fn hello(&self, out: &mut Outgoing, greeting: &Greeting) {
+        let Greeting {
+            offset,
+            head,
+            is_exact,
+            screen,
+            settled,
+        } = greeting;
+        let (session_id, role) = (self.session_id, self.seat.role());
+        let (offset, head, replay, input) = (*offset, *head, !is_exact, *settled);
+        self.tell(
+            out,
+            &ToPage::Hello {
+                session_id,
+                offset,
+                head,
+                role,
+                replay,
+                input,
+            },
+        );
+        if let Some(Screen { size, data }) = screen {
+            self.tell(
+                out,
+                &ToPage::Screen {
+                    cols: size.cols,
+                    rows: size.rows,
+                    data: data.clone(),
+                },
             );
         }
+    }
+
+    /// Codes a control message, for those who understand them.
+    fn tell(&self, out: &mut Outgoing, message: &ToPage) -> Step {
+        if self.is_v1 {
+            out.text(&message.to_json());
+        }
+        Step::GO_ON
     }
 
     fn flush(&self, out: &mut Outgoing) -> io::Result<()> {

@@ -1,59 +1,107 @@
-//! A small image to play with, made from Debian's `busybox-static` without any registry.
+//! Small images to play with, made from Debian's `busybox-static` without any registry.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::OnceLock;
+use std::process::Command;
+use std::sync::Mutex;
 
 use shellcraft::engine::Engine;
+use tar::EntryType;
 
 const IMAGE: &str = "shellcraft-test/busybox";
+const HOSTILE: &str = "shellcraft-test/hostile";
+
+/// The label that says what an image was made of, so that an old one is replaced.
+const MADE_OF: &str = "shellcraft.test.made-of";
 
 /// What the promises type.
 const COMMANDS: [&str; 6] = ["sh", "ls", "cat", "seq", "stty", "yes"];
 
-/// The image's name; makes it if it is not there yet.
+/// The name of an image with a shell; makes it if it is not there yet.
 pub fn image(engine: &Engine) -> &'static str {
-    static MADE: OnceLock<()> = OnceLock::new();
-    MADE.get_or_init(|| {
-        if !engine.has_image(IMAGE).expect("an Engine answers") {
-            let root = root().expect("/bin/busybox: install busybox-static");
-            import(engine.socket(), &root).expect("import");
-        }
-    });
-    IMAGE
+    made(engine, IMAGE, &root(&[]))
 }
 
-/// The image's files as a tar archive.
-fn root() -> io::Result<Vec<u8>> {
-    let binary = std::fs::read("/bin/busybox")?;
-    let mut archive = tar::Builder::new(Vec::new());
-    for dir in ["bin/", "home/", "tmp/"] {
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::Directory);
-        header.set_mode(0o755);
-        header.set_size(0);
-        archive.append_data(&mut header, dir, io::empty())?;
+/// The name of an image that makes attacks easier than ours do: all of busybox, a program that becomes root
+/// (`/bin/su`), a file that only root may read, directories that anybody may write to.
+pub fn hostile(engine: &Engine) -> &'static str {
+    let busybox = busybox();
+    let extras = [
+        ("etc/", EntryType::Directory, 0o777, &b""[..]),
+        ("data/", EntryType::Directory, 0o777, b""),
+        ("etc/shadow", EntryType::Regular, 0o600, b"root's secret\n"),
+        ("bin/su", EntryType::Regular, 0o4755, &busybox),
+    ];
+    made(engine, HOSTILE, &root(&extras))
+}
+
+fn made(engine: &Engine, name: &'static str, root: &[u8]) -> &'static str {
+    // Tests run in parallel, and each image is made once.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _guard = MAKING.lock();
+    let mut hasher = DefaultHasher::new();
+    root.hash(&mut hasher);
+    let hash = format!("{:x}", hasher.finish());
+    if label_of(engine, name) != hash {
+        import(engine.socket(), name, &hash, root).expect("import");
     }
-    let mut header = tar::Header::new_ustar();
-    header.set_mode(0o755);
-    header.set_size(binary.len() as u64);
-    archive.append_data(&mut header, "bin/busybox", binary.as_slice())?;
+    name
+}
+
+fn busybox() -> Vec<u8> {
+    std::fs::read("/bin/busybox").expect("/bin/busybox: install busybox-static")
+}
+
+/// An image's files as a tar archive.
+fn root(extras: &[(&str, EntryType, u32, &[u8])]) -> Vec<u8> {
+    let busybox = busybox();
+    let mut archive = tar::Builder::new(Vec::new());
+    let usual = [
+        ("bin/", EntryType::Directory, 0o755, &b""[..]),
+        ("home/", EntryType::Directory, 0o755, b""),
+        ("tmp/", EntryType::Directory, 0o755, b""),
+        ("bin/busybox", EntryType::Regular, 0o755, &busybox),
+    ];
+    for (name, kind, mode, content) in usual.iter().chain(extras) {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(*kind);
+        header.set_mode(*mode);
+        header.set_size(content.len() as u64);
+        archive
+            .append_data(&mut header, name, *content)
+            .expect("memory");
+    }
     for command in COMMANDS {
         let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_entry_type(EntryType::Symlink);
         header.set_size(0);
-        archive.append_link(&mut header, format!("bin/{command}"), "busybox")?;
+        archive
+            .append_link(&mut header, format!("bin/{command}"), "busybox")
+            .expect("memory");
     }
-    archive.into_inner()
+    archive.into_inner().expect("memory")
+}
+
+fn label_of(engine: &Engine, name: &str) -> String {
+    let format = format!("{{{{index .Config.Labels {MADE_OF:?}}}}}");
+    let output = Command::new("docker")
+        .args(["--host", &format!("unix://{}", engine.socket())])
+        .args(["image", "inspect", "--format", &format, name])
+        .output()
+        .expect("docker.io is installed");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// What `docker import` does. The server itself never imports, so its client can't.
-fn import(socket: &str, root: &[u8]) -> io::Result<()> {
+fn import(socket: &str, name: &str, hash: &str, root: &[u8]) -> io::Result<()> {
     let mut stream = UnixStream::connect(socket)?;
-    let changes = "CMD%20%5B%22%2Fbin%2Fsh%22%5D"; // CMD ["/bin/sh"]
+    // CMD ["/bin/sh"] and LABEL made-of=hash
+    let changes =
+        format!("changes=CMD%20%5B%22%2Fbin%2Fsh%22%5D&changes=LABEL%20{MADE_OF}%3D{hash}");
     write!(
         stream,
-        "POST /images/create?fromSrc=-&repo={IMAGE}&tag=latest&changes={changes} HTTP/1.1\r\nHost: docker\r\n\
+        "POST /images/create?fromSrc=-&repo={name}&tag=latest&{changes} HTTP/1.1\r\nHost: docker\r\n\
          Connection: close\r\nContent-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
         root.len()
     )?;

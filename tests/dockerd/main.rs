@@ -1,11 +1,36 @@
 //! The slow ring: what only a real Docker Engine can prove.
+//!
+//! * the engine contract: what the fake Engine promises, held against a real one;
+//! * [`games`]: both shells played to the end through HTTP and WebSocket;
+//! * [`sandbox`]: attacks from inside a session; [`image`]: what Engine and images say of it;
+//! * [`crowd`]: fifty at once, and nothing left; [`life`]: how sessions end; [`restart`]: the Engine itself ends.
+//!
+//! The images `shellcraft/rust` and `shellcraft/perl` must be there (`sandbox/build`); those that only tests
+//! need are made here.
 
+#[allow(dead_code)] // Each ring uses its own part of what both stand on.
+#[path = "../support/binary.rs"]
+mod binary;
 #[path = "../support/ground.rs"]
 mod ground;
 #[path = "../support/promises.rs"]
 mod promises;
+#[allow(dead_code)]
+#[path = "../support/site.rs"]
+mod site;
 
+mod attacker;
 mod busybox;
+mod console;
+mod docker;
+mod game;
+
+mod crowd;
+mod games;
+mod image;
+mod life;
+mod restart;
+mod sandbox;
 
 use shellcraft::engine::Engine;
 
@@ -13,11 +38,7 @@ use promises::with_all_promises;
 
 /// Lets one promise run against the Engine of this machine.
 fn keep(promise: fn(&Engine, &str)) {
-    let docker_host = std::env::var("DOCKER_HOST");
-    let docker_host = docker_host
-        .as_deref()
-        .unwrap_or("unix:///var/run/docker.sock");
-    let engine = Engine::new(docker_host).expect("DOCKER_HOST");
+    let engine = docker::engine();
     promise(&engine, busybox::image(&engine));
 }
 

@@ -2,6 +2,6 @@
 
 mod hand_off;
 mod hostile;
-mod house;
+pub mod house;
 mod life;
 mod requests;

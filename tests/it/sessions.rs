@@ -9,9 +9,17 @@ use fake_engine::FakeEngine;
 use shellcraft::engine::{ContainerId, Engine};
 use shellcraft::session::{Error, Manager, SessionId};
 use shellcraft::terminal::Role;
+use shellcraft::terminal::hub::Arrival;
 
 use crate::ground::{body, unique};
 use crate::site::{Site, wait_for};
+
+const PLAYER: Arrival = Arrival {
+    role: Role::Player,
+    is_acking: false,
+    from: None,
+    page: None,
+};
 
 /// 16 threads make, look at, sit down at and destroy sessions, their own and each other's.
 #[test]
@@ -33,9 +41,11 @@ fn sixteen_threads_hammer_the_map() {
                     if let Ok(found) = manager.get(session.id) {
                         assert_eq!(found.id, session.id);
                     }
-                    match manager.attach_container(session.id, Role::Player, false, None) {
+                    match manager.attach_container(session.id, PLAYER) {
                         Ok(seat) => drop(seat),
-                        Err(error) => assert!(matches!(error, Error::NotFound), "{error}"),
+                        Err(error) => {
+                            assert!(matches!(error, Error::NotFound | Error::Over), "{error}")
+                        }
                     }
                     let listed = manager.list();
                     assert!(listed.iter().filter(|one| one.id == session.id).count() <= 1);

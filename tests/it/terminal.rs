@@ -51,8 +51,15 @@ fn a_page_is_greeted_and_told_the_end() {
     let (engine, site, game) = playing();
     let mut page = site.page(&game, None);
     let hello = page.note("hello");
-    let expected = json!({"type": "hello", "session_id": game.id, "offset": 0, "role": "player", "replay": false});
-    assert_eq!(hello, expected);
+    assert!(hello["head"].is_u64(), "{hello}");
+    for (name, expected) in [
+        ("session_id", json!(game.id)),
+        ("offset", json!(0)),
+        ("role", json!("player")),
+        ("replay", json!(false)),
+    ] {
+        assert_eq!(hello[name], expected, "{hello}");
+    }
     page.expect("$ ");
     page.type_in("exit 3\r");
     assert_eq!(
@@ -504,4 +511,210 @@ fn viewers_leave_no_thread_behind() {
         // Other tests of this process have such threads too, but not all the time.
         names.filter(|name| name.starts_with("ws-out")).count() == 0 || threads() < 5
     });
+}
+
+/// Keys are counted for the page that numbers itself, over reconnects, until another page types.
+#[test]
+fn a_page_learns_which_of_its_keys_arrived() {
+    let (engine, site, game) = playing();
+    let me = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+    let path = |from: &str| format!("{}?client={me}{from}", game.path("/ws"));
+    let v1 = [("Sec-WebSocket-Protocol", "shellcraft.v1")];
+    let mut page = site.open(&path(""), &v1).expect("opens");
+    assert_eq!(page.note("hello")["input"], 0);
+    page.expect("$ ");
+    page.type_in("echo one\n");
+    page.expect("\r\none\r\n");
+    page.control(json!({"type": "ping", "t": 1}));
+    assert_eq!(page.note("pong")["input"], 9);
+    drop(page);
+    let mut page = site.open(&path("&from=0"), &v1).expect("opens");
+    assert_eq!(page.note("hello")["input"], 9);
+    // What is reported as not delivered is settled too.
+    engine.stop_listening();
+    assert_eq!(page.note("notice")["level"], "warning");
+    page.type_in("lost");
+    assert_eq!(page.note("notice")["level"], "error");
+    page.control(json!({"type": "ping", "t": 2}));
+    assert_eq!(page.note("pong")["input"], 13);
+    let other = site.page(&game, Some(0));
+    drop(other);
+    let mut page = site.open(&path("&from=0"), &v1).expect("opens");
+    assert_eq!(
+        page.note("hello")["input"],
+        13,
+        "a page that does not count takes no count away"
+    );
+    let second = format!(
+        "{}?client=0e02b2c3-58cc-4372-a567-0e02b2c3d479",
+        game.path("/ws")
+    );
+    drop(site.open(&second, &v1).expect("opens"));
+    let mut page = site.open(&path("&from=0"), &v1).expect("opens");
+    assert!(
+        page.note("hello").get("input").is_none(),
+        "nobody knows any more"
+    );
+}
+
+fn watch_path(site: &Site, game: &Game) -> String {
+    let reply = site.post(&game.path("/watch"), "");
+    assert_eq!(reply.status, 201, "{reply:?}");
+    let url = reply.json()["ws_url"].as_str().expect("a URL").to_owned();
+    url.split_once(&site.address.to_string())
+        .expect("our address")
+        .1
+        .to_owned()
+}
+
+#[test]
+fn spectators_see_and_cannot_touch() {
+    let (engine, site, game) = playing();
+    let mut player = site.page(&game, None);
+    player.expect("$ ");
+    player.resize(100, 30);
+    let path = watch_path(&site, &game);
+    let v1 = [("Sec-WebSocket-Protocol", "shellcraft.v1")];
+    let mut watcher = site.open(&path, &v1).expect("opens");
+    let hello = watcher.note("hello");
+    assert_eq!(hello["role"], "spectator");
+    assert!(
+        !hello.to_string().contains(&game.id),
+        "whoever knows the id plays: {hello}"
+    );
+    wait_for("the size", || {
+        watcher.note("size") == json!({"type": "size", "cols": 100, "rows": 30})
+    });
+    assert_eq!(player.note("spectators")["count"], 1);
+    watcher.type_in("echo intruder\n");
+    watcher.resize(20, 5);
+    player.type_in("echo mine\n");
+    let seen = watcher.expect("\r\nmine\r\n");
+    assert!(!seen.contains("intruder"), "{seen:?}");
+    assert_eq!(
+        engine.container(&container(&game)).map(|it| it.size),
+        Some((100, 30))
+    );
+    player.resize(90, 25);
+    assert_eq!(watcher.note("size")["cols"], 90);
+    // A raw spectator too.
+    let mut raw = site.open(&path, &[]).expect("opens");
+    raw.expect("\r\nmine\r\n");
+    assert_eq!(player.note("spectators")["count"], 2);
+
+    assert_eq!(site.delete(&game.path("/watch")).status, 204);
+    assert_eq!(watcher.close_code(), 1008);
+    assert_eq!(raw.close_code(), 1008);
+    assert_eq!(site.open(&path, &v1).err(), Some(404));
+    player.type_in("echo alone\n");
+    player.expect("\r\nalone\r\n");
+    wait_for("nobody to watch", || {
+        player.note("spectators")["count"] == 0
+    });
+}
+
+/// Spectators that read nothing, or draw nothing, never hold the player back.
+#[test]
+fn stalled_spectators_slow_nobody_down() {
+    let (_engine, site, game) = playing();
+    let mut player = site.page(&game, None);
+    player.expect("$ ");
+    let path = watch_path(&site, &game);
+    let v1 = [("Sec-WebSocket-Protocol", "shellcraft.v1")];
+    let stalled: Vec<_> = (0..20)
+        .map(|n| {
+            site.open(&path, if n % 2 == 0 { &v1[..] } else { &[] })
+                .expect("opens")
+        })
+        .collect();
+    player.type_in("flood 300000\n");
+    player.expect("\n299999\r\n");
+    assert_eq!(stalled.len(), 20);
+    // A stalled one that reads again is resynchronised: it is greeted anew and sees the end.
+    let mut late = stalled.into_iter().next().expect("one");
+    late.expect("\n299999\r\n");
+    let hellos = late.notes.iter().filter(|note| note["type"] == "hello");
+    assert!(
+        hellos.clone().count() >= 2
+            && hellos
+                .clone()
+                .last()
+                .is_some_and(|hello| hello["replay"] == true)
+    );
+}
+
+#[test]
+fn there_is_a_limit_of_spectators() {
+    let (_engine, site, game) = playing();
+    let path = watch_path(&site, &game);
+    let watchers: Vec<_> = (0..64)
+        .map(|_| site.open(&path, &[]).expect("opens"))
+        .collect();
+    assert_eq!(site.open(&path, &[]).err(), Some(429));
+    drop(watchers);
+    wait_for("a place", || site.open(&path, &[]).is_ok());
+}
+
+/// A page that comes back after more output than is kept draws the screen as it was, then the rest.
+#[test]
+fn a_late_page_gets_the_screen_before_the_scrollback() {
+    let (_engine, site, game) = playing_with(&["--scrollback", "64KiB"]);
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    page.type_in("printf \\e]2;a title\\a\\e[?2004h\n");
+    page.type_in("flood 40000\n");
+    page.expect("\n39999\r\n");
+    page.expect("$ ");
+    let end = page.offset;
+    let mut late = site.page(&game, None);
+    let hello = late.note("hello");
+    assert_eq!(
+        (&hello["replay"], &hello["head"]),
+        (&json!(true), &json!(end))
+    );
+    let screen = late.note("screen");
+    assert_eq!((&screen["cols"], &screen["rows"]), (&json!(80), &json!(24)));
+    let data = screen["data"].as_str().expect("text");
+    assert!(
+        data.contains("\x1b]2;a title\x07") && data.contains("\x1b[?2004h"),
+        "{data:?}"
+    );
+    late.expect("\n39999\r\n");
+    late.expect("$ ");
+    assert_eq!(late.offset, end, "the screen has no offsets");
+}
+
+#[test]
+fn a_recording_is_an_asciicast() {
+    let (_engine, site, game) = playing();
+    let path = game.path("/recording");
+    assert_eq!(site.get(&path).code(), "no_recording");
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    assert_eq!(site.post(&path, "").status, 201);
+    assert_eq!(site.post(&path, "").code(), "already_recording");
+    page.type_in("echo recorded\n");
+    page.expect("\r\nrecorded\r\n");
+    page.type_in("exit 0\n");
+    assert_eq!(page.close_code(), 1000);
+    let reply = site.get(&path);
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/x-asciicast")
+    );
+    let text = reply.text();
+    let mut lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let header = lines.next().expect("a header");
+    assert_eq!(
+        (&header["version"], &header["width"]),
+        (&json!(2), &json!(80))
+    );
+    let output: String = lines
+        .filter_map(|event| event[2].as_str().map(str::to_owned))
+        .collect();
+    assert!(output.contains("\r\nrecorded\r\n"), "{output:?}");
+    assert_eq!(site.delete(&path).status, 204);
+    assert_eq!(site.delete(&path).status, 404);
 }

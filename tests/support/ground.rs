@@ -154,7 +154,7 @@ impl Terminal {
 
     /// Reads once; whether there was something.
     #[track_caller]
-    fn read(&mut self, due: Instant) -> bool {
+    pub fn read(&mut self, due: Instant) -> bool {
         let left = due.saturating_duration_since(Instant::now());
         assert!(!left.is_zero(), "nothing more came: {}", self.shown());
         // Both ends are one socket, so this is the reader's timeout too.

@@ -4,6 +4,7 @@
 //! what is tested with the fake is known to hold for Docker. The containers' shell is `busybox sh` or the
 //! fake's imitation of it.
 
+use std::io::Write;
 use std::time::Duration;
 
 use shellcraft::engine::{ContainerId, Engine, Error, Size};
@@ -25,6 +26,7 @@ macro_rules! with_all_promises {
             a_flood_arrives_whole,
             control_c_ends_a_flood,
             control_p_arrives_at_once,
+            no_byte_ends_the_attach,
             two_attached_see_the_same,
             closing_an_attach_wakes_its_reader,
             the_terminal_is_sized_after_the_start,
@@ -194,6 +196,21 @@ pub fn control_p_arrives_at_once(engine: &Engine, image: &str) {
     // And this would end the attach.
     terminal.type_in("\x11\n");
     terminal.expect("\r\nonce\r\n");
+}
+
+pub fn no_byte_ends_the_attach(engine: &Engine, image: &str) {
+    let (_guinea, mut terminal) = Guinea::at_prompt(engine, image);
+    let rising: Vec<u8> = (0x80..=0xff).collect();
+    let falling: Vec<u8> = (0x80..=0xff).rev().collect();
+    for keys in [&rising[..], &falling, b"\xff", b"\xff\xff\xff\xff"] {
+        terminal.attach.input.write_all(keys).expect("it is typed");
+        // Drops the line.
+        terminal.type_in("\x03");
+        terminal.expect("^C");
+        terminal.expect("$ ");
+    }
+    terminal.type_in("echo still here\n");
+    terminal.expect("\r\nstill here\r\n");
 }
 
 pub fn two_attached_see_the_same(engine: &Engine, image: &str) {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -20,14 +21,28 @@ pub const ADMIN_TOKEN: &str = "the-operator-of-tests";
 /// A server, stopped when it goes out of scope.
 pub struct Site {
     app: Option<App>,
-    pub address: SocketAddr,
+    client: Client,
     pub instance: String,
+}
+
+impl Deref for Site {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 impl Site {
     /// Starts a server on a port of its own, for the Engine at `docker_host`, with further flags.
     pub fn start(docker_host: &str, flags: &[&str]) -> Site {
         Site::start_as(&unique(), docker_host, flags)
+    }
+
+    /// Goes to the server through a proxy from now on.
+    #[allow(dead_code)] // Only one of the rings has a proxy.
+    pub fn go_through(&mut self, proxy: SocketAddr) {
+        self.client = Client { address: proxy };
     }
 
     /// Starts a server under an instance's name.
@@ -48,7 +63,9 @@ impl Site {
         let config = Config::read(arguments).expect("the flags are valid");
         let app = App::start(&config).expect("the server starts");
         Site {
-            address: app.local_addr(),
+            client: Client {
+                address: app.local_addr(),
+            },
             app: Some(app),
             instance: instance.to_owned(),
         }
@@ -62,7 +79,23 @@ impl Site {
     pub fn stop(mut self) -> usize {
         self.app.take().expect("it runs").stop()
     }
+}
 
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(app) = self.app.take() {
+            app.stop();
+        }
+    }
+}
+
+/// Speaks to a server, whether it is in this process or in one of its own.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub address: SocketAddr,
+}
+
+impl Client {
     pub fn get(&self, path: &str) -> Reply {
         self.request("GET", path, &[], b"")
     }
@@ -113,12 +146,7 @@ impl Site {
     pub fn create(&self, shell: &str) -> Game {
         let reply = self.post("/session", &format!("{{\"shell\":\"{shell}\"}}"));
         assert_eq!(reply.status, 201, "{reply:?}");
-        let body = reply.json();
-        let text = |name: &str| body[name].as_str().expect(name).to_owned();
-        Game {
-            id: text("session_id"),
-            token: text("token"),
-        }
+        Game::of(&reply)
     }
 
     /// A raw client at the game's terminal.
@@ -171,14 +199,6 @@ impl Site {
     }
 }
 
-impl Drop for Site {
-    fn drop(&mut self) {
-        if let Some(app) = self.app.take() {
-            app.stop();
-        }
-    }
-}
-
 /// Waits until `condition` holds.
 #[track_caller]
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
@@ -198,6 +218,17 @@ pub struct Game {
 }
 
 impl Game {
+    /// The game that the answer to `POST /session` tells of.
+    #[track_caller]
+    pub fn of(reply: &Reply) -> Game {
+        let body = reply.json();
+        let text = |name: &str| body[name].as_str().expect(name).to_owned();
+        Game {
+            id: text("session_id"),
+            token: text("token"),
+        }
+    }
+
     pub fn path(&self, rest: &str) -> String {
         format!("/session/{}{rest}", self.id)
     }
@@ -428,9 +459,4 @@ pub fn threads() -> usize {
     std::fs::read_dir("/proc/self/task")
         .expect("procfs")
         .count()
-}
-
-/// How many file descriptors this process has.
-pub fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("procfs").count()
 }

@@ -1,112 +1,142 @@
-//! Answers as tiny_http prints them, with what it leaves out or lets through.
+//! Prints answers for the wire. Not by tiny_http's own printer: that never says `Connection: close`, gives a
+//! length to answers that must not have one, and lets line breaks in a value through.
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::time::SystemTime;
 
-use tiny_http::{HTTPVersion, Header, StatusCode};
+use tiny_http::StatusCode;
 
 use super::{RequestId, Response};
 
-type TinyResponse = tiny_http::Response<Cursor<Cow<'static, [u8]>>>;
+/// What the request asks of the answer's form. `Default` is for requests that were not understood.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    /// The 0 or 1 of HTTP/1.0 and 1.1.
+    pub(crate) minor: u8,
+    /// It was a HEAD: the length is told, the body is not sent.
+    pub(crate) is_head: bool,
+}
 
-/// An answer as bytes for the wire, for those who hold a stranger's socket themselves.
-pub(crate) fn print(response: Response, id: RequestId) -> Vec<u8> {
-    let mut printed = Vec::with_capacity(512 + response.body.len());
-    // A `Vec` takes every write, so there is no error to report.
-    let _ = to_tiny(response, id).raw_print(&mut printed, HTTPVersion(1, 1), &[], false, None);
-    if let Some(head) = say_close(&printed) {
-        printed = head;
+impl Default for Form {
+    fn default() -> Form {
+        Form {
+            minor: 1,
+            is_head: false,
+        }
     }
-    printed
 }
 
-/// The same bytes with `Connection: close` after the status line, which tiny_http never says; `None` while the
-/// status line is not complete.
-pub(crate) fn say_close(answer: &[u8]) -> Option<Vec<u8>> {
-    const CLOSE: &[u8] = b"Connection: close\r\n";
-    let end = answer.windows(2).position(|pair| pair == b"\r\n")? + 2;
-    Some([&answer[..end], CLOSE, &answer[end..]].concat())
-}
-
-/// Our answer as tiny_http's, with the headers every answer carries.
-pub(super) fn to_tiny(response: Response, id: RequestId) -> TinyResponse {
-    let length = response.body.len();
-    let id = id.to_string();
-    let own = [("Server", "shellcraft"), ("X-Request-Id", id.as_str())];
-    let given = response
-        .headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()));
-    let headers = given
-        .chain(own)
-        .filter_map(|(name, value)| header(name, value))
-        .collect();
-    tiny_http::Response::new(
-        StatusCode(response.status),
+/// The answer's head, blank line included, and the body to send after it, which is not copied.
+pub(crate) fn print(
+    response: Response,
+    id: RequestId,
+    form: Form,
+) -> (Vec<u8>, Cow<'static, [u8]>) {
+    let Response {
+        status,
         headers,
-        Cursor::new(response.body),
-        Some(length),
-        None,
+        body,
+    } = response;
+    let reason = StatusCode(status).default_reason_phrase();
+    let mut head = format!("HTTP/1.{} {status} {reason}\r\n", form.minor);
+    push_line(&mut head, "Connection", "close");
+    push_line(
+        &mut head,
+        "Date",
+        &httpdate::fmt_http_date(SystemTime::now()),
+    );
+    push_line(&mut head, "Server", "shellcraft");
+    push_line(&mut head, "X-Request-Id", &id.to_string());
+    for (name, value) in headers {
+        push_line(&mut head, name, &value);
+    }
+    // RFC 9110 8.6: never with a 204; with a 304 it would be the length of what is not sent.
+    let has_body = !matches!(status, 204 | 304);
+    if has_body {
+        push_line(&mut head, "Content-Length", &body.len().to_string());
+    }
+    head.push_str("\r\n");
+    let is_sent = has_body && !form.is_head;
+    (
+        head.into_bytes(),
+        if is_sent { body } else { Cow::default() },
     )
-    // The length is always known, so there is nothing to gain from chunks.
-    .with_chunked_threshold(usize::MAX)
 }
 
-/// tiny_http would print line breaks in a value as they are and so let it write headers of its own.
-fn header(name: &str, value: &str) -> Option<Header> {
-    let is_clean = value
-        .bytes()
-        .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
-    let header = Header::from_bytes(name, value).ok().filter(|_| is_clean);
-    if header.is_none() {
+/// A value with line breaks would write headers of its own.
+fn push_line(head: &mut String, name: &str, value: &str) {
+    let is_clean = |byte| byte == b'\t' || (b' '..=b'~').contains(&byte);
+    if !value.bytes().all(is_clean) {
         log::error!("an answer's header {name} was left out: its value is not printable ASCII");
+        return;
     }
-    header
+    for part in [name, ": ", value, "\r\n"] {
+        head.push_str(part);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_value_cannot_break_out() {
+    fn printed(status: u16, body: &'static [u8], form: Form) -> (String, Vec<u8>) {
         let response = Response {
-            status: 302,
+            status,
             headers: vec![
                 ("Location", "/a\r\nSet-Cookie: b".to_owned()),
                 ("X-Fine", "c".to_owned()),
             ],
-            body: Cow::Borrowed(b""),
+            body: Cow::Borrowed(body),
         };
-        let printed = String::from_utf8(print(response, RequestId::new())).unwrap();
-        assert!(
-            !printed.contains("Set-Cookie") && printed.contains("X-Fine: c\r\n"),
-            "{printed}"
-        );
+        let (head, body) = print(response, RequestId::new(), form);
+        (String::from_utf8(head).unwrap(), body.into_owned())
     }
 
     #[test]
-    fn close_is_said_once_the_status_line_is_there() {
-        assert_eq!(say_close(b"HTTP/1.1 200 O"), None);
-        assert_eq!(say_close(b"HTTP/1.1 200 OK\r"), None);
-        assert_eq!(
-            say_close(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n").as_deref(),
-            Some(b"HTTP/1.1 200 OK\r\nConnection: close\r\nA: b\r\n\r\n".as_slice())
-        );
+    fn a_value_cannot_break_out() {
+        let (head, _) = printed(302, b"", Form::default());
+        assert!(!head.contains("Set-Cookie"), "{head}");
+        assert!(head.contains("\r\nX-Fine: c\r\n"), "{head}");
     }
 
     #[test]
-    fn a_long_body_has_a_length() {
-        let response = Response {
-            status: 200,
-            headers: vec![],
-            body: Cow::Owned(vec![b'x'; 1 << 20]),
-        };
-        let printed = print(response, RequestId::new());
-        let head = String::from_utf8_lossy(&printed[..300]);
+    fn an_answer_is_whole() {
+        let (head, body) = printed(503, b"hello", Form::default());
         assert!(
-            head.contains("Content-Length: 1048576\r\n") && !head.contains("chunked"),
+            head.starts_with("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nDate: "),
             "{head}"
         );
+        assert!(head.contains("\r\nX-Request-Id: "), "{head}");
+        assert!(head.ends_with("\r\nContent-Length: 5\r\n\r\n"), "{head}");
+        assert_eq!(body, b"hello");
+    }
+
+    #[track_caller]
+    fn check(status: u16, form: Form, length: Option<&str>, sent: &[u8]) {
+        let (head, body) = printed(status, b"hello", form);
+        let told = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "));
+        assert_eq!((told, body.as_slice()), (length, sent), "{head}");
+    }
+
+    #[test]
+    fn what_is_sent_after_the_head() {
+        let (old, head) = (
+            Form {
+                minor: 0,
+                is_head: false,
+            },
+            Form {
+                minor: 1,
+                is_head: true,
+            },
+        );
+        check(200, Form::default(), Some("5"), b"hello");
+        check(200, old, Some("5"), b"hello");
+        check(200, head, Some("5"), b"");
+        check(204, Form::default(), None, b"");
+        check(304, Form::default(), None, b"");
+        check(304, head, None, b"");
     }
 }

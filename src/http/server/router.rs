@@ -1,9 +1,9 @@
-//! What a router thread does with one request: checks its ticket, asks the service, passes the answer on.
+//! What a router thread does with one request: checks its ticket, asks the service, leaves the answer under the
+//! ticket.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::print::to_tiny;
 use super::tickets::{Facts, Tickets};
 use super::{Answer, Body, Request, Response, Service, TICKET_HEADER};
 use crate::door::{Stats, count};
@@ -25,22 +25,13 @@ impl Router {
             let _ = tiny.respond(tiny_http::Response::empty(403));
             return;
         };
-        let id = facts.id;
-        let Some(request) = to_request(&mut tiny, facts) else {
-            drop(tiny.into_writer()); // The end without a byte; the door answers for us.
-            return;
-        };
-        count(&self.stats.requests);
-        match self.ask(request) {
-            // An error here is a client that left.
-            Answer::Response(response) => drop(tiny.respond(to_tiny(response, id))),
-            Answer::HandOff(hand_off) => {
-                // INVARIANT: the closure lies there before the end of the answer tells the door to look.
-                self.tickets.hand_off(key, hand_off);
-                // Dropping the request itself would print a 500.
-                drop(tiny.into_writer());
-            }
+        if let Some(request) = to_request(&mut tiny, facts) {
+            count(&self.stats.requests);
+            // INVARIANT: the answer lies there before the end of the connection tells the door to look.
+            self.tickets.leave(key, self.ask(request));
         }
+        // The end without a byte. Dropping the request itself would print a 500.
+        drop(tiny.into_writer());
     }
 
     fn ask(&self, request: Request) -> Answer {

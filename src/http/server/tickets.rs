@@ -3,8 +3,10 @@
 //! ```text
 //! connection thread          tiny_http's private socket          router thread
 //!  issue(facts) ──▶ ticket ──── x-gate-ticket: … ────▶ redeem ──▶ facts
-//!  take_hand_off ◀───────────── end without a byte ◀── hand_off(closure)
+//!  take_answer ◀─────────────── end without a byte ◀── leave(answer)
 //! ```
+//!
+//! So an answer never passes through tiny_http: a client that takes it slowly keeps no router thread waiting.
 //!
 //! A ticket is random, used once and known to nobody else. So it carries what HTTP headers must not be
 //! believed about (whose request this is), and keeps other local users out of tiny_http.
@@ -17,7 +19,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{HandOff, RequestId};
+use super::{Answer, RequestId};
 
 /// What the door knows about a request that its headers do not say.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub(crate) struct Tickets(Mutex<HashMap<Uuid, Entry>>);
 enum Entry {
     Issued(Facts),
     Redeemed,
-    HandedOff(HandOff),
+    Answered(Answer),
 }
 
 /// The connection thread's half. Dropping it ends the request's claim on that connection.
@@ -70,16 +72,16 @@ impl Tickets {
         }
     }
 
-    /// Leaves a closure for the connection thread. If that has given up meanwhile, the closure is dropped.
-    pub(super) fn hand_off(&self, key: Uuid, hand_off: HandOff) {
+    /// Leaves the answer for the connection thread. If that has given up meanwhile, the answer is dropped.
+    pub(super) fn leave(&self, key: Uuid, answer: Answer) {
         let mut entries = self.0.lock();
-        // A closure's drop may end a whole session, so it must not happen under the lock.
+        // A hand-off's drop may end a whole session, so it must not happen under the lock.
         let unwanted = match entries.get_mut(&key) {
             Some(entry) => {
-                *entry = Entry::HandedOff(hand_off);
+                *entry = Entry::Answered(answer);
                 None
             }
-            None => Some(hand_off),
+            None => Some(answer),
         };
         drop(entries);
         drop(unwanted);
@@ -91,10 +93,10 @@ impl Ticket {
         self.key.simple().to_string()
     }
 
-    /// The closure left for this connection, if any.
-    pub(crate) fn take_hand_off(self) -> Option<HandOff> {
+    /// The answer left for this connection, if any.
+    pub(crate) fn take_answer(self) -> Option<Answer> {
         match self.give_up() {
-            Some(Entry::HandedOff(hand_off)) => Some(hand_off),
+            Some(Entry::Answered(answer)) => Some(answer),
             _ => None,
         }
     }
@@ -107,7 +109,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let entry = self.give_up();
-        // The lock is released: see `hand_off`.
+        // The lock is released: see `leave`.
         drop(entry);
     }
 }
@@ -145,22 +147,23 @@ mod tests {
     }
 
     #[test]
-    fn a_hand_off_reaches_its_connection() {
+    fn an_answer_reaches_its_connection() {
         let (tickets, ticket) = issued();
         let (key, _) = tickets.redeem(&ticket.to_text()).unwrap();
-        tickets.hand_off(key, Box::new(|_| {}));
-        assert!(ticket.take_hand_off().is_some());
+        tickets.leave(key, Answer::HandOff(Box::new(|_| {})));
+        assert!(matches!(ticket.take_answer(), Some(Answer::HandOff(_))));
         assert!(tickets.0.lock().is_empty());
     }
 
     #[test]
-    fn a_hand_off_nobody_waits_for_is_dropped() {
+    fn an_answer_nobody_waits_for_is_dropped() {
         let (tickets, ticket) = issued();
         let (key, _) = tickets.redeem(&ticket.to_text()).unwrap();
         drop(ticket);
         let held = Arc::new(());
         let inside = Arc::clone(&held);
-        tickets.hand_off(key, Box::new(move |_| drop(inside)));
+        let answer = Answer::HandOff(Box::new(move |_| drop(inside)));
+        tickets.leave(key, answer);
         assert_eq!(Arc::strong_count(&held), 1);
         assert!(tickets.0.lock().is_empty());
     }

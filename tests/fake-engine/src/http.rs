@@ -16,7 +16,7 @@ pub struct Request {
     /// The `1.41` of `/v1.41/…`.
     pub version: Option<String>,
     pub query: BTreeMap<String, String>,
-    /// As sent: `detachKeys=%FF` is no UTF-8 once decoded.
+    /// As sent: `detachKeys=%FF,…` is no UTF-8 once decoded.
     pub raw_query: String,
     pub is_upgrade: bool,
     pub is_chunked: bool,

@@ -519,43 +519,49 @@ fn attach(
     }
 }
 
-/// Holds Ctrl-P back and detaches on Ctrl-P Ctrl-Q, unless disarmed: by FF on Docker, by an explicit
-/// emptiness on Podman.
+/// Ends an attach when its detach keys are typed, and holds back what may become them.
 struct DetachKeys {
-    is_armed: bool,
-    holds_ctrl_p: bool,
+    sequence: Vec<u8>,
+    /// How many of them have just been typed.
+    matched: usize,
 }
 
 impl DetachKeys {
+    /// Ctrl-P Ctrl-Q unless the request says otherwise. An explicit emptiness disarms them on Podman and means the
+    /// same as nothing on Docker.
     fn new(world: &World, request: &Request) -> DetachKeys {
-        let disarming = if world.options().is_podman {
-            "detachKeys="
-        } else {
-            "detachKeys=%FF"
+        let mut pairs = request.raw_query.split('&');
+        let wanted = pairs.find_map(|pair| pair.strip_prefix("detachKeys="));
+        let sequence = match wanted {
+            Some("") if world.options().is_podman => Vec::new(),
+            None | Some("") => vec![16, 17],
+            Some(keys) => keys.split(',').filter_map(byte_of).collect(),
         };
-        let is_armed = !request.raw_query.split('&').any(|pair| pair == disarming);
         DetachKeys {
-            is_armed,
-            holds_ctrl_p: false,
+            sequence,
+            matched: 0,
         }
     }
 
     /// What of `keys` reaches the shell, and whether the client has detached.
     fn filter(&mut self, keys: &[u8]) -> (Vec<u8>, bool) {
-        if !self.is_armed {
-            return (keys.to_vec(), false);
-        }
         let mut typed = Vec::new();
         for key in keys {
-            match (std::mem::take(&mut self.holds_ctrl_p), key) {
-                (true, 17) => return (typed, true),
-                (false, 16) => self.holds_ctrl_p = true,
-                (was_held, key) => {
-                    typed.extend(was_held.then_some(16));
-                    typed.push(*key);
+            if self.sequence.get(self.matched) == Some(key) {
+                self.matched += 1;
+                if self.matched == self.sequence.len() {
+                    return (typed, true);
                 }
+                continue;
             }
+            typed.extend_from_slice(&self.sequence[..std::mem::take(&mut self.matched)]);
+            typed.push(*key);
         }
         (typed, false)
     }
+}
+
+/// One key of a sequence: a byte as `%FF`.
+fn byte_of(key: &str) -> Option<u8> {
+    u8::from_str_radix(key.strip_prefix('%')?, 16).ok()
 }

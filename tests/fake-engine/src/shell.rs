@@ -29,7 +29,7 @@ pub fn run(container: &Container) -> Option<i64> {
                     container.show(&echo);
                     container.put_back(&keys[at + 1..]);
                     last_line.clone_from(&line);
-                    if let Some(exit_code) = obey(container, &String::from_utf8_lossy(&line)) {
+                    if let Some(exit_code) = obey(container, &line) {
                         return Some(exit_code);
                     }
                     line.clear();
@@ -61,12 +61,24 @@ pub fn run(container: &Container) -> Option<i64> {
 }
 
 /// Runs one command; returns an exit code if it ends the shell.
-fn obey(container: &Container, line: &str) -> Option<i64> {
+fn obey(container: &Container, line: &[u8]) -> Option<i64> {
+    // As it is: not all that is typed is text.
+    if let Some(words) = line.strip_prefix(b"echo ") {
+        container.show(&[words, b"\r\n"].concat());
+        return None;
+    }
+    let line = String::from_utf8_lossy(line);
     let (command, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
     match command {
         "" => {}
         "exit" => return Some(rest.trim().parse().unwrap_or(0)),
-        "echo" => say(container, rest),
+        "echo" => say(container, ""),
+        // Escape sequences, which the line editor does not let in.
+        "printf" => container.show(
+            rest.replace("\\e", "\x1b")
+                .replace("\\a", "\x07")
+                .as_bytes(),
+        ),
         "ls" => say(container, "spellbook.dat"),
         "size" => {
             let (cols, rows) = container.lock().size;

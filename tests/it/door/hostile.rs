@@ -8,10 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
-use shellcraft::door::Limits;
 use shellcraft::door::limits::raise_fd_limit;
+use shellcraft::door::{Limits, Pace};
 
-use super::house::{PATIENCE, alone, connect_from, eventually, exchange, open, quick, read_all};
+use super::house::{
+    House, PATIENCE, alone, connect_from, eventually, exchange, open, quick, read_all,
+};
 
 #[test]
 fn a_head_without_end_is_cut_and_costs_nothing() {
@@ -160,30 +162,90 @@ fn one_address_cannot_take_all_connections() {
     eventually("room again", || house.get("/hello").ends_with("hello"));
 }
 
+/// More than all places in tiny_http, all of one address, and the handlers' answers as well as hand-offs'.
 #[test]
-fn those_who_do_not_read_their_answer_keep_nobody_out() {
+fn those_who_do_not_read_their_answer_keep_nobody_waiting_and_are_cut() {
     let limits = quick();
     let house = open(limits.clone());
-    let deaf: Vec<TcpStream> = (0..limits.max_in_flight_per_address + 4)
-        .map(|_| {
+    let many = limits.max_in_flight + 8;
+    let started = Instant::now();
+    let deaf: Vec<TcpStream> = (0..many)
+        .map(|index| {
+            let path = ["/huge", "/later-huge"][index % 2];
             let mut stream = house.connect();
-            stream
-                .write_all(b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n")
-                .unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
             stream
         })
         .collect();
-    eventually("as many answers under way as one address gets", || {
-        house.asked() >= limits.max_in_flight_per_address
-    });
-    let other = connect_from("127.0.0.2", house.address);
-    assert!(exchange(other, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("hello"));
-    assert_eq!(house.count(|stats| &stats.client_timeouts), 0);
+    eventually("all answers under way", || house.asked() == many);
+    house.check_serves_meanwhile();
     eventually("all of them cut", || {
-        house.count(|stats| &stats.client_timeouts) == limits.max_in_flight_per_address as u64 + 4
+        house.count(|stats| &stats.connections_open) == 0
     });
+    // The pace alone would have given them longer.
+    let (elapsed, allowed) = (started.elapsed(), limits.write_pace.time_for(32 << 20));
+    assert!(elapsed > limits.write_pace.patience, "{elapsed:?}");
+    assert!(elapsed < allowed, "{elapsed:?} of {allowed:?}");
+    assert_eq!(
+        house.count(|stats| &stats.client_timeouts),
+        many.div_ceil(2) as u64
+    );
     drop(deaf);
-    house.check_serves();
+}
+
+/// Takes the whole of `/huge` in so many bites, with a pause before each; returns how much came.
+fn nibble(house: &House, bites: usize, pause: Duration) -> usize {
+    let mut stream = house.connect();
+    stream
+        .write_all(b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut bite = vec![0; (33 << 20) / bites];
+    let mut taken = 0;
+    loop {
+        thread::park_timeout(pause);
+        let mut had = 0;
+        while had < bite.len() {
+            match stream.read(&mut bite[had..]) {
+                Ok(0) | Err(_) => return taken + had,
+                Ok(got) => had += got,
+            }
+        }
+        taken += had;
+    }
+}
+
+#[test]
+fn a_client_slower_than_our_patience_gets_its_answer_if_it_keeps_the_pace() {
+    let pace = Pace {
+        patience: Duration::from_millis(500),
+        bytes_per_second: 2 << 20,
+    };
+    let house = open(Limits {
+        write_pace: pace,
+        ..quick()
+    });
+    let started = Instant::now();
+    let taken = nibble(&house, 40, Duration::from_millis(30));
+    assert!(taken > 32 << 20, "{taken} bytes");
+    assert!(started.elapsed() > pace.patience * 2);
+    assert_eq!(house.count(|stats| &stats.client_timeouts), 0);
+}
+
+#[test]
+fn a_client_that_takes_a_little_now_and_then_is_cut() {
+    let pace = Pace {
+        patience: Duration::from_millis(500),
+        bytes_per_second: 128 << 20,
+    };
+    let house = open(Limits {
+        write_pace: pace,
+        ..quick()
+    });
+    // Like this it would take three seconds.
+    let taken = nibble(&house, 100, Duration::from_millis(30));
+    assert!(taken < 32 << 20, "{taken} bytes");
+    assert_eq!(house.count(|stats| &stats.client_timeouts), 1);
 }
 
 #[test]

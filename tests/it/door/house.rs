@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
-use shellcraft::door::{Connection, Door, Limits};
+use shellcraft::door::{Connection, Door, Limits, Pace};
 use shellcraft::http::server::{Answer, Body, Request, Response, Service};
 
 /// More than any socket buffer takes, and no memory as long as nobody writes to it.
@@ -39,12 +39,18 @@ impl Service for Small {
                 }
             },
             "/show" => text(200, show(&request).into_bytes()),
-            "/huge" => Answer::Response(Response {
-                status: 200,
-                headers: vec![],
-                body: Cow::Borrowed(&HUGE),
-            }),
+            "/huge" => Answer::Response(huge()),
             "/empty" => text(204, Vec::new()),
+            "/unchanged" => text(304, b"what must not be sent".to_vec()),
+            "/later" => Answer::HandOff(Box::new(move |connection| {
+                let Answer::Response(response) = text(200, b"later".to_vec()) else {
+                    return;
+                };
+                let _ = connection.respond(request.id, response);
+            })),
+            "/later-huge" => Answer::HandOff(Box::new(move |connection| {
+                let _ = connection.respond(request.id, huge());
+            })),
             "/panic" => panic!("as the test asked"),
             "/wait" => {
                 self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -56,6 +62,14 @@ impl Service for Small {
             "/upload" => Answer::HandOff(Box::new(move |connection| upload(connection, request))),
             _ => text(200, b"hello".to_vec()),
         }
+    }
+}
+
+fn huge() -> Response {
+    Response {
+        status: 200,
+        headers: vec![],
+        body: Cow::Borrowed(&HUGE),
     }
 }
 
@@ -140,7 +154,10 @@ pub fn quick() -> Limits {
     Limits {
         head_deadline: Duration::from_millis(1500),
         body_deadline: Duration::from_millis(1500),
-        write_deadline: Duration::from_millis(1500),
+        write_pace: Pace {
+            patience: Duration::from_millis(1500),
+            bytes_per_second: 16 << 20,
+        },
         ..Limits::for_descriptors(1024)
     }
 }
@@ -150,7 +167,11 @@ pub fn open(limits: Limits) -> House {
 }
 
 pub fn open_behind(limits: Limits, trusted_proxies: &[&str]) -> House {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    open_at("127.0.0.1:0", limits, trusted_proxies)
+}
+
+pub fn open_at(address: &str, limits: Limits, trusted_proxies: &[&str]) -> House {
+    let listener = TcpListener::bind(address).unwrap();
     let runtime_dir = tempfile::tempdir().unwrap();
     let service = Arc::<Small>::default();
     let trusted = trusted_proxies

@@ -14,9 +14,11 @@ use std::time::{Duration, Instant};
 
 use rustix::net::Shutdown;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, getuid, pidfd_getfd, pidfd_open};
-use shellcraft::door::{Door, Limits};
+use shellcraft::door::{Door, Limits, Pace};
 
-use super::house::{Small, alone, eventually, exchange, open, quick, read_all, read_until};
+use super::house::{
+    PATIENCE, Small, alone, eventually, exchange, open, quick, read_all, read_until,
+};
 
 /// The names of this process's threads, our own test's aside.
 fn threads() -> Vec<String> {
@@ -102,6 +104,36 @@ fn a_close_leaves_behind_what_does_not_end() {
 }
 
 #[test]
+fn a_close_waits_a_second_for_those_who_take_their_answer_slowly() {
+    // As slow as anybody may be, so that only the close can end them.
+    let patient = Pace {
+        patience: PATIENCE * 2,
+        bytes_per_second: 1,
+    };
+    let mut house = open(Limits {
+        write_pace: patient,
+        ..quick()
+    });
+    let deaf: Vec<TcpStream> = ["/huge", "/later-huge"]
+        .map(|path| {
+            let mut stream = house.connect();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            read_until(&mut stream, "\r\n\r\n");
+            stream
+        })
+        .into();
+    let before = Instant::now();
+    assert_eq!(house.close(), 0);
+    assert!(
+        before.elapsed() < Duration::from_secs(5),
+        "closed after {:?}",
+        before.elapsed()
+    );
+    drop(deaf);
+}
+
+#[test]
 fn after_stop_accepting_only_those_inside_are_served() {
     let house = open(Limits::for_descriptors(1024));
     let mut inside = house.connect();
@@ -152,12 +184,7 @@ fn no_other_user_reaches_tiny_http() {
 #[test]
 fn without_a_ticket_tiny_http_answers_nobody() {
     let house = open(quick());
-    let socket = fs::read_dir(house.private_dir())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let socket = house.private_dir().join("http-1.sock");
     for ticket in [
         "",
         "X-Gate-Ticket: 1\r\n",

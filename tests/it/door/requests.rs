@@ -3,8 +3,11 @@
 use std::io::Write;
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::house::{House, exchange, open, open_behind, quick, read_until};
+use shellcraft::door::Limits;
+
+use super::house::{House, exchange, open, open_at, open_behind, quick, read_until};
 
 /// The request gets `status`, from the door itself, as JSON, at once; and the next stranger is served.
 #[track_caller]
@@ -165,6 +168,45 @@ fn good_requests_are_served() {
 }
 
 #[test]
+fn a_head_is_answered_with_the_length_only() {
+    let house = open(quick());
+    for (path, length) in [("/hello", 5), ("/later", 5), ("/huge", 32 << 20)] {
+        let answer = house.exchange(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let end = format!("\r\nContent-Length: {length}\r\n\r\n");
+        assert!(answer.ends_with(&end), "{answer}");
+    }
+}
+
+#[test]
+fn an_answer_without_a_body_has_no_length() {
+    let house = open(quick());
+    for path in ["/empty", "/unchanged"] {
+        let answer = house.get(path);
+        assert!(
+            answer.ends_with("\r\n\r\n") && !answer.contains("Content-Length"),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_takes_too_long_is_a_504_and_thrown_away() {
+    let house = open(Limits {
+        answer_deadline: Duration::from_millis(100),
+        ..quick()
+    });
+    let held = house.service.release.lock();
+    let answer = house.get("/wait");
+    assert!(
+        answer.starts_with("HTTP/1.1 504 ") && answer.contains("\r\nX-Request-Id: "),
+        "{answer}"
+    );
+    assert_eq!(house.count(|stats| &stats.answer_timeouts), 1);
+    drop(held);
+    house.check_serves();
+}
+
+#[test]
 fn a_body_of_the_largest_size() {
     let house = open(quick());
     let body = "x".repeat(64 * 1024);
@@ -257,6 +299,26 @@ fn a_trusted_proxy_is_believed() {
     );
     let shown = "\r\n\r\nGET /show query=None\npeer=203.0.113.9 https=true upgrade=true\nhost=here";
     assert!(answer.ends_with(shown), "{answer}");
+}
+
+#[test]
+fn ipv6_is_spoken_too() {
+    let house = open_at("[::1]:0", quick(), &[]);
+    let answer = house.get("/show");
+    assert!(answer.contains("\npeer=::1 https=false "), "{answer}");
+    let house = open_at("[::1]:0", quick(), &["::1/128", "127.0.0.1/32"]);
+    let request = "GET /show HTTP/1.1\r\nHost: [::1]\r\nX-Forwarded-For: 2001:db8::7, ::ffff:127.0.0.1\r\n\r\n";
+    let answer = house.exchange(request);
+    assert!(answer.contains("\npeer=2001:db8::7 "), "{answer}");
+}
+
+/// On a socket for both, an IPv4 client is the same client as on a socket for IPv4 only.
+#[test]
+fn ipv4_through_an_ipv6_listener_is_ipv4() {
+    let mut house = open_at("[::]:0", quick(), &[]);
+    house.address.set_ip([127, 0, 0, 1].into());
+    let answer = house.get("/show");
+    assert!(answer.contains("\npeer=127.0.0.1 "), "{answer}");
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! Puts one whole request to the service by way of tiny_http, and fetches the answer that was left for it.
+
+use std::time::Instant;
+
+use super::Shared;
+use super::connection::Heard;
+use super::refusal::Refusal;
+use super::rewrite::rewrite;
+use super::wire::{Cut, receive, send_all};
+use crate::http::server::{Answer, Facts};
+
+/// Waits for a turn, then for the service. What comes out has left tiny_http behind: nobody but the connection
+/// itself waits for a client that takes it slowly.
+pub(super) fn ask(shared: &Shared, heard: &Heard, facts: Facts) -> Result<Answer, Refusal> {
+    let limits = &shared.limits;
+    let queue_by = Instant::now() + limits.queue_deadline;
+    let place = shared
+        .in_flight
+        .take_by(Some(facts.peer), queue_by)
+        .ok_or(Refusal::Busy)?;
+    let ticket = shared.server.issue(facts);
+    let mut request = rewrite(&heard.head, &ticket.to_text());
+    request.extend_from_slice(&heard.body);
+    let backend = shared.server.connect().map_err(|error| {
+        if shared.unreachable.is_due(Instant::now()) {
+            log::error!("requests are lost, tiny_http can't be reached: {error}");
+        }
+        Refusal::Lost
+    })?;
+    let answer_by = Instant::now() + limits.answer_deadline;
+    // Not cut when the door closes: the service is at work, and its answer is what the close waits for. The
+    // connection ends without a byte; a byte would be tiny_http's own word, which is for nobody's eyes.
+    let ended = send_all(&backend, &request, answer_by, None)
+        .and_then(|()| receive(&backend, &mut [0], answer_by, None));
+    drop((backend, place));
+    ticket.take_answer().ok_or(match ended {
+        Err(Cut::TimedOut) => Refusal::NoAnswer,
+        _ => Refusal::Lost,
+    })
+}

@@ -1,0 +1,140 @@
+//! Links with which others may watch a player's terminal: read-only, revocable, and they expire.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+
+use super::{Error, Manager, SessionId};
+use crate::auth;
+
+/// How long a link can be used to sit down. Whoever watches then may stay.
+pub const WATCH_LINK_LIFE: Duration = Duration::from_secs(4 * 3600);
+/// Links of one session at a time; the oldest give way.
+const LINKS_PER_SESSION: usize = 8;
+
+/// All links of this server, by their secret.
+#[derive(Default)]
+pub(super) struct WatchLinks {
+    /// Guards nothing else, and is held for look-ups and changes only.
+    links: RwLock<HashMap<String, Link>>,
+}
+
+#[derive(Clone, Copy)]
+struct Link {
+    session: SessionId,
+    expires: Instant,
+}
+
+impl WatchLinks {
+    fn add(&self, session: SessionId, now: Instant) -> String {
+        let secret = auth::new_token();
+        let mut links = self.links.write();
+        links.retain(|_, link| link.expires > now);
+        let mut own: Vec<_> = links
+            .iter()
+            .filter(|(_, link)| link.session == session)
+            .collect();
+        own.sort_by_key(|(_, link)| link.expires);
+        let over = (own.len() + 1).saturating_sub(LINKS_PER_SESSION);
+        let oldest: Vec<String> = own[..over]
+            .iter()
+            .map(|(secret, _)| (*secret).clone())
+            .collect();
+        for secret in oldest {
+            links.remove(&secret);
+        }
+        links.insert(
+            secret.clone(),
+            Link {
+                session,
+                expires: now + WATCH_LINK_LIFE,
+            },
+        );
+        secret
+    }
+
+    fn find(&self, secret: &str, now: Instant) -> Option<SessionId> {
+        // A map's look-up is not in constant time, but what differs is its hash under a random key.
+        self.links
+            .read()
+            .get(secret)
+            .filter(|link| link.expires > now)
+            .map(|link| link.session)
+    }
+
+    /// Forgets a session's links.
+    pub(super) fn revoke(&self, session: SessionId) {
+        self.links.write().retain(|_, link| link.session != session);
+    }
+}
+
+impl Manager {
+    /// A new link's secret for a session that runs.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Over`].
+    pub fn watch_link(&self, id: SessionId) -> Result<String, Error> {
+        let session = self.get(id)?;
+        if session.snapshot().state.is_over() {
+            return Err(Error::Over);
+        }
+        Ok(self.watch_links.add(id, Instant::now()))
+    }
+
+    /// Revokes all links of a session and sends its spectators away (1008).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn revoke_watch_links(&self, id: SessionId) -> Result<(), Error> {
+        let session = self.get(id)?;
+        self.watch_links.revoke(id);
+        session.hub.dismiss_spectators();
+        Ok(())
+    }
+
+    /// The session that a link is for.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a link that never was, was revoked or has expired.
+    pub fn watched(&self, secret: &str) -> Result<SessionId, Error> {
+        self.watch_links
+            .find(secret, Instant::now())
+            .ok_or(Error::NotFound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_expire_and_can_be_revoked() {
+        let (links, now) = (WatchLinks::default(), Instant::now());
+        let (one, two) = (SessionId::random(), SessionId::random());
+        let (first, second) = (links.add(one, now), links.add(two, now));
+        assert_eq!(links.find(&first, now), Some(one));
+        assert_eq!(links.find(&first, now + WATCH_LINK_LIFE), None);
+        assert_eq!(links.find("", now), None);
+        links.revoke(one);
+        assert_eq!(
+            (links.find(&first, now), links.find(&second, now)),
+            (None, Some(two))
+        );
+    }
+
+    #[test]
+    fn the_oldest_link_gives_way() {
+        let (links, now, id) = (WatchLinks::default(), Instant::now(), SessionId::random());
+        let secrets: Vec<_> = (0..10)
+            .map(|n| links.add(id, now + Duration::from_secs(n)))
+            .collect();
+        let alive = secrets
+            .iter()
+            .map(|secret| links.find(secret, now).is_some());
+        assert_eq!(
+            alive.collect::<Vec<_>>(),
+            [[false; 2].as_slice(), &[true; 8]].concat()
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! Keys on their way to the container: written without blocking, in order, each once.
+//!
+//! What the attach socket does not take waits in a bounded backlog; whoever passes by next writes it: the next
+//! keys, the pump after output, or a reader that has nothing else to do (see [`super::split`]).
+
+use std::collections::VecDeque;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use rustix::net::SendFlags;
+use uuid::Uuid;
+
+/// Keys that may wait for a container that does not read them: the largest message that is accepted.
+const BACKLOG_BYTES: usize = 1024 * 1024;
+
+/// What became of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typed {
+    /// The container has them, or will get them in order.
+    Taken,
+    /// The sender is not (or no longer) the player.
+    NotPlayer,
+    /// No attach right now, so they were dropped.
+    NotConnected,
+    /// The container has not read its last mebibyte of keys; these were not taken, try again.
+    Full,
+}
+
+/// The writing half of the attach.
+#[derive(Default)]
+pub(super) struct Input {
+    stream: Option<Arc<UnixStream>>,
+    backlog: VecDeque<u8>,
+    /// The page that types, and how many of its bytes are settled: delivered, or reported as not delivered.
+    typist: Option<(Uuid, u64)>,
+}
+
+impl Input {
+    /// Keys go to this attach from now on. What waited for an earlier one is dropped: nobody knows how much
+    /// of it arrived.
+    pub(super) fn connect(&mut self, stream: Option<UnixStream>) {
+        self.stream = stream.map(Arc::new);
+        self.backlog = VecDeque::new();
+    }
+
+    pub(super) fn stream(&self) -> Option<Arc<UnixStream>> {
+        self.stream.clone()
+    }
+
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    pub(super) fn hang_up(&self) {
+        if let Some(stream) = &self.stream {
+            // Fails only when it is broken already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// How many bytes of this page's keys are settled; none when another page has typed since, for then
+    /// nobody knows.
+    pub(super) fn settled(&mut self, page: Uuid, is_new: bool) -> Option<u64> {
+        match self.typist {
+            Some((typist, settled)) if typist == page => Some(settled),
+            _ if is_new => {
+                self.typist = Some((page, 0));
+                Some(0)
+            }
+            _ => None,
+        }
+    }
+
+    /// The settled bytes of whoever types.
+    pub(super) fn settled_so_far(&self, page: Uuid) -> Option<u64> {
+        self.typist
+            .filter(|(typist, _)| *typist == page)
+            .map(|(_, settled)| settled)
+    }
+
+    pub(super) fn type_in(&mut self, keys: &[u8], page: Option<Uuid>) -> Typed {
+        let typed = self.write(keys);
+        if typed != Typed::Full
+            && let Some((typist, settled)) = &mut self.typist
+            && Some(*typist) == page
+        {
+            *settled += keys.len() as u64;
+        }
+        typed
+    }
+
+    fn write(&mut self, keys: &[u8]) -> Typed {
+        if self.stream.is_none() {
+            return Typed::NotConnected;
+        }
+        if self.backlog.len() + keys.len() > BACKLOG_BYTES {
+            return Typed::Full;
+        }
+        let sent = if self.backlog.is_empty() {
+            self.send(keys)
+        } else {
+            0
+        };
+        self.backlog.extend(&keys[sent..]);
+        if self.stream.is_some() {
+            Typed::Taken
+        } else {
+            Typed::NotConnected
+        }
+    }
+
+    /// Writes what waits, as much as goes without blocking.
+    pub(super) fn drain(&mut self) {
+        while !self.backlog.is_empty() {
+            let (front, _) = self.backlog.as_slices();
+            let front = front.to_vec();
+            let sent = self.send(&front);
+            self.backlog.drain(..sent.min(self.backlog.len()));
+            if sent == 0 {
+                break;
+            }
+        }
+        if self.backlog.is_empty() {
+            self.backlog.shrink_to(0);
+        }
+    }
+
+    /// Sends without blocking; returns how much was taken. A broken socket is forgotten, with what waits for
+    /// it: the pump learns of the break too, and sees to a new attach.
+    fn send(&mut self, keys: &[u8]) -> usize {
+        let Some(stream) = &self.stream else { return 0 };
+        match rustix::net::send(stream, keys, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(sent) => sent,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => 0,
+            Err(_) => {
+                self.connect(None);
+                0
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn connected() -> (Input, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let mut input = Input::default();
+        input.connect(Some(ours));
+        (input, theirs)
+    }
+
+    #[test]
+    fn a_container_that_does_not_read_gets_all_of_it_later() {
+        let (mut input, mut container) = connected();
+        let keys: Vec<u8> = (0..900_000u32).map(|n| n as u8).collect();
+        assert_eq!(input.type_in(&keys, None), Typed::Taken);
+        assert!(input.has_backlog());
+        assert_eq!(
+            input.type_in(&[0; BACKLOG_BYTES], None),
+            Typed::Full,
+            "and nothing of it is taken"
+        );
+        let mut got = Vec::new();
+        let mut chunk = [0; 65536];
+        while got.len() < keys.len() {
+            let count = container.read(&mut chunk).expect("more");
+            got.extend_from_slice(&chunk[..count]);
+            input.drain();
+        }
+        assert!(got == keys && !input.has_backlog());
+    }
+
+    #[test]
+    fn settled_bytes_are_counted_for_the_page_that_types() {
+        let (mut input, _container) = connected();
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(input.settled(one, true), Some(0));
+        input.type_in(b"abc", Some(one));
+        input.type_in(b"raw", None);
+        assert_eq!(input.settled(one, false), Some(3));
+        input.connect(None);
+        assert_eq!(input.type_in(b"lost", Some(one)), Typed::NotConnected);
+        assert_eq!(input.settled(one, false), Some(7), "reported, so settled");
+        assert_eq!(input.settled(two, true), Some(0));
+        assert_eq!(
+            input.settled(one, false),
+            None,
+            "another page has typed since"
+        );
+    }
+}

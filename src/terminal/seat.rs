@@ -1,0 +1,343 @@
+//! A viewer's place at a hub: what it has been sent, what it has drawn, what it must still be told.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+use uuid::Uuid;
+
+use super::frame::{Close, Notice, Role};
+use super::hub::{Arrival, ExitNote, Hub, State};
+use super::input::Typed;
+use crate::engine::Size;
+
+/// The most one frame to a viewer carries, so that control messages never wait long.
+const FRAME_BYTES: usize = 64 * 1024;
+/// Notices that may wait for one viewer; older ones give way.
+const NOTICES: usize = 4;
+
+/// A screen to draw on a terminal that was just reset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Screen {
+    /// The terminal's size that it is meant for.
+    pub size: Size,
+    /// Text and escape sequences. They are not part of the output and have no offsets.
+    pub data: String,
+}
+
+/// What a viewer is told first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    /// Absolute offset of the first byte it gets.
+    pub offset: u64,
+    /// How far the output has come.
+    pub head: u64,
+    /// Whether that is where the viewer wanted to go on.
+    pub is_exact: bool,
+    /// What to draw before, where the output's beginning is not kept.
+    pub screen: Option<Screen>,
+    /// How many bytes of this page's keys are settled.
+    pub settled: Option<u64>,
+}
+
+/// What a viewer's writer has to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Output was appended to the buffer, behind the frame header.
+    Output,
+    /// Output was lost to this spectator; greet it again and go on.
+    Skipped(Greeting),
+    /// A sentence for the viewer.
+    Notice(Notice),
+    /// So many spectators look on now: for the player.
+    Spectators(usize),
+    /// The player's terminal has this size now: for spectators.
+    Size(Size),
+    /// Nothing to do until the seat's wake-up.
+    Wait,
+    /// All output is sent and the shell has ended.
+    Exit(ExitNote),
+    /// Close with this code, whatever is still unsent.
+    Close(Close),
+}
+
+/// A viewer as its hub knows it. Guarded by the hub's lock.
+pub(super) struct SeatState {
+    number: u64,
+    pub(super) role: Role,
+    /// Whether the viewer says what it has drawn; otherwise what was handed to its socket counts.
+    is_acking: bool,
+    sent: u64,
+    acked: u64,
+    close: Option<Close>,
+    notices: VecDeque<Notice>,
+    told_spectators: usize,
+    told_size: Option<Size>,
+    wake: Sender<()>,
+}
+
+impl SeatState {
+    pub(super) fn new(number: u64, arrival: Arrival, offset: u64, wake: Sender<()>) -> Self {
+        Self {
+            number,
+            role: arrival.role,
+            is_acking: arrival.is_acking,
+            sent: offset,
+            acked: offset,
+            close: None,
+            notices: VecDeque::new(),
+            told_spectators: 0,
+            told_size: None,
+            wake,
+        }
+    }
+
+    /// Up to here the viewer no longer needs the scrollback.
+    pub(super) fn done(&self) -> u64 {
+        if self.is_acking {
+            self.acked
+        } else {
+            self.sent
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.close.is_some()
+    }
+
+    pub(super) fn wake(&self) {
+        // A full channel means that the writer will look again anyway; a closed one that it has left.
+        let _ = self.wake.try_send(());
+    }
+
+    pub(super) fn close(&mut self, close: Close) {
+        self.close.get_or_insert(close);
+        self.wake();
+    }
+
+    pub(super) fn notify(&mut self, notice: Notice) {
+        if self.notices.len() == NOTICES {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
+        self.wake();
+    }
+
+    /// What it has not been told yet, other than output.
+    fn untold(&mut self, spectators: usize, size: Size) -> Option<Next> {
+        if let Some(close) = self.close {
+            return Some(Next::Close(close));
+        }
+        if let Some(notice) = self.notices.pop_front() {
+            return Some(Next::Notice(notice));
+        }
+        match self.role {
+            Role::Player if self.told_spectators != spectators => {
+                self.told_spectators = spectators;
+                Some(Next::Spectators(spectators))
+            }
+            Role::Spectator if self.told_size != Some(size) => {
+                self.told_size = Some(size);
+                Some(Next::Size(size))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A viewer's place at a hub. Leaving is dropping it.
+pub struct Seat {
+    hub: Arc<Hub>,
+    number: u64,
+    arrival: Arrival,
+    greeting: Greeting,
+    wake: Sender<()>,
+    wakeups: Receiver<()>,
+}
+
+impl Seat {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        number: u64,
+        arrival: Arrival,
+        greeting: Greeting,
+        wake: Sender<()>,
+        wakeups: Receiver<()>,
+    ) -> Self {
+        Self {
+            hub,
+            number,
+            arrival,
+            greeting,
+            wake,
+            wakeups,
+        }
+    }
+
+    /// What this viewer may do.
+    pub fn role(&self) -> Role {
+        self.arrival.role
+    }
+
+    /// What to tell it first.
+    pub fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// The hub it belongs to.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Where "look again" arrives.
+    pub fn wakeups(&self) -> &Receiver<()> {
+        &self.wakeups
+    }
+
+    /// Makes the writer look again.
+    pub fn wake(&self) {
+        // Full means that it will look anyway.
+        let _ = self.wake.try_send(());
+    }
+
+    /// Decides what the viewer's writer does next. Output is appended to `out` after `header` has put the
+    /// frame's header for so many bytes there.
+    pub fn next(&self, out: &mut Vec<u8>, header: impl FnOnce(usize, &mut Vec<u8>)) -> Next {
+        let mut state = self.hub.state.lock();
+        let (spectators, size) = (state.spectators(), state.shown_size());
+        let Some(index) = self.index(&state) else {
+            return Next::Close(Close::GoingAway);
+        };
+        if let Some(next) = state.seats[index].untold(spectators, size) {
+            return next;
+        }
+        if !state.scrollback.has(state.seats[index].sent) {
+            let greeting = state.greet(None);
+            let seat = &mut state.seats[index];
+            (seat.sent, seat.acked) = (greeting.offset, greeting.offset);
+            return Next::Skipped(greeting);
+        }
+        let State {
+            scrollback,
+            seats,
+            exit,
+            ..
+        } = &mut *state;
+        let seat = &mut seats[index];
+        let unsent = scrollback.end() - seat.sent;
+        // Once the shell has ended the scrollback's own size bounds what is left.
+        let room = match (seat.is_acking, exit.is_some()) {
+            (true, false) => {
+                (self.hub.limits.window_bytes as u64).saturating_sub(seat.sent - seat.acked)
+            }
+            _ => u64::MAX,
+        };
+        let count = unsent.min(room).min(FRAME_BYTES as u64) as usize;
+        if count > 0 {
+            header(count, out);
+            seat.sent += scrollback.copy_from(seat.sent, count, out) as u64;
+            let frees_pump = !seat.is_acking && seat.role == Role::Player;
+            drop(state);
+            if frees_pump {
+                self.hub.wake_pump();
+            }
+            return Next::Output;
+        }
+        match exit {
+            Some(exit) if unsent == 0 => Next::Exit(exit.clone()),
+            _ => Next::Wait,
+        }
+    }
+
+    /// The viewer has drawn everything before `offset`. Offsets that make no sense change nothing.
+    pub fn ack(&self, offset: u64) {
+        let mut state = self.hub.state.lock();
+        let Some(index) = self.index(&state) else {
+            return;
+        };
+        let seat = &mut state.seats[index];
+        if offset <= seat.acked || offset > seat.sent {
+            return;
+        }
+        // Its writer has nothing new to look at unless the window was full.
+        let was_full = seat.sent - seat.acked >= self.hub.limits.window_bytes as u64;
+        seat.acked = offset;
+        if was_full {
+            seat.wake();
+        }
+        let is_player = seat.role == Role::Player;
+        drop(state);
+        if is_player {
+            self.hub.wake_pump();
+        }
+    }
+
+    /// Whether somebody wants this viewer closed.
+    pub fn is_closing(&self) -> bool {
+        let state = self.hub.state.lock();
+        self.index(&state)
+            .is_none_or(|index| state.seats[index].is_closing())
+    }
+
+    /// Types `keys` for the player.
+    pub fn type_in(&self, keys: &[u8], now: Instant) -> Typed {
+        // INVARIANT: `input` before `state`, and held over the write, so that a newcomer's count is exact.
+        let mut input = self.hub.input.lock();
+        let is_player = self.as_player(|state| state.last_input = now).is_some();
+        if is_player {
+            input.type_in(keys, self.arrival.page)
+        } else {
+            Typed::NotPlayer
+        }
+    }
+
+    /// How many bytes of this page's keys are settled.
+    pub fn settled(&self) -> Option<u64> {
+        let page: Uuid = self.arrival.page?;
+        self.hub.input.lock().settled_so_far(page)
+    }
+
+    /// Notes the size of the player's terminal; others' sizes change nothing.
+    pub fn resize(&self, size: Size) {
+        if self.as_player(|state| state.resize(size)) == Some(true) {
+            (self.hub.on_resize)();
+        }
+    }
+
+    /// Does something that only the player may.
+    fn as_player<T>(&self, act: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let mut state = self.hub.state.lock();
+        let seat = &state.seats[self.index(&state)?];
+        if seat.role == Role::Player && !seat.is_closing() {
+            Some(act(&mut state))
+        } else {
+            None
+        }
+    }
+
+    /// Tells this viewer alone a sentence.
+    pub fn notify(&self, notice: Notice) {
+        let mut state = self.hub.state.lock();
+        if let Some(index) = self.index(&state) {
+            state.seats[index].notify(notice);
+        }
+    }
+
+    fn index(&self, state: &State) -> Option<usize> {
+        state
+            .seats
+            .iter()
+            .position(|seat| seat.number == self.number)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.hub.state.lock();
+        state.seats.retain(|seat| seat.number != self.number);
+        state.wake_all();
+        drop(state);
+        self.hub.wake_pump();
+    }
+}

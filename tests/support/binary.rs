@@ -1,0 +1,110 @@
+//! The server as a process of its own: what only a real one can show (signals, limits, its own threads).
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::ops::Deref;
+use std::process::{Child, Command, Stdio};
+
+use crate::ground::PATIENCE;
+use crate::site::Client;
+
+/// The server's binary.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_shellcraft");
+
+/// A running server; killed when it goes out of scope.
+pub struct Process {
+    child: Child,
+    client: Client,
+}
+
+impl Deref for Process {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Process {
+    /// Starts a server on a port of its own, and waits until it is ready.
+    pub fn start(docker_host: &str, instance: &str, flags: &[&str]) -> Process {
+        Process::start_after("", docker_host, instance, flags)
+    }
+
+    /// The same, after these shell commands.
+    pub fn start_after(before: &str, docker_host: &str, instance: &str, flags: &[&str]) -> Process {
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!("{before} exec \"$0\" \"$@\""))
+            .arg(BINARY)
+            .args(flags);
+        command.args(["--port", "0", "--docker-host", docker_host]);
+        command.args(["--instance", instance]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("piped");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("it prints its address");
+        let address = line
+            .trim()
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .and_then(|text| text.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+        Process {
+            child,
+            client: Client { address },
+        }
+    }
+
+    /// The status of a request, or none when the connection broke.
+    pub fn status(&self, method: &str, path: &str) -> Option<u16> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(head.as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        String::from_utf8_lossy(&answer)
+            .split(' ')
+            .nth(1)?
+            .parse()
+            .ok()
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .expect("kill runs")
+                .success()
+        );
+    }
+
+    /// Waits for its end; none when a signal killed it.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().expect("our child").code()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
