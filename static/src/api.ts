@@ -81,9 +81,17 @@ export function retrySeconds(header: string | null, now = Date.now()): number | 
   return Number.isNaN(date) ? undefined : Math.min(3600, Math.max(0, Math.ceil((date - now) / 1000)));
 }
 
+/** Whether a watch link still leads somewhere; `page` is its address. */
+export async function watchStatus(page: string): Promise<SessionStatus> {
+  const answer = await ask(page, DEADLINE_MS, {});
+  if (answer === undefined || answer.status >= 500 || answer.status === 429) return { kind: "unreachable" };
+  return answer.status === 404 || answer.status === 410 ? { kind: "gone" } : { kind: "running" };
+}
+
 type Body = Record<string, unknown>;
 
-async function ask(
+/** One request with a deadline; undefined when nobody answered. */
+export async function ask(
   url: string,
   deadlineMs: number,
   init: RequestInit,
@@ -103,7 +111,8 @@ async function ask(
   }
 }
 
-function errorMessage(body: Body, status: number): string {
+/** The server's own sentence, or one that says at least the status. */
+export function errorMessage(body: Body, status: number): string {
   const error = body["error"];
   if (typeof error === "object" && error !== null) {
     const message = (error as Body)["message"];
@@ -117,10 +126,10 @@ function sentence(text: string): string {
   return /[.!?…]$/.test(upper) ? upper : `${upper}.`;
 }
 
-function bearer(token?: string): Record<string, string> {
+export function bearer(token?: string): Record<string, string> {
   return token === undefined ? {} : { Authorization: `Bearer ${token}` };
 }
 
-function path(sessionId: string): string {
+export function path(sessionId: string): string {
   return `/session/${encodeURIComponent(sessionId)}`;
 }

@@ -7,14 +7,16 @@
  *                            ├──another tab──▶ away ──takeBack──▶ connecting
  *                            └──exit, idle, destroyed, refused──▶ ended
  *
- * Output is resumed by its absolute offset, so nothing is lost or drawn twice. Input is never kept: what
- * can't be sent now is refused, because after a cut nobody knows whether the old bytes arrived.
+ * Output is resumed by its absolute offset, so nothing is lost or drawn twice. Keys are counted the same way
+ * (sent-keys.ts): what was under way at a cut is sent again from where the server's count stands. What can't be
+ * sent now is refused at once, never kept for later.
  */
 
 import { ACK_LATER_MS, AckMeter } from "./ack";
 import { backoff } from "./backoff";
 import { Close, decode, encode, PROTOCOL, splitInput } from "./frames";
 import type { ClientMessage, Level, Role, ServerMessage } from "./frames";
+import { SentKeys } from "./sent-keys";
 
 /** No answer to the upgrade, or no hello after it, for this long: the attempt has failed. */
 const CONNECT_MS = 10_000;
@@ -28,6 +30,8 @@ const PONG_AFTER_NUDGE_MS = 3_000;
 const STABLE_MS = 5_000;
 /** More unsent input than this means the network has stopped: the rest is refused, not piled up. */
 const UNSENT_BYTES = 256 * 1024;
+/** After so many keys the server is asked for its count: a pong says it, and what is settled need not be kept. */
+const PING_AFTER_BYTES = 16 * 1024;
 
 /** Why the page waits before it tries again. */
 export type Cause = "network" | "server" | "engine";
@@ -37,6 +41,8 @@ export type Ending =
   | { why: "idle" }
   | { why: "destroyed" }
   | { why: "gone" }
+  /** The player has taken the watch link back. */
+  | { why: "unwatched" }
   | { why: "refused"; message: string };
 
 export type State =
@@ -53,6 +59,8 @@ export type Probe =
   | { kind: "gone" }
   | { kind: "refused"; message: string }
   | { kind: "unreachable" };
+
+export type Screen = Omit<Extract<ServerMessage, { type: "screen" }>, "type">;
 
 /** The part of a WebSocket that is used. */
 export interface Socket {
@@ -82,8 +90,25 @@ export interface Listener {
   onOutput(bytes: Uint8Array, drawn: () => void, history: boolean): void;
   /** What follows doesn't continue what was drawn: start from an empty screen. */
   onRestart(): void;
-  onNotice(level: Level, text: string): void;
+  /** A screen to draw at this size, instead of the output that led to it; `drawn` is to be called once it is. */
+  onScreen(screen: Screen, drawn: () => void): void;
+  /** All that lay behind the session when this page came is drawn; what follows happens now. */
+  onCaughtUp(): void;
+  onNotice(level: Level, text: string, endsIn: number | undefined): void;
   onLatency(ms: number): void;
+  /** So many bytes of keys were under way at a cut, may not have arrived, and are not sent again. */
+  onLostKeys(bytes: number): void;
+  /** For a player: so many look on. */
+  onSpectators(count: number): void;
+  /** For a spectator: the size of the player's terminal. */
+  onSize(cols: number, rows: number): void;
+}
+
+/** Who this page is to the server. */
+export interface Identity {
+  role: Role;
+  /** A fresh UUID a page load, by which the server knows whose keys it has counted. */
+  client: string;
 }
 
 export class Connection {
@@ -99,9 +124,18 @@ export class Connection {
   /** Absolute offset behind the last byte received; undefined before the first hello. */
   private _received: number | undefined;
   private _historyEnd = 0;
+  /** Set from a restart of the screen until its history is drawn. */
+  private _isCatchingUp = false;
+  private _drawn = 0;
+  private _screensDue = 0;
   /** Counts restarts of the screen: a callback of an older one says nothing about the new. */
   private _epoch = 0;
   private readonly _acks = new AckMeter();
+
+  private readonly _keys = new SentKeys();
+  private _keysSincePing = 0;
+  /** Whether this socket's first hello has come. */
+  private _isGreeted = false;
 
   private _cancelAttempt = nothing;
   private _cancelRetry = nothing;
@@ -114,6 +148,7 @@ export class Connection {
     private readonly _url: string,
     private readonly _world: World,
     private readonly _listener: Listener,
+    private readonly _identity: Identity,
   ) {}
 
   get state(): State {
@@ -124,12 +159,15 @@ export class Connection {
     this._connect();
   }
 
-  /** Sends keystrokes; false when they were not sent, and never will be. */
+  /** Sends keystrokes; false when they were not sent, and never will be. What is sent arrives once, or is reported. */
   input(bytes: Uint8Array): boolean {
     const socket = this._socket;
     if (socket === undefined || this._state.kind !== "playing" || this._state.role !== "player") return false;
     if (socket.bufferedAmount + bytes.length > UNSENT_BYTES && socket.bufferedAmount > 0) return false;
+    this._keys.push(bytes);
     for (const part of splitInput(bytes)) socket.send(part);
+    this._keysSincePing += bytes.length;
+    if (this._keysSincePing >= PING_AFTER_BYTES) this._ping(PONG_MS);
     return true;
   }
 
@@ -185,9 +223,9 @@ export class Connection {
   }
 
   private _address(): string {
-    if (this._received === undefined) return this._url;
     const url = new URL(this._url);
-    url.searchParams.set("from", String(this._received));
+    if (this._identity.role === "player") url.searchParams.set("client", this._identity.client);
+    if (this._received !== undefined) url.searchParams.set("from", String(this._received));
     return url.href;
   }
 
@@ -213,10 +251,17 @@ export class Connection {
       case "exit":
         this._exit = exitOf(message);
         return;
+      case "screen":
+        return this._handleScreen(message);
       case "notice":
-        return this._listener.onNotice(message.level, message.text);
+        return this._listener.onNotice(message.level, message.text, message.endsIn);
       case "pong":
+        if (message.input !== undefined) this._keys.settle(message.input);
         return this._listener.onLatency(Math.max(0, this._world.now() - message.t));
+      case "spectators":
+        return this._listener.onSpectators(message.count);
+      case "size":
+        return this._listener.onSize(message.cols, message.rows);
     }
   }
 
@@ -227,14 +272,40 @@ export class Connection {
     if (isRestart) {
       this._epoch += 1;
       this._historyEnd = hello.head ?? 0;
+      this._isCatchingUp = true;
+      this._screensDue = 0;
       if (!isFirst) this._listener.onRestart();
     }
     this._received = hello.offset;
+    this._drawn = isRestart ? hello.offset : this._drawn;
     this._acks.restart(hello.offset);
     this._cancelAttempt();
     this._playingSince = this._world.now();
+    this._resumeKeys(hello.input, isFirst);
     this._setState({ kind: "playing", role: hello.role });
     this._ping(PONG_MS);
+  }
+
+  /** Sends again what the server has not got. A later hello on the same socket has nothing to do with keys. */
+  private _resumeKeys(settled: number | undefined, isFirst: boolean): void {
+    if (this._isGreeted) return;
+    this._isGreeted = true;
+    if (isFirst) return this._keys.restart(settled ?? 0);
+    const { resend, lostBytes } = this._keys.resume(settled);
+    for (const bytes of resend) for (const part of splitInput(bytes)) this._socket?.send(part);
+    if (lostBytes > 0) this._listener.onLostKeys(lostBytes);
+  }
+
+  private _handleScreen({ cols, rows, data }: Screen): void {
+    if (this._received === undefined) return;
+    const epoch = this._epoch;
+    this._isCatchingUp = true;
+    this._screensDue += 1;
+    this._listener.onScreen({ cols, rows, data }, () => {
+      if (epoch !== this._epoch) return;
+      this._screensDue -= 1;
+      this._checkCaughtUp();
+    });
   }
 
   private _handleOutput(bytes: Uint8Array): void {
@@ -250,6 +321,8 @@ export class Connection {
 
   private _handleDrawn(offset: number, epoch: number): void {
     if (epoch !== this._epoch) return;
+    this._drawn = Math.max(this._drawn, offset);
+    this._checkCaughtUp();
     switch (this._acks.draw(offset, (this._received ?? offset) - offset)) {
       case "now":
         return this._ack();
@@ -260,6 +333,12 @@ export class Connection {
       case "no":
         return;
     }
+  }
+
+  private _checkCaughtUp(): void {
+    if (!this._isCatchingUp || this._screensDue > 0 || this._drawn < this._historyEnd) return;
+    this._isCatchingUp = false;
+    this._listener.onCaughtUp();
   }
 
   private _ack(): void {
@@ -274,6 +353,7 @@ export class Connection {
   private _ping(deadlineMs: number): void {
     this._cancelPing();
     this._cancelPing = this._world.later(PING_EVERY_MS, () => this._ping(PONG_MS));
+    this._keysSincePing = 0;
     if (!this._visible || this._state.kind !== "playing") return;
     // A later ping gives an unanswered one no more time; only a nudge, being shorter, starts anew.
     if (deadlineMs < PONG_MS) this._forgivePong();
@@ -299,6 +379,7 @@ export class Connection {
       case Close.Destroyed:
         return this._end({ why: "destroyed" });
       case Close.NotAllowed:
+        if (this._identity.role === "spectator") return this._end({ why: "unwatched" });
         return this._end({ why: "refused", message: reason || "The server does not allow this connection." });
       case Close.TooBig:
         return this._end({ why: "refused", message: "A message was larger than the server takes." });
@@ -356,6 +437,7 @@ export class Connection {
     this._forgivePong();
     this._cancelAck();
     this._isOpen = false;
+    this._isGreeted = false;
     const socket = this._socket;
     if (socket === undefined) return;
     this._socket = undefined;
@@ -364,7 +446,7 @@ export class Connection {
   }
 
   private _sendSize(): void {
-    if (this._size !== undefined) this._send({ type: "resize", ...this._size });
+    if (this._size !== undefined && this._identity.role === "player") this._send({ type: "resize", ...this._size });
   }
 
   private _send(message: ClientMessage): void {

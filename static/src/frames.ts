@@ -33,13 +33,21 @@ export type Level = "info" | "warning" | "error";
 
 export type ServerMessage =
   /**
-   * First of all, and again when output had to be skipped. `offset`: where the following bytes start in the session's output. `replay`: they don't continue
-   * what this page has drawn. `head`, if sent: how far the output had come, so what lies before it is history.
+   * First of all, and again when output had to be skipped. `offset`: where the following bytes start in the
+   * session's output. `replay`: they don't continue what this page has drawn. `head`, if sent: how far the
+   * output had come, so what lies before it is history. `input`: so many bytes of this page's keys are settled.
    */
-  | { type: "hello"; session_id: string; offset: number; role: Role; replay: boolean; head?: number }
+  | { type: "hello"; offset: number; role: Role; replay: boolean; head?: number; input?: number }
+  /** Where the output before `hello.offset` is not kept: what to draw first. Has no offsets. */
+  | { type: "screen"; cols: number; rows: number; data: string }
   | { type: "exit"; code?: number; reason?: string }
-  | { type: "notice"; level: Level; text: string }
-  | { type: "pong"; t: number };
+  /** `endsIn`: the game is put away in so many seconds, unless somebody types. */
+  | { type: "notice"; level: Level; text: string; endsIn?: number }
+  | { type: "pong"; t: number; input?: number }
+  /** For the player: so many look on. */
+  | { type: "spectators"; count: number }
+  /** For spectators: the size of the player's terminal. */
+  | { type: "size"; cols: number; rows: number };
 
 export function encode(message: ClientMessage): string {
   return JSON.stringify(message);
@@ -64,28 +72,47 @@ export function decode(text: string): ServerMessage | undefined {
         ...(Number.isInteger(fields["code"]) ? { code: fields["code"] as number } : {}),
         ...(typeof fields["reason"] === "string" ? { reason: fields["reason"] } : {}),
       };
+    case "screen":
+    case "size":
+      return decodeSized(fields);
     case "notice":
-      return typeof fields["text"] === "string"
-        ? { type: "notice", level: decodeLevel(fields["level"]), text: fields["text"] }
-        : undefined;
+      return decodeNotice(fields);
     case "pong":
-      return typeof fields["t"] === "number" ? { type: "pong", t: fields["t"] } : undefined;
+      return typeof fields["t"] === "number"
+        ? { type: "pong", t: fields["t"], ...(isOffset(fields["input"]) ? { input: fields["input"] } : {}) }
+        : undefined;
+    case "spectators":
+      return isOffset(fields["count"]) ? { type: "spectators", count: fields["count"] } : undefined;
     default:
       return undefined;
   }
 }
 
 function decodeHello(fields: Record<string, unknown>): ServerMessage | undefined {
-  const { session_id, offset, role, replay, head } = fields;
-  if (typeof session_id !== "string" || !isOffset(offset)) return undefined;
+  const { offset, role, replay, head, input } = fields;
+  if (!isOffset(offset)) return undefined;
   return {
     type: "hello",
-    session_id,
     offset,
     role: role === "spectator" ? "spectator" : "player",
     replay: replay === true,
     ...(isOffset(head) ? { head } : {}),
+    ...(isOffset(input) ? { input } : {}),
   };
+}
+
+function decodeSized(fields: Record<string, unknown>): ServerMessage | undefined {
+  const { type, cols, rows, data } = fields;
+  if (!isSide(cols) || !isSide(rows)) return undefined;
+  if (type === "size") return { type, cols, rows };
+  return typeof data === "string" ? { type: "screen", cols, rows, data } : undefined;
+}
+
+function decodeNotice(fields: Record<string, unknown>): ServerMessage | undefined {
+  const { level, text, ends_in } = fields;
+  if (typeof text !== "string") return undefined;
+  const endsIn = typeof ends_in === "number" && ends_in >= 0 && Number.isFinite(ends_in) ? { endsIn: ends_in } : {};
+  return { type: "notice", level: decodeLevel(level), text, ...endsIn };
 }
 
 function decodeLevel(level: unknown): Level {
@@ -94,6 +121,11 @@ function decodeLevel(level: unknown): Level {
 
 function isOffset(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** Columns or rows, as far as the server allows them. */
+function isSide(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 1000;
 }
 
 /** Cuts keystrokes into messages no larger than the server takes. */

@@ -5,6 +5,8 @@ export interface RememberedSession {
   shell: string;
   startedAt: number;
   token?: string;
+  /** Whether its output is recorded on the server. */
+  isRecorded?: boolean;
 }
 
 export interface Settings {

@@ -52,6 +52,7 @@ export interface CardHandlers {
   onNewGame(): void;
   onTakeBack(): void;
   onRetry(): void;
+  onSaveRecording(): void;
 }
 
 export class Card {
@@ -59,11 +60,15 @@ export class Card {
 
   constructor(private readonly _handlers: CardHandlers) {}
 
-  show({ headline, text, actions }: CardWords): void {
+  /** `hasRecording`: whether there is one to take home. */
+  show({ headline, text, actions }: CardWords, hasRecording: boolean): void {
     const title = make("h2", "", headline);
     title.id = "card-title";
     const buttons = make("div", "actions");
     for (const action of actions) buttons.append(this._button(action));
+    if (hasRecording) {
+      buttons.append(makeButton("small", "Save the recording", () => this._handlers.onSaveRecording()));
+    }
     const home = make("a", "quiet", "Back to the start");
     home.href = "/";
     buttons.append(home);

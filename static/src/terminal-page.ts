@@ -6,17 +6,25 @@
  *                          └─ state ─▶ status bar, ribbon, card
  */
 
-import { createSession, sessionStatus } from "./api";
+import { createSession, sessionStatus, watchStatus } from "./api";
+import type { Failure } from "./api";
 import { Connection } from "./connection";
 import type { Socket, State } from "./connection";
+import { Countdown } from "./countdown";
 import { need } from "./dom";
+import type { Level, Role } from "./frames";
 import { KeyBar } from "./key-bar";
 import { browserMemory, clampFontSize } from "./memory";
 import { Card, Ribbon } from "./panels";
+import { PlainText } from "./plain-text";
+import { saveFile } from "./save-file";
+import { createWatchLink, dropRecording, fetchRecording, revokeWatchLinks, startRecording } from "./share-api";
+import { SharePanel } from "./share-panel";
 import { StatusBar } from "./status-bar";
 import { GameTerminal } from "./terminal";
 import type { Renderer } from "./terminal";
-import { cardWords, statusWords, waitingWords } from "./words";
+import { randomUuid } from "./uuid";
+import { cardWords, lostKeysWords, statusWords, unsentWords, waitingWords } from "./words";
 
 /** A dragged window changes its size sixty times a second; the program is told when it rests. */
 const RESIZE_REST_MS = 80;
@@ -24,15 +32,23 @@ const RESIZE_REST_MS = 80;
 const RIBBON_AFTER_MS = 1_500;
 
 const { sessionId = "", shell = "", wsUrl = "" } = document.body.dataset;
+const role: Role = document.body.dataset["role"] === "spectator" ? "spectator" : "player";
 const memory = browserMemory();
 let settings = memory.settings();
-const token = memory.find(sessionId)?.token;
+const remembered = role === "player" ? memory.find(sessionId) : undefined;
+const token = remembered?.token;
 let resizeTimer: number | undefined;
-let countdown: number | undefined;
+let retryTicker: number | undefined;
 
 const darkness = window.matchMedia("(prefers-color-scheme: dark)");
 const ribbon = new Ribbon();
-const card = new Card({ onNewGame: startNewGame, onTakeBack: () => connection.retry(), onRetry: () => location.reload() });
+const countdown = new Countdown();
+const card = new Card({
+  onNewGame: startNewGame,
+  onTakeBack: () => connection.retry(),
+  onRetry: () => location.reload(),
+  onSaveRecording: () => void saveRecording().then((failure) => failure && card.complain(failure.message)),
+});
 const statusBar = new StatusBar({ onFontSize: changeFontSize, onScreenReader: changeScreenReader });
 const keyBar = new KeyBar({
   onKey: (data) => terminal.type(data),
@@ -42,14 +58,29 @@ const keyBar = new KeyBar({
 const terminal = new GameTerminal(
   need("terminal", HTMLElement),
   { onInput: handleInput, onSize: handleSize, onTitle: showTitle, onLinkHover: showLinkTarget },
-  { ...settings, dark: darkness.matches, renderer: wantedRenderer() },
+  { ...settings, dark: darkness.matches, renderer: wantedRenderer(), isLetterboxed: role === "spectator" },
+);
+
+new PlainText({ read: () => terminal.transcript(), onClose: () => terminal.focus() });
+
+const share = new SharePanel(
+  {
+    onShare: () => createWatchLink(sessionId, token),
+    onUnshare: () => revokeWatchLinks(sessionId, token),
+    onRecord: () => startRecording(sessionId, token),
+    onDrop: () => dropRecording(sessionId, token),
+    onDownload: saveRecording,
+    onRecording: rememberRecording,
+    onClose: () => terminal.focus(),
+  },
+  remembered?.isRecorded === true,
 );
 
 const connection = new Connection(
   wsUrl,
   {
     open: (url, protocol) => new WebSocket(url, protocol) as Socket,
-    probe: () => sessionStatus(sessionId, token),
+    probe: () => (role === "spectator" ? watchStatus(location.pathname) : sessionStatus(sessionId, token)),
     now: () => performance.now(),
     random: () => Math.random(),
     later: (ms, callback) => {
@@ -61,15 +92,21 @@ const connection = new Connection(
     onState: showState,
     onOutput: (bytes, drawn, history) => terminal.write(bytes, drawn, history),
     onRestart: () => terminal.restart(),
-    onNotice: (level, text) => ribbon.hint(text, level),
+    onScreen: ({ cols, rows, data }, drawn) => terminal.showScreen(cols, rows, data, drawn),
+    onCaughtUp: () => terminal.release(),
+    onNotice: showNotice,
     onLatency: (ms) => statusBar.showLatency(ms),
+    onLostKeys: (bytes) => ribbon.hint(lostKeysWords(bytes), "warning"),
+    onSpectators: (count) => share.showSpectators(count),
+    onSize: (cols, rows) => terminal.hold(cols, rows),
   },
+  { role, client: randomUuid() },
 );
 
 start();
 
 function start(): void {
-  if (memory.find(sessionId) === undefined) memory.remember({ id: sessionId, shell, startedAt: Date.now() });
+  if (role === "player" && remembered === undefined) memory.remember({ id: sessionId, shell, startedAt: Date.now() });
   statusBar.setScreenReader(settings.screenReader);
   document.addEventListener("visibilitychange", () => connection.setVisible(document.visibilityState === "visible"));
   window.addEventListener("online", () => connection.nudge());
@@ -89,13 +126,12 @@ function start(): void {
 // Keys and sizes, on their way out.
 
 function handleInput(bytes: Uint8Array): void {
-  if (connection.input(keyBar.transform(bytes))) return;
-  const { state } = connection;
-  if (state.kind === "waiting" || state.kind === "connecting") {
-    ribbon.hint("Not connected: what you type now is not sent.", "warning");
-  } else if (state.kind === "playing" && state.role === "player") {
-    ribbon.hint("The network has stopped: what you type now is not sent.", "warning");
+  if (connection.input(keyBar.transform(bytes))) {
+    countdown.stop();
+    return;
   }
+  const words = unsentWords(connection.state);
+  if (words !== undefined) ribbon.hint(words, "warning");
 }
 
 function handleSize(cols: number, rows: number): void {
@@ -107,24 +143,35 @@ function handleSize(cols: number, rows: number): void {
 
 function showState(state: State): void {
   document.body.dataset["state"] = state.kind;
-  window.clearInterval(countdown);
+  window.clearInterval(retryTicker);
   statusBar.show(statusWords(state, performance.now()));
-  terminal.setReadOnly(state.kind === "ended" || state.kind === "away" || (state.kind === "playing" && state.role === "spectator"));
+  terminal.setReadOnly(role === "spectator" || state.kind === "ended" || state.kind === "away");
+  // A new connection tells the count and the warning again.
+  if (state.kind !== "playing") {
+    countdown.stop();
+    share.showSpectators(0);
+  }
 
   if (state.kind === "waiting") {
-    countdown = window.setInterval(() => statusBar.show(statusWords(state, performance.now())), 1_000);
+    retryTicker = window.setInterval(() => statusBar.show(statusWords(state, performance.now())), 1_000);
     if (state.retryAt - performance.now() >= RIBBON_AFTER_MS) {
-      ribbon.show(waitingWords(state), { label: "Try now", handle: () => connection.retry() });
+      ribbon.show(waitingWords(state, role), { label: "Try now", handle: () => connection.retry() });
     }
   } else if (state.kind !== "connecting") {
     ribbon.clear();
   }
 
-  const words = cardWords(state);
-  if (words !== undefined) card.show(words);
+  const words = cardWords(state, role);
+  if (words !== undefined) card.show(words, share.isRecording && state.kind === "ended");
   else card.hide();
   if (state.kind === "playing") terminal.focus();
-  if (state.kind === "ended" && state.ending.why !== "refused") memory.forget(sessionId);
+  if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") memory.forget(sessionId);
+}
+
+/** The warning of an idle game's last minute counts down; other sentences pass. */
+function showNotice(level: Level, text: string, endsIn: number | undefined): void {
+  if (endsIn === undefined || role === "spectator") ribbon.hint(text, level);
+  else countdown.start(endsIn);
 }
 
 function showTitle(title: string): void {
@@ -151,6 +198,19 @@ function changeScreenReader(on: boolean): void {
   settings = memory.change({ screenReader: on });
   terminal.setScreenReader(on);
   terminal.focus();
+}
+
+function saveRecording(): Promise<Failure | undefined> {
+  return fetchRecording(sessionId, token).then((answer) => {
+    if ("message" in answer) return answer;
+    saveFile(answer, `shellcraft-${sessionId.slice(0, 8)}.cast`);
+    return undefined;
+  });
+}
+
+function rememberRecording(on: boolean): void {
+  const session = memory.find(sessionId);
+  if (session !== undefined) memory.remember({ ...session, isRecorded: on });
 }
 
 function startNewGame(): void {

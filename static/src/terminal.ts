@@ -9,7 +9,9 @@ import { WebLinksAddon } from "@xterm/addon-web-links";
 import { WebglAddon } from "@xterm/addon-webgl";
 import { Terminal } from "@xterm/xterm";
 
+import { copyText } from "./clipboard";
 import { Disposables } from "./disposal";
+import { largestFitting } from "./letterbox";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "./text";
 import { DAY, NIGHT } from "./themes";
 import { scrollByTouch } from "./touch";
@@ -31,18 +33,29 @@ export interface TerminalHandlers {
   onLinkHover(target: string | undefined): void;
 }
 
+export interface TerminalOptions {
+  fontSize: number;
+  screenReader: boolean;
+  dark: boolean;
+  renderer: Renderer;
+  /** A spectator's terminal has the player's size, and letters as large as this window allows. */
+  isLetterboxed: boolean;
+}
+
 export class GameTerminal {
   private readonly _xterm: Terminal;
   private readonly _fit = new FitAddon();
   private readonly _disposables = new Disposables();
   private readonly _encoder = new TextEncoder();
   private _drawingHistory = 0;
+  /** Whether the terminal has the size of another window, not of this one. */
+  private _isHeld = false;
   private _fitFrame = 0;
 
   constructor(
     private readonly _host: HTMLElement,
     private readonly _handlers: TerminalHandlers,
-    options: { fontSize: number; screenReader: boolean; dark: boolean; renderer: Renderer },
+    private readonly _options: TerminalOptions,
   ) {
     this._xterm = this._disposables.add(
       new Terminal({
@@ -51,13 +64,13 @@ export class GameTerminal {
         cursorStyle: "bar",
         cursorWidth: 2,
         fontFamily: FONT_FAMILY,
-        fontSize: options.fontSize,
+        fontSize: _options.fontSize,
         lineHeight: 1.2,
         macOptionIsMeta: true,
         rightClickSelectsWord: false,
-        screenReaderMode: options.screenReader,
+        screenReaderMode: _options.screenReader,
         scrollback: SCROLLBACK_LINES,
-        theme: options.dark ? NIGHT : DAY,
+        theme: _options.dark ? NIGHT : DAY,
         linkHandler: {
           activate: (_event, text) => openLink(text),
           hover: (_event, text) => this._handlers.onLinkHover(webLink(text)),
@@ -77,7 +90,7 @@ export class GameTerminal {
     );
     this._forbidClipboardAccess();
     this._xterm.open(this._host);
-    this._loadRenderer(options.renderer);
+    this._loadRenderer(_options.renderer);
     this._listen();
     this.fitNow();
   }
@@ -108,6 +121,31 @@ export class GameTerminal {
     this._xterm.write(FULL_RESET);
   }
 
+  /** Draws a whole screen of this size, in order with what is still being drawn, and keeps the size. */
+  showScreen(cols: number, rows: number, data: string, drawn: () => void): void {
+    this.hold(cols, rows);
+    this.write(this._encoder.encode(data), drawn, true);
+  }
+
+  /** Gives the terminal this size, whatever the window's, once everything written so far is drawn. */
+  hold(cols: number, rows: number): void {
+    this._xterm.write("", () => {
+      this._isHeld = true;
+      if (cols !== this._xterm.cols || rows !== this._xterm.rows) this._xterm.resize(cols, rows);
+      if (this._options.isLetterboxed) this._fitLetters();
+      this._showSize();
+    });
+  }
+
+  /** Back to the window's size. */
+  release(): void {
+    if (!this._isHeld || this._options.isLetterboxed) return;
+    this._isHeld = false;
+    this.fitNow();
+    // The window may have changed meanwhile, or not at all: the player's size is told either way.
+    this._handlers.onSize(this._xterm.cols, this._xterm.rows);
+  }
+
   /** As if typed: goes through the same way as a real key. */
   type(data: string): void {
     this._xterm.input(data, true);
@@ -122,6 +160,7 @@ export class GameTerminal {
   }
 
   setFontSize(size: number): void {
+    if (this._options.isLetterboxed) return;
     this._xterm.options.fontSize = size;
     this.fitNow();
   }
@@ -152,11 +191,29 @@ export class GameTerminal {
     return lines.join("\n").replace(/\n+$/, "\n");
   }
 
-  /** Takes the size of the host element now. */
+  /** Takes the size of the host element now, unless another size is held. */
   fitNow(): void {
+    if (this._isHeld) {
+      if (this._options.isLetterboxed) this._fitLetters();
+      return;
+    }
     const size = this._fit.proposeDimensions();
     if (size === undefined || !Number.isFinite(size.cols) || !Number.isFinite(size.rows)) return;
     if (size.cols !== this._xterm.cols || size.rows !== this._xterm.rows) this._xterm.resize(size.cols, size.rows);
+    this._showSize();
+  }
+
+  /** The largest letters with which the held size fits into the host element. */
+  private _fitLetters(): void {
+    const { cols, rows } = this._xterm;
+    this._xterm.options.fontSize = largestFitting((fontSize) => {
+      this._xterm.options.fontSize = fontSize;
+      const room = this._fit.proposeDimensions();
+      return room !== undefined && room.cols >= cols && room.rows >= rows;
+    });
+  }
+
+  private _showSize(): void {
     this._host.dataset["cols"] = String(this._xterm.cols);
     this._host.dataset["rows"] = String(this._xterm.rows);
   }
@@ -169,7 +226,9 @@ export class GameTerminal {
     const { _disposables: disposables, _xterm: xterm } = this;
     disposables.add(xterm.onData((data) => this._handleData(data)));
     disposables.add(xterm.onBinary((data) => this._handlers.onInput(Uint8Array.from(data, (char) => char.charCodeAt(0) & 0xff))));
-    disposables.add(xterm.onResize(({ cols, rows }) => this._handlers.onSize(cols, rows)));
+    disposables.add(xterm.onResize(({ cols, rows }) => {
+      if (!this._isHeld) this._handlers.onSize(cols, rows);
+    }));
     disposables.add(xterm.onTitleChange((title) => this._handlers.onTitle(cleanTitle(title))));
     xterm.attachCustomKeyEventHandler((event) => this._handleKey(event));
     // Before xterm.js sees it: its own handling keeps ESC in the pasted text.
@@ -215,10 +274,7 @@ export class GameTerminal {
   private _copy(): void {
     const text = this._xterm.getSelection();
     if (text === "") return;
-    // Only pages from https or localhost have `clipboard`; the old way works everywhere.
-    if (navigator.clipboard === undefined) copyTheOldWay(text);
-    else navigator.clipboard.writeText(text).catch(() => copyTheOldWay(text));
-    this.focus();
+    void copyText(text).then(() => this.focus());
   }
 
   /** OSC 52 would let a program read or plant the player's clipboard. */
@@ -266,14 +322,4 @@ function hasGraphicsCard(): boolean {
 function openLink(text: string): void {
   const target = webLink(text);
   if (target !== undefined) window.open(target, "_blank", "noopener,noreferrer");
-}
-
-function copyTheOldWay(text: string): void {
-  const area = document.createElement("textarea");
-  area.value = text;
-  area.className = "off-screen";
-  document.body.append(area);
-  area.select();
-  document.execCommand("copy");
-  area.remove();
 }

@@ -1,6 +1,7 @@
 /** What the page says about a connection's state. Pure, so that every sentence is in one place and tested. */
 
 import type { Ending, State } from "./connection";
+import type { Role } from "./frames";
 
 /** How the connection mark looks: lit, flickering, dark. */
 export type Mark = "good" | "wait" | "off";
@@ -31,24 +32,45 @@ export function statusWords(state: State, now: number): StatusWords {
     case "away":
       return { mark: "off", label: "played in another tab" };
     case "ended":
+      if (state.ending.why === "unwatched") return { mark: "off", label: "no longer watching" };
       return { mark: "off", label: state.ending.why === "refused" ? "refused" : "ended" };
   }
 }
 
 /** The sentence shown over the terminal while the page waits for the server. */
-export function waitingWords(state: Extract<State, { kind: "waiting" }>): string {
+export function waitingWords(state: Extract<State, { kind: "waiting" }>, role: Role): string {
   switch (state.cause) {
     case "network":
       return "The connection is gone. It is tried again by itself.";
     case "server":
       return "The server is away. It is tried again by itself.";
     case "engine":
-      return "The server could not reach your game's container. It is tried again by itself.";
+      return `The server could not reach ${role === "player" ? "your" : "the"} game's container. It is tried again by itself.`;
   }
 }
 
+/** Said when keys are typed that can't go anywhere; undefined where nobody expects them to. */
+export function unsentWords(state: State): string | undefined {
+  switch (state.kind) {
+    case "connecting":
+    case "waiting":
+      return "Not connected: keys are not sent.";
+    case "playing":
+      return state.role === "player" ? "The network has stopped: keys are not sent." : undefined;
+    case "away":
+    case "ended":
+      return undefined;
+  }
+}
+
+/** Said when keys were under way at a cut and the server can't tell whether they arrived. */
+export function lostKeysWords(bytes: number): string {
+  const what = bytes === 1 ? "The last key before the cut" : `What you typed last before the cut (${bytes} bytes)`;
+  return `${what} may not have arrived, and is not sent again.`;
+}
+
 /** The card shown when there is nothing to play any more; undefined while there is. */
-export function cardWords(state: State): CardWords | undefined {
+export function cardWords(state: State, role: Role): CardWords | undefined {
   if (state.kind === "away") {
     return {
       headline: "Opened in another tab",
@@ -56,7 +78,24 @@ export function cardWords(state: State): CardWords | undefined {
       actions: ["take-back"],
     };
   }
-  return state.kind === "ended" ? endingWords(state.ending) : undefined;
+  if (state.kind !== "ended") return undefined;
+  return role === "spectator" ? watchEndingWords(state.ending) : endingWords(state.ending);
+}
+
+/** A spectator has nothing to start here: the card's link leads to the landing page. */
+function watchEndingWords(ending: Ending): CardWords {
+  switch (ending.why) {
+    case "unwatched":
+      return { headline: "The curtain has fallen", text: "The player has ended watching.", actions: [] };
+    case "gone":
+      return { headline: "Nothing to watch", text: "The game is over, or its watch link is.", actions: [] };
+    case "refused":
+      return { headline: "Not let in", text: ending.message, actions: ["retry"] };
+    case "exit":
+    case "idle":
+    case "destroyed":
+      return { headline: "The game is over", text: "The game you watched has ended.", actions: [] };
+  }
 }
 
 function endingWords(ending: Ending): CardWords {
@@ -72,6 +111,7 @@ function endingWords(ending: Ending): CardWords {
     case "destroyed":
       return { headline: "The game was ended", text: "It was ended from outside this page.", actions: ["new-game"] };
     case "gone":
+    case "unwatched":
       return { headline: "This game is over", text: "The server no longer knows it.", actions: ["new-game"] };
     case "refused":
       return { headline: "Not let in", text: ending.message, actions: ["retry"] };

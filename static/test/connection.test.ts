@@ -1,112 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Connection } from "../src/connection";
-import type { Probe, Socket, State, World } from "../src/connection";
-
-/** A WebSocket whose other end is the test. */
-class FakeSocket implements Socket {
-  binaryType = "";
-  bufferedAmount = 0;
-  onopen: Socket["onopen"] = null;
-  onmessage: Socket["onmessage"] = null;
-  onclose: Socket["onclose"] = null;
-  onerror: Socket["onerror"] = null;
-  readonly sent: unknown[] = [];
-  isClosed = false;
-
-  constructor(readonly url: string) {}
-
-  send(data: string | Uint8Array): void {
-    this.sent.push(typeof data === "string" ? JSON.parse(data) : Buffer.from(data).toString());
-  }
-  close(): void {
-    this.isClosed = true;
-  }
-  open(): void {
-    this.onopen?.(undefined as never);
-  }
-  control(message: object): void {
-    this.onmessage?.({ data: JSON.stringify(message) });
-  }
-  hello(offset: number, replay = false, more: object = {}): void {
-    this.open();
-    this.control({ type: "hello", session_id: "s", offset, role: "player", replay, ...more });
-  }
-  output(text: string): void {
-    const bytes = new TextEncoder().encode(text);
-    this.onmessage?.({ data: bytes.buffer });
-  }
-  drop(code: number, reason = ""): void {
-    this.onclose?.({ code, reason });
-  }
-  of(type: string): Array<Record<string, unknown>> {
-    return this.sent.filter((item): item is Record<string, unknown> => (item as { type?: string }).type === type);
-  }
-}
-
-/** A connection in a world whose clock the test turns. */
-class Stage {
-  readonly sockets: FakeSocket[] = [];
-  readonly states: State[] = [];
-  readonly pending: Array<() => void> = [];
-  screen = "";
-  probe: Probe = { kind: "running" };
-  history = "";
-  latency: number | undefined;
-  private _now = 1_000;
-  private _timers: Array<{ at: number; run: () => void }> = [];
-
-  private readonly _world: World = {
-    open: (url) => {
-      const socket = new FakeSocket(url);
-      this.sockets.push(socket);
-      return socket;
-    },
-    probe: () => Promise.resolve(this.probe),
-    now: () => this._now,
-    random: () => 0,
-    later: (ms, run) => {
-      const timer = { at: this._now + ms, run };
-      this._timers.push(timer);
-      return () => (this._timers = this._timers.filter((other) => other !== timer));
-    },
-  };
-
-  readonly connection = new Connection("ws://host/session/s/ws", this._world, {
-    onState: (state) => this.states.push(state),
-    onOutput: (bytes, drawn, history) => {
-      const text = Buffer.from(bytes).toString();
-      this.screen += text;
-      if (history) this.history += text;
-      this.pending.push(drawn);
-    },
-    onRestart: () => (this.screen = ""),
-    onNotice: () => undefined,
-    onLatency: (ms) => (this.latency = ms),
-  });
-
-  get socket(): FakeSocket {
-    return this.sockets[this.sockets.length - 1] as FakeSocket;
-  }
-  get kind(): string {
-    return this.connection.state.kind;
-  }
-  drawAll(): void {
-    for (const drawn of this.pending.splice(0)) drawn();
-  }
-  pass(ms: number): void {
-    const end = this._now + ms;
-    for (;;) {
-      const next = this._timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
-      if (next === undefined) break;
-      this._timers = this._timers.filter((timer) => timer !== next);
-      this._now = next.at;
-      next.run();
-    }
-    this._now = end;
-  }
-}
+import type { Probe } from "../src/connection";
+import { Stage } from "./stage";
 
 function playing(): Stage {
   const stage = new Stage();
@@ -152,11 +48,66 @@ test("a network that has stopped takes no more input", () => {
   assert.equal(stage.connection.input(input("x")), false);
 });
 
-test("a spectator's keys are not sent", () => {
-  const stage = new Stage();
+test("a spectator sends neither keys nor sizes, but acks", () => {
+  const stage = new Stage("spectator");
+  stage.connection.resize(80, 24);
   stage.connection.start();
+  assert.equal(stage.socket.url, "ws://host/session/s/ws");
   stage.socket.hello(0, false, { role: "spectator" });
   assert.equal(stage.connection.input(input("x")), false);
+  stage.socket.control({ type: "size", cols: 132, rows: 43 });
+  assert.equal(stage.size, "132x43");
+  stage.socket.output("x".repeat(9000));
+  stage.drawAll();
+  assert.deepEqual(stage.socket.sent.filter((item) => (item as { type?: string }).type !== "ping"), [{ type: "ack", offset: 9000 }]);
+  stage.socket.drop(1006);
+  stage.pass(250);
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?from=9000");
+  stage.socket.hello(9000, false, { role: "spectator" });
+  stage.socket.drop(1008, "whatever");
+  assert.deepEqual(stage.connection.state, { kind: "ended", ending: { why: "unwatched" } });
+});
+
+test("a screen is drawn at its own size until the past is drawn, and has no offsets", () => {
+  const stage = playing();
+  stage.socket.output("abc");
+  stage.socket.drop(1006);
+  stage.pass(250);
+  stage.socket.hello(900, true, { head: 905 });
+  stage.socket.control({ type: "screen", cols: 100, rows: 30, data: "SCREEN" });
+  assert.equal(stage.size, "100x30");
+  stage.socket.output("12");
+  stage.drawAll();
+  assert.equal(stage.size, "100x30");
+  stage.socket.output("345");
+  assert.equal(stage.size, "100x30");
+  stage.drawAll();
+  assert.equal(stage.size, "window");
+  assert.equal(stage.screen, "SCREEN12345");
+  assert.equal(stage.history, "12345");
+  stage.pass(200);
+  assert.deepEqual(stage.socket.of("ack").at(-1), { type: "ack", offset: 905 });
+  stage.socket.drop(1006);
+  stage.connection.nudge();
+  assert.match(stage.socket.url, /from=905$/);
+});
+
+test("a screen with nothing behind it is caught up once it is drawn", () => {
+  const stage = new Stage();
+  stage.connection.start();
+  stage.socket.hello(900, true, { head: 900 });
+  stage.socket.control({ type: "screen", cols: 100, rows: 30, data: "SCREEN" });
+  assert.equal(stage.size, "100x30");
+  stage.drawAll();
+  assert.equal(stage.size, "window");
+});
+
+test("spectators and an idle warning are passed on", () => {
+  const stage = playing();
+  stage.socket.control({ type: "spectators", count: 3 });
+  stage.socket.control({ type: "notice", level: "warning", text: "idle", ends_in: 42 });
+  assert.equal(stage.spectators, 3);
+  assert.equal(stage.notice, "idle 42");
 });
 
 test("a cut resumes behind the last byte received", () => {
@@ -165,7 +116,7 @@ test("a cut resumes behind the last byte received", () => {
   stage.socket.drop(1006);
   assert.equal(stage.kind, "waiting");
   stage.pass(250);
-  assert.equal(stage.socket.url, "ws://host/session/s/ws?from=6");
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?client=c&from=6");
   stage.socket.hello(6);
   stage.socket.output("world");
   assert.equal(stage.screen, "hello world");
@@ -195,7 +146,7 @@ test("a second hello while playing, after skipped output, starts anew", () => {
   assert.equal(stage.screen, "xyz");
   stage.socket.drop(1006);
   stage.pass(250);
-  assert.equal(stage.socket.url, "ws://host/session/s/ws?from=903");
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?client=c&from=903");
 });
 
 test("an offset other than asked for is a replay, whatever the server says", () => {
@@ -316,7 +267,7 @@ test("taken over: only the player takes it back, at the same offset", () => {
   stage.socket.output("abc");
   stage.socket.drop(4000);
   stage.connection.retry();
-  assert.equal(stage.socket.url, "ws://host/session/s/ws?from=3");
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?client=c&from=3");
 });
 
 const probes: Array<[Probe, string]> = [

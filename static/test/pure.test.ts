@@ -5,9 +5,11 @@ import { AckMeter } from "../src/ack";
 import { retrySeconds } from "../src/api";
 import { backoff } from "../src/backoff";
 import { barKey, withCtrl } from "../src/keys";
+import { LARGEST, largestFitting, SMALLEST } from "../src/letterbox";
 import { FONT_SIZES, Memory } from "../src/memory";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
-import { cardWords, statusWords } from "../src/words";
+import { randomUuid } from "../src/uuid";
+import { cardWords, statusWords, unsentWords } from "../src/words";
 
 test("backoff doubles from 250 ms to 10 s, less up to a half", () => {
   assert.deepEqual([0, 1, 2, 5, 6, 1000].map((attempt) => backoff(attempt, 0)), [250, 500, 1000, 8000, 10000, 10000]);
@@ -91,8 +93,23 @@ test("memory keeps games, newest first, and survives nonsense", () => {
 
 test("words for states", () => {
   assert.deepEqual(statusWords({ kind: "waiting", cause: "network", retryAt: 4_100 }, 1_000), { mark: "wait", label: "reconnecting in 4 s" });
-  assert.equal(cardWords({ kind: "playing", role: "player" }), undefined);
-  assert.deepEqual(cardWords({ kind: "away" })?.actions, ["take-back"]);
-  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } })?.text, "Exit code 137. Reason: out of memory.");
-  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 0, reason: "exited" } })?.text, "Exit code 0, all is well.");
+  assert.equal(cardWords({ kind: "playing", role: "player" }, "player"), undefined);
+  assert.deepEqual(cardWords({ kind: "away" }, "player")?.actions, ["take-back"]);
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } }, "player")?.text, "Exit code 137. Reason: out of memory.");
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 0, reason: "exited" } }, "player")?.text, "Exit code 0, all is well.");
+  assert.equal(cardWords({ kind: "ended", ending: { why: "unwatched" } }, "spectator")?.text, "The player has ended watching.");
+  assert.deepEqual(cardWords({ kind: "ended", ending: { why: "exit", code: 0 } }, "spectator")?.actions, []);
+  assert.equal(unsentWords({ kind: "connecting", again: true }), "Not connected: keys are not sent.");
+  assert.equal(unsentWords({ kind: "playing", role: "spectator" }), undefined);
+});
+
+test("letters are as large as fits", () => {
+  assert.equal(largestFitting((size) => size <= 13.3), 13.25);
+  assert.equal(largestFitting(() => true), LARGEST);
+  assert.equal(largestFitting(() => false), SMALLEST);
+});
+
+test("UUIDs are random and of version 4", () => {
+  assert.match(randomUuid(), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.notEqual(randomUuid(), randomUuid());
 });

@@ -1,0 +1,29 @@
+/** The last minute before an idle game is put away. Any key that is sent ends it, as it does on the server. */
+
+import { need } from "./dom";
+
+export class Countdown {
+  private readonly _root = need("countdown", HTMLElement);
+  private readonly _left = need("countdown-left", HTMLElement);
+  private _timer: number | undefined;
+  private _endsAt = 0;
+
+  start(seconds: number): void {
+    this._endsAt = performance.now() + seconds * 1_000;
+    window.clearInterval(this._timer);
+    this._timer = window.setInterval(() => this._draw(), 250);
+    this._draw();
+    this._root.hidden = false;
+  }
+
+  stop(): void {
+    window.clearInterval(this._timer);
+    this._root.hidden = true;
+  }
+
+  private _draw(): void {
+    const seconds = Math.max(0, Math.ceil((this._endsAt - performance.now()) / 1_000));
+    const text = `${seconds} s`;
+    if (this._left.textContent !== text) this._left.textContent = text;
+  }
+}
