@@ -525,3 +525,78 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        scrollback_bytes: 64 * 1024,
+        window_bytes: 32 * 1024,
+    };
+
+    /// Pumps what a program without end would write; how much memory that takes.
+    #[track_caller]
+    fn check_memory(start: &[u8], endless: &[u8]) {
+        let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        let mut output =
+            io::Cursor::new([start, &endless.repeat((256 << 10) / endless.len())].concat());
+        assert!(hub.pump(&mut output).is_ok());
+        assert_eq!(hub.output_bytes(), output.position());
+        assert!(
+            hub.memory_bytes() < 512 * 1024,
+            "{} bytes",
+            hub.memory_bytes()
+        );
+        // And a page that comes then is told something to draw.
+        let arrival = Arrival {
+            role: Role::Player,
+            is_acking: true,
+            from: None,
+            page: None,
+        };
+        let seat = hub.join(arrival).expect("it is not over");
+        assert!(seat.greeting().screen.is_some() && !seat.greeting().is_exact);
+    }
+
+    #[test]
+    fn endless_sequences_take_no_memory() {
+        check_memory(b"\x1b]2;", b"title");
+        check_memory(b"\x1b]52;c;", b"QUFB");
+        check_memory(b"\x1bP", b"1$r");
+        check_memory(b"\x1b[", b"1;");
+        check_memory(b"\x1b_", b"\xf0\x9f");
+        check_memory(b"", b"\x1b[31mred\x1b[0m ");
+        check_memory(b"", b"no line ever ends ");
+        check_memory(b"", b"lines\r\n");
+        check_memory(b"", b"\xff\xfe\x80");
+    }
+
+    #[test]
+    fn a_lost_page_holds_the_program_for_a_while_only() {
+        let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        let arrival = Arrival {
+            role: Role::Player,
+            is_acking: true,
+            from: None,
+            page: None,
+        };
+        drop(hub.join(arrival).expect("it is not over"));
+        hub.push(&[b'x'; 40 * 1024]);
+        let hold = |hub: &Hub| hub.state.lock().hold(LIMITS.window_bytes as u64);
+        assert!(matches!(hold(&hub), Hold::Until(_)));
+        hub.state.lock().away = Some((0, Instant::now()));
+        assert!(matches!(hold(&hub), Hold::No), "the grace is over");
+        let seat = hub.join(arrival).expect("it is not over");
+        assert!(matches!(hold(&hub), Hold::Yes));
+        seat.ack(1);
+        drop(hub.join(Arrival {
+            is_acking: false,
+            ..arrival
+        }));
+        assert!(
+            matches!(hold(&hub), Hold::No),
+            "a raw client does not come back for the rest"
+        );
+    }
+}

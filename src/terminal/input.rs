@@ -82,10 +82,11 @@ impl Input {
     pub(super) fn type_in(&mut self, keys: &[u8], page: Option<Uuid>) -> Typed {
         let typed = self.write(keys);
         if typed != Typed::Full
-            && let Some((typist, settled)) = &mut self.typist
-            && Some(*typist) == page
+            && let Some(page) = page
         {
-            *settled += keys.len() as u64;
+            // A page that took its place back counts anew.
+            let before = self.settled_so_far(page).unwrap_or(0);
+            self.typist = Some((page, before + keys.len() as u64));
         }
         typed
     }

@@ -16,6 +16,7 @@ mod architecture;
 mod door;
 mod engine_contract;
 mod engine_trouble;
+mod heartbeat;
 mod process;
 mod proxy;
 mod rest;

@@ -21,15 +21,15 @@ const FRAME: &str = "daemon off; master_process off; pid nginx.pid; events {} \
     fastcgi_temp_path fastcgi; scgi_temp_path scgi; uwsgi_temp_path uwsgi;\n";
 
 /// A running nginx, killed when it goes out of scope.
-struct Nginx {
+pub struct Nginx {
     child: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
     _directory: tempfile::TempDir,
 }
 
 impl Nginx {
     /// Starts one in front of `upstream`.
-    fn start(upstream: SocketAddr) -> Nginx {
+    pub fn start(upstream: SocketAddr) -> Nginx {
         let directory = tempfile::tempdir().expect("a directory");
         let address = free_address();
         let config = format!("{FRAME}{}}}\n", readme_server(address, upstream));
@@ -71,7 +71,7 @@ impl Drop for Nginx {
 }
 
 /// On a loopback address that no other test uses, so that nobody takes the port before nginx does.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static COUNTER: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     let address = Ipv4Addr::new(

@@ -719,3 +719,47 @@ fn a_recording_is_an_asciicast() {
     assert_eq!(site.delete(&path).status, 204);
     assert_eq!(site.delete(&path).status, 404);
 }
+
+/// Each byte of the client's frames in a packet of its own.
+#[test]
+fn a_frame_may_come_byte_by_byte() {
+    let (_engine, site, game) = playing();
+    let mut raw = site.raw(&game);
+    raw.expect("$ ");
+    let mask = [0x11, 0x22, 0x33, 0x44];
+    let keys = b"echo byte by byte\n";
+    let mut frame = vec![0x82, 0x80 | keys.len() as u8];
+    frame.extend(mask);
+    frame.extend(keys.iter().enumerate().map(|(at, key)| key ^ mask[at % 4]));
+    raw.socket.get_ref().set_nodelay(true).expect("an option");
+    for byte in frame {
+        raw.socket.get_mut().write_all(&[byte]).expect("sent");
+    }
+    raw.expect("\r\nbyte by byte\r\n");
+}
+
+/// Both sides close while both have data in flight.
+#[test]
+fn closes_with_data_in_flight() {
+    for round in 0..10 {
+        let (_engine, site, game) = playing();
+        let mut page = site.page(&game, None);
+        page.expect("$ ");
+        page.type_in("yes\n");
+        page.expect("y\r\ny\r\n");
+        for _ in 0..20 {
+            page.type_in(&"k".repeat(10_000));
+        }
+        if round % 2 == 0 {
+            page.socket.close(None).expect("sent");
+            assert_eq!(
+                page.close_code(),
+                1000,
+                "our own code comes back, or 1000 for none"
+            );
+        } else {
+            assert_eq!(site.delete(&game.path("")).status, 204);
+            assert_eq!(page.close_code(), 4002);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The heartbeat, in real time: quiet terminals behind proxies stay, clients that are gone are dropped. The
+//! minute that each of these takes is spent waiting, next to the others.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fake_engine::FakeEngine;
+
+use crate::proxy::{Nginx, free_address};
+use crate::site::{Site, wait_for};
+
+/// Longer than nginx's default `proxy_read_timeout` of 60 s.
+const QUIET: Duration = Duration::from_secs(70);
+
+/// A page that types nothing for longer than a proxy's patience still plays.
+#[track_caller]
+fn stays_behind(proxy: SocketAddr, mut site: Site) {
+    site.go_through(proxy);
+    let game = site.create("rust");
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    let until = Instant::now() + QUIET;
+    while Instant::now() < until {
+        // Reading answers the server's pings, as a browser does; nothing else is sent.
+        assert!(page.read(until), "closed with {:?}", page.closed);
+    }
+    page.type_in("echo still here\n");
+    page.expect("\r\nstill here\r\n");
+}
+
+#[test]
+fn nginx_with_its_defaults_cuts_nothing() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
+    let nginx = Nginx::start(site.address);
+    stays_behind(nginx.address, site);
+}
+
+#[test]
+fn caddy_with_its_defaults_cuts_nothing() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
+    let caddy = Caddy::start(site.address);
+    stays_behind(caddy.address, site);
+}
+
+/// A running Caddy, killed when it goes out of scope.
+struct Caddy {
+    child: Child,
+    address: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Caddy {
+    fn start(upstream: SocketAddr) -> Caddy {
+        let directory = tempfile::tempdir().expect("a directory");
+        let address = free_address();
+        let config = directory.path().join("Caddyfile");
+        let text = format!(
+            "{{\n admin off\n auto_https off\n}}\nhttp://{address} {{\n reverse_proxy {upstream}\n}}\n"
+        );
+        fs::write(&config, text).expect("written");
+        let child = Command::new("caddy")
+            .args(["run", "--adapter", "caddyfile", "--config"])
+            .arg(&config)
+            .env("HOME", directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("caddy: {error}; install the package caddy"));
+        let caddy = Caddy {
+            child,
+            address,
+            _directory: directory,
+        };
+        wait_for("Caddy to listen", || TcpStream::connect(address).is_ok());
+        caddy
+    }
+}
+
+impl Drop for Caddy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A raw WebSocket on a plain socket, which answers nothing by itself.
+fn silent_client(site: &Site, path: &str) -> TcpStream {
+    let mut stream = site.connect();
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream
+}
+
+/// Reads to the end and says when that came.
+fn end_of(mut stream: TcpStream) -> Duration {
+    let began = Instant::now();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(120)))
+        .expect("a timeout");
+    let mut sink = [0; 65536];
+    while stream.read(&mut sink).is_ok_and(|count| count > 0) {}
+    began.elapsed()
+}
+
+/// Three pings without an answer, and the client counts as gone; whether its terminal is quiet or floods.
+#[test]
+fn a_client_that_never_answers_is_dropped_after_a_minute() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let (quiet, flooding) = (site.create("rust"), site.create("rust"));
+    let mut typist = site.raw(&flooding);
+    typist.expect("$ ");
+    typist.type_in("yes\n");
+    typist.expect("y\r\ny\r\n");
+    let ended: Vec<Duration> = std::thread::scope(|scope| {
+        let clients = [&quiet, &flooding].map(|game| {
+            let stream = silent_client(&site, &game.path("/ws"));
+            scope.spawn(move || end_of(stream))
+        });
+        clients
+            .into_iter()
+            .map(|client| client.join().expect("no panic"))
+            .collect()
+    });
+    for after in ended {
+        assert!(
+            (58..100).contains(&after.as_secs()),
+            "dropped after {after:?}"
+        );
+    }
+    // The sessions themselves live on.
+    for game in [quiet, flooding] {
+        assert_eq!(site.get(&game.path("/status")).json()["status"], "running");
+    }
+}
