@@ -1,6 +1,6 @@
 // What the browser tests stand on: the real server, a real Chromium, and a network that can be cut.
 //
-// Needs a Docker Engine with the sandbox images, static/node_modules, and the server's binary: SHELLCRAFT_BIN,
+// Needs a Docker Engine with the sandbox images (and shellcraft-test/busybox, which `cargo test` makes), static/node_modules, and the server's binary: SHELLCRAFT_BIN,
 // or the newer one of target/release and target/debug. CHROMIUM names another browser than Debian's.
 
 import assert from "node:assert/strict";
@@ -140,11 +140,11 @@ export class Game {
   }
 
   /** From the landing page to the prompt. */
-  async start(shell) {
+  async start(shell, prompt = " ~ $ ") {
     await this.page.locator(`.shell:has(input[value="${shell}"])`).click();
     await this.page.locator("#start-button").click();
     await this.page.waitForURL("**/session/*/connect");
-    await this.sees(" ~ $ ");
+    await this.sees(prompt);
   }
 
   text() {
@@ -176,8 +176,39 @@ export class Game {
     return this.page.locator(`body[data-state="${kind}"]`).waitFor();
   }
 
+  async isPlaying() {
+    return (await this.page.evaluate(() => document.body.dataset.state)) === "playing";
+  }
+
   type(line) {
     return this.page.keyboard.type(`${line}\n`);
+  }
+
+  /** The page's own key for impatience: a network that comes back is tried at once. */
+  nudge() {
+    return this.page.evaluate(() => window.dispatchEvent(new Event("online")));
+  }
+
+  /**
+   * Pastes, each text an input of its own, before the page hears anything more of the network. False when the page
+   * was not playing at that moment: then nothing is pasted.
+   */
+  paste(...texts) {
+    return this.page.evaluate((texts) => {
+      if (document.body.dataset.state !== "playing") return false;
+      for (const text of texts) {
+        const clipboardData = new DataTransfer();
+        clipboardData.setData("text/plain", text);
+        const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+        document.querySelector(".xterm-helper-textarea").dispatchEvent(event);
+      }
+      return true;
+    }, texts);
+  }
+
+  /** Waits until the game goes on, impatiently. */
+  goesOn() {
+    return until("the game to go on", async () => (await this.nudge(), await this.isPlaying()));
   }
 
   size() {
@@ -197,7 +228,9 @@ export class Game {
 export class Wire {
   _sockets = new Set();
   _isDown = false;
-  _left = Infinity;
+  /** Bytes of the WebSocket that still pass, each way. */
+  _left = { toPage: Infinity, toServer: Infinity };
+  _next = () => Infinity;
 
   static async to(serverUrl) {
     const wire = new Wire();
@@ -225,29 +258,41 @@ export class Wire {
         far.destroy();
       });
     }
-    near.on("data", (chunk) => {
-      isWebSocket ||= /^upgrade: *websocket/im.test(chunk.toString("latin1"));
-      far.write(chunk);
-    });
-    far.on("data", (chunk) => {
-      if (!isWebSocket || chunk.length <= this._left) {
-        if (isWebSocket) this._left -= chunk.length;
-        near.write(chunk);
-        return;
-      }
-      // The last bytes still arrive; then, in the middle of whatever it was, the wire is dead.
-      near.end(chunk.subarray(0, this._left));
-      this._left = Infinity;
-      far.destroy();
-      this.cuts += 1;
-    });
+    const pass = (from, to, way) => {
+      from.on("data", (chunk) => {
+        if (way === "toServer") isWebSocket ||= /^upgrade: *websocket/im.test(chunk.toString("latin1"));
+        if (!isWebSocket || chunk.length <= this._left[way]) {
+          if (isWebSocket) this._left[way] -= chunk.length;
+          to.write(chunk);
+          return;
+        }
+        // The last bytes still arrive; then, in the middle of whatever it was, the wire is dead.
+        to.end(chunk.subarray(0, this._left[way]));
+        this._left = { toPage: this._next(), toServer: Infinity };
+        from.destroy();
+        this.cuts += 1;
+      });
+    };
+    pass(near, far, "toServer");
+    pass(far, near, "toPage");
   }
 
   cuts = 0;
 
   /** Cuts the WebSocket after so many more bytes towards the page, be it inside a frame. */
   cutAfter(bytes) {
-    this._left = bytes;
+    this._left.toPage = bytes;
+  }
+
+  /** The same, towards the server. */
+  cutKeysAfter(bytes) {
+    this._left.toServer = bytes;
+  }
+
+  /** Cuts again and again, each time after so many bytes towards the page as `next` says. */
+  cutAgainAfter(next) {
+    this._next = next;
+    this._left.toPage = next();
   }
 
   down() {
@@ -257,6 +302,8 @@ export class Wire {
 
   up() {
     this._isDown = false;
+    this._next = () => Infinity;
+    this._left = { toPage: Infinity, toServer: Infinity };
   }
 
   async close() {
