@@ -172,8 +172,8 @@ export class Game {
     );
   }
 
-  state(kind) {
-    return this.page.locator(`body[data-state="${kind}"]`).waitFor();
+  state(kind, deadlineMs = DEADLINE_MS) {
+    return this.page.locator(`body[data-state="${kind}"]`).waitFor({ timeout: deadlineMs });
   }
 
   async isPlaying() {
