@@ -10,11 +10,12 @@ import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const top = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-// The page's lock file covers the tests' packages as well.
-const require = createRequire(join(top, "static", "package.json"));
+/** The page's packages, whose lock file covers the tests' as well. */
+export const packages = pathToFileURL(join(top, "static", "package.json"));
+const require = createRequire(packages);
 const { chromium } = require("playwright-core");
 
 const DEADLINE_MS = 20_000;
@@ -105,6 +106,12 @@ const CUT = /^(WebSocket connection to .* failed|Failed to load resource: (net::
 export class Player {
   complaints = [];
   mayBeCut = false;
+  _expected = [];
+
+  /** What the browser will rightly complain of. */
+  expect(pattern) {
+    this._expected.push(pattern);
+  }
 
   static async enter(browser, options = DESKTOP) {
     const player = new Player();
@@ -120,6 +127,7 @@ export class Player {
       if (message.type() === "warning" && message.text().includes("GL Driver Message")) return;
       if (message.type() !== "error" && message.type() !== "warning") return;
       if (this.mayBeCut && CUT.test(message.text())) return;
+      if (this._expected.some((pattern) => pattern.test(message.text()))) return;
       this.complaints.push(`${message.type()}: ${message.text()}`);
     });
     page.on("pageerror", (error) => this.complaints.push(`exception: ${error.stack}`));
