@@ -43,8 +43,14 @@ fn made(engine: &Engine, name: &'static str, root: &[u8]) -> &'static str {
     let mut hasher = DefaultHasher::new();
     root.hash(&mut hasher);
     let hash = format!("{:x}", hasher.finish());
-    if label_of(engine, name) != hash {
+    let label = format!("{{{{index .Config.Labels {MADE_OF:?}}}}}");
+    if tell(engine, name, &label) != hash {
+        let before = tell(engine, name, "{{.Id}}");
         import(engine.socket(), name, &hash, root).expect("import");
+        if !before.is_empty() {
+            // Fails while somebody plays in it.
+            let _ = docker(engine, &["rmi", &before]);
+        }
     }
     name
 }
@@ -84,13 +90,17 @@ fn root(extras: &[(&str, EntryType, u32, &[u8])]) -> Vec<u8> {
     archive.into_inner().expect("memory")
 }
 
-fn label_of(engine: &Engine, name: &str) -> String {
-    let format = format!("{{{{index .Config.Labels {MADE_OF:?}}}}}");
-    let output = Command::new("docker")
-        .args(["--host", &format!("unix://{}", engine.socket())])
-        .args(["image", "inspect", "--format", &format, name])
-        .output()
-        .expect("docker.io is installed");
+/// What the Engine tells of an image, in a Go template's words; nothing if there is no such image.
+fn tell(engine: &Engine, name: &str, format: &str) -> String {
+    docker(engine, &["image", "inspect", "--format", format, name])
+}
+
+/// Runs `docker` for that Engine, which may be another than the machine's own.
+fn docker(engine: &Engine, arguments: &[&str]) -> String {
+    let host = format!("unix://{}", engine.socket());
+    let mut command = Command::new("docker");
+    let output = command.args(["--host", &host]).args(arguments).output();
+    let output = output.expect("docker.io is installed");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 

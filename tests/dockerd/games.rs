@@ -177,7 +177,8 @@ fn control_c_ends_a_chant_at_once() {
         page.type_in("\u{3}");
         page.expect(" ~ ");
         let took = began.elapsed();
-        assert!(took < Duration::from_secs(2), "{shell} took {took:?}");
+        // No measurement, which `make bench` makes: the chant would go on for ever.
+        assert!(took < Duration::from_secs(10), "{shell} took {took:?}");
         page.type_in("echo al'iv'e\r");
         page.expect("alive\r\n");
     }

@@ -134,7 +134,7 @@ fn the_container_is_as_the_contract_says() {
         (&host["LogConfig"], "{\"Type\":\"none\"}"),
         (
             &host["Tmpfs"]["/tmp"],
-            "\"rw,noexec,nosuid,nodev,size=16m,mode=1777\"",
+            "\"rw,noexec,nosuid,nodev,size=16m,mode=1777,uid=1000,gid=1000\"",
         ),
         (&host["Runtime"], "\"runsc\""),
     ] {

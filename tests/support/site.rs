@@ -342,23 +342,28 @@ impl Player {
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
         let due = Instant::now() + PATIENCE;
+        let mut looked = 0;
         loop {
-            if let Some(at) = find(&self.seen, text.as_bytes()) {
-                let rest = self.seen.split_off(at + text.len());
+            if let Some(at) = find(&self.seen[looked..], text.as_bytes()) {
+                let rest = self.seen.split_off(looked + at + text.len());
                 let before = std::mem::replace(&mut self.seen, rest);
                 return String::from_utf8_lossy(&before).into_owned();
             }
-            let shown = String::from_utf8_lossy(&self.seen[self.seen.len().saturating_sub(2000)..])
-                .into_owned();
-            assert!(
-                self.read(due),
-                "closed with {:?} before {text:?}: {shown:?} {:?}",
-                self.closed,
-                self.notes
-            );
+            looked = self.seen.len().saturating_sub(text.len());
+            let tail = self.seen.len().saturating_sub(2000);
+            let shown = || String::from_utf8_lossy(&self.seen[tail..]).into_owned();
             assert!(
                 Instant::now() < due,
-                "waited in vain for {text:?}: {shown:?} {:?}",
+                "waited in vain for {text:?}: {:?} {:?}",
+                shown(),
+                self.notes
+            );
+            let goes_on = self.read(due);
+            assert!(
+                goes_on,
+                "closed with {:?} before {text:?}: {:?} {:?}",
+                self.closed,
+                String::from_utf8_lossy(&self.seen[tail..]),
                 self.notes
             );
         }
