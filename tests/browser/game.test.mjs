@@ -169,12 +169,7 @@ story("a game that never was", DESKTOP, async (player) => {
 story("a paste brings text, and no control characters", DESKTOP, async (player) => {
   const game = await player.open(server.url);
   await game.start("rust");
-  await game.page.evaluate(() => {
-    const clipboardData = new DataTransfer();
-    clipboardData.setData("text/plain", "echo pa\u001b[201~\u0003sted");
-    const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
-    document.querySelector(".xterm-helper-textarea").dispatchEvent(event);
-  });
+  await game.paste("echo pa\u001b[201~\u0003sted");
   await game.type("");
   await game.seesLine("pa[201~sted");
 });

@@ -80,7 +80,6 @@ story("cuts at any byte lose nothing and repeat nothing", async (player) => {
   for (const bytes of [1, 7, 97, 333, 512, 801]) {
     await game.type("clear");
     await until("an empty screen", async () => !(await game.text()).includes("L250"));
-    // Keys that are under way when the wire is cut may be lost, so only Enter is, and that goes before.
     await game.page.keyboard.type("cast count");
     await game.sees("$ cast count");
     const { cuts } = wire;
@@ -104,7 +103,7 @@ story("a network that is away is shown, typing is not kept, and the game goes on
   wire.down();
   await game.state("waiting");
   await game.page.keyboard.type("lost");
-  await game.page.getByText("what you type now is not sent").waitFor();
+  await game.page.getByText("keys are not sent").waitFor();
   await game.page.getByRole("button", { name: "Try now" }).waitFor();
   await game.sees("one"); // The screen stays.
   await game.shoot("away");

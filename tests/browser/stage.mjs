@@ -1,6 +1,6 @@
 // What the browser tests stand on: the real server, a real Chromium, and a network that can be cut.
 //
-// Needs a Docker Engine with the sandbox images, static/node_modules, and the server's binary: SHELLCRAFT_BIN,
+// Needs a Docker Engine with the sandbox images (and shellcraft-test/busybox, which `cargo test` makes), static/node_modules, and the server's binary: SHELLCRAFT_BIN,
 // or the newer one of target/release and target/debug. CHROMIUM names another browser than Debian's.
 
 import assert from "node:assert/strict";
@@ -10,11 +10,12 @@ import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const top = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-// The page's lock file covers the tests' packages as well.
-const require = createRequire(join(top, "static", "package.json"));
+/** The page's packages, whose lock file covers the tests' as well. */
+export const packages = pathToFileURL(join(top, "static", "package.json"));
+const require = createRequire(packages);
 const { chromium } = require("playwright-core");
 
 const DEADLINE_MS = 20_000;
@@ -105,6 +106,12 @@ const CUT = /^(WebSocket connection to .* failed|Failed to load resource: (net::
 export class Player {
   complaints = [];
   mayBeCut = false;
+  _expected = [];
+
+  /** What the browser will rightly complain of. */
+  expect(pattern) {
+    this._expected.push(pattern);
+  }
 
   static async enter(browser, options = DESKTOP) {
     const player = new Player();
@@ -120,6 +127,7 @@ export class Player {
       if (message.type() === "warning" && message.text().includes("GL Driver Message")) return;
       if (message.type() !== "error" && message.type() !== "warning") return;
       if (this.mayBeCut && CUT.test(message.text())) return;
+      if (this._expected.some((pattern) => pattern.test(message.text()))) return;
       this.complaints.push(`${message.type()}: ${message.text()}`);
     });
     page.on("pageerror", (error) => this.complaints.push(`exception: ${error.stack}`));
@@ -140,11 +148,11 @@ export class Game {
   }
 
   /** From the landing page to the prompt. */
-  async start(shell) {
+  async start(shell, prompt = " ~ $ ") {
     await this.page.locator(`.shell:has(input[value="${shell}"])`).click();
     await this.page.locator("#start-button").click();
     await this.page.waitForURL("**/session/*/connect");
-    await this.sees(" ~ $ ");
+    await this.sees(prompt);
   }
 
   text() {
@@ -172,12 +180,43 @@ export class Game {
     );
   }
 
-  state(kind) {
-    return this.page.locator(`body[data-state="${kind}"]`).waitFor();
+  state(kind, deadlineMs = DEADLINE_MS) {
+    return this.page.locator(`body[data-state="${kind}"]`).waitFor({ timeout: deadlineMs });
+  }
+
+  async isPlaying() {
+    return (await this.page.evaluate(() => document.body.dataset.state)) === "playing";
   }
 
   type(line) {
     return this.page.keyboard.type(`${line}\n`);
+  }
+
+  /** The page's own key for impatience: a network that comes back is tried at once. */
+  nudge() {
+    return this.page.evaluate(() => window.dispatchEvent(new Event("online")));
+  }
+
+  /**
+   * Pastes, each text an input of its own, before the page hears anything more of the network. False when the page
+   * was not playing at that moment: then nothing is pasted.
+   */
+  paste(...texts) {
+    return this.page.evaluate((texts) => {
+      if (document.body.dataset.state !== "playing") return false;
+      for (const text of texts) {
+        const clipboardData = new DataTransfer();
+        clipboardData.setData("text/plain", text);
+        const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+        document.querySelector(".xterm-helper-textarea").dispatchEvent(event);
+      }
+      return true;
+    }, texts);
+  }
+
+  /** Waits until the game goes on, impatiently. */
+  goesOn() {
+    return until("the game to go on", async () => (await this.nudge(), await this.isPlaying()));
   }
 
   size() {
@@ -197,7 +236,9 @@ export class Game {
 export class Wire {
   _sockets = new Set();
   _isDown = false;
-  _left = Infinity;
+  /** Bytes of the WebSocket that still pass, each way. */
+  _left = { toPage: Infinity, toServer: Infinity };
+  _next = () => Infinity;
 
   static async to(serverUrl) {
     const wire = new Wire();
@@ -225,29 +266,41 @@ export class Wire {
         far.destroy();
       });
     }
-    near.on("data", (chunk) => {
-      isWebSocket ||= /^upgrade: *websocket/im.test(chunk.toString("latin1"));
-      far.write(chunk);
-    });
-    far.on("data", (chunk) => {
-      if (!isWebSocket || chunk.length <= this._left) {
-        if (isWebSocket) this._left -= chunk.length;
-        near.write(chunk);
-        return;
-      }
-      // The last bytes still arrive; then, in the middle of whatever it was, the wire is dead.
-      near.end(chunk.subarray(0, this._left));
-      this._left = Infinity;
-      far.destroy();
-      this.cuts += 1;
-    });
+    const pass = (from, to, way) => {
+      from.on("data", (chunk) => {
+        if (way === "toServer") isWebSocket ||= /^upgrade: *websocket/im.test(chunk.toString("latin1"));
+        if (!isWebSocket || chunk.length <= this._left[way]) {
+          if (isWebSocket) this._left[way] -= chunk.length;
+          to.write(chunk);
+          return;
+        }
+        // The last bytes still arrive; then, in the middle of whatever it was, the wire is dead.
+        to.end(chunk.subarray(0, this._left[way]));
+        this._left = { toPage: this._next(), toServer: Infinity };
+        from.destroy();
+        this.cuts += 1;
+      });
+    };
+    pass(near, far, "toServer");
+    pass(far, near, "toPage");
   }
 
   cuts = 0;
 
   /** Cuts the WebSocket after so many more bytes towards the page, be it inside a frame. */
   cutAfter(bytes) {
-    this._left = bytes;
+    this._left.toPage = bytes;
+  }
+
+  /** The same, towards the server. */
+  cutKeysAfter(bytes) {
+    this._left.toServer = bytes;
+  }
+
+  /** Cuts again and again, each time after so many bytes towards the page as `next` says. */
+  cutAgainAfter(next) {
+    this._next = next;
+    this._left.toPage = next();
   }
 
   down() {
@@ -257,6 +310,8 @@ export class Wire {
 
   up() {
     this._isDown = false;
+    this._next = () => Infinity;
+    this._left = { toPage: Infinity, toServer: Infinity };
   }
 
   async close() {

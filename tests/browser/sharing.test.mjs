@@ -1,0 +1,240 @@
+// Others look on, and the game is recorded.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after, before, test } from "node:test";
+
+import { DESKTOP, PHONE, Player, startBrowser, startServer, until, Wire } from "./stage.mjs";
+
+let server;
+let browser;
+let wire;
+
+before(async () => {
+  server = await startServer();
+  browser = await startBrowser();
+  wire = await Wire.to(server.url);
+});
+
+after(async () => {
+  await browser?.close();
+  await wire?.close();
+  await server?.stop();
+});
+
+/** The screen as it is drawn, without what has scrolled away. */
+const screen = async (game) => (await game.lines()).slice(-(await game.size()).rows).join("\n");
+
+async function watchLink(game) {
+  await game.page.getByRole("button", { name: "Share and record" }).click();
+  await game.page.getByRole("button", { name: "Make a watch link" }).click();
+  const link = game.page.getByLabel("Watch link");
+  await link.waitFor();
+  return link.inputValue();
+}
+
+test("a watch link shows the player's screen to others, until it is taken back", async () => {
+  const player = await Player.enter(browser, { ...DESKTOP, permissions: ["clipboard-read", "clipboard-write"] });
+  const spectator = await Player.enter(browser, { viewport: { width: 700, height: 700 } });
+  const other = await Player.enter(browser, PHONE);
+  spectator.mayBeCut = true;
+  other.mayBeCut = true;
+  try {
+    const game = await player.open(server.url);
+    await game.start("rust");
+    await game.type("echo watch this");
+    await game.seesLine("watch this");
+    const size = await game.size();
+    const id = /session\/([^/]+)/.exec(game.page.url())[1];
+
+    const link = await watchLink(game);
+    assert.ok(!link.includes(id), "the link does not tell the session");
+    await game.page.getByRole("button", { name: "Copy", exact: true }).click();
+    await until("the copied link", async () => (await game.page.evaluate(() => navigator.clipboard.readText())) === link);
+
+    // Everything that is said on its socket.
+    const said = [];
+    spectator.context.on("page", (page) =>
+      page.on("websocket", (socket) => {
+        socket.on("framesent", ({ payload }) => said.push(`page: ${payload}`));
+        socket.on("framereceived", ({ payload }) => said.push(`server: ${payload}`));
+      }),
+    );
+    const watched = await spectator.open(link.replace(server.url, wire.url));
+    await watched.state("playing");
+    await watched.seesLine("watch this");
+    await until("the player's size", async () => JSON.stringify(await watched.size()) === JSON.stringify(size));
+    await watched.page.getByText("watching", { exact: true }).waitFor();
+    const html = await watched.page.content();
+    assert.ok(!html.includes(id), "nor does the page");
+    await game.page.locator("#spectator-count", { hasText: "1" }).waitFor();
+    await game.shoot("share-panel");
+    await game.page.keyboard.press("Escape");
+
+    // Its keys and its window are its own.
+    await watched.page.locator("#terminal").click();
+    await watched.page.keyboard.type("echo from the audience\n");
+    await watched.page.setViewportSize({ width: 500, height: 500 });
+    await game.type("echo and this");
+    await watched.seesLine("and this");
+    assert.deepEqual(await watched.size(), size);
+    assert.deepEqual(await game.size(), size);
+    assert.equal(await screen(watched), await screen(game));
+    assert.ok(!(await game.text()).includes("audience"));
+    await watched.shoot("spectator");
+    // The whole of it is in the window, and could not be much larger.
+    const box = await watched.page.locator(".xterm-screen").boundingBox();
+    assert.ok(box.width <= 500 && box.width >= 400 && box.x >= 0, JSON.stringify(box));
+
+    const phone = await other.open(link);
+    await phone.seesLine("and this");
+    await game.page.locator("#spectator-count", { hasText: "2" }).waitFor();
+    assert.equal(await phone.page.locator("#keys").isVisible(), false);
+    await phone.shoot("phone-spectator");
+
+    // The player's window changes, and with it every spectator's terminal.
+    await game.page.setViewportSize({ width: 800, height: 500 });
+    const resized = await until("a smaller terminal", async () => {
+      const now = await game.size();
+      return now.cols < size.cols && now;
+    });
+    for (const each of [watched, phone]) {
+      await until("the new size", async () => JSON.stringify(await each.size()) === JSON.stringify(resized));
+    }
+
+    // A spectator's network comes and goes.
+    wire.down();
+    await watched.state("waiting");
+    await game.type("echo missed by one");
+    await phone.seesLine("missed by one");
+    wire.up();
+    await watched.goesOn();
+    await watched.seesLine("missed by one");
+    await until("the same screen", async () => (await screen(watched)) === (await screen(game)));
+
+    await game.page.getByRole("button", { name: "Share and record" }).click();
+    await game.page.getByRole("button", { name: "Stop watching" }).click();
+    for (const each of [watched, phone]) {
+      await each.state("ended");
+      await each.page.getByText("The player has ended watching.").waitFor();
+    }
+    await game.page.locator("#spectators").waitFor({ state: "hidden" });
+    await watched.shoot("spectator-sent-away");
+    assert.ok(said.some((line) => line.includes('"role":"spectator"')));
+    assert.ok(!said.some((line) => line.includes(id)), "nor does the server");
+    const sent = said.filter((line) => line.startsWith("page: "));
+    assert.deepEqual(sent.filter((line) => !/^page: \{"type":"(ack|ping)"/.test(line)), []);
+    assert.equal((await fetch(link)).status, 404);
+    await game.page.keyboard.press("Escape");
+    await game.type("echo alone again");
+    await game.seesLine("alone again");
+  } finally {
+    wire.up();
+    await other.leave();
+    await spectator.leave();
+    await player.leave();
+  }
+});
+
+test("the end of a game is the end of watching it", async () => {
+  const player = await Player.enter(browser);
+  try {
+    const game = await player.open(server.url);
+    await game.start("perl");
+    const watched = await player.open(await watchLink(game));
+    await watched.sees(" ~ $ ");
+    await game.page.bringToFront();
+    await game.page.keyboard.press("Escape");
+    await game.type("exit");
+    await watched.state("ended");
+    await watched.page.getByRole("dialog", { name: "The game is over" }).waitFor();
+    assert.equal(await watched.page.getByRole("button", { name: "New game" }).count(), 0);
+  } finally {
+    await player.leave();
+  }
+});
+
+/** Reads an asciicast and demands that it is one. */
+async function asciicast(download) {
+  assert.match(download.suggestedFilename(), /^shellcraft-[0-9a-f]{8}\.cast$/);
+  const lines = (await readFile(await download.path(), "utf8")).trimEnd().split("\n").map((line) => JSON.parse(line));
+  const [head, ...events] = lines;
+  assert.equal(head.version, 2);
+  assert.ok(head.width > 20 && head.height > 5);
+  let last = 0;
+  for (const [at, kind, data] of events) {
+    assert.ok(at >= last && typeof data === "string" && (kind === "o" || kind === "r"), JSON.stringify([at, kind]));
+    last = at;
+  }
+  return events.filter(([, kind]) => kind === "o").map(([, , data]) => data).join("");
+}
+
+test("a recording starts, is shown, and is taken home at any time and at the end", async () => {
+  const player = await Player.enter(browser);
+  try {
+    const game = await player.open(server.url);
+    await game.start("rust");
+    await game.type("echo before");
+    await game.seesLine("before");
+    const mark = game.page.getByRole("img", { name: "This game is recorded" });
+    assert.equal(await mark.isVisible(), false);
+    await game.page.getByRole("button", { name: "Share and record" }).click();
+    await game.page.getByRole("button", { name: "Start recording" }).click();
+    await mark.waitFor();
+    await game.page.keyboard.press("Escape");
+    await game.type("echo on the record");
+    await game.seesLine("on the record");
+    await game.page.reload();
+    await game.seesLine("on the record");
+    await mark.waitFor();
+
+    const save = async (button) => (await Promise.all([game.page.waitForEvent("download"), button.click()]))[0];
+    await game.page.getByRole("button", { name: "Share and record" }).click();
+    const early = await asciicast(await save(game.page.getByRole("button", { name: "Download" })));
+    assert.match(early, /\non the record\r\n/);
+    assert.ok(!early.includes("\nbefore\r\n"));
+    await game.page.keyboard.press("Escape");
+    await game.type("exit");
+    await game.state("ended");
+    const late = await asciicast(await save(game.page.getByRole("button", { name: "Save the recording" })));
+    assert.ok(late.startsWith(early) && late.length > early.length);
+    await game.shoot("ended-recorded");
+
+    await game.page.getByRole("button", { name: "New game" }).click();
+    await game.sees(" ~ $ ");
+    await game.state("playing");
+    await game.page.getByRole("button", { name: "Share and record" }).click();
+    await game.page.getByRole("button", { name: "Start recording" }).click();
+    await mark.waitFor();
+    await game.page.getByRole("button", { name: "Drop it" }).click();
+    await mark.waitFor({ state: "hidden" });
+    await game.page.getByRole("button", { name: "Start recording" }).waitFor();
+  } finally {
+    await player.leave();
+  }
+});
+
+test("an idle game counts down, and one key keeps it", async () => {
+  const hasty = await startServer({ IDLE_TIMEOUT: "20s", INSTANCE: `browser-test-idle-${process.pid}` });
+  const player = await Player.enter(browser);
+  try {
+    const game = await player.open(hasty.url);
+    await game.start("rust");
+    const before = await game.page.locator("#terminal").boundingBox();
+    const countdown = game.page.getByText("one key keeps it");
+    await countdown.waitFor();
+    await until("a second less", async () => Number.parseInt(await game.page.locator("#countdown-left").innerText(), 10) < 5);
+    assert.deepEqual(await game.page.locator("#terminal").boundingBox(), before);
+    await game.shoot("countdown");
+    await game.page.keyboard.type("x");
+    await countdown.waitFor({ state: "hidden" });
+    await game.sees("$ x");
+    await game.state("playing");
+    await countdown.waitFor();
+    await game.state("ended", 40_000);
+    await game.page.getByRole("dialog", { name: "Gone quiet" }).waitFor();
+  } finally {
+    await player.leave();
+    await hasty.stop();
+  }
+});
