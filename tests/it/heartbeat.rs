@@ -15,6 +15,16 @@ use crate::site::{Site, wait_for};
 /// Longer than nginx's default `proxy_read_timeout` of 60 s.
 const QUIET: Duration = Duration::from_secs(70);
 
+/// All three at once, since each is mostly waiting.
+#[test]
+fn quiet_terminals_stay_and_silent_clients_go() {
+    std::thread::scope(|scope| {
+        scope.spawn(nginx_with_its_defaults_cuts_nothing);
+        scope.spawn(caddy_with_its_defaults_cuts_nothing);
+        scope.spawn(a_client_that_never_answers_is_dropped_after_a_minute);
+    });
+}
+
 /// A page that types nothing for longer than a proxy's patience still plays.
 #[track_caller]
 fn stays_behind(proxy: SocketAddr, mut site: Site) {
@@ -31,7 +41,6 @@ fn stays_behind(proxy: SocketAddr, mut site: Site) {
     page.expect("\r\nstill here\r\n");
 }
 
-#[test]
 fn nginx_with_its_defaults_cuts_nothing() {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
@@ -39,7 +48,6 @@ fn nginx_with_its_defaults_cuts_nothing() {
     stays_behind(nginx.address, site);
 }
 
-#[test]
 fn caddy_with_its_defaults_cuts_nothing() {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
@@ -111,7 +119,6 @@ fn end_of(mut stream: TcpStream) -> Duration {
 }
 
 /// Three pings without an answer, and the client counts as gone; whether its terminal is quiet or floods.
-#[test]
 fn a_client_that_never_answers_is_dropped_after_a_minute() {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), &[]);
