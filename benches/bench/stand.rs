@@ -1,0 +1,275 @@
+//! What is measured: bare containers and servers on one Engine, removed when they go out of scope.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use shellcraft::engine::{Attach, ContainerId, Engine};
+use shellcraft::session::{sandbox, spellbook};
+use uuid::Uuid;
+
+use crate::terminal::{Bare, Relayed, Socket, Terminal};
+
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// The instance of the bare containers; servers have names of their own and leave them alone.
+const INSTANCE: &str = "shellcraft-bench";
+/// Two processors: with the default half of one it is the container that would be measured.
+const CPUS: &str = "2";
+
+/// An image and the name it has in the servers' catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Shell {
+    pub name: &'static str,
+    pub image: &'static str,
+}
+
+pub const RUST: Shell = Shell {
+    name: "rust",
+    image: "shellcraft/rust",
+};
+pub const PERL: Shell = Shell {
+    name: "perl",
+    image: "shellcraft/perl",
+};
+pub const BUSYBOX: Shell = Shell {
+    name: "busybox",
+    image: "shellcraft-test/busybox",
+};
+
+/// One side of a comparison.
+pub struct Contender {
+    /// `bare`, `again`, `relay`, `raw`, `v1`.
+    pub name: String,
+    pub terminal: Box<dyn Terminal>,
+    /// The server between, if there is one.
+    pub pid: Option<u32>,
+    /// Keeps the container alive. Dropped after the terminal.
+    _game: Box<dyn std::any::Any>,
+}
+
+/// An Engine, and the servers on it.
+pub struct Stand {
+    pub engine: Engine,
+    /// With a prefix for its contenders' names: empty for the one that this is about.
+    pub servers: Vec<(String, Server)>,
+}
+
+impl Stand {
+    /// Starts a server for each binary on the Engine at `docker_host`.
+    pub fn new(docker_host: &str, binaries: &[(String, &Path)]) -> Outcome<Stand> {
+        let engine = Engine::new(docker_host)?;
+        for left in engine.list(&[(sandbox::INSTANCE_LABEL, INSTANCE)])? {
+            engine.remove(&left.id)?;
+        }
+        let start = |(prefix, path): &(String, &Path)| {
+            Ok((prefix.clone(), Server::start(path, docker_host)?))
+        };
+        let servers = binaries.iter().map(start).collect::<Outcome<Vec<_>>>()?;
+        Ok(Stand { engine, servers })
+    }
+
+    /// The bare attach twice, the second time for the noise, then the least that a bridge can be, then each
+    /// server raw and `shellcraft.v1`.
+    pub fn line_up(&self, shell: Shell) -> Outcome<Vec<Contender>> {
+        let mut contenders = Vec::new();
+        for name in ["bare", "again"] {
+            let (container, terminal) = self.bare(shell)?;
+            contenders.push(Contender {
+                name: name.into(),
+                terminal: Box::new(terminal),
+                pid: None,
+                _game: Box::new(container),
+            });
+        }
+        let (container, attach) = self.attached(shell)?;
+        contenders.push(Contender {
+            name: "relay".into(),
+            terminal: Box::new(relay(attach)?),
+            pid: None,
+            _game: Box::new(container),
+        });
+        for (prefix, server) in &self.servers {
+            for (kind, is_v1) in [("raw", false), ("v1", true)] {
+                let game = server.create(shell.name)?;
+                let terminal = Socket::open(server.address, &game.id, is_v1)?;
+                contenders.push(Contender {
+                    name: format!("{prefix}{kind}"),
+                    terminal: Box::new(terminal),
+                    pid: Some(server.pid()),
+                    _game: Box::new(game),
+                });
+            }
+        }
+        Ok(contenders)
+    }
+
+    /// A container exactly as sessions have it, with nobody between.
+    pub fn bare(&self, shell: Shell) -> Outcome<(BareContainer, Bare)> {
+        let (container, attach) = self.attached(shell)?;
+        Ok((container, Bare::new(attach)?))
+    }
+
+    fn attached(&self, shell: Shell) -> Outcome<(BareContainer, Attach)> {
+        let limits = sandbox::Limits {
+            memory_bytes: 64 << 20,
+            nano_cpus: 2_000_000_000,
+            pids: 64,
+            runtime: None,
+        };
+        let id = Uuid::new_v4();
+        let body = sandbox::container(id, INSTANCE, shell.name, shell.image, &limits);
+        let container = BareContainer {
+            engine: self.engine.clone(),
+            id: self.engine.create(&sandbox::container_name(id), &body)?,
+        };
+        self.engine
+            .put_archive(&container.id, sandbox::HOME, &spellbook::pack(b"")?)?;
+        let attach = self.engine.attach(&container.id)?;
+        self.engine.start(&container.id)?;
+        Ok((container, attach))
+    }
+}
+
+/// The least that a bridge can be: two threads that copy between a TCP connection and an attach. What it
+/// takes more than the attach are two wake-ups and TCP; no server can do with less.
+fn relay(attach: Attach) -> Outcome<Relayed> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    let (mut shown, _) = listener.accept()?;
+    shown.set_nodelay(true)?;
+    client.set_nodelay(true)?;
+    let mut keys = shown.try_clone()?;
+    let Attach {
+        mut output,
+        mut input,
+    } = attach;
+    // They end with the container and with the client.
+    thread::spawn(move || copy(&mut keys, &mut input));
+    thread::spawn(move || copy(&mut output, &mut shown));
+    Ok(Relayed::new(client)?)
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write) {
+    let mut buffer = vec![0; 32 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+/// A container without a session.
+pub struct BareContainer {
+    engine: Engine,
+    id: ContainerId,
+}
+
+impl Drop for BareContainer {
+    fn drop(&mut self) {
+        if let Err(error) = self.engine.remove(&self.id) {
+            eprintln!("bench: {error}");
+        }
+    }
+}
+
+/// The server as a process of its own.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    pub fn start(binary: &Path, docker_host: &str) -> Outcome<Server> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let instance = format!("{INSTANCE}-{}-{count}", std::process::id());
+        let shells: Vec<String> = [RUST, PERL, BUSYBOX]
+            .iter()
+            .map(|shell| format!("{}={}", shell.name, shell.image))
+            .collect();
+        // Not our environment: what an operator has set must not change the figures.
+        let mut child = Command::new(binary)
+            .env_clear()
+            .args(["--port", "0", "--docker-host", docker_host])
+            .args(["--instance", &instance, "--shells", &shells.join(",")])
+            .args(["--cpu-limit", CPUS, "--max-sessions", "5000"])
+            .args(["--idle-timeout", "2h", "--log-level", "error"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or("no stdout")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.trim().rsplit("http://").next().unwrap_or_default();
+        let address = address.trim_end_matches('/').parse();
+        let address = address.map_err(|_| format!("{}: {line:?}", binary.display()))?;
+        Ok(Server { child, address })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Starts a game.
+    pub fn create(&self, shell: &str) -> Outcome<Game> {
+        let body = format!("{{\"shell\":\"{shell}\"}}");
+        let answer = request(self.address, "POST", "/session", &body)?;
+        let id = answer.split("\"session_id\":\"").nth(1);
+        let id = id.and_then(|rest| rest.split('"').next());
+        Ok(Game {
+            address: self.address,
+            id: id.ok_or(answer.clone())?.to_owned(),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+            // Fails only when it has ended already.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let due = Instant::now() + Duration::from_secs(30);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < due {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A session, destroyed when it goes out of scope.
+pub struct Game {
+    address: SocketAddr,
+    pub id: String,
+}
+
+impl Drop for Game {
+    fn drop(&mut self) {
+        if let Err(error) = request(self.address, "DELETE", &format!("/session/{}", self.id), "") {
+            eprintln!("bench: {error}");
+        }
+    }
+}
+
+/// One HTTP exchange; the answer with its head.
+fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Outcome<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.starts_with("HTTP/1.1 2") {
+        true => Ok(answer),
+        false => Err(answer.into()),
+    }
+}
