@@ -35,7 +35,7 @@ check: ## format, lints and types
 
 bench: ## the benchmarks (a Docker Engine must answer)
 	@$(MAKE) --no-print-directory web images
-	cargo bench --locked --workspace
+	cargo bench --locked --bench bench
 
 images: ## the sandbox images shellcraft/rust and shellcraft/perl, if their sources changed
 	@sandbox/build

@@ -17,8 +17,8 @@ use crate::terminal::{Bare, Relayed, Socket, Terminal};
 
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// The instance of the bare containers; servers have names of their own and leave them alone.
-const INSTANCE: &str = "shellcraft-bench";
+/// The shell's name on the bare containers' labels, by which those of a run that was cut short are found.
+const BARE_SHELL: &str = "bench";
 /// Two processors: with the default half of one it is the container that would be measured.
 const CPUS: &str = "2";
 
@@ -64,9 +64,7 @@ impl Stand {
     /// Starts a server for each binary on the Engine at `docker_host`.
     pub fn new(docker_host: &str, binaries: &[(String, &Path)]) -> Outcome<Stand> {
         let engine = Engine::new(docker_host)?;
-        for left in engine.list(&[(sandbox::INSTANCE_LABEL, INSTANCE)])? {
-            engine.remove(&left.id)?;
-        }
+        remove_leftovers(&engine)?;
         let start = |(prefix, path): &(String, &Path)| {
             Ok((prefix.clone(), Server::start(path, docker_host)?))
         };
@@ -123,7 +121,7 @@ impl Stand {
             runtime: None,
         };
         let id = Uuid::new_v4();
-        let body = sandbox::container(id, INSTANCE, shell.name, shell.image, &limits);
+        let body = sandbox::container(id, &instance(), BARE_SHELL, shell.image, &limits);
         let container = BareContainer {
             engine: self.engine.clone(),
             id: self.engine.create(&sandbox::container_name(id), &body)?,
@@ -134,6 +132,23 @@ impl Stand {
         self.engine.start(&container.id)?;
         Ok((container, attach))
     }
+}
+
+/// The name on the labels of this run's containers.
+fn instance() -> String {
+    format!("bench-{}", std::process::id())
+}
+
+/// Removes what runs left behind that have ended. Others may be running.
+fn remove_leftovers(engine: &Engine) -> Outcome<()> {
+    for container in engine.list(&[(sandbox::SHELL_LABEL, BARE_SHELL)])? {
+        let owner = container.labels.get(sandbox::INSTANCE_LABEL);
+        let pid = owner.and_then(|owner| owner.strip_prefix("bench-"));
+        if !pid.is_some_and(|pid| Path::new("/proc").join(pid).exists()) {
+            engine.remove(&container.id)?;
+        }
+    }
+    Ok(())
 }
 
 /// The least that a bridge can be: two threads that copy between a TCP connection and an attach. What it
@@ -188,7 +203,7 @@ impl Server {
     pub fn start(binary: &Path, docker_host: &str) -> Outcome<Server> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let instance = format!("{INSTANCE}-{}-{count}", std::process::id());
+        let instance = format!("{}-{count}", instance());
         let shells: Vec<String> = [RUST, PERL, BUSYBOX]
             .iter()
             .map(|shell| format!("{}={}", shell.name, shell.image))
