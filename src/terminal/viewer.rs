@@ -13,6 +13,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::RecvTimeoutError;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use tungstenite::{Message, WebSocket};
@@ -258,14 +259,6 @@ impl Viewer<'_> {
             if self.code_control(out) {
                 return None;
             }
-            // Also under a flood, when the writer never waits: a raw client that only reads says nothing else.
-            if Instant::now() >= next_ping {
-                if self.silence() >= SILENT_LIMIT {
-                    return None;
-                }
-                out.ping();
-                next_ping = Instant::now() + PING_EVERY;
-            }
             let next = self.next(out);
             if let Some((code, reason)) = next.close {
                 out.close(code, reason);
@@ -275,8 +268,17 @@ impl Viewer<'_> {
             self.flush(out).ok()?;
             if next.is_idle {
                 out.rest();
-                // Woken or due for a ping: either way it looks again.
-                let _ = self.seat.wakeups().recv_deadline(next_ping);
+                let waited = self
+                    .seat
+                    .wakeups()
+                    .recv_timeout(next_ping.saturating_duration_since(Instant::now()));
+                if waited == Err(RecvTimeoutError::Timeout) {
+                    if self.silence() >= SILENT_LIMIT {
+                        return None;
+                    }
+                    out.ping();
+                    next_ping = Instant::now() + PING_EVERY;
+                }
             }
         }
     }
