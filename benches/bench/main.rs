@@ -65,9 +65,9 @@ struct Flags {
     /// Where the figures go.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Another server's binary that takes part.
-    #[arg(long)]
-    against: Option<PathBuf>,
+    /// Other servers' binaries that take part, under their files' names.
+    #[arg(long, value_delimiter = ',')]
+    against: Vec<PathBuf>,
     /// The server's binary.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_shellcraft"))]
     server: PathBuf,
@@ -118,10 +118,11 @@ impl Flags {
     }
 
     fn binaries(&self) -> Vec<(String, &Path)> {
+        let name = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
         let against = self
             .against
             .iter()
-            .map(|path| ("old-".to_owned(), path.as_path()));
+            .map(|path| (name(path) + "-", path.as_path()));
         [(String::new(), self.server.as_path())]
             .into_iter()
             .chain(against)

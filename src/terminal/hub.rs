@@ -14,7 +14,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -22,8 +21,10 @@ use super::frame::{Close, Level, Notice, Role};
 use super::input::Input;
 use super::past::Past;
 use super::recording::Recording;
+use super::rest::Rest;
 use super::scrollback::Scrollback;
 use super::seat::{Greeting, Screen, Seat, SeatState};
+use super::wake::Wake;
 use crate::engine::Size;
 
 pub use super::input::Typed;
@@ -36,6 +37,17 @@ pub const MAX_SPECTATORS: usize = 64;
 
 /// The most the pump reads at once. DOCKER: the Engine itself copies 32 KiB at a time.
 const READ_BYTES: usize = 32 * 1024;
+/// What it has room for while a session is quiet: 32 KiB for each would be half of all its memory.
+const QUIET_READ_BYTES: usize = 2 * 1024;
+/// After so many small reads a flood is over.
+const QUIET_READS: u32 = 64;
+/// A read of this size or more is part of a flood: nobody reads so much, and nobody waits for it to the millisecond.
+const FLOOD_BYTES: usize = 1024;
+/// So long a flood is left to gather between two reads. The Engine passes on every few hundred bytes as they come; to
+/// wake up for each of them costs more than everything else, and takes the processor from the program that writes.
+const FLOOD_PAUSE: Duration = Duration::from_micros(1000);
+/// After a key there are no such pauses: what comes may be its answer, and it may be Ctrl-C.
+const KEY_GRACE: Duration = Duration::from_millis(100);
 /// The scrollback may be so much over its limit before its oldest bytes are taken into the past.
 const EXCESS_BYTES: usize = 32 * 1024;
 /// When a page is cut off, the program stays held for so long at the page's window, so that a page that comes back
@@ -91,9 +103,10 @@ pub struct Hub {
     pub(super) input: Mutex<Input>,
     /// Guards the scrollback and who sits where. Held for memory copies only, never across I/O.
     pub(super) state: Mutex<State>,
-    /// Wakes the pump when the player has caught up. One element: it only says "look again".
-    pump_wake: Sender<()>,
-    pump_wakeups: Receiver<()>,
+    /// Wakes the pump when the player has caught up.
+    pump_wake: Wake,
+    /// Ends a pause of the pump's when the player types.
+    pub(super) typed: Wake,
     /// Called after a new size was noted; must not block.
     pub(super) on_resize: Box<dyn Fn() + Send + Sync>,
     pub(super) limits: Limits,
@@ -120,7 +133,6 @@ pub(super) struct State {
 impl Hub {
     /// A hub without a container yet. `on_resize` is told that [`Hub::size`] has changed; it must not block.
     pub fn new(limits: Limits, now: Instant, on_resize: impl Fn() + Send + Sync + 'static) -> Self {
-        let (pump_wake, pump_wakeups) = bounded(1);
         Self {
             input: Mutex::new(Input::default()),
             state: Mutex::new(State {
@@ -136,8 +148,8 @@ impl Hub {
                 recording: None,
                 away: None,
             }),
-            pump_wake,
-            pump_wakeups,
+            pump_wake: Wake::default(),
+            typed: Wake::default(),
             on_resize: Box::new(on_resize),
             limits,
         }
@@ -164,7 +176,8 @@ impl Hub {
     /// # Errors
     /// What the attach socket says, when it breaks rather than ends.
     pub fn pump(&self, output: &mut impl Read) -> io::Result<()> {
-        let mut buffer = vec![0; READ_BYTES];
+        let mut buffer = vec![0; QUIET_READ_BYTES];
+        let mut small_reads = 0;
         loop {
             self.wait_for_player();
             let count = match output.read(&mut buffer) {
@@ -174,7 +187,30 @@ impl Hub {
                 Err(cause) => return Err(cause),
             };
             self.push(&buffer[..count]);
-            self.drain_backlog();
+            // Whoever has the lock is writing keys at this moment, and waiting for it would cost a wake-up a key.
+            if let Some(mut input) = self.input.try_lock() {
+                input.drain();
+            }
+            small_reads = if count < QUIET_READ_BYTES {
+                small_reads + 1
+            } else {
+                0
+            };
+            // A full buffer means that more has gathered already.
+            if (FLOOD_BYTES..buffer.len()).contains(&count) {
+                self.let_gather();
+            }
+            if let Some(room) = next_room(buffer.len(), count, small_reads) {
+                buffer = vec![0; room];
+            }
+        }
+    }
+
+    /// Waits a moment for more of a flood, unless somebody types.
+    fn let_gather(&self) {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.last_input()) >= KEY_GRACE {
+            self.typed.wait_until(now + FLOOD_PAUSE);
         }
     }
 
@@ -183,11 +219,11 @@ impl Hub {
         loop {
             // INVARIANT: the lock is released before the wait; in the scrutinee of `match` it would not be.
             let hold = self.state.lock().hold(self.limits.window_bytes as u64);
-            // What is received does not matter: each time the state decides.
             match hold {
                 Hold::No => return,
-                Hold::Yes => drop(self.pump_wakeups.recv()),
-                Hold::Until(end) => drop(self.pump_wakeups.recv_deadline(end)),
+                Hold::Yes => self.pump_wake.wait(),
+                // Woken or too late: each time the state decides.
+                Hold::Until(end) => drop(self.pump_wake.wait_until(end)),
             }
         }
     }
@@ -196,8 +232,11 @@ impl Hub {
     fn push(&self, output: &[u8]) {
         let mut state = self.state.lock();
         state.scrollback.push(output);
+        let player = state.player().map(SeatState::address);
         for seat in &state.seats {
-            seat.wake();
+            if seat.role != Role::Player {
+                seat.wake();
+            }
         }
         if let Some(recording) = &mut state.recording
             && recording.output(output, Instant::now())
@@ -207,6 +246,18 @@ impl Hub {
         if state.scrollback.excess() >= EXCESS_BYTES {
             state.age();
         }
+        // Not under the lock: whoever is woken wants it at once.
+        drop(state);
+        if let Some((number, rest)) = player
+            && !rest.send(|out| self.code_little(number, out))
+        {
+            rest.wake();
+        }
+    }
+
+    fn code_little(&self, number: u64, out: &mut Vec<u8>) -> bool {
+        let mut state = self.state.lock();
+        state.code_little(number, self.limits.window_bytes, out)
     }
 
     /// A viewer sits down. A second player takes the first one's place, who is sent away with 4000.
@@ -233,14 +284,14 @@ impl Hub {
         let page = arrival.page.filter(|_| arrival.role == Role::Player);
         let settled = page.and_then(|page| input.settled(page, arrival.from.is_none()));
         drop(input);
-        let (wake, wakeups) = bounded(1);
+        let rest = Arc::<Rest>::default();
         let number = state.next_seat;
         state.next_seat += 1;
         state.seats.push(SeatState::new(
             number,
             arrival,
             greeting.offset,
-            wake.clone(),
+            Arc::clone(&rest),
         ));
         state.wake_all();
         drop(state);
@@ -250,14 +301,7 @@ impl Hub {
             settled,
             ..greeting
         };
-        Ok(Seat::new(
-            Arc::clone(self),
-            number,
-            arrival,
-            greeting,
-            wake,
-            wakeups,
-        ))
+        Ok(Seat::new(Arc::clone(self), number, arrival, greeting, rest))
     }
 
     /// Sends everybody away with `close`, at once, and lets the pump run to the end of the output.
@@ -371,8 +415,18 @@ impl Hub {
     }
 
     pub(super) fn wake_pump(&self) {
-        // A full channel means that the pump will look again anyway.
-        let _ = self.pump_wake.try_send(());
+        self.pump_wake.raise();
+    }
+}
+
+/// How big the pump's buffer should be from now on, if not as it is.
+fn next_room(room: usize, count: usize, small_reads: u32) -> Option<usize> {
+    if count == room && room < READ_BYTES {
+        Some(READ_BYTES)
+    } else if small_reads >= QUIET_READS && room > QUIET_READ_BYTES {
+        Some(QUIET_READ_BYTES)
+    } else {
+        None
     }
 }
 

@@ -19,7 +19,7 @@
 //! * [`upgrade`]: the opening handshake.
 //!
 //! Bytes do not travel through channels: a viewer's writer copies what it has not sent yet from the one
-//! scrollback, and channels of one element only say "look again". So memory is one scrollback per session
+//! scrollback, and [`wake`] only says "look again". So memory is one scrollback per session
 //! however many watch, whatever waits goes out as one frame, and a resume is nothing but another offset.
 //!
 //! Nothing here knows Docker's JSON or the session map.
@@ -29,11 +29,13 @@ pub mod hub;
 pub mod input;
 pub mod past;
 pub mod recording;
+pub mod rest;
 pub mod scrollback;
 pub mod seat;
 pub mod split;
 pub mod upgrade;
 pub mod viewer;
+pub mod wake;
 
 pub use frame::{Close, Role};
 pub use hub::Hub;

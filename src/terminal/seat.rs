@@ -4,16 +4,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
 use uuid::Uuid;
 
 use super::frame::{Close, Notice, Role};
 use super::hub::{Arrival, ExitNote, Hub, State};
 use super::input::Typed;
+use super::rest::Rest;
+use super::split;
 use crate::engine::Size;
 
 /// The most one frame to a viewer carries, so that control messages never wait long.
 const FRAME_BYTES: usize = 64 * 1024;
+/// The most that is sent past a resting writer, headers aside: a screenful of an editor, not a flood.
+const LITTLE_BYTES: usize = 4 * 1024;
 /// Notices that may wait for one viewer; older ones give way.
 const NOTICES: usize = 4;
 
@@ -74,11 +77,11 @@ pub(super) struct SeatState {
     notices: VecDeque<Notice>,
     told_spectators: usize,
     told_size: Option<Size>,
-    wake: Sender<()>,
+    rest: Arc<Rest>,
 }
 
 impl SeatState {
-    pub(super) fn new(number: u64, arrival: Arrival, offset: u64, wake: Sender<()>) -> Self {
+    pub(super) fn new(number: u64, arrival: Arrival, offset: u64, rest: Arc<Rest>) -> Self {
         Self {
             number,
             role: arrival.role,
@@ -89,7 +92,7 @@ impl SeatState {
             notices: VecDeque::new(),
             told_spectators: 0,
             told_size: None,
-            wake,
+            rest,
         }
     }
 
@@ -107,8 +110,7 @@ impl SeatState {
     }
 
     pub(super) fn wake(&self) {
-        // A full channel means that the writer will look again anyway; a closed one that it has left.
-        let _ = self.wake.try_send(());
+        self.rest.wake();
     }
 
     pub(super) fn close(&mut self, close: Close) {
@@ -122,6 +124,19 @@ impl SeatState {
         }
         self.notices.push_back(notice);
         self.wake();
+    }
+
+    fn has_untold(&self, spectators: usize, size: Size) -> bool {
+        let is_outdated = match self.role {
+            Role::Player => self.told_spectators != spectators,
+            Role::Spectator => self.told_size != Some(size),
+        };
+        self.close.is_some() || !self.notices.is_empty() || is_outdated
+    }
+
+    /// Number and resting place, to send it something.
+    pub(super) fn address(&self) -> (u64, Arc<Rest>) {
+        (self.number, Arc::clone(&self.rest))
     }
 
     /// What it has not been told yet, other than output.
@@ -152,8 +167,7 @@ pub struct Seat {
     number: u64,
     arrival: Arrival,
     greeting: Greeting,
-    wake: Sender<()>,
-    wakeups: Receiver<()>,
+    rest: Arc<Rest>,
 }
 
 impl Seat {
@@ -162,16 +176,14 @@ impl Seat {
         number: u64,
         arrival: Arrival,
         greeting: Greeting,
-        wake: Sender<()>,
-        wakeups: Receiver<()>,
+        rest: Arc<Rest>,
     ) -> Self {
         Self {
             hub,
             number,
             arrival,
             greeting,
-            wake,
-            wakeups,
+            rest,
         }
     }
 
@@ -190,20 +202,18 @@ impl Seat {
         &self.hub
     }
 
-    /// Where "look again" arrives.
-    pub fn wakeups(&self) -> &Receiver<()> {
-        &self.wakeups
+    /// Where the writer rests.
+    pub fn rest(&self) -> &Rest {
+        &self.rest
     }
 
     /// Makes the writer look again.
     pub fn wake(&self) {
-        // Full means that it will look anyway.
-        let _ = self.wake.try_send(());
+        self.rest.wake();
     }
 
-    /// Decides what the viewer's writer does next. Output is appended to `out` after `header` has put the
-    /// frame's header for so many bytes there.
-    pub fn next(&self, out: &mut Vec<u8>, header: impl FnOnce(usize, &mut Vec<u8>)) -> Next {
+    /// Decides what the viewer's writer does next. Output is appended to `out` as a binary frame.
+    pub fn next(&self, out: &mut Vec<u8>) -> Next {
         let mut state = self.hub.state.lock();
         let (spectators, size) = (state.spectators(), state.shown_size());
         let Some(index) = self.index(&state) else {
@@ -218,25 +228,10 @@ impl Seat {
             (seat.sent, seat.acked) = (greeting.offset, greeting.offset);
             return Next::Skipped(greeting);
         }
-        let State {
-            scrollback,
-            seats,
-            exit,
-            ..
-        } = &mut *state;
-        let seat = &mut seats[index];
-        let unsent = scrollback.end() - seat.sent;
-        // Once the shell has ended the scrollback's own size bounds what is left.
-        let room = match (seat.is_acking, exit.is_some()) {
-            (true, false) => {
-                (self.hub.limits.window_bytes as u64).saturating_sub(seat.sent - seat.acked)
-            }
-            _ => u64::MAX,
-        };
-        let count = unsent.min(room).min(FRAME_BYTES as u64) as usize;
+        let count = state.sendable(index, self.hub.limits.window_bytes);
         if count > 0 {
-            header(count, out);
-            seat.sent += scrollback.copy_from(seat.sent, count, out) as u64;
+            state.code(index, count.min(FRAME_BYTES), out);
+            let seat = &state.seats[index];
             let frees_pump = !seat.is_acking && seat.role == Role::Player;
             drop(state);
             if frees_pump {
@@ -244,8 +239,9 @@ impl Seat {
             }
             return Next::Output;
         }
-        match exit {
-            Some(exit) if unsent == 0 => Next::Exit(exit.clone()),
+        let is_all_sent = state.scrollback.end() == state.seats[index].sent;
+        match &state.exit {
+            Some(exit) if is_all_sent => Next::Exit(exit.clone()),
             _ => Next::Wait,
         }
     }
@@ -285,11 +281,13 @@ impl Seat {
         // INVARIANT: `input` before `state`, and held over the write, so that a newcomer's count is exact.
         let mut input = self.hub.input.lock();
         let is_player = self.as_player(|state| state.last_input = now).is_some();
-        if is_player {
-            input.type_in(keys, self.arrival.page)
-        } else {
-            Typed::NotPlayer
+        if !is_player {
+            return Typed::NotPlayer;
         }
+        let typed = input.type_in(keys, self.arrival.page);
+        drop(input);
+        self.hub.typed.raise();
+        typed
     }
 
     /// How many bytes of this page's keys are settled.
@@ -329,6 +327,52 @@ impl Seat {
             .seats
             .iter()
             .position(|seat| seat.number == self.number)
+    }
+}
+
+impl State {
+    /// How many bytes of output its viewer may be sent now, of those that are kept.
+    fn sendable(&self, index: usize, window_bytes: usize) -> usize {
+        let seat = &self.seats[index];
+        let unsent = self.scrollback.end() - seat.sent;
+        // Once the shell has ended the scrollback's own size bounds what is left.
+        let room = match (seat.is_acking, self.exit.is_some()) {
+            (true, false) => (window_bytes as u64).saturating_sub(seat.sent - seat.acked),
+            _ => u64::MAX,
+        };
+        unsent.min(room) as usize
+    }
+
+    /// Codes the next `count` bytes for a viewer as a binary frame.
+    fn code(&mut self, index: usize, count: usize, out: &mut Vec<u8>) {
+        let seat = &mut self.seats[index];
+        split::binary_header(count, out);
+        seat.sent += self.scrollback.copy_from(seat.sent, count, out) as u64;
+    }
+
+    /// Codes all that a viewer has not been sent yet, if that is output only, and little. Returns whether it
+    /// was.
+    pub(super) fn code_little(
+        &mut self,
+        number: u64,
+        window_bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let (spectators, size) = (self.spectators(), self.shown_size());
+        let Some(index) = self.seats.iter().position(|seat| seat.number == number) else {
+            return false;
+        };
+        let seat = &self.seats[index];
+        if seat.has_untold(spectators, size) || !self.scrollback.has(seat.sent) {
+            return false;
+        }
+        let unsent = self.scrollback.end() - seat.sent;
+        let count = self.sendable(index, window_bytes);
+        if count == 0 || count as u64 != unsent || count > LITTLE_BYTES {
+            return false;
+        }
+        self.code(index, count, out);
+        true
     }
 }
 

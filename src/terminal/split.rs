@@ -4,7 +4,7 @@
 //! reader's automatic pong lands inside a frame that the writer has half sent. So the reading thread's
 //! `WebSocket` writes into nothing ([`ReadSide`]), believes that its pongs and closes went out, and hands
 //! them to us as messages; the writing thread is the only one that touches the socket ([`Outgoing`]) and
-//! codes whole frames itself.
+//! codes whole frames itself; while it rests it lends its half ([`super::rest`]).
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::SendFlags;
 use tungstenite::WebSocket;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -23,7 +24,7 @@ use super::hub::Hub;
 /// The largest message taken from a client.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// tungstenite's default of 128 KiB is zeroed and so touched: four times the memory of a whole session.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// How long one write may block before the writer looks whether it should give up.
 const WRITE_TICK: Duration = Duration::from_secs(1);
 /// A frame buffer above this is given back when there is nothing more to send.
@@ -35,34 +36,19 @@ const IDLE_BUFFER_BYTES: usize = 4 * 1024;
 /// for both: input from the client, and room in the attach socket. An `ack` behind a huge paste is
 /// therefore always read, and a program that waits for it can't be waiting for us.
 pub struct ReadSide {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     hub: Arc<Hub>,
 }
 
 /// Puts a `WebSocket` over the reading half. `leftover` came behind the handshake's head.
-///
-/// # Errors
-/// When the socket can't be cloned: too many files are open.
-pub fn reader(
-    stream: &TcpStream,
-    leftover: Vec<u8>,
-    hub: Arc<Hub>,
-) -> io::Result<WebSocket<ReadSide>> {
+pub fn reader(stream: Arc<TcpStream>, leftover: Vec<u8>, hub: Arc<Hub>) -> WebSocket<ReadSide> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let side = ReadSide {
-        stream: stream.try_clone()?,
-        hub,
-    };
-    Ok(WebSocket::from_partially_read(
-        side,
-        leftover,
-        Role::Server,
-        Some(config),
-    ))
+    let side = ReadSide { stream, hub };
+    WebSocket::from_partially_read(side, leftover, Role::Server, Some(config))
 }
 
 impl ReadSide {
@@ -73,7 +59,7 @@ impl ReadSide {
                 return Ok(());
             };
             let mut fds = [
-                PollFd::new(&self.stream, PollFlags::IN),
+                PollFd::new(&*self.stream, PollFlags::IN),
                 PollFd::new(&*input, PollFlags::OUT),
             ];
             match poll(&mut fds, None) {
@@ -96,7 +82,7 @@ impl Read for ReadSide {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.wait_for_client()?;
-            match self.stream.read(buffer) {
+            match (&*self.stream).read(buffer) {
                 // tungstenite would pass this up as the end of the connection.
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 other => return other,
@@ -116,18 +102,18 @@ impl Write for ReadSide {
 }
 
 /// The writing half: codes frames into a buffer, then writes whole frames.
-pub struct Outgoing<'a> {
-    stream: &'a TcpStream,
+pub struct Outgoing {
+    stream: Arc<TcpStream>,
     /// Coded frames that were not written yet.
     pub buffer: Vec<u8>,
 }
 
-impl<'a> Outgoing<'a> {
+impl Outgoing {
     /// The only writer of `stream` from now on.
     ///
     /// # Errors
     /// When the socket is broken already.
-    pub fn new(stream: &'a TcpStream) -> io::Result<Self> {
+    pub fn new(stream: Arc<TcpStream>) -> io::Result<Self> {
         stream.set_write_timeout(Some(WRITE_TICK))?;
         Ok(Self {
             stream,
@@ -165,7 +151,7 @@ impl<'a> Outgoing<'a> {
     pub fn flush(&mut self, may_go_on: impl Fn() -> bool) -> io::Result<()> {
         let mut written = 0;
         while written < self.buffer.len() {
-            match self.stream.write(&self.buffer[written..]) {
+            match (&*self.stream).write(&self.buffer[written..]) {
                 Ok(0) => return Err(self.give_up(io::ErrorKind::WriteZero.into())),
                 Ok(count) => written += count,
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
@@ -175,6 +161,27 @@ impl<'a> Outgoing<'a> {
         }
         self.buffer.clear();
         Ok(())
+    }
+
+    /// Sends what is coded without blocking; what is not taken stays. Returns whether all is sent.
+    pub fn send_now(&mut self) -> bool {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // Of a broken socket the writer learns when it tries.
+        let sent = rustix::net::send(&*self.stream, &self.buffer, flags).unwrap_or(0);
+        if sent == self.buffer.len() {
+            self.buffer.clear();
+        } else {
+            self.buffer.drain(..sent);
+        }
+        self.buffer.is_empty()
+    }
+
+    /// Moves it out, to be lent. What stays must not be written to.
+    pub fn take(&mut self) -> Self {
+        Self {
+            stream: Arc::clone(&self.stream),
+            buffer: std::mem::take(&mut self.buffer),
+        }
     }
 
     /// Gives back a big buffer, before a long wait.

@@ -10,10 +10,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use tungstenite::{Message, WebSocket};
@@ -58,9 +58,9 @@ struct Control {
     last_heard: Instant,
 }
 
-struct Viewer<'a> {
+struct Viewer {
     seat: Seat,
-    stream: &'a TcpStream,
+    stream: Arc<TcpStream>,
     /// Guards the slots between reader and writer. Held for moves only.
     control: Mutex<Control>,
     session_id: Uuid,
@@ -81,7 +81,8 @@ pub fn run(
 ) -> io::Result<Visit> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(None)?;
-    let mut socket = split::reader(stream, leftover, seat.hub().clone())?;
+    let shared = Arc::new(stream.try_clone()?);
+    let mut socket = split::reader(Arc::clone(&shared), leftover, seat.hub().clone());
     let control = Control {
         pong: None,
         page_pong: None,
@@ -91,7 +92,7 @@ pub fn run(
     };
     let viewer = Viewer {
         seat,
-        stream,
+        stream: shared,
         control: Mutex::new(control),
         session_id,
         is_v1,
@@ -117,7 +118,7 @@ pub fn run(
 }
 
 /// Tells the writer that the reader has left, by a panic too.
-struct Leaving<'a>(&'a Viewer<'a>);
+struct Leaving<'a>(&'a Viewer);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
@@ -126,7 +127,7 @@ impl Drop for Leaving<'_> {
 }
 
 // The reading half.
-impl Viewer<'_> {
+impl Viewer {
     /// Reads until the client leaves or is sent away; returns how many bytes it typed.
     fn read(&self, socket: &mut WebSocket<ReadSide>) -> u64 {
         let mut typed_bytes = 0;
@@ -237,10 +238,10 @@ impl Viewer<'_> {
 }
 
 // The writing half.
-impl Viewer<'_> {
+impl Viewer {
     /// Writes until it has sent a close frame or the client is gone; returns the code that it sent.
     fn write(&self) -> Option<u16> {
-        let mut out = Outgoing::new(self.stream).ok()?;
+        let mut out = Outgoing::new(Arc::clone(&self.stream)).ok()?;
         let sent = self.write_until_close(&mut out);
         if sent.is_some() {
             self.wait_for_reader();
@@ -268,11 +269,7 @@ impl Viewer<'_> {
             self.flush(out).ok()?;
             if next.is_idle {
                 out.rest();
-                let waited = self
-                    .seat
-                    .wakeups()
-                    .recv_timeout(next_ping.saturating_duration_since(Instant::now()));
-                if waited == Err(RecvTimeoutError::Timeout) {
+                if !self.seat.rest().lend_until(next_ping, out) {
                     if self.silence() >= SILENT_LIMIT {
                         return None;
                     }
@@ -304,7 +301,7 @@ impl Viewer<'_> {
         if let Some((code, reason)) = self.control.lock().close {
             return Step::close(code, reason);
         }
-        match self.seat.next(&mut out.buffer, split::binary_header) {
+        match self.seat.next(&mut out.buffer) {
             Next::Output => Step::GO_ON,
             Next::Wait => Step::IDLE,
             Next::Skipped(greeting) => {
@@ -386,8 +383,7 @@ impl Viewer<'_> {
     fn wait_for_reader(&self) {
         let deadline = Instant::now() + CLOSE_WAIT;
         while !self.control.lock().is_reader_gone {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.seat.wakeups().recv_timeout(left).is_err() {
+            if !self.seat.rest().wait_until(deadline) {
                 return;
             }
         }
@@ -419,6 +415,8 @@ impl Step {
 }
 
 /// Says that nothing more comes, and throws away what the client still sends.
+// Its buffer must not lie on the stack under a terminal that is open for hours.
+#[inline(never)]
 fn linger(stream: &TcpStream) {
     // Each of these fails only when the client is gone, and then there is nothing to wait for.
     let _ = stream.shutdown(Shutdown::Write);
