@@ -24,6 +24,7 @@ pub mod sandbox;
 mod session;
 pub mod spellbook;
 pub mod state;
+pub mod store;
 mod watch;
 
 use std::collections::HashMap;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::{Uuid, Variant};
 
 use super::state::{Event, Illegal, Reason, State};
@@ -16,7 +16,7 @@ use crate::engine::{ContainerId, Size};
 use crate::terminal::{Close, Hub};
 
 /// A session's id: a UUIDv4 (RFC 9562 §5.4), in its hyphenated lower-case form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionId(pub Uuid);
 

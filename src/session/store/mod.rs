@@ -1,0 +1,205 @@
+//! What outlives the process: a record for each session, and the players' spellbooks.
+//!
+//! ```text
+//!   Manager ──▶ SessionStore ──┬─ dir      JSON files below DATA_DIR (the default)
+//!                              ├─ redis    JSON values in Redis
+//!                              └─ memory   for tests
+//! ```
+//!
+//! No threads of its own: every call blocks the caller, who must not hold a lock. A store that is away says
+//! so ([`Error::Unavailable`]) within a few seconds, and works again by itself when it is back.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::SessionId;
+use super::sandbox::BOOK_LIMIT_BYTES;
+
+/// The layout of records that this version writes. It reads older ones too.
+pub const FORMAT: u32 = 1;
+/// Versions of a spellbook that are kept, the newest included.
+pub const BOOK_VERSIONS: usize = 5;
+
+/// What is kept of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The layout; see [`FORMAT`].
+    pub format: u32,
+    /// Counts the updates, from 1: an update that overlooked another one is made again.
+    pub revision: u64,
+    /// The session.
+    pub session_id: SessionId,
+    /// Whose container it is.
+    pub instance: String,
+    /// The shell's name in the catalogue.
+    pub shell: String,
+    /// Whether it has a player yet.
+    pub phase: Phase,
+    /// The container's id at the Engine.
+    pub container: String,
+    /// What the container was made from: one made otherwise is not given to new players.
+    pub policy: String,
+    /// Whose spellbook is in it.
+    pub player: Option<PlayerId>,
+    /// Hash of the secret that the owner was given.
+    pub token_hash: Option<String>,
+    /// When the player got it, or when the container was made, in milliseconds since 1970.
+    pub created_at_ms: u64,
+    /// What its terminal showed when the server stopped.
+    #[serde(default)]
+    pub screen: Option<StoredScreen>,
+}
+
+/// Where a session's record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Its container waits for a player.
+    Prewarmed,
+    /// It has a player.
+    Claimed,
+}
+
+/// A terminal at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredScreen {
+    /// Absolute offset of the output so far.
+    pub offset: u64,
+    /// Columns.
+    pub cols: u16,
+    /// Rows.
+    pub rows: u16,
+    /// Text and escape sequences that draw it on a terminal that was just reset.
+    pub data: String,
+}
+
+/// A player, as stores know them: a name that tells nobody the secret by which they are recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PlayerId(String);
+
+/// A text that names no player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a player's name has 1 to 128 characters of A-Z, a-z, 0-9 and -, and begins with a letter or digit"
+)]
+pub struct BadPlayerId;
+
+impl TryFrom<String> for PlayerId {
+    type Error = BadPlayerId;
+
+    /// It becomes a file's name and a part of a key, so nothing else may be in it.
+    fn try_from(name: String) -> Result<Self, BadPlayerId> {
+        let is_good = (1..=128).contains(&name.len())
+            && !name.starts_with('-')
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if is_good {
+            Ok(Self(name))
+        } else {
+            Err(BadPlayerId)
+        }
+    }
+}
+
+impl From<PlayerId> for String {
+    fn from(player: PlayerId) -> String {
+        player.0
+    }
+}
+
+impl fmt::Display for PlayerId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// A spellbook as it was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Book {
+    /// The file's bytes, 1 MiB at most.
+    pub bytes: Vec<u8>,
+    /// When.
+    pub saved_at: SystemTime,
+}
+
+/// Why a store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It can't be reached or written now; nothing has changed, or it is not known whether it has.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+    /// There is a record with that id already.
+    #[error("there is a record of session {0} already")]
+    Exists(SessionId),
+    /// There is no record with that id.
+    #[error("there is no record of session {0}")]
+    NotFound(SessionId),
+    /// A newer server has written it.
+    #[error(
+        "{what} has format {found}, and this version reads up to {FORMAT}: start the newer version again, or move it away"
+    )]
+    Newer {
+        /// Which record.
+        what: String,
+        /// Its format.
+        found: u32,
+    },
+    /// Another process uses it.
+    #[error("{0}: choose another DATA_DIR, or end the other server first")]
+    Locked(String),
+    /// The book is above 1 MiB.
+    #[error("a spellbook has at most {BOOK_LIMIT_BYTES} bytes")]
+    TooBig,
+}
+
+/// A store. Calls from several threads at once are fine; what one has been told is done is there after a crash.
+pub trait SessionStore: Send + Sync + 'static {
+    /// Whether it can be read and written now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn check(&self) -> Result<(), Error>;
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::Unavailable`].
+    fn insert(&self, record: &Record) -> Result<(), Error>;
+
+    /// Changes a record, and returns it as it is then, its revision one higher. `change` may be called again
+    /// when somebody else was faster.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Newer`], [`Error::Unavailable`].
+    fn update(&self, id: SessionId, change: &mut dyn FnMut(&mut Record)) -> Result<Record, Error>;
+
+    /// Forgets a record. That there is none is fine.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn remove(&self, id: SessionId) -> Result<(), Error>;
+
+    /// All records of this instance, in any order. One that can't be read is set aside, with a line in the
+    /// log that says where; the rest is returned.
+    ///
+    /// # Errors
+    /// [`Error::Newer`], [`Error::Unavailable`].
+    fn list(&self) -> Result<Vec<Record>, Error>;
+
+    /// Saves a new version of a player's book; the oldest beyond [`BOOK_VERSIONS`] go. One that is the same
+    /// as the newest adds no version.
+    ///
+    /// # Errors
+    /// [`Error::TooBig`], [`Error::Unavailable`].
+    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error>;
+
+    /// The newest version of a player's book that is whole.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error>;
+}
