@@ -17,7 +17,7 @@ use crate::terminal::{Close, Hub};
 
 /// A session's id: a UUIDv4 (RFC 9562 §5.4), in its hyphenated lower-case form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct SessionId(pub Uuid);
 
 impl SessionId {
@@ -52,6 +52,21 @@ impl FromStr for SessionId {
         } else {
             Err(NotAnId)
         }
+    }
+}
+
+/// What is read back from a store is as strict as what is read from a URL.
+impl TryFrom<String> for SessionId {
+    type Error = NotAnId;
+
+    fn try_from(text: String) -> Result<Self, NotAnId> {
+        text.parse()
+    }
+}
+
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> String {
+        id.to_string()
     }
 }
 
