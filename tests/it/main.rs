@@ -8,9 +8,13 @@ mod binary;
 mod ground;
 #[path = "../support/promises.rs"]
 mod promises;
+#[path = "../support/redis_server.rs"]
+mod redis_server;
 #[allow(dead_code)]
 #[path = "../support/site.rs"]
 mod site;
+#[path = "../support/store_promises.rs"]
+mod store_promises;
 
 mod architecture;
 mod door;
@@ -21,4 +25,7 @@ mod process;
 mod proxy;
 mod rest;
 mod sessions;
+mod store_contract;
+mod store_dir;
+mod store_redis;
 mod terminal;

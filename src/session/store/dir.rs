@@ -17,7 +17,6 @@ mod books;
 mod folder;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,9 +28,9 @@ use super::{BOOK_VERSIONS, Book, Error, PlayerId, RECORD_LIMIT_BYTES, Record, Se
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use books::{Version, versions};
-use folder::{Folder, Found};
+use folder::{Folder, Found, Lock};
 
-const LOCK: &str = "lock";
+const LOCK_NAME: &str = "lock";
 const SESSIONS: &str = "sessions";
 const BOOKS: &str = "books";
 const TEMPORARY: &str = "tmp";
@@ -50,8 +49,7 @@ pub struct Directory {
     sessions: Folder,
     books: Folder,
     temporary: Folder,
-    /// Open for as long as we live: the lock is on it.
-    _lock: OwnedFd,
+    _lock: Lock,
     /// Makes the names in `tmp`.
     writes: AtomicU64,
     /// Guard reading, changing and writing of one record or one player's books; each guards those that hash to it.
@@ -66,7 +64,7 @@ impl Directory {
     /// [`Error::Locked`] when another server uses it; [`Error::Unavailable`].
     pub fn open(path: &Path, instance: &str) -> Result<Directory, Error> {
         let root = Folder::root(path)?;
-        let Some(lock) = root.lock(LOCK)? else {
+        let Some(lock) = root.lock(LOCK_NAME)? else {
             let used = format!("another server uses {}", path.display());
             return Err(Error::Locked(used));
         };
@@ -104,11 +102,8 @@ impl Directory {
         let cause = match self.sessions.read(&name, RECORD_LIMIT_BYTES)? {
             Found::Nothing => return Ok(None),
             Found::Odd(cause) => cause,
-            Found::Whole(bytes, _) => match record::decode(&bytes) {
-                Ok(record) if record.session_id == id => {
-                    return Ok((record.instance == self.instance).then_some(record));
-                }
-                Ok(record) => format!("it is the record of session {}", record.session_id),
+            Found::Whole(bytes, _) => match record::decode_of(id, &bytes) {
+                Ok(record) => return Ok((record.instance == self.instance).then_some(record)),
                 Err(Unreadable::Broken(cause)) => cause,
                 Err(Unreadable::Newer { found, instance }) => {
                     if instance.is_some_and(|instance| instance != self.instance) {

@@ -88,7 +88,7 @@ impl Memory {
         let Some(bytes) = contents.records.get(&key) else {
             return Ok(None);
         };
-        match record::decode(bytes) {
+        match record::decode_of(id, bytes) {
             Ok(record) => Ok(Some(record)),
             Err(Unreadable::Newer { found, .. }) => Err(Error::Newer {
                 what: format!("the record of session {id}"),

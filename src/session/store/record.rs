@@ -12,6 +12,7 @@ use log::warn;
 use serde_json::{Map, Value};
 
 use super::{Error, FORMAT, RECORD_LIMIT_BYTES, Record};
+use crate::session::SessionId;
 
 /// Takes a record to the next format, or says why that can't be.
 type Migration = fn(Map<String, Value>) -> Result<Map<String, Value>, String>;
@@ -47,6 +48,21 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Unreadable> {
     let fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(broken)?;
     let fields = migrate(fields, &MIGRATIONS)?;
     serde_json::from_value(Value::Object(fields)).map_err(broken)
+}
+
+/// Reads the record of this session.
+///
+/// # Errors
+/// [`Unreadable`]; the record of another session is broken here.
+pub fn decode_of(id: SessionId, bytes: &[u8]) -> Result<Record, Unreadable> {
+    let record = decode(bytes)?;
+    if record.session_id == id {
+        return Ok(record);
+    }
+    let other = record.session_id;
+    Err(Unreadable::Broken(format!(
+        "it is the record of session {other}"
+    )))
 }
 
 /// Brings a record up to the format that is one above the number of migrations.
@@ -112,7 +128,6 @@ pub fn updated(old: &Record, change: &mut dyn FnMut(&mut Record)) -> Record {
 mod tests {
     use super::super::{Phase, StoredScreen};
     use super::*;
-    use crate::session::SessionId;
 
     fn record() -> Record {
         Record {

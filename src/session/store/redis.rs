@@ -104,11 +104,11 @@ impl Redis {
     fn place(&self, id: SessionId, value: Value) -> Result<Place, Error> {
         let (text, cause) = match value {
             Value::Nil => return Ok(Place::Empty),
-            Value::BulkString(text) => match record::decode(&text) {
-                Ok(record) if record.session_id == id && record.instance == self.instance => {
+            Value::BulkString(text) => match record::decode_of(id, &text) {
+                Ok(record) if record.instance == self.instance => {
                     return Ok(Place::Record(Box::new(record), text));
                 }
-                Ok(_) => (text, "it is the record of another session".to_owned()),
+                Ok(_) => (text, "it is the record of another instance".to_owned()),
                 Err(Unreadable::Broken(cause)) => (text, cause),
                 Err(Unreadable::Newer { found, .. }) => {
                     let what = self.key("session", &id.to_string());

@@ -31,6 +31,17 @@ pub(super) enum Found {
     Odd(String),
 }
 
+/// A file that we have locked, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is just being started has a copy until it runs its program.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// A directory that is held open.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -216,8 +227,8 @@ impl Folder {
         Ok(aside)
     }
 
-    /// Locks the file `name`; false when another process has it. The lock lasts as long as what is returned.
-    pub(super) fn lock(&self, name: &str) -> Result<Option<OwnedFd>, Error> {
+    /// Locks the file `name`; none when another process has it.
+    pub(super) fn lock(&self, name: &str) -> Result<Option<Lock>, Error> {
         let fault = |error| self.fault("locked", error);
         let open = |access: OFlags| {
             let flags =
@@ -234,7 +245,7 @@ impl Folder {
             taken = take(&fd);
         }
         match taken {
-            Ok(()) => Ok(Some(fd)),
+            Ok(()) => Ok(Some(Lock(fd))),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(fault(error)),
         }

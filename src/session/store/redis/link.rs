@@ -7,12 +7,13 @@
 //! ```
 //!
 //! INVARIANT: a command is sent again only when Redis has certainly not run it. Whether one whose answer was lost has
-//! been run is not known, so that is an error. A connection that lay idle is asked first whether it still works.
+//! been run is not known, so that is an error. To meet that seldom, a connection is asked first whether it still works:
+//! a ping costs little beside a write that Redis syncs, and a restart of Redis leaves every connection broken.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ::redis::{Client, Cmd, Connection, FromRedisValue, RedisError};
+use ::redis::{Client, Cmd, Connection, ErrorKind, FromRedisValue, RedisError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{info, warn};
 use parking_lot::Mutex;
@@ -26,8 +27,6 @@ pub(super) const CALL: Duration = Duration::from_secs(3);
 const SLOTS: usize = 8;
 /// A host that does not answer at all; what is left of [`CALL`] may go to its other addresses.
 const CONNECT: Duration = Duration::from_secs(1);
-/// After so long without use a connection may have been cut in silence.
-const FRESH: Duration = Duration::from_secs(1);
 /// The pause before the second attempt, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -45,28 +44,22 @@ const NOT_NOW: [&str; 6] = [
 pub(super) struct Link {
     url: Url,
     /// The slots that nobody uses now, each with its connection, if it has one.
-    free: Receiver<Option<Idle>>,
-    give_back: Sender<Option<Idle>>,
+    free: Receiver<Option<Connection>>,
+    give_back: Sender<Option<Connection>>,
     /// Whether the last call failed: the log is told of changes only. Held for a moment.
     is_away: Mutex<bool>,
-}
-
-/// A connection and when it was last used.
-struct Idle {
-    connection: Connection,
-    used: Instant,
 }
 
 /// A slot in use; it goes back when dropped.
 struct Slot<'a> {
     link: &'a Link,
-    idle: Option<Idle>,
+    connection: Option<Connection>,
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
         // There is room: it was taken from there.
-        let _ = self.link.give_back.try_send(self.idle.take());
+        let _ = self.link.give_back.try_send(self.connection.take());
     }
 }
 
@@ -100,10 +93,13 @@ impl Link {
     /// [`Error::Unavailable`] within [`CALL`].
     pub(super) fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let deadline = Instant::now() + CALL;
-        let Ok(idle) = self.free.recv_deadline(deadline) else {
+        let Ok(connection) = self.free.recv_deadline(deadline) else {
             return Err(self.unavailable("all connections are busy"));
         };
-        let mut slot = Slot { link: self, idle };
+        let mut slot = Slot {
+            link: self,
+            connection,
+        };
         let mut pause = FIRST_PAUSE;
         loop {
             let error = match self.attempt(&mut slot, command, deadline) {
@@ -132,13 +128,18 @@ impl Link {
         command: &Cmd,
         deadline: Instant,
     ) -> Result<T, Failure> {
-        let mut connection = self.connection(slot, deadline).map_err(Failure::NotRun)?;
+        let mut connection = self.connection(slot, deadline).map_err(|error| {
+            if is_passing(&error) {
+                Failure::NotRun(error)
+            } else {
+                Failure::Final(error)
+            }
+        })?;
         let answered = limit(&connection, deadline)
             .map_err(Failure::NotRun)
             .and_then(|()| {
                 command.query(&mut connection).map_err(|error| {
-                    let is_refused = error.code().is_some_and(|code| NOT_NOW.contains(&code));
-                    if is_refused {
+                    if error.code().is_some_and(|code| NOT_NOW.contains(&code)) {
                         Failure::NotRun(error)
                     } else {
                         Failure::Final(error)
@@ -147,21 +148,14 @@ impl Link {
             });
         // After an error the rest of an answer might still be on its way.
         if answered.is_ok() {
-            slot.idle = Some(Idle {
-                connection,
-                used: Instant::now(),
-            });
+            slot.connection = Some(connection);
         }
         answered
     }
 
     /// The slot's connection if it still works, or a new one.
     fn connection(&self, slot: &mut Slot<'_>, deadline: Instant) -> Result<Connection, RedisError> {
-        if let Some(Idle { connection, used }) = slot.idle.take() {
-            let mut connection = connection;
-            if used.elapsed() < FRESH {
-                return Ok(connection);
-            }
+        if let Some(mut connection) = slot.connection.take() {
             let answered = limit(&connection, deadline)
                 .and_then(|()| ::redis::cmd("PING").query::<String>(&mut connection));
             if answered.is_ok() {
@@ -186,6 +180,17 @@ impl Link {
             None if was_away => info!("Redis at {} answers again", self.url),
             _ => {}
         }
+    }
+}
+
+/// Whether a connection that could not be made may be had soon. Not with another password or another database's number.
+fn is_passing(error: &RedisError) -> bool {
+    match error.code() {
+        Some(code) => NOT_NOW.contains(&code),
+        None => !matches!(
+            error.kind(),
+            ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig
+        ),
     }
 }
 
