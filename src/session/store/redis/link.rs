@@ -27,6 +27,8 @@ pub(super) const CALL: Duration = Duration::from_secs(3);
 const SLOTS: usize = 8;
 /// A host that does not answer at all; what is left of [`CALL`] may go to its other addresses.
 const CONNECT: Duration = Duration::from_secs(1);
+/// The answers that a new connection waits for, to a password and a database; each gets its share of the time.
+const GREETINGS: u32 = 2;
 /// The pause before the second attempt, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -163,7 +165,7 @@ impl Link {
             }
         }
         let client: Client = self.url.client()?;
-        client.get_connection_with_timeout(left(deadline).min(CONNECT))
+        client.get_connection_with_timeout(CONNECT.min(left(deadline) / GREETINGS))
     }
 
     /// An error for the log, without the password.

@@ -48,9 +48,12 @@ impl FromStr for Url {
 }
 
 impl Url {
-    /// A client for it; does not connect.
+    /// A client for it; does not connect. It introduces itself with what it must say only, a password and a database:
+    /// each answer that it waits for has a limit of its own.
     pub(super) fn client(&self) -> ::redis::RedisResult<Client> {
-        Client::open(self.text.as_str())
+        let info = self.text.as_str().into_connection_info()?;
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        Client::open(info.set_redis_settings(settings))
     }
 
     /// Somebody else's words about it, without the password.
