@@ -15,7 +15,6 @@ use super::state::{Event, Illegal, Reason, State};
 use crate::engine::Attach;
 use crate::engine::{self, ContainerId};
 use crate::terminal::Close;
-use crate::terminal::frame::{Level, Notice};
 use crate::terminal::hub::ExitNote;
 
 /// DOCKER: the attach ends up to 15 ms before the exit code is known (seen on 20.10); more under load.
@@ -25,8 +24,6 @@ const LAST_BREATH: Duration = Duration::from_millis(250);
 /// Between two tries while the Engine is away: short at first, for a restart takes a second.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
-
-const ENGINE_AWAY: &str = "The game's engine does not answer; waiting for it.";
 
 /// What became of the container when its attach ended.
 enum Fate {
@@ -102,7 +99,6 @@ fn pump(session: &Session, mut attach: Attach) {
 /// Asks the Engine why the attach ended, until it answers.
 fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fate {
     let mut retry = RETRY_FIRST;
-    let mut has_told = false;
     loop {
         let asked = if session.snapshot().state == State::Ending {
             manager
@@ -117,12 +113,7 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
             Err(error) if error.is_not_found() => return Fate::Gone,
             Err(error) => {
                 warn!("session={} container={container} {error}", session.id);
-                if !has_told {
-                    session
-                        .hub
-                        .notify(&Notice::new(Level::Warning, ENGINE_AWAY));
-                    has_told = true;
-                }
+                session.hub.engine_away();
             }
         }
         if manager.is_abandoned_within(retry) {

@@ -14,7 +14,7 @@ use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::state::{Reason, State};
 use super::{Manager, Session};
 use crate::engine;
-use crate::terminal::frame::{Level, Notice};
+use crate::terminal::frame::Notice;
 
 /// The player is told when so much idle time is left.
 const WARN_BEFORE: Duration = Duration::from_secs(60);
@@ -123,12 +123,7 @@ fn pass(manager: &Manager, now: Instant) {
             Verdict::Warn(left) => {
                 if session.take_warning() {
                     let seconds = left.as_secs().max(1);
-                    let text = format!("This game ends in {seconds} s unless you press a key.");
-                    session.hub.notify(&Notice {
-                        level: Level::Warning,
-                        text,
-                        ends_in: Some(seconds),
-                    });
+                    session.hub.notify(&Notice::idle_warning(seconds));
                 }
             }
             Verdict::End(reason) => {

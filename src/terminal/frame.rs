@@ -98,9 +98,29 @@ pub enum Level {
     Error,
 }
 
+/// What a notice is about, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The session ends soon unless somebody types.
+    IdleWarning,
+    /// The Engine does not answer, so the terminal stands still.
+    EngineAway,
+    /// The terminal goes on.
+    EngineBack,
+    /// Keys were lost.
+    NotDelivered,
+    /// The recording has reached its limit.
+    RecordingFull,
+    /// A size was refused.
+    BadSize,
+}
+
 /// A sentence for a viewer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
+    /// What it is about.
+    pub kind: Kind,
     /// How urgent.
     pub level: Level,
     /// The sentence.
@@ -111,9 +131,47 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// A sentence without a date.
-    pub fn new(level: Level, text: impl Into<String>) -> Self {
+    /// The session ends in so many seconds.
+    pub fn idle_warning(seconds: u64) -> Self {
+        let text = format!("This game ends in {seconds} s unless you press a key.");
         Self {
+            ends_in: Some(seconds),
+            ..Self::new(Kind::IdleWarning, Level::Warning, text)
+        }
+    }
+
+    /// The attach broke and can't be made again yet.
+    pub fn engine_away() -> Self {
+        let text = "The game's engine does not answer; waiting for it.";
+        Self::new(Kind::EngineAway, Level::Warning, text)
+    }
+
+    /// There is an attach again.
+    pub fn engine_back() -> Self {
+        let text = "The game's engine answers again.";
+        Self::new(Kind::EngineBack, Level::Info, text)
+    }
+
+    /// What was typed while there was no attach.
+    pub fn not_delivered() -> Self {
+        let text = "The game does not answer; what you typed was not delivered.";
+        Self::new(Kind::NotDelivered, Level::Error, text)
+    }
+
+    /// The recording is as long as it may be.
+    pub fn recording_full() -> Self {
+        let text = "The recording is full; it has ended.";
+        Self::new(Kind::RecordingFull, Level::Warning, text)
+    }
+
+    /// [`BadFrame::BadSize`].
+    pub fn bad_size() -> Self {
+        Self::new(Kind::BadSize, Level::Error, BadFrame::BadSize.to_string())
+    }
+
+    fn new(kind: Kind, level: Level, text: impl Into<String>) -> Self {
+        Self {
+            kind,
             level,
             text: text.into(),
             ends_in: None,
@@ -328,10 +386,17 @@ mod tests {
             exit.to_json(),
             r#"{"type":"exit","code":3,"reason":"exited"}"#
         );
-        let notice = ToPage::Notice(Notice::new(Level::Warning, "\"hi\""));
-        assert_eq!(
-            notice.to_json(),
-            r#"{"type":"notice","level":"warning","text":"\"hi\""}"#
-        );
+        for (notice, expected) in [
+            (
+                Notice::engine_back(),
+                r#"{"type":"notice","kind":"engine_back","level":"info","text":"The game's engine answers again."}"#,
+            ),
+            (
+                Notice::idle_warning(9),
+                r#"{"type":"notice","kind":"idle_warning","level":"warning","text":"This game ends in 9 s unless you press a key.","ends_in":9}"#,
+            ),
+        ] {
+            assert_eq!(ToPage::Notice(notice).to_json(), expected);
+        }
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::frame::{Close, Level, Notice, Role};
+use super::frame::{Close, Notice, Role};
 use super::input::Input;
 use super::past::Past;
 use super::recording::Recording;
@@ -128,6 +128,8 @@ pub(super) struct State {
     recording: Option<Recording>,
     /// The player's page was cut off: what it had drawn, and until when the program waits for it.
     away: Option<(u64, Instant)>,
+    /// Viewers were told that the Engine does not answer, and not yet that it does.
+    is_engine_away: bool,
 }
 
 impl Hub {
@@ -147,6 +149,7 @@ impl Hub {
                 exit: None,
                 recording: None,
                 away: None,
+                is_engine_away: false,
             }),
             pump_wake: Wake::default(),
             typed: Wake::default(),
@@ -155,9 +158,21 @@ impl Hub {
         }
     }
 
-    /// Keys go to this attach from now on.
+    /// Keys go to this attach from now on. Whoever was told that the Engine is away hears that it is back.
     pub fn connect_input(&self, stream: UnixStream) {
         self.input.lock().connect(Some(stream));
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.is_engine_away) {
+            state.notify(&Notice::engine_back());
+        }
+    }
+
+    /// Tells everybody that the Engine does not answer, and newcomers too, until there is an attach again.
+    pub fn engine_away(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.is_engine_away, true) {
+            state.notify(&Notice::engine_away());
+        }
     }
 
     /// Keys go nowhere from now on.
@@ -287,12 +302,11 @@ impl Hub {
         let rest = Arc::<Rest>::default();
         let number = state.next_seat;
         state.next_seat += 1;
-        state.seats.push(SeatState::new(
-            number,
-            arrival,
-            greeting.offset,
-            Arc::clone(&rest),
-        ));
+        let mut seat = SeatState::new(number, arrival, greeting.offset, Arc::clone(&rest));
+        if state.is_engine_away {
+            seat.notify(Notice::engine_away());
+        }
+        state.seats.push(seat);
         state.wake_all();
         drop(state);
         // A player that held the program may have been replaced by one that is further on.
@@ -338,9 +352,7 @@ impl Hub {
 
     /// Tells everybody a sentence.
     pub fn notify(&self, notice: &Notice) {
-        for seat in &mut self.state.lock().seats {
-            seat.notify(notice.clone());
-        }
+        self.state.lock().notify(notice);
     }
 
     /// When the player last typed something, or the start.
@@ -481,6 +493,12 @@ impl State {
         self.size.unwrap_or(FIRST_SIZE)
     }
 
+    fn notify(&mut self, notice: &Notice) {
+        for seat in &mut self.seats {
+            seat.notify(notice.clone());
+        }
+    }
+
     pub(super) fn wake_all(&self) {
         for seat in &self.seats {
             seat.wake();
@@ -572,10 +590,7 @@ impl State {
             .iter_mut()
             .filter(|seat| seat.role == Role::Player)
         {
-            seat.notify(Notice::new(
-                Level::Warning,
-                "The recording is full; it has ended.",
-            ));
+            seat.notify(Notice::recording_full());
         }
     }
 }

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tungstenite::{Message, WebSocket};
 use uuid::Uuid;
 
-use super::frame::{self, BadFrame, Close, FromPage, Level, Notice, ToPage};
+use super::frame::{self, BadFrame, Close, FromPage, Notice, ToPage};
 use super::hub::{Next, Typed};
 use super::seat::{Greeting, Screen, Seat};
 use super::split::{self, Outgoing, ReadSide};
@@ -34,7 +34,6 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// destroy the close frame on its way.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
-const NOT_DELIVERED: &str = "The game does not answer; what you typed was not delivered.";
 const STACK_BYTES: usize = 128 * 1024;
 
 /// How long a viewer stayed and what passed through it, for the log and the metrics.
@@ -171,7 +170,7 @@ impl Viewer {
                 Typed::Taken => return keys.len() as u64,
                 Typed::NotPlayer => return 0,
                 Typed::NotConnected => {
-                    self.seat.notify(Notice::new(Level::Error, NOT_DELIVERED));
+                    self.seat.notify(Notice::not_delivered());
                     return 0;
                 }
                 Typed::Full if self.wait_for_room() => {}
@@ -207,9 +206,7 @@ impl Viewer {
                 self.control.lock().page_pong = Some(t);
                 self.seat.wake();
             }
-            Err(error @ BadFrame::BadSize) => self
-                .seat
-                .notify(Notice::new(Level::Error, error.to_string())),
+            Err(BadFrame::BadSize) => self.seat.notify(Notice::bad_size()),
             Err(BadFrame::Malformed(_)) => {
                 self.ask_close(Close::NotAllowed.code(), Close::NotAllowed.reason());
                 return false;
