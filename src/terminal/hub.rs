@@ -248,11 +248,15 @@ impl Hub {
         let mut state = self.state.lock();
         state.scrollback.push(output);
         let player = state.player().map(SeatState::address);
-        for seat in &state.seats {
-            if seat.role != Role::Player {
-                seat.wake();
-            }
-        }
+        let window_bytes = self.limits.window_bytes as u64;
+        let spectators = state
+            .seats
+            .iter()
+            .filter(|seat| seat.role == Role::Spectator);
+        let spectators: Vec<Arc<Rest>> = spectators
+            .filter(|seat| !seat.is_full(window_bytes))
+            .map(|seat| seat.address().1)
+            .collect();
         if let Some(recording) = &mut state.recording
             && recording.output(output, Instant::now())
         {
@@ -266,6 +270,10 @@ impl Hub {
         if let Some((number, rest)) = player
             && !rest.send(|out| self.code_little(number, out))
         {
+            rest.wake();
+        }
+        // After the player's: each wake-up takes the time of one.
+        for rest in spectators {
             rest.wake();
         }
     }
