@@ -17,6 +17,7 @@ mod door;
 mod engine_contract;
 mod engine_trouble;
 mod heartbeat;
+mod heartbeat_flood;
 mod process;
 mod proxy;
 mod rest;

@@ -462,9 +462,12 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
         .position(|window| window == needle)
 }
 
-/// How many threads this process has.
-pub fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task")
-        .expect("procfs")
+/// How many threads of this process have that name. It must tell whose they are: other tests run beside.
+pub fn threads_named(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("procfs");
+    // A thread may end while we look.
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .filter(|found| found.trim_end() == name)
         .count()
 }
