@@ -13,11 +13,13 @@ mod promises;
 mod site;
 
 mod architecture;
+mod clients;
 mod door;
 mod engine_contract;
 mod engine_trouble;
 mod heartbeat;
 mod heartbeat_flood;
+mod pressure;
 mod process;
 mod proxy;
 mod rest;
