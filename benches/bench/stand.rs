@@ -53,6 +53,23 @@ pub struct Contender {
     _game: Box<dyn std::any::Any>,
 }
 
+impl Contender {
+    /// `game` keeps its container alive.
+    pub fn new(
+        name: impl Into<String>,
+        terminal: Box<dyn Terminal>,
+        pid: Option<u32>,
+        game: Box<dyn std::any::Any>,
+    ) -> Contender {
+        Contender {
+            name: name.into(),
+            terminal,
+            pid,
+            _game: game,
+        }
+    }
+}
+
 /// An Engine, and the servers on it.
 pub struct Stand {
     pub engine: Engine,
@@ -78,30 +95,22 @@ impl Stand {
         let mut contenders = Vec::new();
         for name in ["bare", "again"] {
             let (container, terminal) = self.bare(shell)?;
-            contenders.push(Contender {
-                name: name.into(),
-                terminal: Box::new(terminal),
-                pid: None,
-                _game: Box::new(container),
-            });
+            let container = Box::new(container);
+            contenders.push(Contender::new(name, Box::new(terminal), None, container));
         }
         let (container, attach) = self.attached(shell)?;
-        contenders.push(Contender {
-            name: "relay".into(),
-            terminal: Box::new(relay(attach)?),
-            pid: None,
-            _game: Box::new(container),
-        });
+        let terminal = Box::new(relay(attach)?);
+        contenders.push(Contender::new("relay", terminal, None, Box::new(container)));
         for (prefix, server) in &self.servers {
             for (kind, is_v1) in [("raw", false), ("v1", true)] {
                 let game = server.create(shell.name)?;
                 let terminal = Socket::open(server.address, &game.id, is_v1)?;
-                contenders.push(Contender {
-                    name: format!("{prefix}{kind}"),
-                    terminal: Box::new(terminal),
-                    pid: Some(server.pid()),
-                    _game: Box::new(game),
-                });
+                contenders.push(Contender::new(
+                    format!("{prefix}{kind}"),
+                    Box::new(terminal),
+                    Some(server.pid()),
+                    Box::new(game),
+                ));
             }
         }
         Ok(contenders)
@@ -263,6 +272,18 @@ impl Drop for Server {
 pub struct Game {
     address: SocketAddr,
     pub id: String,
+}
+
+impl Game {
+    /// Where its terminal can be watched.
+    pub fn watch_path(&self) -> Outcome<String> {
+        let path = format!("/session/{}/watch", self.id);
+        let answer = request(self.address, "POST", &path, "")?;
+        let url = answer.split("\"ws_url\":\"").nth(1);
+        let url = url.and_then(|rest| rest.split('"').next());
+        let path = url.and_then(|url| url.splitn(4, '/').nth(3));
+        Ok(format!("/{}", path.ok_or(answer.clone())?))
+    }
 }
 
 impl Drop for Game {
