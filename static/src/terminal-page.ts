@@ -12,7 +12,7 @@ import { Connection } from "./connection";
 import type { Socket, State } from "./connection";
 import { Countdown } from "./countdown";
 import { need } from "./dom";
-import type { Level, Role } from "./frames";
+import type { Notice, Role } from "./frames";
 import { KeyBar } from "./key-bar";
 import { browserMemory, clampFontSize } from "./memory";
 import { Card, Ribbon } from "./panels";
@@ -168,10 +168,12 @@ function showState(state: State): void {
   if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") memory.forget(sessionId);
 }
 
-/** The warning of an idle game's last minute counts down; other sentences pass. */
-function showNotice(level: Level, text: string, endsIn: number | undefined): void {
-  if (endsIn === undefined || role === "spectator") ribbon.hint(text, level);
-  else countdown.start(endsIn);
+/** The warning of an idle game's last minute counts down, an outage is shown as long as it lasts; others pass. */
+function showNotice({ kind, level, text, endsIn }: Notice): void {
+  if (kind === "idle_warning" && endsIn !== undefined && role === "player") return countdown.start(endsIn);
+  if (kind === "engine_away") return ribbon.show(text);
+  if (kind === "engine_back") ribbon.clear();
+  ribbon.hint(text, level);
 }
 
 function showTitle(title: string): void {
