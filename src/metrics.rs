@@ -3,7 +3,13 @@
 //! Names follow <https://prometheus.io/docs/practices/naming/>. Counters are bumped where things happen;
 //! what can be looked up (sessions by state, connections) is set when somebody scrapes.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// From no wait at all to the longest that anybody is let wait.
+const QUEUE_WAIT_SECONDS: [f64; 9] = [0.01, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0];
 
 /// All metrics of this server.
 pub struct Metrics {
@@ -16,6 +22,12 @@ pub struct Metrics {
     pub sessions_ended: IntCounterVec,
     /// Containers without a session that were removed.
     pub leftovers_removed: IntCounter,
+    /// Newcomers that wait for their turn at the Engine. Set at a scrape.
+    pub queue_length: IntGauge,
+    /// How long newcomers waited for their turn, those that got it.
+    pub queue_wait: Histogram,
+    /// Newcomers that got no turn, by reason.
+    pub queue_turned_away: IntCounterVec,
     /// Sessions remembered, by status. Set at a scrape.
     pub sessions: IntGaugeVec,
     /// Pages and raw clients connected now. Set at a scrape.
@@ -66,6 +78,23 @@ impl Metrics {
                 "leftovers_removed_total",
                 "Containers of this instance without a session that were removed.",
             )?,
+            queue_length: gauge(
+                &registry,
+                "queue_length",
+                "Newcomers that wait for their turn at the Engine.",
+            )?,
+            queue_wait: histogram(
+                &registry,
+                "queue_wait_seconds",
+                "How long newcomers waited for their turn at the Engine, those that got it.",
+                &QUEUE_WAIT_SECONDS,
+            )?,
+            queue_turned_away: counters(
+                &registry,
+                "queue_turned_away_total",
+                "Newcomers that got no turn: the queue was full, it came too late, they had left.",
+                &["reason"],
+            )?,
             sessions: gauges(
                 &registry,
                 "sessions",
@@ -104,6 +133,10 @@ impl Metrics {
         for thread in ["router", "connection", "session"] {
             metrics.panics.with_label_values(&[thread]).reset();
         }
+        for reason in ["full", "too_late", "left"] {
+            let turned_away = &metrics.queue_turned_away;
+            turned_away.with_label_values(&[reason]).reset();
+        }
         for reason in crate::session::Reason::ALL {
             metrics
                 .sessions_ended
@@ -137,6 +170,18 @@ fn counters(
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
+}
+
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+) -> prometheus::Result<Histogram> {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    let histogram = Histogram::with_opts(options)?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {

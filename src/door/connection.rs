@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::Shared;
 use super::answer::Manner;
 use super::ask::ask;
@@ -32,6 +34,16 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Whether the client sends nothing more: it has hung up, or only closed its sending side, which look the same
+    /// from here.
+    pub fn has_ended_sending(&self) -> bool {
+        let signs = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut fds = [PollFd::new(&self.stream, signs)];
+        // A look that fails tells nothing.
+        let looked = poll(&mut fds, Some(&Timespec::default()));
+        looked.is_ok() && fds[0].revents().intersects(signs)
+    }
+
     /// Answers and closes, gently: what the client still sends is read and thrown away for a moment. May last as
     /// long as a slow client needs, or until the door closes; only the head is sent to a HEAD.
     pub fn respond(self, id: RequestId, response: Response) -> io::Result<()> {

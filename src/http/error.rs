@@ -55,6 +55,15 @@ impl ApiError {
         )
     }
 
+    /// Nobody with that ticket stands in the queue, or not any more.
+    pub fn not_waiting() -> Self {
+        Self::new(
+            404,
+            "not_waiting",
+            "No request with this ticket waits in the queue.",
+        )
+    }
+
     /// A body above what the route takes.
     pub fn body_too_large() -> Self {
         Self::new(
@@ -77,6 +86,7 @@ impl From<NoRoute> for ApiError {
     fn from(no_route: NoRoute) -> Self {
         match no_route {
             NoRoute::NotFound => Self::new(404, "not_found", "There is nothing at this address."),
+            NoRoute::NoSuchTicket => Self::not_waiting(),
             NoRoute::NoSuchSession => session::Error::NotFound.into(),
             NoRoute::MethodNotAllowed(allowed) => {
                 Self::new(405, "method_not_allowed", format!("Use {allowed} here."))
@@ -97,7 +107,10 @@ impl From<session::Error> for ApiError {
             Error::Over => (410, "session_over", None),
             Error::TooManySpectators => (429, "too_many_spectators", Some(later)),
             Error::Full { .. } => (503, "full", Some(later)),
-            Error::Busy { .. } => (503, "busy", Some(later)),
+            Error::Busy { retry_after, .. } => (503, "busy", Some(*retry_after)),
+            Error::QueueFull { retry_after, .. } => (503, "queue_full", Some(*retry_after)),
+            // Nobody reads it but the log; nginx made the number known.
+            Error::Left { .. } => (499, "client_left", None),
             Error::Stopping => (503, "stopping", Some(soon)),
             Error::NoImage(_) => (503, "shell_not_installed", Some(later)),
             Error::Engine(_) => (503, "engine_unavailable", Some(soon)),

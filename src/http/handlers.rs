@@ -13,7 +13,10 @@ use super::route::Route;
 use super::server::{Body, Request, Response};
 use super::{Outcome, Site, assets, origin, terminal};
 use crate::auth;
-use crate::session::{self, Manager, Session, SessionId, Status, WATCH_LINK_LIFE};
+use crate::session::pace::whole_seconds;
+use crate::session::{
+    self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Status, WATCH_LINK_LIFE,
+};
 use crate::terminal::Role;
 
 type Handled = Result<Outcome, ApiError>;
@@ -40,6 +43,7 @@ impl Site {
             Route::Metrics => self.metrics(),
             Route::ListSessions => self.list(&request),
             Route::CreateSession => self.create(&request),
+            Route::Queue(ticket) => self.queue(ticket),
             Route::Status(id) => self.status(id, &request),
             Route::DestroySession(id) => self.destroy(id, &request),
             Route::Connect(id) => self.connect(id, &request),
@@ -56,7 +60,7 @@ impl Site {
 
     fn ready(&self) -> Handled {
         let manager = Arc::clone(&self.manager);
-        Ok(Outcome::Later(Box::new(move || {
+        Ok(Outcome::Later(Box::new(move |_| {
             if manager.is_stopping() {
                 return Err(session::Error::Stopping.into());
             }
@@ -104,6 +108,7 @@ impl Site {
                 .map(|session| session.hub.memory_bytes() as i64)
                 .sum(),
         );
+        metrics.queue_length.set(manager.queue_length() as i64);
         metrics
             .connections
             .set(door.connections_open.load(Ordering::Relaxed) as i64);
@@ -119,7 +124,7 @@ impl Site {
                 .set(counter.load(Ordering::Relaxed) as i64);
         }
         let (manager, metrics) = (Arc::clone(manager), Arc::clone(metrics));
-        Ok(Outcome::Later(Box::new(move || {
+        Ok(Outcome::Later(Box::new(move |_| {
             metrics
                 .engine_up
                 .set(manager.engine_health().is_ok().into());
@@ -178,9 +183,15 @@ impl Site {
             b"" => CreateSession::default(),
             body => parse(body)?,
         };
+        let ticket = queue_ticket(request)?;
         let (manager, own) = (Arc::clone(&self.manager), self.own_origin(request));
-        Ok(Outcome::Later(Box::new(move || {
-            let session = manager.new_session(wanted.shell.as_deref())?;
+        Ok(Outcome::Later(Box::new(move |connection| {
+            let newcomer = Newcomer {
+                ticket,
+                // Whoever names no ticket may have ended sending only, and is answered.
+                has_left: &|| ticket.is_some() && connection.has_ended_sending(),
+            };
+            let session = manager.new_session_for(newcomer, wanted.shell.as_deref())?;
             let mut body = describe(&manager, &session, &own);
             body["token"] = session.token.as_str().into();
             let mut response = json_response(201, &body);
@@ -189,6 +200,21 @@ impl Site {
                 .push(("Location", format!("/session/{}/status", session.id)));
             Ok(response)
         })))
+    }
+
+    fn queue(&self, ticket: QueueTicket) -> Handled {
+        let Place {
+            place,
+            waiting,
+            estimate,
+        } = self
+            .manager
+            .queue_place(ticket)
+            .ok_or_else(ApiError::not_waiting)?;
+        now(json_response(
+            200,
+            &json!({"place": place, "waiting": waiting, "estimate_seconds": whole_seconds(estimate).max(1)}),
+        ))
     }
 
     fn status(&self, id: SessionId, request: &Request) -> Handled {
@@ -207,7 +233,7 @@ impl Site {
     fn destroy(&self, id: SessionId, request: &Request) -> Handled {
         self.own_session(id, request)?;
         let manager = Arc::clone(&self.manager);
-        Ok(Outcome::Later(Box::new(move || {
+        Ok(Outcome::Later(Box::new(move |_| {
             manager.destroy(id)?;
             Ok(no_content())
         })))
@@ -340,6 +366,15 @@ impl Site {
             ))
         }
     }
+}
+
+/// The ticket that the request names, if it names one.
+fn queue_ticket(request: &Request) -> Result<Option<QueueTicket>, ApiError> {
+    let bad = |_| ApiError::new(400, "bad_ticket", "X-Queue-Ticket must be a UUIDv4.");
+    request
+        .header("x-queue-ticket")
+        .map(|ticket| ticket.parse().map_err(bad))
+        .transpose()
 }
 
 fn now(response: Response) -> Handled {

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use crate::door;
+use crate::door::Connection;
 use crate::metrics::Metrics;
 use crate::session::Manager;
 use error::ApiError;
@@ -63,12 +64,15 @@ struct Line {
     started: Instant,
 }
 
+/// What may take long, with a look at the connection that waits for it.
+type Work = Box<dyn FnOnce(&Connection) -> Result<Response, ApiError> + Send>;
+
 /// What a handler decides.
 enum Outcome {
     /// This is the answer.
     Now(Response),
     /// Whoever runs this on the connection's own thread gets the answer.
-    Later(Box<dyn FnOnce() -> Result<Response, ApiError> + Send>),
+    Later(Work),
     /// The connection becomes a terminal.
     Terminal(terminal::Opening),
 }
@@ -202,13 +206,9 @@ impl Service for SiteService {
 }
 
 /// Runs `work` on the connection's own thread and answers there.
-fn later(
-    site: Arc<Site>,
-    line: Line,
-    work: Box<dyn FnOnce() -> Result<Response, ApiError> + Send>,
-) -> Answer {
+fn later(site: Arc<Site>, line: Line, work: Work) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
-        let response = work().unwrap_or_else(|error| error.response());
+        let response = work(&connection).unwrap_or_else(|error| error.response());
         site.note(&line, response.status);
         // Fails when the client is gone; what it asked for was done all the same.
         let _ = connection.respond(line.id, response);

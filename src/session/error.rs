@@ -27,9 +27,25 @@ pub enum Error {
         /// `MAX_SESSIONS`.
         limit: usize,
     },
-    /// Too many wait for the Engine already.
+    /// The turn at the Engine did not come in time.
     #[error("the Engine did not get to it within {waited:?}: too many containers are being made")]
     Busy {
+        /// How long we waited.
+        waited: Duration,
+        /// When the queue should be through.
+        retry_after: Duration,
+    },
+    /// As many wait for the Engine as may.
+    #[error("{waiting} wait for the Engine already, which is the limit")]
+    QueueFull {
+        /// How many.
+        waiting: usize,
+        /// When the queue should be through.
+        retry_after: Duration,
+    },
+    /// Whoever wanted the session has hung up while it waited for the Engine.
+    #[error("the client hung up after {waited:?} in the queue")]
+    Left {
         /// How long we waited.
         waited: Duration,
     },
@@ -62,7 +78,8 @@ impl Error {
             Error::Over => "This session is over; start a new game.".into(),
             Error::TooManySpectators => "Too many are watching this game already; try again later.".into(),
             Error::Full { .. } => "All places are taken; try again in a little while.".into(),
-            Error::Busy { .. } => "Too many games are being started right now; try again in a little while.".into(),
+            Error::Busy { .. } | Error::QueueFull { .. } => "Too many games are being started right now; try again in a little while.".into(),
+            Error::Left { .. } => "The connection was closed before the game was started.".into(),
             Error::Stopping => "The server is restarting; try again in a moment.".into(),
             Error::NoImage(_) => "This shell is not installed on the server; choose another one or tell its operator.".into(),
             Error::Engine(_) => "The server's container engine does not answer; try again in a little while.".into(),

@@ -3,10 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::{error, info, warn};
 
+use super::calls::Newcomer;
 use super::session::{Session, SessionId};
 use super::state::Event;
 use super::{Error, Manager, Shell, live, sandbox, spellbook};
@@ -16,8 +17,6 @@ use crate::engine::ContainerId;
 use crate::terminal::hub::FIRST_SIZE;
 use crate::terminal::{Close, Hub};
 
-/// How long a newcomer waits for its turn at the Engine.
-const TURN_WAIT: Duration = Duration::from_secs(30);
 /// The pump's buffer is on the heap; the deepest call is one to the Engine.
 const STACK_BYTES: usize = 256 * 1024;
 /// What a new spellbook holds: nothing, the shell writes its own head.
@@ -30,10 +29,22 @@ impl Manager {
     /// # Errors
     /// Any [`Error`] but `NotFound` and `StillEnding`; nothing is left behind then.
     pub fn new_session(self: &Arc<Self>, shell: Option<&str>) -> Result<Arc<Session>, Error> {
+        self.new_session_for(Newcomer::PATIENT, shell)
+    }
+
+    /// The same, for somebody who may ask for their place in the queue, and may leave it.
+    ///
+    /// # Errors
+    /// As [`Manager::new_session`].
+    pub fn new_session_for(
+        self: &Arc<Self>,
+        newcomer: Newcomer<'_>,
+        shell: Option<&str>,
+    ) -> Result<Arc<Session>, Error> {
         let shell = self.shell(shell)?.clone();
         let session = self.reserve(&shell)?;
         let began = Instant::now();
-        match self.make(&session, &shell) {
+        match self.make(newcomer, &session, &shell) {
             Ok(()) => {
                 self.metrics
                     .sessions_created
@@ -100,11 +111,13 @@ impl Manager {
         Ok(session)
     }
 
-    fn make(self: &Arc<Self>, session: &Arc<Session>, shell: &Shell) -> Result<(), Error> {
-        let turn = self.calls.run_before(Instant::now() + TURN_WAIT, || {
-            self.make_container(session, shell)
-        });
-        let (container, attach) = turn.map_err(|waited| Error::Busy { waited })??;
+    fn make(
+        self: &Arc<Self>,
+        newcomer: Newcomer<'_>,
+        session: &Arc<Session>,
+        shell: &Shell,
+    ) -> Result<(), Error> {
+        let (container, attach) = self.in_turn(newcomer, || self.make_container(session, shell))?;
         let thread = self
             .spawn_session(session, &container, attach)
             .inspect_err(|_| self.discard(&container))?;

@@ -9,6 +9,7 @@
 //! ```
 //!
 //! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
+//! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
@@ -17,6 +18,8 @@ pub mod calls;
 pub mod error;
 mod live;
 mod make;
+pub mod pace;
+mod queue;
 pub mod reaper;
 mod resizer;
 pub mod sandbox;
@@ -37,6 +40,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, warn};
 use parking_lot::{Mutex, RwLock};
 
+pub use calls::{Newcomer, Place, QueueTicket};
 pub use error::Error;
 pub use session::{NotAnId, Session, SessionId, Snapshot};
 pub use state::{Reason, State, Status};
@@ -131,7 +135,7 @@ impl Manager {
             threads: Mutex::default(),
             workers: Mutex::default(),
             watch_links: WatchLinks::default(),
-            calls: Calls::new(ENGINE_CALLS_AT_ONCE),
+            calls: Calls::new(ENGINE_CALLS_AT_ONCE, queue::WAITING_MAX),
             resizes,
             health: Mutex::new(None),
             is_stopping: AtomicBool::new(false),

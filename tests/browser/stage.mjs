@@ -5,9 +5,10 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -40,6 +41,40 @@ function binary() {
     .sort((a, b) => b.at - a.at)[0];
   assert.ok(built.at > 0, "the server is not built: cargo build, or set SHELLCRAFT_BIN");
   return built.path;
+}
+
+/** An Engine that makes no container until it is let go on: a relay before the real one. */
+export class HeldEngine {
+  static async start() {
+    const engine = new HeldEngine();
+    engine._home = mkdtempSync(join(tmpdir(), "held-engine-"));
+    const real = (process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock").replace(/^unix:\/\//, "");
+    engine._isLet = new Promise((resolve) => (engine.letGo = resolve));
+    engine._server = createServer((near) => {
+      const far = connect(real);
+      for (const [from, to] of [[near, far], [far, near]]) {
+        from.on("error", () => {}); // Whoever ends it, both ends end.
+        from.on("close", () => to.destroy());
+      }
+      far.pipe(near);
+      let before = Promise.resolve();
+      near.on("data", (chunk) => {
+        const isCreate = /^POST \S*\/containers\/create/.test(chunk.toString("latin1"));
+        before = before.then(() => isCreate && engine._isLet).then(() => void far.write(chunk));
+      });
+      near.on("end", () => void before.then(() => far.end()));
+    });
+    const socket = join(engine._home, "engine.sock");
+    await new Promise((resolve) => engine._server.listen(socket, resolve));
+    engine.url = `unix://${socket}`;
+    return engine;
+  }
+
+  async stop() {
+    this.letGo();
+    await new Promise((resolve) => this._server.close(resolve));
+    rmSync(this._home, { recursive: true });
+  }
 }
 
 /** Starts the server on a free port; `stop` ends it by SIGTERM and demands exit status 0. */

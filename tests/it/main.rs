@@ -19,6 +19,7 @@ mod engine_trouble;
 mod heartbeat;
 mod process;
 mod proxy;
+mod queue;
 mod rest;
 mod sessions;
 mod terminal;
