@@ -23,6 +23,8 @@ pub enum FromPage {
     Ack(u64),
     /// Answer with a pong that carries the same number.
     Ping(serde_json::Number),
+    /// Somebody is there, and has nothing to type.
+    Stay,
 }
 
 /// Why a control message was refused.
@@ -42,6 +44,7 @@ enum Wire {
     Resize { cols: u64, rows: u64 },
     Ack { offset: u64 },
     Ping { t: serde_json::Number },
+    Stay,
 }
 
 /// Reads one text message.
@@ -60,6 +63,7 @@ pub fn parse(text: &str) -> Result<FromPage, BadFrame> {
         Wire::Resize { cols, rows } => checked_size(cols, rows).map(FromPage::Resize),
         Wire::Ack { offset } => Ok(FromPage::Ack(offset)),
         Wire::Ping { t } => Ok(FromPage::Ping(t)),
+        Wire::Stay => Ok(FromPage::Stay),
     }
 }
 
@@ -274,7 +278,8 @@ mod tests {
     }
 
     #[test]
-    fn ack_and_ping() {
+    fn ack_ping_and_stay() {
+        check(r#"{"type":"stay"}"#, "Ok(Stay)");
         check(
             r#"{"type":"ack","offset":18446744073709551615}"#,
             "Ok(Ack(18446744073709551615))",

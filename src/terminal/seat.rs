@@ -290,6 +290,11 @@ impl Seat {
         typed
     }
 
+    /// The player is there, and types nothing; others' presence changes nothing.
+    pub fn stay(&self, now: Instant) {
+        self.as_player(|state| state.last_input = now);
+    }
+
     /// How many bytes of this page's keys are settled.
     pub fn settled(&self) -> Option<u64> {
         let page: Uuid = self.arrival.page?;

@@ -203,6 +203,7 @@ impl Viewer {
                 self.seat.resize(size);
             }
             Ok(FromPage::Ack(offset)) => self.seat.ack(offset),
+            Ok(FromPage::Stay) => self.seat.stay(Instant::now()),
             Ok(FromPage::Ping(t)) => {
                 self.control.lock().page_pong = Some(t);
                 self.seat.wake();

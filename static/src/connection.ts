@@ -171,6 +171,13 @@ export class Connection {
     return true;
   }
 
+  /** Keeps the game as a key would, without typing anything; false when the server can't hear of it now. */
+  stay(): boolean {
+    if (this._state.kind !== "playing" || this._state.role !== "player") return false;
+    this._send({ type: "stay" });
+    return true;
+  }
+
   resize(cols: number, rows: number): void {
     if (this._size?.cols === cols && this._size.rows === rows) return;
     this._size = { cols, rows };

@@ -26,7 +26,9 @@ export const INPUT_FRAME_BYTES = 16 * 1024;
 export type ClientMessage =
   | { type: "resize"; cols: number; rows: number }
   | { type: "ack"; offset: number }
-  | { type: "ping"; t: number };
+  | { type: "ping"; t: number }
+  /** Somebody is there, and has nothing to type. */
+  | { type: "stay" };
 
 export type Role = "player" | "spectator";
 export type Level = "info" | "warning" | "error";

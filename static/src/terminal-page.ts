@@ -42,7 +42,7 @@ let retryTicker: number | undefined;
 
 const darkness = window.matchMedia("(prefers-color-scheme: dark)");
 const ribbon = new Ribbon();
-const countdown = new Countdown();
+const countdown = new Countdown(stay);
 const card = new Card({
   onNewGame: startNewGame,
   onTakeBack: () => connection.retry(),
@@ -132,6 +132,12 @@ function handleInput(bytes: Uint8Array): void {
   }
   const words = unsentWords(connection.state);
   if (words !== undefined) ribbon.hint(words, "warning");
+}
+
+/** The player is there, and has nothing to type. */
+function stay(): void {
+  if (connection.stay()) countdown.stop();
+  terminal.focus();
 }
 
 function handleSize(cols: number, rows: number): void {

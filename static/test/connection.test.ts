@@ -227,6 +227,14 @@ test("a dead connection is found by its silence", () => {
   assert.equal(stage.sockets.length, 2);
 });
 
+test("staying is said to a server that listens, and typed nowhere", () => {
+  const stage = playing();
+  assert.equal(stage.connection.stay(), true);
+  assert.equal(stage.socket.of("stay").length, 1);
+  stage.socket.drop(1006);
+  assert.equal(stage.connection.stay(), false);
+});
+
 test("a hidden page does not ping", () => {
   const stage = playing();
   stage.socket.control({ type: "pong", t: 0 });

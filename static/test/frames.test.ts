@@ -40,6 +40,7 @@ for (const [name, text, expected] of decoded) {
 
 test("encode", () => {
   assert.equal(encode({ type: "resize", cols: 120, rows: 40 }), '{"type":"resize","cols":120,"rows":40}');
+  assert.equal(encode({ type: "stay" }), '{"type":"stay"}');
   assert.equal(encode({ type: "ack", offset: 9 }), '{"type":"ack","offset":9}');
 });
 

@@ -214,14 +214,15 @@ test("a recording starts, is shown, and is taken home at any time and at the end
   }
 });
 
-test("an idle game counts down, and one key keeps it", async () => {
+test("an idle game counts down, and a key or a button keeps it", async () => {
   const hasty = await startServer({ IDLE_TIMEOUT: "20s", INSTANCE: `browser-test-idle-${process.pid}` });
   const player = await Player.enter(browser);
   try {
     const game = await player.open(hasty.url);
     await game.start("rust");
+    const id = /session\/([^/]+)/.exec(game.page.url())[1];
     const before = await game.page.locator("#terminal").boundingBox();
-    const countdown = game.page.getByText("one key keeps it");
+    const countdown = game.page.getByText("Any key keeps it");
     await countdown.waitFor();
     await until("a second less", async () => Number.parseInt(await game.page.locator("#countdown-left").innerText(), 10) < 5);
     assert.deepEqual(await game.page.locator("#terminal").boundingBox(), before);
@@ -230,6 +231,25 @@ test("an idle game counts down, and one key keeps it", async () => {
     await countdown.waitFor({ state: "hidden" });
     await game.sees("$ x");
     await game.state("playing");
+    // Two ways that type nothing.
+    const shown = await game.text();
+    const deadline = async () => Date.parse((await (await fetch(`${hasty.url}session/${id}/status`)).json()).expires_at);
+    for (const stay of [
+      () => game.page.keyboard.press("Shift"),
+      async () => {
+        await game.page.getByRole("button", { name: "Stay" }).focus();
+        await game.page.keyboard.press("Enter");
+      },
+    ]) {
+      await countdown.waitFor();
+      const before = await deadline();
+      await stay();
+      await countdown.waitFor({ state: "hidden" });
+      await until("a later end", async () => (await deadline()) > before + 10_000);
+      assert.equal(await game.text(), shown);
+    }
+    await game.page.keyboard.type("y");
+    await game.sees("$ xy");
     await countdown.waitFor();
     await game.state("ended", 40_000);
     await game.page.getByRole("dialog", { name: "Gone quiet" }).waitFor();

@@ -387,6 +387,36 @@ fn typing_keeps_a_session_alive() {
 }
 
 #[test]
+fn staying_keeps_a_session_alive_and_types_nothing() {
+    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    let until = Instant::now() + Duration::from_millis(2500);
+    while Instant::now() < until {
+        page.control(serde_json::json!({"type": "stay"}));
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    page.type_in("echo alive\n");
+    assert_eq!(page.expect("\r\nalive\r\n"), "echo alive\r\nalive\r\n");
+}
+
+/// Only the player can keep the game.
+#[test]
+fn a_spectator_that_stays_keeps_nothing() {
+    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let path = watch_path(&site, &game);
+    let v1 = [("Sec-WebSocket-Protocol", "shellcraft.v1")];
+    let opened = site.open(&path, &v1);
+    let mut spectator = opened.expect("the terminal opens");
+    let due = Instant::now() + Duration::from_secs(20);
+    while spectator.read(Instant::now() + Duration::from_millis(50)) {
+        assert!(Instant::now() < due, "it lives on");
+        let _ = spectator.socket.send(Message::text("{\"type\":\"stay\"}"));
+    }
+    assert_eq!(spectator.closed, Some(4001));
+}
+
+#[test]
 fn a_stop_tells_the_pages_to_come_back() {
     let (engine, site, game) = playing();
     let mut page = site.page(&game, None);
