@@ -418,6 +418,7 @@ fn describe(manager: &Manager, session: &Session, own: &str) -> serde_json::Valu
         "created_at": timestamp(session.created_at),
         "connect_url": format!("{own}/session/{id}/connect"),
         "ws_url": ws_url(own, id),
+        "recording": session.hub.has_recording(),
     });
     if status == Status::Running {
         let expires_in = manager.expires_in(session, Instant::now());

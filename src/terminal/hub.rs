@@ -409,6 +409,11 @@ impl Hub {
             .map(|recording| recording.text().to_owned())
     }
 
+    /// Whether there is a recording.
+    pub fn has_recording(&self) -> bool {
+        self.state.lock().recording.is_some()
+    }
+
     /// Drops the recording. Returns whether there was one.
     pub fn drop_recording(&self) -> bool {
         self.state.lock().recording.take().is_some()

@@ -15,7 +15,8 @@ export interface Failure {
 }
 
 export type SessionStatus =
-  | { kind: "running" }
+  /** `recording`: whether its output is recorded, where the server says so. */
+  | { kind: "running"; recording?: boolean }
   | { kind: "stopped"; code?: number; reason?: string }
   | { kind: "gone" }
   | { kind: "refused"; message: string }
@@ -73,7 +74,10 @@ export async function sessionStatus(sessionId: string, token?: string): Promise<
   const { status, body } = answer;
   if (status === 401 || status === 403) return { kind: "refused", message: errorMessage(body, status) };
   if (status === 404 || status === 410 || body["status"] === "missing") return { kind: "gone" };
-  if (body["status"] === "running") return { kind: "running" };
+  if (body["status"] === "running") {
+    const { recording } = body;
+    return { kind: "running", ...(typeof recording === "boolean" ? { recording } : {}) };
+  }
   if (body["status"] !== "stopped") return { kind: "unreachable" };
   return {
     kind: "stopped",

@@ -63,18 +63,14 @@ const terminal = new GameTerminal(
 
 new PlainText({ read: () => terminal.transcript(), onClose: () => terminal.focus() });
 
-const share = new SharePanel(
-  {
-    onShare: () => createWatchLink(sessionId, token),
-    onUnshare: () => revokeWatchLinks(sessionId, token),
-    onRecord: () => startRecording(sessionId, token),
-    onDrop: () => dropRecording(sessionId, token),
-    onDownload: saveRecording,
-    onRecording: rememberRecording,
-    onClose: () => terminal.focus(),
-  },
-  remembered?.isRecorded === true,
-);
+const share = new SharePanel({
+  onShare: () => createWatchLink(sessionId, token),
+  onUnshare: () => revokeWatchLinks(sessionId, token),
+  onRecord: () => startRecording(sessionId, token),
+  onDrop: () => dropRecording(sessionId, token),
+  onDownload: saveRecording,
+  onClose: () => terminal.focus(),
+});
 
 const connection = new Connection(
   wsUrl,
@@ -117,6 +113,7 @@ function start(): void {
   // For tests and the curious: what the terminal shows, which a canvas doesn't tell.
   Object.assign(window, { shellcraft: { transcript: () => terminal.transcript(), size: () => terminal.size } });
 
+  if (role === "player") void learnRecording();
   const { cols, rows } = terminal.size;
   connection.resize(cols, rows);
   connection.start();
@@ -214,9 +211,10 @@ function saveRecording(): Promise<Failure | undefined> {
   });
 }
 
-function rememberRecording(on: boolean): void {
-  const session = memory.find(sessionId);
-  if (session !== undefined) memory.remember({ ...session, isRecorded: on });
+/** A recording that was started before this page was loaded, here or elsewhere. */
+async function learnRecording(): Promise<void> {
+  const status = await sessionStatus(sessionId, token);
+  if (status.kind === "running" && status.recording !== undefined) share.learnRecording(status.recording);
 }
 
 function startNewGame(): void {

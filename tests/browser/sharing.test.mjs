@@ -136,6 +136,32 @@ test("a watch link shows the player's screen to others, until it is taken back",
   }
 });
 
+test("a player on a phone sees how many watch, and that the game runs", async () => {
+  const player = await Player.enter(browser, PHONE);
+  const spectator = await Player.enter(browser);
+  try {
+    const game = await player.open(server.url);
+    await game.start("rust");
+    const watched = await spectator.open(await watchLink(game));
+    await watched.state("playing");
+    await game.page.getByRole("button", { name: "Start recording" }).click();
+    await game.page.keyboard.press("Escape");
+    const within = async (selector) => {
+      const box = await game.page.locator(selector).boundingBox();
+      assert.ok(box !== null && box.width > 5 && box.x >= 0 && box.x + box.width <= 390, `${selector}: ${JSON.stringify(box)}`);
+      return box;
+    };
+    await game.page.locator("#spectator-count", { hasText: "1" }).waitFor();
+    for (const selector of ["#spectator-count", "#state", "#record-mark", "#share-toggle", "#new-game"]) await within(selector);
+    const state = await within("#state");
+    assert.ok(state.width > 40, `"playing" is cut: ${state.width} px`);
+    await game.shoot("phone-watched");
+  } finally {
+    await spectator.leave();
+    await player.leave();
+  }
+});
+
 test("the end of a game is the end of watching it", async () => {
   const player = await Player.enter(browser);
   try {
@@ -187,6 +213,16 @@ test("a recording starts, is shown, and is taken home at any time and at the end
     await game.page.reload();
     await game.seesLine("on the record");
     await mark.waitFor();
+    // The server knows, so another browser learns of it as well.
+    const elsewhere = await Player.enter(browser, PHONE);
+    try {
+      const other = await elsewhere.open(game.page.url());
+      await other.page.getByRole("img", { name: "This game is recorded" }).waitFor();
+    } finally {
+      await elsewhere.leave();
+    }
+    await game.page.getByRole("button", { name: "Take back" }).click();
+    await game.state("playing");
 
     const save = async (button) => (await Promise.all([game.page.waitForEvent("download"), button.click()]))[0];
     await game.page.getByRole("button", { name: "Share and record" }).click();

@@ -719,7 +719,9 @@ fn a_late_page_gets_the_screen_before_the_scrollback() {
 fn a_recording_is_an_asciicast() {
     let (_engine, site, game) = playing();
     let path = game.path("/recording");
+    let is_recorded = || site.get(&game.path("/status")).json()["recording"].as_bool();
     assert_eq!(site.get(&path).code(), "no_recording");
+    assert_eq!(is_recorded(), Some(false));
     let mut page = site.page(&game, None);
     page.expect("$ ");
     assert_eq!(site.post(&path, "").status, 201);
@@ -728,6 +730,7 @@ fn a_recording_is_an_asciicast() {
     page.expect("\r\nrecorded\r\n");
     page.type_in("exit 0\n");
     assert_eq!(page.close_code(), 1000);
+    assert_eq!(is_recorded(), Some(true), "there is one to take home");
     let reply = site.get(&path);
     assert_eq!(
         reply.header("content-type"),
@@ -747,6 +750,7 @@ fn a_recording_is_an_asciicast() {
         .collect();
     assert!(output.contains("\r\nrecorded\r\n"), "{output:?}");
     assert_eq!(site.delete(&path).status, 204);
+    assert_eq!(is_recorded(), Some(false));
     assert_eq!(site.delete(&path).status, 404);
 }
 
