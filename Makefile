@@ -35,6 +35,7 @@ check: ## format, lints and types
 
 bench: ## the benchmarks (a Docker Engine must answer)
 	@$(MAKE) --no-print-directory web images
+	cargo bench --locked --bench parts
 	cargo bench --locked --bench bench
 
 images: ## the sandbox images shellcraft/rust and shellcraft/perl, if their sources changed

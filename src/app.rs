@@ -12,7 +12,7 @@ use crate::door::{self, Door};
 use crate::engine::{Engine, HostError};
 use crate::http::{self, Site, SiteService, assets};
 use crate::metrics::Metrics;
-use crate::session::Manager;
+use crate::session::{Farewell, Manager, store};
 
 /// Why the server could not start; one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,9 @@ pub enum Error {
     /// The door could not be opened.
     #[error(transparent)]
     Door(#[from] door::Error),
+    /// What the server keeps can't be opened.
+    #[error(transparent)]
+    Store(#[from] store::Error),
     /// A template or a metric is broken: the binary is.
     #[error("this binary is broken: {0}")]
     Build(String),
@@ -68,9 +71,11 @@ impl App {
             .local_addr()
             .map_err(|cause| Error::Listen { address, cause })?;
         let engine = Engine::new(&config.docker_host)?;
+        let store = store::open(&config.store_choice(), &config.instance_name(local.port()))?;
         let metrics = Arc::new(Metrics::new().map_err(|error| Error::Build(error.to_string()))?);
         let manager = Manager::start(
             engine,
+            store,
             config.session_settings(local.port()),
             Arc::clone(&metrics),
         )
@@ -118,9 +123,10 @@ impl App {
         &self.manager
     }
 
-    /// Stops: no new connections, every page is told (1001), containers are removed, threads are joined; all
-    /// of that within the grace. Returns how many threads had to be left behind, usually none.
-    pub fn stop(self) -> usize {
+    /// Stops: no new connections, every page is told (1001), sessions are left to the next start or ended, threads
+    /// are joined; all of that within the grace. `changed_mind` is asked whether sessions that were left are to be
+    /// ended after all. Returns how many threads had to be left behind, usually none.
+    pub fn stop(self, farewell: Farewell, changed_mind: impl FnOnce() -> bool) -> usize {
         let began = Instant::now();
         // The last second is for those that only notice at the end of the grace that it is over.
         let deadline = began
@@ -130,11 +136,16 @@ impl App {
                 .max(self.grace / 2);
         info!("stopping: {} sessions", self.manager.count_alive());
         self.door.stop_accepting();
-        self.manager.drain();
-        let left = self.manager.stop(deadline) + self.door.close(deadline);
+        self.manager.begin_stop(farewell);
+        let mut left = self.manager.stop(farewell, deadline) + self.door.close(deadline);
+        // Sessions that requests were still making when the stop began.
+        left += self.manager.stop(farewell, deadline);
+        if farewell == Farewell::Leave && changed_mind() {
+            self.manager.drain_left(deadline);
+        }
         if left > 0 {
             warn!(
-                "{left} threads did not end within the grace; their containers are removed at the next start"
+                "{left} threads did not end within the grace; the next start takes their containers over"
             );
         }
         info!("stopped after {:?}", began.elapsed());

@@ -1,11 +1,27 @@
 //! Secrets: made from the system's randomness, compared in constant time.
 
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// A secret that nobody guesses: 244 random bits in 64 hexadecimal digits.
 pub fn new_token() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// What is kept of a secret: its SHA-256 in hexadecimal digits (FIPS 180-4). Secrets of 244 random bits need no
+/// salt and no slow hash.
+pub fn digest(secret: &str) -> String {
+    digest_bytes(secret.as_bytes())
+}
+
+/// The same of any bytes.
+pub fn digest_bytes(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |text, byte| {
+            text + &format!("{byte:02x}")
+        })
 }
 
 /// Whether two secrets are the same, in a time that does not tell where they differ.
@@ -30,6 +46,12 @@ mod tests {
         assert!(is_same_secret(&one, &one.clone()));
         assert!(!is_same_secret(&one, &two));
         assert!(!is_same_secret("", &one));
+    }
+
+    #[test]
+    fn digests_are_sha_256() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(digest(""), empty);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use crate::session::store::{self, redis};
 use crate::session::{self, Shell, sandbox};
 use crate::terminal::hub;
 
@@ -54,6 +55,18 @@ pub struct Config {
     /// Sessions alive at once.
     #[arg(long, env = "MAX_SESSIONS", default_value = "200", value_parser = count)]
     pub max_sessions: usize,
+
+    /// Containers of each shell that are started ahead and wait for a player; 0 for none.
+    #[arg(long, env = "POOL_SIZE", default_value = "2", value_parser = pool_size)]
+    pub pool_size: usize,
+
+    /// A spellbook that may have changed is saved so often, and at the session's end.
+    #[arg(long, env = "SAVE_INTERVAL", default_value = "60s", value_parser = duration)]
+    pub save_interval: Duration,
+
+    /// On a stop, save and remove all sessions, in place of leaving them to the next start.
+    #[arg(long, env = "DRAIN")]
+    pub drain: bool,
 
     /// Memory of a container, without swap.
     #[arg(long, env = "MEMORY_LIMIT", default_value = "64MiB", value_parser = memory)]
@@ -113,6 +126,16 @@ pub struct Config {
     #[arg(long, env = "SHUTDOWN_GRACE", default_value = "10s", value_parser = duration)]
     pub shutdown_grace: Duration,
 
+    /// Directory for what outlives the process: sessions and spellbooks. Made when there is none; for one server
+    /// at a time.
+    #[arg(long, env = "DATA_DIR", default_value_os_t = data_dir_of(rustix::process::geteuid().is_root(), |name| std::env::var_os(name)), value_parser = data_dir)]
+    pub data_dir: PathBuf,
+
+    /// Redis server that keeps sessions and spellbooks in place of DATA_DIR, such as
+    /// redis://user:password@localhost:6379/0 or unix:///run/redis/redis.sock?db=0.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = redis_url)]
+    pub redis_url: Option<redis::Url>,
+
     /// Directory for the private socket of this process.
     #[arg(long, env = "RUNTIME_DIR", default_value = "/tmp", value_parser = directory)]
     pub runtime_dir: PathBuf,
@@ -165,13 +188,17 @@ impl Config {
         Ok(config)
     }
 
+    /// The name on this server's labels. `port` is the one that is really listened on.
+    pub fn instance_name(&self, port: u16) -> String {
+        self.instance
+            .clone()
+            .unwrap_or_else(|| default_instance(port))
+    }
+
     /// What the sessions need. `port` is the one that is really listened on.
     pub fn session_settings(&self, port: u16) -> session::Settings {
         session::Settings {
-            instance: self
-                .instance
-                .clone()
-                .unwrap_or_else(|| default_instance(port)),
+            instance: self.instance_name(port),
             shells: self.shells.0.clone(),
             limits: sandbox::Limits {
                 memory_bytes: self.memory_limit,
@@ -187,8 +214,39 @@ impl Config {
             idle_timeout: self.idle_timeout,
             max_lifetime: self.max_lifetime,
             max_sessions: self.max_sessions,
+            save_interval: self.save_interval,
+            pool_size: self.pool_size,
         }
     }
+
+    /// Where sessions and spellbooks are kept.
+    pub fn store_choice(&self) -> store::Choice {
+        match &self.redis_url {
+            Some(url) => store::Choice::Redis(url.clone()),
+            None => store::Choice::Directory(self.data_dir.clone()),
+        }
+    }
+}
+
+/// Where what lasts is kept, when nobody has said: where systemd says, else where the user's programs keep theirs.
+fn data_dir_of(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let path = |name| {
+        let path = variable(name).map(PathBuf::from);
+        // The XDG specification has relative ones ignored.
+        path.filter(|path| path.is_absolute())
+    };
+    // systemd gives several with colons between; the first is the state's own.
+    let of_systemd = variable("STATE_DIRECTORY").and_then(|list| {
+        let first = list.to_str()?.split(':').next()?.to_owned();
+        Some(PathBuf::from(first)).filter(|path| path.is_absolute())
+    });
+    let of_the_user = || {
+        let home = || Some(path("HOME")?.join(".local/state"));
+        Some(path("XDG_STATE_HOME").or_else(home)?.join("shellcraft"))
+    };
+    of_systemd
+        .or_else(|| if is_root { None } else { of_the_user() })
+        .unwrap_or_else(|| "/var/lib/shellcraft".into())
 }
 
 fn default_instance(port: u16) -> String {
@@ -217,11 +275,10 @@ fn explain(error: &clap::Error) -> Stop {
             let cause = std::error::Error::source(error)
                 .map_or(String::new(), |cause| format!(": {cause}"));
             let flag = flag.split(' ').next().unwrap_or_default();
-            let secret = flag == "--admin-token";
-            let value = if secret {
-                "(hidden)".to_owned()
-            } else {
-                format!("{value:?}")
+            let value = match flag {
+                "--admin-token" => "(hidden)".to_owned(),
+                "--redis-url" => format!("{:?}", redis::without_secret(&value)),
+                _ => format!("{value:?}"),
             };
             format!("{} ({flag}) can't be {value}{cause}", variable(flag))
         }
@@ -312,6 +369,10 @@ fn duration(text: &str) -> Parsed<Duration> {
 
 fn count(text: &str) -> Parsed<usize> {
     in_range(text, 1, 100_000, "a number")
+}
+
+fn pool_size(text: &str) -> Parsed<usize> {
+    in_range(text, 0, 1000, "a number")
 }
 
 fn pids(text: &str) -> Parsed<u32> {
@@ -465,6 +526,20 @@ fn log_format(text: &str) -> Parsed<LogFormat> {
     LogFormat::from_str(text, false).map_err(|_| "one of text and json is needed".into())
 }
 
+fn data_dir(text: &str) -> Parsed<PathBuf> {
+    let path = Path::new(text);
+    // One that can't be looked at is told of when it is opened.
+    if text.is_empty() || (path.exists() && !path.is_dir()) {
+        return Err("a directory, or a name for a new one, is needed".into());
+    }
+    Ok(path.to_owned())
+}
+
+fn redis_url(text: &str) -> Parsed<redis::Url> {
+    text.parse::<redis::Url>()
+        .map_err(|error| error.to_string())
+}
+
 fn directory(text: &str) -> Parsed<PathBuf> {
     let path = PathBuf::from(text);
     if path.is_dir() {
@@ -567,6 +642,14 @@ mod tests {
                 "RUNTIME_DIR",
                 "existing directory",
             ),
+            ("--data-dir", "/etc/passwd", "DATA_DIR", "a directory"),
+            ("--data-dir", "", "DATA_DIR", "a directory"),
+            (
+                "--redis-url",
+                "localhost:6379",
+                "REDIS_URL",
+                "redis://user:password@host:6379/0",
+            ),
         ] {
             let Err(Stop::Refuse(line)) = read(&[flag, value]) else {
                 panic!("{flag} {value} was taken")
@@ -587,6 +670,53 @@ mod tests {
             line.contains("ADMIN_TOKEN") && !line.contains("short"),
             "{line}"
         );
+        for url in ["rediss://me:short@db:1", "unix:///run/r?db=x&pass=short"] {
+            let Err(Stop::Refuse(line)) = read(&["--redis-url", url]) else {
+                panic!("taken")
+            };
+            assert!(
+                line.contains("REDIS_URL") && !line.contains("short"),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_store_is_a_directory_or_redis() {
+        let config = read(&["--data-dir", "/data"]).expect("valid");
+        let directory = store::Choice::Directory("/data".into());
+        assert_eq!(config.store_choice(), directory);
+        let url = "redis://:short@db";
+        let config = read(&["--data-dir", "/data", "--redis-url", url]).expect("valid");
+        let expected = url.parse().expect("valid");
+        assert_eq!(config.store_choice(), store::Choice::Redis(expected));
+        assert!(!format!("{config:?}").contains("short"));
+    }
+
+    #[test]
+    fn the_data_s_place_when_nobody_has_said() {
+        let check = |is_root, variables: &[(&str, &str)], expected: &str| {
+            let found = data_dir_of(is_root, |name| {
+                let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
+                Some(value.into())
+            });
+            assert_eq!(found, PathBuf::from(expected), "{variables:?}");
+        };
+        let home = ("HOME", "/home/me");
+        let state = ("XDG_STATE_HOME", "/state");
+        check(true, &[home, state], "/var/lib/shellcraft");
+        check(false, &[home, state], "/state/shellcraft");
+        check(false, &[home], "/home/me/.local/state/shellcraft");
+        check(
+            false,
+            &[home, ("XDG_STATE_HOME", "state")],
+            "/home/me/.local/state/shellcraft",
+        );
+        check(false, &[], "/var/lib/shellcraft");
+        let systemd = ("STATE_DIRECTORY", "/var/lib/one:/var/lib/two");
+        check(false, &[home, state, systemd], "/var/lib/one");
+        check(true, &[systemd], "/var/lib/one");
+        check(true, &[("STATE_DIRECTORY", "")], "/var/lib/shellcraft");
     }
 
     #[test]

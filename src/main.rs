@@ -1,10 +1,14 @@
-//! The server's start-up list.
+//! The server's start-up list, and what its signals mean.
+//!
+//! SIGTERM leaves the games to the next start: an upgrade is a stop and a start. SIGINT, which is somebody at the
+//! keyboard, saves and removes them, and so do a second SIGTERM and `--drain`.
 
 use std::process::ExitCode;
 
 use shellcraft::app::App;
 use shellcraft::config::{Config, Stop};
 use shellcraft::logging;
+use shellcraft::session::Farewell;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -35,8 +39,13 @@ fn main() -> ExitCode {
     };
     println!("ShellCraft is ready: http://{}/", app.local_addr());
     // Blocks until the first signal.
-    signals.forever().next();
-    app.stop();
+    let first = signals.forever().next();
+    let farewell = if config.drain || first == Some(SIGINT) {
+        Farewell::Drain
+    } else {
+        Farewell::Leave
+    };
+    app.stop(farewell, || signals.pending().next().is_some());
     ExitCode::SUCCESS
 }
 

@@ -3,7 +3,17 @@
 //! Names follow <https://prometheus.io/docs/practices/naming/>. Counters are bumped where things happen;
 //! what can be looked up (sessions by state, connections) is set when somebody scrapes.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use std::time::SystemTime;
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::session::Reason;
+
+/// From no wait at all to the longest that anybody is let wait.
+const QUEUE_WAIT_SECONDS: [f64; 9] = [0.01, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0];
 
 /// All metrics of this server.
 pub struct Metrics {
@@ -14,8 +24,36 @@ pub struct Metrics {
     pub sessions_failed: IntCounter,
     /// Sessions over, by reason.
     pub sessions_ended: IntCounterVec,
+    /// Sessions of the server's last life that go on.
+    pub sessions_adopted: IntCounter,
+    /// Spellbooks looked at, by what came of it.
+    pub books: IntCounterVec,
+    /// Containers that wait for a player, by shell. Set at a scrape.
+    pub pool: IntGaugeVec,
+    /// Whether the store answers: 1 or 0. Set at a scrape.
+    pub store_up: IntGauge,
+    /// Passes of the reaper over all sessions.
+    pub reaper_passes: IntCounter,
+    /// When the last one was done.
+    pub reaper_last_pass: Gauge,
+    /// Sessions that it ended, by reason.
+    pub reaper_ended: IntCounterVec,
+    /// Books that it had looked at.
+    pub reaper_saves_queued: IntCounter,
+    /// What it could not do yet, by kind of work.
+    pub reaper_failures: IntCounterVec,
+    /// Sessions whose book is not safe yet. Set at a scrape.
+    pub books_unsafe: IntGauge,
+    /// Containers without a session that were found.
+    pub leftovers_found: IntCounter,
     /// Containers without a session that were removed.
     pub leftovers_removed: IntCounter,
+    /// Newcomers that wait for their turn at the Engine. Set at a scrape.
+    pub queue_length: IntGauge,
+    /// How long newcomers waited for their turn, those that got it.
+    pub queue_wait: Histogram,
+    /// Newcomers that got no turn, by reason.
+    pub queue_turned_away: IntCounterVec,
     /// Sessions remembered, by status. Set at a scrape.
     pub sessions: IntGaugeVec,
     /// Pages and raw clients connected now. Set at a scrape.
@@ -61,10 +99,82 @@ impl Metrics {
                 "Sessions over, by reason.",
                 &["reason"],
             )?,
+            sessions_adopted: counter(
+                &registry,
+                "sessions_adopted_total",
+                "Sessions of the server's last life that were taken over.",
+            )?,
+            books: counters(
+                &registry,
+                "spellbook_saves_total",
+                "Spellbooks looked at, by what came of it: saved, unchanged, not_a_book, failed.",
+                &["outcome"],
+            )?,
+            pool: gauges(
+                &registry,
+                "pool_containers",
+                "Containers that wait for a player, by shell.",
+                &["shell"],
+            )?,
+            store_up: gauge(&registry, "store_up", "Whether the store answers.")?,
+            reaper_passes: counter(
+                &registry,
+                "reaper_passes_total",
+                "Passes of the reaper over all sessions.",
+            )?,
+            reaper_last_pass: seconds(
+                &registry,
+                "reaper_last_pass_timestamp_seconds",
+                "When the reaper's last pass was done.",
+            )?,
+            reaper_ended: counters(
+                &registry,
+                "reaper_sessions_ended_total",
+                "Sessions that the reaper ended, by reason.",
+                &["reason"],
+            )?,
+            reaper_saves_queued: counter(
+                &registry,
+                "reaper_saves_queued_total",
+                "Spellbooks of running sessions that the reaper had looked at.",
+            )?,
+            reaper_failures: counters(
+                &registry,
+                "reaper_failures_total",
+                "What the reaper could not do and tries again, by kind of work: settle, sweep, forget_record.",
+                &["work"],
+            )?,
+            books_unsafe: gauge(
+                &registry,
+                "spellbooks_unsafe",
+                "Sessions that have ended, or whose last save failed, and whose spellbook is not safe yet.",
+            )?,
+            leftovers_found: counter(
+                &registry,
+                "leftovers_found_total",
+                "Containers of this instance without a session that were found, each time they were.",
+            )?,
             leftovers_removed: counter(
                 &registry,
                 "leftovers_removed_total",
                 "Containers of this instance without a session that were removed.",
+            )?,
+            queue_length: gauge(
+                &registry,
+                "queue_length",
+                "Newcomers that wait for their turn at the Engine.",
+            )?,
+            queue_wait: histogram(
+                &registry,
+                "queue_wait_seconds",
+                "How long newcomers waited for their turn at the Engine, those that got it.",
+                &QUEUE_WAIT_SECONDS,
+            )?,
+            queue_turned_away: counters(
+                &registry,
+                "queue_turned_away_total",
+                "Newcomers that got no turn: the queue was full, it came too late, they had left.",
+                &["reason"],
             )?,
             sessions: gauges(
                 &registry,
@@ -104,13 +214,50 @@ impl Metrics {
         for thread in ["router", "connection", "session"] {
             metrics.panics.with_label_values(&[thread]).reset();
         }
-        for reason in crate::session::Reason::ALL {
+        for outcome in ["saved", "unchanged", "not_a_book", "failed"] {
+            metrics.books.with_label_values(&[outcome]).reset();
+        }
+        for reason in [Reason::Idle, Reason::MaxLifetime] {
+            let ended = &metrics.reaper_ended;
+            ended.with_label_values(&[reason.as_str()]).reset();
+        }
+        for work in ["settle", "sweep", "forget_record"] {
+            metrics.reaper_failures.with_label_values(&[work]).reset();
+        }
+        for reason in ["full", "too_late", "left"] {
+            let turned_away = &metrics.queue_turned_away;
+            turned_away.with_label_values(&[reason]).reset();
+        }
+        for reason in Reason::ALL {
             metrics
                 .sessions_ended
                 .with_label_values(&[reason.as_str()])
                 .reset();
         }
         Ok(metrics)
+    }
+
+    /// Counts a look at a spellbook.
+    pub fn count_save(&self, outcome: &str) {
+        self.books.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts a pass of the reaper that is done.
+    pub fn count_pass(&self) {
+        self.reaper_passes.inc();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        self.reaper_last_pass
+            .set(now.map_or(0.0, |now| now.as_secs_f64()));
+    }
+
+    /// Counts a session that the reaper ended.
+    pub fn count_reaped(&self, reason: &str) {
+        self.reaper_ended.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts something that the reaper could not do yet.
+    pub fn count_reaper_failure(&self, work: &str) {
+        self.reaper_failures.with_label_values(&[work]).inc();
     }
 
     /// Everything in Prometheus' text format, version 0.0.4.
@@ -139,8 +286,26 @@ fn counters(
     Ok(counters)
 }
 
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+) -> prometheus::Result<Histogram> {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    let histogram = Histogram::with_opts(options)?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
     let gauge = IntGauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn seconds(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
+    let gauge = Gauge::new(name, help)?;
     registry.register(Box::new(gauge.clone()))?;
     Ok(gauge)
 }

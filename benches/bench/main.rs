@@ -34,12 +34,14 @@ use shellcraft::engine::Engine;
 
 use measure::crowd;
 use measure::interrupt::Reader;
-use measure::{connect, echo, flood, interrupt};
+use measure::{connect, echo, flood, interrupt, spectators};
 use report::Row;
-use stand::{BUSYBOX, Outcome, PERL, RUST, Server, Stand};
+use stand::{BUSYBOX, Outcome, PERL, RUST, Server, Shell, Stand};
 
 /// A fast typist's is ten times this, but then the figures would take all day.
 const PACE: Duration = Duration::from_millis(15);
+/// Who watches, where that is measured.
+const SPECTATORS: usize = 50;
 
 #[derive(Parser)]
 #[command(
@@ -53,7 +55,8 @@ struct Flags {
     /// Thousands of sessions on a fake Engine, instead of the real one.
     #[arg(long)]
     fake: bool,
-    /// Only these: prompt, perl, paced, cat, flood, ctrl-c, slow-ctrl-c, start, join, quiet; with --fake prompt, crowd.
+    /// Only these: prompt, perl, paced, cat, flood, ctrl-c, slow-ctrl-c, start, pool, adopt, join, spectators, quiet; with
+    /// --fake prompt, spectators, crowd.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How often everything is repeated.
@@ -160,6 +163,7 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
     };
     let stopping =
         |reader| interrupt::run(&mut stand.line_up(BUSYBOX)?, flags.rounds(5), 5, reader);
+    let watched = || watched(flags, &flags.docker_host, RUST);
     let quiet = || {
         let plan = crowd::Plan {
             sessions: flags.sessions.unwrap_or(50),
@@ -170,7 +174,7 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         let server = Server::start(&flags.server, &flags.docker_host)?;
         crowd::run(&stand, &server, RUST, &plan)
     };
-    let measures: [Measure; 10] = [
+    let measures: [Measure; 13] = [
         ("prompt", &|| {
             typing("echo at rust's prompt", RUST, b"", Duration::ZERO)
         }),
@@ -187,7 +191,15 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         ("ctrl-c", &|| stopping(Reader::Greedy)),
         ("slow-ctrl-c", &|| stopping(Reader::Page)),
         ("start", &|| connect::start(&stand, RUST, flags.rounds(10))),
+        ("pool", &|| {
+            connect::pool(&stand, &flags.server, RUST, flags.rounds(30))
+        }),
+        ("adopt", &|| {
+            let sessions = if flags.quick { 20 } else { 100 };
+            connect::adopt(&stand, &flags.server, RUST, sessions)
+        }),
         ("join", &|| connect::join(&stand, RUST, flags.rounds(50))),
+        ("spectators", &watched),
         ("quiet", &quiet),
     ];
     let mut rows = Vec::new();
@@ -197,6 +209,25 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         rows.extend(found);
     }
     flags.finish(&rows, flags.rounds(15), "target/bench.json")
+}
+
+/// Echoes of a player whom others watch, on a server of its own.
+fn watched(flags: &Flags, docker_host: &str, shell: Shell) -> Outcome<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (prefix, binary) in flags.binaries() {
+        let name = format!("{prefix}echo, {SPECTATORS} spectators");
+        let plan = echo::Plan {
+            name: &name,
+            first: b"",
+            rounds: flags.rounds(15),
+            slices: 4,
+            gap: PACE,
+            is_judged: true,
+        };
+        let server = Server::start(binary, docker_host)?;
+        rows.extend(spectators::run(&server, shell, &plan, SPECTATORS)?);
+    }
+    Ok(rows)
 }
 
 fn with_fake_engine(flags: &Flags) -> Outcome<()> {
@@ -213,6 +244,11 @@ fn with_fake_engine(flags: &Flags) -> Outcome<()> {
             is_judged: false,
         };
         let found = echo::run(&mut stand.line_up(BUSYBOX)?, &plan)?;
+        report::print(&found);
+        rows.extend(found);
+    }
+    if flags.wants("spectators") {
+        let found = watched(flags, &engine.docker_host, BUSYBOX)?;
         report::print(&found);
         rows.extend(found);
     }

@@ -88,7 +88,7 @@ impl Row {
     fn is_ours(&self, contender: usize) -> bool {
         !matches!(
             self.contenders[contender].0.as_str(),
-            "bare" | "again" | "relay"
+            "bare" | "alone" | "again" | "relay"
         )
     }
 

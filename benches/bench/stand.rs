@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use shellcraft::engine::{Attach, ContainerId, Engine};
 use shellcraft::session::{sandbox, spellbook};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::terminal::{Bare, Relayed, Socket, Terminal};
@@ -53,9 +55,27 @@ pub struct Contender {
     _game: Box<dyn std::any::Any>,
 }
 
+impl Contender {
+    /// `game` keeps its container alive.
+    pub fn new(
+        name: impl Into<String>,
+        terminal: Box<dyn Terminal>,
+        pid: Option<u32>,
+        game: Box<dyn std::any::Any>,
+    ) -> Contender {
+        Contender {
+            name: name.into(),
+            terminal,
+            pid,
+            _game: game,
+        }
+    }
+}
+
 /// An Engine, and the servers on it.
 pub struct Stand {
     pub engine: Engine,
+    pub docker_host: String,
     /// With a prefix for its contenders' names: empty for the one that this is about.
     pub servers: Vec<(String, Server)>,
 }
@@ -69,7 +89,11 @@ impl Stand {
             Ok((prefix.clone(), Server::start(path, docker_host)?))
         };
         let servers = binaries.iter().map(start).collect::<Outcome<Vec<_>>>()?;
-        Ok(Stand { engine, servers })
+        Ok(Stand {
+            engine,
+            docker_host: docker_host.to_owned(),
+            servers,
+        })
     }
 
     /// The bare attach twice, the second time for the noise, then the least that a bridge can be, then each
@@ -78,30 +102,22 @@ impl Stand {
         let mut contenders = Vec::new();
         for name in ["bare", "again"] {
             let (container, terminal) = self.bare(shell)?;
-            contenders.push(Contender {
-                name: name.into(),
-                terminal: Box::new(terminal),
-                pid: None,
-                _game: Box::new(container),
-            });
+            let container = Box::new(container);
+            contenders.push(Contender::new(name, Box::new(terminal), None, container));
         }
         let (container, attach) = self.attached(shell)?;
-        contenders.push(Contender {
-            name: "relay".into(),
-            terminal: Box::new(relay(attach)?),
-            pid: None,
-            _game: Box::new(container),
-        });
+        let terminal = Box::new(relay(attach)?);
+        contenders.push(Contender::new("relay", terminal, None, Box::new(container)));
         for (prefix, server) in &self.servers {
             for (kind, is_v1) in [("raw", false), ("v1", true)] {
                 let game = server.create(shell.name)?;
                 let terminal = Socket::open(server.address, &game.id, is_v1)?;
-                contenders.push(Contender {
-                    name: format!("{prefix}{kind}"),
-                    terminal: Box::new(terminal),
-                    pid: Some(server.pid()),
-                    _game: Box::new(game),
-                });
+                contenders.push(Contender::new(
+                    format!("{prefix}{kind}"),
+                    Box::new(terminal),
+                    Some(server.pid()),
+                    Box::new(game),
+                ));
             }
         }
         Ok(contenders)
@@ -197,10 +213,22 @@ impl Drop for BareContainer {
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    data: Arc<TempDir>,
 }
 
 impl Server {
     pub fn start(binary: &Path, docker_host: &str) -> Outcome<Server> {
+        let data = Arc::new(tempfile::tempdir()?);
+        Server::start_with(binary, docker_host, data, &["--pool-size", "0"])
+    }
+
+    /// A server with what an earlier one has kept, and further flags.
+    pub fn start_with(
+        binary: &Path,
+        docker_host: &str,
+        data: Arc<TempDir>,
+        flags: &[&str],
+    ) -> Outcome<Server> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let instance = format!("{}-{count}", instance());
@@ -208,12 +236,20 @@ impl Server {
             .iter()
             .map(|shell| format!("{}={}", shell.name, shell.image))
             .collect();
+        let usual = [("--instance", instance), ("--shells", shells.join(","))];
+        let usual = usual
+            .iter()
+            .filter(|(flag, _)| !flags.contains(flag))
+            .flat_map(|(flag, value)| [*flag, value]);
         // Not our environment: what an operator has set must not change the figures.
         let mut child = Command::new(binary)
             .env_clear()
             .args(["--port", "0", "--docker-host", docker_host])
-            .args(["--instance", &instance, "--shells", &shells.join(",")])
             .args(["--cpu-limit", CPUS, "--max-sessions", "5000"])
+            .arg("--data-dir")
+            .arg(data.path())
+            .args(flags)
+            .args(usual)
             .args(["--idle-timeout", "2h", "--log-level", "error"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -224,11 +260,34 @@ impl Server {
         let address = line.trim().rsplit("http://").next().unwrap_or_default();
         let address = address.trim_end_matches('/').parse();
         let address = address.map_err(|_| format!("{}: {line:?}", binary.display()))?;
-        Ok(Server { child, address })
+        Ok(Server {
+            child,
+            address,
+            data,
+        })
     }
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Kills it as a crash would; what it has kept.
+    pub fn crash(mut self) -> Outcome<Arc<TempDir>> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(Arc::clone(&self.data))
+    }
+
+    /// Waits until an answer to `GET path` contains `text`.
+    pub fn await_answer(&self, path: &str, text: &str) -> Outcome<()> {
+        let due = Instant::now() + Duration::from_secs(120);
+        while !request(self.address, "GET", path, "").is_ok_and(|answer| answer.contains(text)) {
+            if Instant::now() > due {
+                return Err(format!("{path} never said {text}").into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Starts a game.
@@ -248,7 +307,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             // Fails only when it has ended already.
-            let _ = kill_process(pid, Signal::TERM);
+            let _ = kill_process(pid, Signal::INT);
         }
         let due = Instant::now() + Duration::from_secs(30);
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < due {
@@ -263,6 +322,18 @@ impl Drop for Server {
 pub struct Game {
     address: SocketAddr,
     pub id: String,
+}
+
+impl Game {
+    /// Where its terminal can be watched.
+    pub fn watch_path(&self) -> Outcome<String> {
+        let path = format!("/session/{}/watch", self.id);
+        let answer = request(self.address, "POST", &path, "")?;
+        let url = answer.split("\"ws_url\":\"").nth(1);
+        let url = url.and_then(|rest| rest.split('"').next());
+        let path = url.and_then(|url| url.splitn(4, '/').nth(3));
+        Ok(format!("/{}", path.ok_or(answer.clone())?))
+    }
 }
 
 impl Drop for Game {

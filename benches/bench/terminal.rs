@@ -199,6 +199,11 @@ pub struct Socket {
 
 impl Socket {
     pub fn open(address: SocketAddr, session: &str, is_v1: bool) -> io::Result<Socket> {
+        Socket::open_at(address, &format!("/session/{session}/ws"), is_v1)
+    }
+
+    /// The same at any path that has a terminal.
+    pub fn open_at(address: SocketAddr, path: &str, is_v1: bool) -> io::Result<Socket> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -209,7 +214,7 @@ impl Socket {
         };
         write!(
             stream,
-            "GET /session/{session}/ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
         )?;
         let mut socket = Socket {
@@ -222,6 +227,11 @@ impl Socket {
         };
         socket.read_head()?;
         Ok(socket)
+    }
+
+    /// Tells the server that this one lives, without reading what it wrote (RFC 6455 §5.5.3).
+    pub fn pong(&mut self) -> io::Result<()> {
+        self.send(10, b"")
     }
 
     /// For thousands of terminals.

@@ -4,7 +4,9 @@ use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Shared;
 use super::answer::Manner;
@@ -32,6 +34,37 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Reads the body announced by `Body::TooLong`, all `length` bytes of it, within `limit`.
+    ///
+    /// # Errors
+    /// When the client is gone or too slow, or the door closes.
+    pub fn read_body(&mut self, length: usize, limit: Duration) -> io::Result<Vec<u8>> {
+        let deadline = Instant::now() + limit;
+        let closing = Arc::clone(&self.manner.closing);
+        if self.expects_continue && self.leftover.is_empty() {
+            let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+            send_all(&self.stream, go_on, deadline, Some(&closing))
+                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        }
+        let received = std::mem::take(&mut self.leftover);
+        let read = read_body(&self.stream, received, length, deadline, &closing);
+        let (body, leftover) = read.map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        self.leftover = leftover;
+        self.stream.set_read_timeout(None)?;
+        self.stream.set_write_timeout(None)?;
+        Ok(body)
+    }
+
+    /// Whether the client sends nothing more: it has hung up, or only closed its sending side, which look the same
+    /// from here.
+    pub fn has_ended_sending(&self) -> bool {
+        let signs = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut fds = [PollFd::new(&self.stream, signs)];
+        // A look that fails tells nothing.
+        let looked = poll(&mut fds, Some(&Timespec::default()));
+        looked.is_ok() && fds[0].revents().intersects(signs)
+    }
+
     /// Answers and closes, gently: what the client still sends is read and thrown away for a moment. May last as
     /// long as a slow client needs, or until the door closes; only the head is sent to a HEAD.
     pub fn respond(self, id: RequestId, response: Response) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! caller to bound.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,13 +16,16 @@ use serde::Deserialize;
 use ureq::http::Method;
 
 use super::attach::{self, Attach};
-use super::call::{Answer, Body, LONG_ANSWER, Request, SMALL_ANSWER, Wire, encode, words};
+use super::call::{
+    Answer, Body, CONNECT_LIMIT, LONG_ANSWER, Request, SMALL_ANSWER, Wire, encode, words,
+};
 use super::dialect::{ApiVersion, Dialect, choose};
 use super::error::{Error, HostError};
 use super::events::{self, Events};
 use super::names::{
     archive_target, is_image_name, label_filter, load_outcome, path_stat, segment, socket_path,
 };
+use super::transport::connect;
 use super::types::{
     ContainerId, ContainerSummary, CreateContainer, ImageSummary, Inspection, PathStat, Ping, Size,
     Version,
@@ -88,6 +92,21 @@ impl Engine {
         // Read to its end, so that the connection can be used again.
         answer.bytes(SMALL_ANSWER)?;
         Ok(ping)
+    }
+
+    /// Whether the Engine takes new connections.
+    ///
+    /// DOCKER: on its way out it closes its listener first, then ends the containers, and still answers on connections
+    /// that it has (20.10). An archive that is taken of a container at that moment leaves its file system mounted,
+    /// and the container can never be removed. So whoever learns of a death knocks first.
+    pub fn knock(&self) -> Result<()> {
+        connect(Path::new(&self.shared.socket), CONNECT_LIMIT)
+            .map(drop)
+            .map_err(|cause| Error::Unreachable {
+                call: "a new connection",
+                socket: self.shared.socket.clone(),
+                cause,
+            })
     }
 
     /// Which Engine it is, for the operator.

@@ -55,6 +55,15 @@ impl ApiError {
         )
     }
 
+    /// Nobody with that ticket stands in the queue, or not any more.
+    pub fn not_waiting() -> Self {
+        Self::new(
+            404,
+            "not_waiting",
+            "No request with this ticket waits in the queue.",
+        )
+    }
+
     /// A body above what the route takes.
     pub fn body_too_large() -> Self {
         Self::new(
@@ -77,6 +86,7 @@ impl From<NoRoute> for ApiError {
     fn from(no_route: NoRoute) -> Self {
         match no_route {
             NoRoute::NotFound => Self::new(404, "not_found", "There is nothing at this address."),
+            NoRoute::NoSuchTicket => Self::not_waiting(),
             NoRoute::NoSuchSession => session::Error::NotFound.into(),
             NoRoute::MethodNotAllowed(allowed) => {
                 Self::new(405, "method_not_allowed", format!("Use {allowed} here."))
@@ -97,12 +107,19 @@ impl From<session::Error> for ApiError {
             Error::Over => (410, "session_over", None),
             Error::TooManySpectators => (429, "too_many_spectators", Some(later)),
             Error::Full { .. } => (503, "full", Some(later)),
-            Error::Busy { .. } => (503, "busy", Some(later)),
+            Error::Busy { retry_after, .. } => (503, "busy", Some(*retry_after)),
+            Error::QueueFull { retry_after, .. } => (503, "queue_full", Some(*retry_after)),
+            // Nobody reads it but the log; nginx made the number known.
+            Error::Left { .. } => (499, "client_left", None),
             Error::Stopping => (503, "stopping", Some(soon)),
             Error::NoImage(_) => (503, "shell_not_installed", Some(later)),
             Error::Engine(_) => (503, "engine_unavailable", Some(soon)),
             Error::System(_) => (503, "out_of_resources", Some(later)),
             Error::State(_) => (500, "internal_error", None),
+            Error::Store(session::store::Error::TooBig) => (413, "body_too_large", None),
+            Error::Store(_) => (503, "store_unavailable", Some(soon)),
+            Error::NotABook(_) => (409, "no_spellbook", None),
+            Error::Starting => (503, "starting", Some(soon)),
             Error::StillEnding(_) => (503, "still_ending", Some(soon)),
         };
         let api = Self::new(status, code, error.player_message());

@@ -11,9 +11,12 @@ use serde_json::json;
 use super::error::ApiError;
 use super::route::Route;
 use super::server::{Body, Request, Response};
-use super::{Outcome, Site, assets, origin, terminal};
+use super::{Outcome, Site, assets, books, origin, terminal};
 use crate::auth;
-use crate::session::{self, Manager, Session, SessionId, Status, WATCH_LINK_LIFE};
+use crate::session::pace::whole_seconds;
+use crate::session::{
+    self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Status, WATCH_LINK_LIFE,
+};
 use crate::terminal::Role;
 
 type Handled = Result<Outcome, ApiError>;
@@ -40,12 +43,15 @@ impl Site {
             Route::Metrics => self.metrics(),
             Route::ListSessions => self.list(&request),
             Route::CreateSession => self.create(&request),
+            Route::Queue(ticket) => self.queue(ticket),
             Route::Status(id) => self.status(id, &request),
             Route::DestroySession(id) => self.destroy(id, &request),
             Route::Connect(id) => self.connect(id, &request),
             Route::Terminal(id) => self.terminal(id, &request),
             Route::CreateWatchLink(id) => self.create_watch_link(id, &request),
             Route::RevokeWatchLinks(id) => self.revoke_watch_links(id, &request),
+            Route::Spellbook(id) => self.spellbook(id, &request),
+            Route::PutSpellbook(id) => self.put_spellbook(id, request),
             Route::Watch(secret) => self.watch(&secret, &request),
             Route::WatchTerminal(secret) => self.watch_terminal(&secret, &request),
             Route::StartRecording(id) => self.start_recording(id, &request),
@@ -56,22 +62,26 @@ impl Site {
 
     fn ready(&self) -> Handled {
         let manager = Arc::clone(&self.manager);
-        Ok(Outcome::Later(Box::new(move || {
+        Ok(Outcome::Later(Box::new(move |_| {
             if manager.is_stopping() {
                 return Err(session::Error::Stopping.into());
             }
-            match manager.engine_health() {
-                Ok(()) => Ok(text("ok")),
-                Err(cause) => {
-                    log::warn!("not ready: {cause}");
-                    Err(ApiError::new(
-                        503,
-                        "engine_unavailable",
-                        "The container engine does not answer.",
-                    )
-                    .with("Retry-After", "2"))
-                }
+            let not_ready = |cause: String, code, message: &str| {
+                log::warn!("not ready: {cause}");
+                ApiError::new(503, code, message).with("Retry-After", "2")
+            };
+            manager.engine_health().map_err(|cause| {
+                let message = "The container engine does not answer.";
+                not_ready(cause, "engine_unavailable", message)
+            })?;
+            manager.store_health().map_err(|cause| {
+                let message = "The store of sessions and spellbooks does not answer.";
+                not_ready(cause, "store_unavailable", message)
+            })?;
+            if !manager.is_settled() {
+                return Err(session::Error::Starting.into());
             }
+            Ok(text("ok"))
         })))
     }
 
@@ -85,6 +95,7 @@ impl Site {
         ] {
             let count = sessions
                 .iter()
+                .filter(|session| session.owner().is_some())
                 .filter(|session| session.snapshot().state.status() == status)
                 .count();
             metrics
@@ -105,6 +116,10 @@ impl Site {
                 .sum(),
         );
         metrics
+            .books_unsafe
+            .set(manager.count_unsafe_books() as i64);
+        metrics.queue_length.set(manager.queue_length() as i64);
+        metrics
             .connections
             .set(door.connections_open.load(Ordering::Relaxed) as i64);
         for (reason, counter) in [
@@ -119,10 +134,14 @@ impl Site {
                 .set(counter.load(Ordering::Relaxed) as i64);
         }
         let (manager, metrics) = (Arc::clone(manager), Arc::clone(metrics));
-        Ok(Outcome::Later(Box::new(move || {
+        Ok(Outcome::Later(Box::new(move |_| {
             metrics
                 .engine_up
                 .set(manager.engine_health().is_ok().into());
+            metrics.store_up.set(manager.store_health().is_ok().into());
+            for (shell, count) in manager.pool_counts() {
+                metrics.pool.with_label_values(&[&shell]).set(count as i64);
+            }
             let text = metrics.to_text().map_err(|error| {
                 log::error!("metrics: {error}");
                 ApiError::new(
@@ -161,7 +180,7 @@ impl Site {
         let sessions = self.manager.list();
         let alive = sessions
             .iter()
-            .filter(|session| !session.snapshot().state.is_over());
+            .filter(|session| session.owner().is_some() && !session.snapshot().state.is_over());
         let sessions: Vec<_> = alive
             .map(|session| describe(&self.manager, session, &own))
             .collect();
@@ -178,17 +197,42 @@ impl Site {
             b"" => CreateSession::default(),
             body => parse(body)?,
         };
+        let ticket = queue_ticket(request)?;
         let (manager, own) = (Arc::clone(&self.manager), self.own_origin(request));
-        Ok(Outcome::Later(Box::new(move || {
-            let session = manager.new_session(wanted.shell.as_deref())?;
+        let player = books::player(request);
+        Ok(Outcome::Later(Box::new(move |connection| {
+            let newcomer = Newcomer {
+                ticket,
+                // Whoever names no ticket may have ended sending only, and is answered.
+                has_left: &|| ticket.is_some() && connection.has_ended_sending(),
+            };
+            let new = manager.new_session(newcomer, wanted.shell.as_deref(), &player.id())?;
+            let session = new.session;
             let mut body = describe(&manager, &session, &own);
-            body["token"] = session.token.as_str().into();
+            body["token"] = new.token.into();
             let mut response = json_response(201, &body);
             response
                 .headers
                 .push(("Location", format!("/session/{}/status", session.id)));
+            let is_https = own.starts_with("https:");
+            response.headers.push(books::set_cookie(&player, is_https));
             Ok(response)
         })))
+    }
+
+    fn queue(&self, ticket: QueueTicket) -> Handled {
+        let Place {
+            place,
+            waiting,
+            estimate,
+        } = self
+            .manager
+            .queue_place(ticket)
+            .ok_or_else(ApiError::not_waiting)?;
+        now(json_response(
+            200,
+            &json!({"place": place, "waiting": waiting, "estimate_seconds": whole_seconds(estimate).max(1)}),
+        ))
     }
 
     fn status(&self, id: SessionId, request: &Request) -> Handled {
@@ -207,7 +251,7 @@ impl Site {
     fn destroy(&self, id: SessionId, request: &Request) -> Handled {
         self.own_session(id, request)?;
         let manager = Arc::clone(&self.manager);
-        Ok(Outcome::Later(Box::new(move || {
+        Ok(Outcome::Later(Box::new(move |_| {
             manager.destroy(id)?;
             Ok(no_content())
         })))
@@ -288,20 +332,11 @@ impl Site {
         let session = self.manager.get(id)?;
         self.check_owner(&session, request)?;
         let text = session.hub.recording().ok_or_else(no_recording)?;
-        let headers = vec![
-            ("Content-Type", "application/x-asciicast".to_owned()),
-            (
-                "Content-Disposition",
-                "attachment; filename=\"shellcraft.cast\"".to_owned(),
-            ),
-            ("Cache-Control", "no-store".to_owned()),
-            ("X-Content-Type-Options", "nosniff".to_owned()),
-        ];
-        now(Response {
-            status: 200,
-            headers,
-            body: Cow::Owned(text.into_bytes()),
-        })
+        now(download(
+            "application/x-asciicast",
+            "shellcraft.cast",
+            text.into_bytes(),
+        ))
     }
 
     fn drop_recording(&self, id: SessionId, request: &Request) -> Handled {
@@ -314,7 +349,11 @@ impl Site {
     }
 
     /// The session, for a request that changes something and comes from its owner.
-    fn own_session(&self, id: SessionId, request: &Request) -> Result<Arc<Session>, ApiError> {
+    pub(super) fn own_session(
+        &self,
+        id: SessionId,
+        request: &Request,
+    ) -> Result<Arc<Session>, ApiError> {
         self.check_origin(request)?;
         let session = self.manager.get(id)?;
         self.check_owner(&session, request)?;
@@ -322,7 +361,7 @@ impl Site {
     }
 
     /// The session's id is a secret of its own, so a token is not needed; but a wrong one is wrong.
-    fn check_owner(&self, session: &Session, request: &Request) -> Result<(), ApiError> {
+    pub(super) fn check_owner(&self, session: &Session, request: &Request) -> Result<(), ApiError> {
         let Some(authorization) = request.header("authorization") else {
             return Ok(());
         };
@@ -332,7 +371,7 @@ impl Site {
             .admin_token
             .as_deref()
             .is_some_and(|admin| auth::is_same_secret(given, admin));
-        if is_operator || auth::is_same_secret(given, &session.token) {
+        if is_operator || session.is_owned_by(given) {
             Ok(())
         } else {
             Err(ApiError::unauthorized(
@@ -340,6 +379,15 @@ impl Site {
             ))
         }
     }
+}
+
+/// The ticket that the request names, if it names one.
+fn queue_ticket(request: &Request) -> Result<Option<QueueTicket>, ApiError> {
+    let bad = |_| ApiError::new(400, "bad_ticket", "X-Queue-Ticket must be a UUIDv4.");
+    request
+        .header("x-queue-ticket")
+        .map(|ticket| ticket.parse().map_err(bad))
+        .transpose()
 }
 
 fn now(response: Response) -> Handled {
@@ -380,9 +428,10 @@ fn describe(manager: &Manager, session: &Session, own: &str) -> serde_json::Valu
         "session_id": id,
         "shell": session.shell,
         "status": status,
-        "created_at": timestamp(session.created_at),
+        "created_at": session.owner().map(|owner| timestamp(owner.created_at)),
         "connect_url": format!("{own}/session/{id}/connect"),
         "ws_url": ws_url(own, id),
+        "recording": session.hub.has_recording(),
     });
     if status == Status::Running {
         let expires_in = manager.expires_in(session, Instant::now());
@@ -411,7 +460,23 @@ fn no_recording() -> ApiError {
     ApiError::new(404, "no_recording", "Nothing was recorded in this session.")
 }
 
-fn no_content() -> Response {
+/// A file for the player alone, which no browser may take for a page.
+pub(super) fn download(content_type: &str, file: &str, body: Vec<u8>) -> Response {
+    let disposition = format!("attachment; filename=\"{file}\"");
+    let headers = vec![
+        ("Content-Type", content_type.to_owned()),
+        ("Content-Disposition", disposition),
+        ("Cache-Control", "no-store".to_owned()),
+        ("X-Content-Type-Options", "nosniff".to_owned()),
+    ];
+    Response {
+        status: 200,
+        headers,
+        body: Cow::Owned(body),
+    }
+}
+
+pub(super) fn no_content() -> Response {
     Response {
         status: 204,
         headers: vec![("Cache-Control", "no-store".into())],

@@ -11,6 +11,7 @@
 //! requests never keep quick ones waiting.
 
 pub mod assets;
+mod books;
 pub mod error;
 mod handlers;
 pub mod origin;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use crate::door;
+use crate::door::Connection;
 use crate::metrics::Metrics;
 use crate::session::Manager;
 use error::ApiError;
@@ -63,12 +65,17 @@ struct Line {
     started: Instant,
 }
 
+/// What may take long, with a look at the connection that waits for it.
+type Work = Box<dyn FnOnce(&Connection) -> Result<Response, ApiError> + Send>;
+
 /// What a handler decides.
 enum Outcome {
     /// This is the answer.
     Now(Response),
     /// Whoever runs this on the connection's own thread gets the answer.
-    Later(Box<dyn FnOnce() -> Result<Response, ApiError> + Send>),
+    Later(Work),
+    /// Whoever reads so many bytes of body on the connection's own thread gives them to this.
+    Upload(usize, books::WithBody),
     /// The connection becomes a terminal.
     Terminal(terminal::Opening),
 }
@@ -190,6 +197,12 @@ impl Service for SiteService {
         let response = match outcome {
             Ok(Outcome::Now(response)) => response,
             Ok(Outcome::Later(work)) => return later(Arc::clone(site), line, work),
+            Ok(Outcome::Upload(length, work)) => {
+                let site = Arc::clone(site);
+                return Answer::HandOff(Box::new(move |connection| {
+                    books::upload(&site, &line, connection, length, work);
+                }));
+            }
             Ok(Outcome::Terminal(opening)) => {
                 return terminal::open(Arc::clone(site), line, opening);
             }
@@ -202,13 +215,9 @@ impl Service for SiteService {
 }
 
 /// Runs `work` on the connection's own thread and answers there.
-fn later(
-    site: Arc<Site>,
-    line: Line,
-    work: Box<dyn FnOnce() -> Result<Response, ApiError> + Send>,
-) -> Answer {
+fn later(site: Arc<Site>, line: Line, work: Work) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
-        let response = work().unwrap_or_else(|error| error.response());
+        let response = work(&connection).unwrap_or_else(|error| error.response());
         site.note(&line, response.status);
         // Fails when the client is gone; what it asked for was done all the same.
         let _ = connection.respond(line.id, response);

@@ -1,6 +1,6 @@
 //! The route table: what a method and a path mean. Pure.
 
-use crate::session::SessionId;
+use crate::session::{QueueTicket, SessionId};
 
 /// Everything that can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Route {
     ListSessions,
     /// `POST /session`
     CreateSession,
+    /// `GET /queue/{ticket}`
+    Queue(QueueTicket),
     /// `DELETE /session/{id}`
     DestroySession(SessionId),
     /// `GET /session/{id}/status`
@@ -35,6 +37,10 @@ pub enum Route {
     Recording(SessionId),
     /// `DELETE /session/{id}/recording`
     DropRecording(SessionId),
+    /// `GET /session/{id}/spellbook`
+    Spellbook(SessionId),
+    /// `PUT /session/{id}/spellbook`
+    PutSpellbook(SessionId),
     /// `GET /watch/{secret}`
     Watch(String),
     /// `GET /watch/{secret}/ws`
@@ -50,12 +56,15 @@ pub enum NoRoute {
     NotFound,
     /// It looks like a session's path, but no session can have that id.
     NoSuchSession,
+    /// It looks like a place in the queue, but no request can have that ticket.
+    NoSuchTicket,
     /// The path is known, and may be asked for with these methods.
     MethodNotAllowed(&'static str),
 }
 
 const GET: &str = "GET, HEAD";
 const LINK: &str = "POST, DELETE";
+const BOOK: &str = "GET, HEAD, PUT";
 const RECORDING: &str = "GET, POST, DELETE";
 
 /// Finds the route. HEAD is GET without the body.
@@ -71,6 +80,7 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["metrics"] => (GET, Route::Metrics),
         ["sessions"] => (GET, Route::ListSessions),
         ["session"] => ("POST", Route::CreateSession),
+        ["queue", ticket] => (GET, Route::Queue(queue_ticket(ticket)?)),
         ["session", id] => ("DELETE", Route::DestroySession(session(id)?)),
         ["session", id, "status"] => (GET, Route::Status(session(id)?)),
         ["session", id, "connect"] => (GET, Route::Connect(session(id)?)),
@@ -80,6 +90,10 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         }
         ["session", id, "watch"] => (LINK, Route::CreateWatchLink(session(id)?)),
         ["session", id, "recording"] => (RECORDING, recording(method, session(id)?)),
+        ["session", id, "spellbook"] if method == "PUT" => {
+            (BOOK, Route::PutSpellbook(session(id)?))
+        }
+        ["session", id, "spellbook"] => (BOOK, Route::Spellbook(session(id)?)),
         ["watch", secret] => (GET, Route::Watch(secret.to_owned())),
         ["watch", secret, "ws"] => ("GET", Route::WatchTerminal(secret.to_owned())),
         ["assets", name] => (GET, Route::Asset(name.to_owned())),
@@ -95,6 +109,10 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
 
 fn session(id: &str) -> Result<SessionId, NoRoute> {
     id.parse().map_err(|_| NoRoute::NoSuchSession)
+}
+
+fn queue_ticket(ticket: &str) -> Result<QueueTicket, NoRoute> {
+    ticket.parse().map_err(|_| NoRoute::NoSuchTicket)
 }
 
 fn recording(method: &str, id: SessionId) -> Route {
@@ -115,6 +133,7 @@ impl Route {
             Route::Metrics => "/metrics",
             Route::ListSessions => "/sessions",
             Route::CreateSession => "/session",
+            Route::Queue(_) => "/queue/{ticket}",
             Route::DestroySession(_) => "/session/{id}",
             Route::Status(_) => "/session/{id}/status",
             Route::Connect(_) => "/session/{id}/connect",
@@ -123,6 +142,7 @@ impl Route {
             Route::StartRecording(_) | Route::Recording(_) | Route::DropRecording(_) => {
                 "/session/{id}/recording"
             }
+            Route::Spellbook(_) | Route::PutSpellbook(_) => "/session/{id}/spellbook",
             Route::Watch(_) => "/watch/{secret}",
             Route::WatchTerminal(_) => "/watch/{secret}/ws",
             Route::Asset(_) => "/assets/{name}",
@@ -150,6 +170,7 @@ mod tests {
         check("GET /", "Ok(Landing)");
         check("HEAD /healthz", "Ok(Health)");
         check("POST /session", "Ok(CreateSession)");
+        check("GET /queue/ID", "Ok(Queue(QueueTicket(ID)))");
         check("DELETE /session/ID", "Ok(DestroySession(SessionId(ID)))");
         check("GET /session/ID/status", "Ok(Status(SessionId(ID)))");
         check(
@@ -208,6 +229,7 @@ mod tests {
             "F47AC10B-58CC-4372-A567-0E02B2C3D479",
         ] {
             check(&format!("GET /session/{id}/status"), "Err(NoSuchSession)");
+            check(&format!("GET /queue/{id}"), "Err(NoSuchTicket)");
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::session::{Manager, SessionId};
 use crate::terminal::hub::Arrival;
 use crate::terminal::seat::Seat;
 use crate::terminal::upgrade::Upgrade;
+use crate::terminal::viewer::{Heartbeat, Terms};
 use crate::terminal::{Role, viewer};
 
 /// A handshake that was accepted, with its seat at the terminal.
@@ -107,13 +108,12 @@ pub(super) fn open(site: Arc<Site>, line: Line, opening: Opening) -> Answer {
 }
 
 fn serve(site: &Site, line: &Line, id: SessionId, connection: Connection, seat: Seat, is_v1: bool) {
-    // Whoever knows a session's id plays it, so a spectator is not told.
-    let told = if seat.role() == Role::Player {
-        id.0
-    } else {
-        Uuid::nil()
+    let terms = Terms {
+        session_id: id.0,
+        is_v1,
+        heartbeat: Heartbeat::default(),
     };
-    match viewer::run(&connection.stream, connection.leftover, seat, told, is_v1) {
+    match viewer::run(&connection.stream, connection.leftover, seat, terms) {
         Ok(visit) => {
             site.metrics.input_bytes.inc_by(visit.input_bytes);
             let close_code = visit

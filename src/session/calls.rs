@@ -1,106 +1,505 @@
-//! How many heavy Engine calls run at once.
+//! How many heavy Engine calls run at once, and who is next.
 //!
 //! DOCKER: starts contend. On 2 cores 3.4 a second at one, 5.3 at four, 5.7 at sixteen, where each then takes
-//! 2.2 s (20.10). So a few go in and the rest wait here.
+//! 2.2 s (20.10). So a few go in and the rest wait here, first come, first served.
+//!
+//! ```text
+//!   newcomers (bounded) ─┐
+//!   removals …           ┴▶ one line ─▶ at most `at_once` turns ─▶ Engine
+//! ```
+//!
+//! Whoever waits does so on its own thread, at a channel of its own; the one whose turn ends hands its turn to the
+//! first in line. How long that takes is estimated by [`super::pace`].
 
+use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
+use uuid::Uuid;
 
-/// A counting semaphore: permits lie in a channel.
+use super::pace::{Load, Pace, retry_after};
+
+/// How often one that waits is asked whether it still does.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// By what a client asks for its place: a UUIDv4 that it made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueTicket(Uuid);
+
+/// Not a UUIDv4 in its usual form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a UUIDv4")]
+pub struct NotATicket;
+
+impl FromStr for QueueTicket {
+    type Err = NotATicket;
+
+    fn from_str(text: &str) -> Result<Self, NotATicket> {
+        let uuid = Uuid::try_parse(text).map_err(|_| NotATicket)?;
+        let is_usual = uuid.get_version_num() == 4 && uuid.to_string() == text;
+        is_usual.then_some(Self(uuid)).ok_or(NotATicket)
+    }
+}
+
+impl fmt::Display for QueueTicket {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// Somebody who wants a session, as far as the queue needs to know them.
+#[derive(Clone, Copy)]
+pub struct Newcomer<'a> {
+    /// By what they ask for their place, if they do.
+    pub ticket: Option<QueueTicket>,
+    /// Whether they don't want it any more. Asked about once a second while they wait.
+    pub has_left: &'a dyn Fn() -> bool,
+}
+
+impl Newcomer<'_> {
+    /// One who says nothing and waits to the end.
+    pub const PATIENT: Newcomer<'static> = Newcomer {
+        ticket: None,
+        has_left: &|| false,
+    };
+}
+
+/// Where somebody stands in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The next one's is 1.
+    pub place: usize,
+    /// How many newcomers wait in all.
+    pub waiting: usize,
+    /// How long it will probably take.
+    pub estimate: Duration,
+}
+
+/// Why a newcomer gets no turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoTurn {
+    /// As many wait as may.
+    Full {
+        /// How many.
+        waiting: usize,
+        /// When those will have had their turns.
+        retry_after: Duration,
+    },
+    /// Its turn did not come in time.
+    TooLate {
+        /// How long it has waited.
+        waited: Duration,
+        /// When those who wait still will have had their turns.
+        retry_after: Duration,
+    },
+    /// It has left.
+    Left {
+        /// How long it has waited.
+        waited: Duration,
+    },
+}
+
+/// A bounded number of turns, and the line for them.
 pub struct Calls {
-    give: Sender<()>,
-    take: Receiver<()>,
+    at_once: usize,
+    waiting_max: usize,
+    /// Who runs and who waits. Held for look-ups and changes only: never across a call or a send.
+    line: Mutex<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    running: Vec<Running>,
+    waiting: VecDeque<Waiting>,
+    pace: Pace,
+    last_number: u64,
+}
+
+struct Running {
+    number: u64,
+    since: Instant,
+    is_newcomer: bool,
+}
+
+struct Waiting {
+    number: u64,
+    is_newcomer: bool,
+    ticket: Option<QueueTicket>,
+    admit: Sender<()>,
 }
 
 impl Calls {
-    /// Lets `at_once` calls run at a time.
-    pub fn new(at_once: usize) -> Self {
-        let (give, take) = bounded(at_once);
-        for _ in 0..at_once {
-            // Can't fail: the channel has room for all of them and we hold its other end.
-            let _ = give.send(());
+    /// Lets `at_once` calls run at a time, while at most `waiting_max` newcomers wait.
+    pub fn new(at_once: usize, waiting_max: usize) -> Self {
+        Self {
+            at_once,
+            waiting_max,
+            line: Mutex::default(),
         }
-        Self { give, take }
     }
 
-    /// Runs `call` when it is its turn.
+    /// Runs one of the server's own calls when it is its turn.
     pub fn run<T>(&self, call: impl FnOnce() -> T) -> T {
-        // Can't fail: we hold the other end.
-        let _ = self.take.recv();
-        let _permit = Permit(&self.give);
+        let (number, admitted) = {
+            let mut line = self.line.lock();
+            line.enter(self.at_once, false, None, Instant::now())
+        };
+        if let Some(admitted) = admitted {
+            // Ends without a message only if the line itself is gone, and it is borrowed.
+            let _ = admitted.recv();
+        }
+        let _turn = Turn {
+            calls: self,
+            number,
+            waited: Duration::ZERO,
+        };
         call()
     }
 
-    /// Runs `call` when it is its turn, unless that does not come before `deadline`.
+    /// Waits for a newcomer's turn, until `deadline`. The turn ends when what is returned is dropped.
     ///
     /// # Errors
-    /// How long it has waited.
-    pub fn run_before<T>(
-        &self,
-        deadline: Instant,
-        call: impl FnOnce() -> T,
-    ) -> Result<T, Duration> {
+    /// [`NoTurn`].
+    pub fn turn(&self, newcomer: Newcomer<'_>, deadline: Instant) -> Result<Turn<'_>, NoTurn> {
         let began = Instant::now();
-        self.take
-            .recv_deadline(deadline)
-            .map_err(|_| began.elapsed())?;
-        let _permit = Permit(&self.give);
-        Ok(call())
+        let (number, admitted) = {
+            let mut line = self.line.lock();
+            let waiting = line.newcomers();
+            if waiting >= self.waiting_max && line.running.len() >= self.at_once {
+                let estimate = line.estimate(self.at_once, line.waiting.len(), began);
+                return Err(NoTurn::Full {
+                    waiting,
+                    retry_after: retry_after(estimate),
+                });
+            }
+            line.enter(self.at_once, true, newcomer.ticket, began)
+        };
+        if let Some(admitted) = admitted {
+            self.wait(newcomer, number, &admitted, (began, deadline))?;
+        }
+        Ok(Turn {
+            calls: self,
+            number,
+            waited: began.elapsed(),
+        })
+    }
+
+    fn wait(
+        &self,
+        newcomer: Newcomer<'_>,
+        number: u64,
+        admitted: &Receiver<()>,
+        (began, deadline): (Instant, Instant),
+    ) -> Result<(), NoTurn> {
+        loop {
+            let look = (Instant::now() + LOOK_EVERY).min(deadline);
+            match admitted.recv_deadline(look) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let (now, has_left) = (Instant::now(), (newcomer.has_left)());
+            if !has_left && now < deadline {
+                continue;
+            }
+            let mut line = self.line.lock();
+            let Some(index) = line.waiting.iter().position(|each| each.number == number) else {
+                // Its turn has come just now; the word is on its way.
+                drop(line);
+                let _ = admitted.recv();
+                return Ok(());
+            };
+            line.waiting.remove(index);
+            let waited = now.saturating_duration_since(began);
+            if has_left {
+                return Err(NoTurn::Left { waited });
+            }
+            let estimate = line.estimate(self.at_once, line.waiting.len(), now);
+            return Err(NoTurn::TooLate {
+                waited,
+                retry_after: retry_after(estimate),
+            });
+        }
+    }
+
+    /// How many newcomers wait.
+    pub fn waiting(&self) -> usize {
+        self.line.lock().newcomers()
+    }
+
+    /// Where the newcomer with this ticket stands; nothing when none waits.
+    pub fn place(&self, ticket: QueueTicket, now: Instant) -> Option<Place> {
+        let line = self.line.lock();
+        let index = line
+            .waiting
+            .iter()
+            .position(|each| each.ticket == Some(ticket))?;
+        let ahead = line.waiting.iter().take(index);
+        Some(Place {
+            place: ahead.filter(|each| each.is_newcomer).count() + 1,
+            waiting: line.newcomers(),
+            estimate: line.estimate(self.at_once, index + 1, now),
+        })
+    }
+
+    /// Ends a turn and hands it to the first in line.
+    fn end(&self, number: u64) {
+        let now = Instant::now();
+        let mut line = self.line.lock();
+        if let Some(index) = line.running.iter().position(|each| each.number == number) {
+            let ended = line.running.swap_remove(index);
+            if ended.is_newcomer {
+                line.pace
+                    .note(now, now.saturating_duration_since(ended.since));
+            }
+        }
+        let next = line.waiting.pop_front();
+        if let Some(next) = &next {
+            line.running.push(Running {
+                number: next.number,
+                since: now,
+                is_newcomer: next.is_newcomer,
+            });
+        }
+        drop(line);
+        if let Some(next) = next {
+            // INVARIANT: it is in the line no more, so it waits for this word however late it is. The channel has
+            // room for it.
+            let _ = next.admit.send(());
+        }
     }
 }
 
-/// Goes back when it is dropped, after a panic too.
-struct Permit<'a>(&'a Sender<()>);
+impl Line {
+    /// Begins a turn, or joins the line: then its number comes with where to wait.
+    fn enter(
+        &mut self,
+        at_once: usize,
+        is_newcomer: bool,
+        ticket: Option<QueueTicket>,
+        now: Instant,
+    ) -> (u64, Option<Receiver<()>>) {
+        self.last_number += 1;
+        let number = self.last_number;
+        if self.running.len() < at_once {
+            self.running.push(Running {
+                number,
+                since: now,
+                is_newcomer,
+            });
+            return (number, None);
+        }
+        let (admit, admitted) = bounded(1);
+        self.waiting.push_back(Waiting {
+            number,
+            is_newcomer,
+            ticket,
+            admit,
+        });
+        (number, Some(admitted))
+    }
 
-impl Drop for Permit<'_> {
+    fn newcomers(&self) -> usize {
+        self.waiting.iter().filter(|each| each.is_newcomer).count()
+    }
+
+    fn estimate(&self, at_once: usize, place: usize, now: Instant) -> Duration {
+        let running_since: Vec<_> = self.running.iter().map(|each| each.since).collect();
+        let load = Load {
+            at_once,
+            running_since: &running_since,
+            place,
+        };
+        self.pace.estimate(now, load)
+    }
+}
+
+/// One's turn, until it is dropped: after a panic too.
+pub struct Turn<'a> {
+    calls: &'a Calls,
+    number: u64,
+    /// How long it was waited for.
+    pub waited: Duration,
+}
+
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let _ = self.0.try_send(());
+        self.calls.end(self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::thread;
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn ticket(number: u128) -> QueueTicket {
+        let uuid = uuid::Builder::from_random_bytes(number.to_be_bytes()).into_uuid();
+        uuid.to_string().parse().expect("a UUIDv4")
+    }
+
+    fn with_ticket(number: u128) -> Newcomer<'static> {
+        Newcomer {
+            ticket: Some(ticket(number)),
+            ..Newcomer::PATIENT
+        }
+    }
+
+    #[track_caller]
+    fn until(what: &str, condition: impl Fn() -> bool) {
+        let due = Instant::now() + PATIENCE;
+        while !condition() {
+            assert!(Instant::now() < due, "waited in vain for {what}");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn tickets_are_version_4_as_usually_written() {
+        for (text, expected) in [
+            ("f47ac10b-58cc-4372-a567-0e02b2c3d479", true),
+            ("F47AC10B-58CC-4372-A567-0E02B2C3D479", false),
+            ("f47ac10b58cc4372a5670e02b2c3d479", false),
+            ("f47ac10b-58cc-1372-a567-0e02b2c3d479", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<QueueTicket>().is_ok(), expected, "{text}");
+        }
+    }
+
     #[test]
     fn never_more_than_so_many_at_once() {
-        let (calls, now, most) = (Calls::new(3), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (calls, now, most) = (Calls::new(3, 16), AtomicUsize::new(0), AtomicUsize::new(0));
+        let busy = || {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            thread::yield_now();
+            now.fetch_sub(1, Ordering::SeqCst);
+        };
         thread::scope(|scope| {
-            for _ in 0..16 {
-                scope.spawn(|| {
+            for worker in 0..16 {
+                let (calls, busy) = (&calls, &busy);
+                scope.spawn(move || {
                     for _ in 0..50 {
-                        calls.run(|| {
-                            most.fetch_max(
-                                now.fetch_add(1, Ordering::SeqCst) + 1,
-                                Ordering::SeqCst,
-                            );
-                            thread::yield_now();
-                            now.fetch_sub(1, Ordering::SeqCst);
-                        });
+                        if worker % 2 == 0 {
+                            calls.run(busy);
+                        } else {
+                            let turn = calls.turn(Newcomer::PATIENT, Instant::now() + PATIENCE);
+                            assert!(turn.is_ok());
+                            busy();
+                        }
                     }
                 });
             }
         });
         assert!(most.load(Ordering::SeqCst) <= 3);
+        let line = calls.line.lock();
+        assert!(line.running.is_empty() && line.waiting.is_empty());
     }
 
     #[test]
-    fn a_panic_gives_its_permit_back() {
-        let calls = Calls::new(1);
+    fn a_panic_ends_its_turn() {
+        let calls = Calls::new(1, 1);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             calls.run(|| panic!("on purpose"))
         }));
         assert!(caught.is_err());
-        assert_eq!(calls.run_before(Instant::now(), || 7).ok(), Some(7));
+        assert!(calls.turn(Newcomer::PATIENT, Instant::now()).is_ok());
+    }
+
+    #[test]
+    fn first_come_first_served() {
+        let calls = Calls::new(1, 16);
+        let order = Mutex::new(Vec::new());
+        let first = calls.turn(Newcomer::PATIENT, Instant::now());
+        thread::scope(|scope| {
+            for number in 0..10_usize {
+                let (calls, order) = (&calls, &order);
+                scope.spawn(move || {
+                    let turn = calls.turn(with_ticket(number as u128), Instant::now() + PATIENCE);
+                    order.lock().push(number);
+                    drop(turn);
+                });
+                until("it to wait", || calls.waiting() == number + 1);
+            }
+            let place = |number| {
+                let found = calls.place(ticket(number), Instant::now());
+                found.map(|found| (found.place, found.waiting))
+            };
+            assert_eq!(place(0), Some((1, 10)));
+            assert_eq!(place(9), Some((10, 10)));
+            assert_eq!(place(10), None);
+            drop(first);
+        });
+        assert_eq!(*order.lock(), (0..10).collect::<Vec<_>>());
+        assert_eq!(calls.place(ticket(0), Instant::now()), None);
+    }
+
+    #[test]
+    fn beyond_its_length_nobody_waits() {
+        let calls = Calls::new(1, 2);
+        let turn = calls.turn(Newcomer::PATIENT, Instant::now());
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    assert!(
+                        calls
+                            .turn(Newcomer::PATIENT, Instant::now() + PATIENCE)
+                            .is_ok()
+                    );
+                });
+            }
+            until("two to wait", || calls.waiting() == 2);
+            let refused = calls.turn(Newcomer::PATIENT, Instant::now() + PATIENCE);
+            assert!(matches!(
+                refused.err(),
+                Some(NoTurn::Full { waiting: 2, retry_after }) if retry_after.as_secs() == 2
+            ));
+            // The server's own calls are never refused, and don't count.
+            scope.spawn(|| calls.run(|| ()));
+            until("the server to wait", || {
+                calls.line.lock().waiting.len() == 3
+            });
+            assert_eq!(calls.waiting(), 2);
+            drop(turn);
+        });
     }
 
     #[test]
     fn waits_no_longer_than_it_may() {
-        let calls = Calls::new(1);
-        calls.run(|| assert!(calls.run_before(Instant::now(), || ()).is_err()));
+        let calls = Calls::new(1, 4);
+        let turn = calls.turn(Newcomer::PATIENT, Instant::now());
+        let late = calls.turn(Newcomer::PATIENT, Instant::now());
+        assert!(matches!(late.err(), Some(NoTurn::TooLate { .. })));
+        assert_eq!(calls.waiting(), 0);
+        drop(turn);
+        assert!(calls.turn(Newcomer::PATIENT, Instant::now()).is_ok());
+    }
+
+    #[test]
+    fn whoever_leaves_gives_its_place_up() {
+        let calls = Calls::new(1, 4);
+        let turn = calls.turn(Newcomer::PATIENT, Instant::now());
+        let has_left = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let leaver = scope.spawn(|| {
+                let newcomer = Newcomer {
+                    ticket: None,
+                    has_left: &|| has_left.load(Ordering::SeqCst),
+                };
+                calls.turn(newcomer, Instant::now() + PATIENCE).err()
+            });
+            until("it to wait", || calls.waiting() == 1);
+            has_left.store(true, Ordering::SeqCst);
+            let left = leaver.join().expect("no panic");
+            assert!(matches!(left, Some(NoTurn::Left { .. })), "{left:?}");
+        });
+        assert_eq!(calls.waiting(), 0);
+        drop(turn);
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::state::Illegal;
+use super::store;
 use crate::engine;
 
 /// What can go wrong with sessions.
@@ -27,9 +28,25 @@ pub enum Error {
         /// `MAX_SESSIONS`.
         limit: usize,
     },
-    /// Too many wait for the Engine already.
+    /// The turn at the Engine did not come in time.
     #[error("the Engine did not get to it within {waited:?}: too many containers are being made")]
     Busy {
+        /// How long we waited.
+        waited: Duration,
+        /// When the queue should be through.
+        retry_after: Duration,
+    },
+    /// As many wait for the Engine as may.
+    #[error("{waiting} wait for the Engine already, which is the limit")]
+    QueueFull {
+        /// How many.
+        waiting: usize,
+        /// When the queue should be through.
+        retry_after: Duration,
+    },
+    /// Whoever wanted the session has hung up while it waited for the Engine.
+    #[error("the client hung up after {waited:?} in the queue")]
+    Left {
         /// How long we waited.
         waited: Duration,
     },
@@ -48,6 +65,15 @@ pub enum Error {
     /// A fault in our own code, which was stopped.
     #[error(transparent)]
     State(#[from] Illegal),
+    /// The store failed us.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// What lies in the spellbook's place is no file, or too big.
+    #[error("there is no spellbook to read: {0}")]
+    NotABook(String),
+    /// The sessions of the server's last life have not been taken over yet.
+    #[error("the sessions of before the start are not taken over yet")]
+    Starting,
     /// The end was ordered, and is still on its way.
     #[error("the session was ordered to end, and has not within {0:?}")]
     StillEnding(Duration),
@@ -62,12 +88,17 @@ impl Error {
             Error::Over => "This session is over; start a new game.".into(),
             Error::TooManySpectators => "Too many are watching this game already; try again later.".into(),
             Error::Full { .. } => "All places are taken; try again in a little while.".into(),
-            Error::Busy { .. } => "Too many games are being started right now; try again in a little while.".into(),
+            Error::Busy { .. } | Error::QueueFull { .. } => "Too many games are being started right now; try again in a little while.".into(),
+            Error::Left { .. } => "The connection was closed before the game was started.".into(),
             Error::Stopping => "The server is restarting; try again in a moment.".into(),
             Error::NoImage(_) => "This shell is not installed on the server; choose another one or tell its operator.".into(),
             Error::Engine(_) => "The server's container engine does not answer; try again in a little while.".into(),
             Error::System(_) => "The server is out of resources; try again in a little while.".into(),
             Error::State(_) => "Something went wrong on the server; try again.".into(),
+            Error::Store(store::Error::TooBig) => "A spellbook has at most 1 MiB.".into(),
+            Error::Store(_) => "The server can't reach what it keeps; try again in a little while.".into(),
+            Error::NotABook(_) => "There is no spellbook in this game.".into(),
+            Error::Starting => "The server is starting; try again in a moment.".into(),
             Error::StillEnding(_) => "The session is being ended, which takes longer than usual.".into(),
         }
     }

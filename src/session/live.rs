@@ -1,21 +1,21 @@
 //! The session's thread: it owns the container from its attach to its removal.
 //!
 //! It runs the hub's pump. When the pump ends it finds out why: the shell has ended (tell the pages, remove
-//! the container), somebody ordered the end (kill, remove), or only the attach broke (attach again, as often
-//! as it takes: a player's game is not given up because the Engine restarts).
+//! the container), somebody ordered the end (kill, remove), only the attach broke (attach again, as often
+//! as it takes: a player's game is not given up because the Engine restarts), or the server stops and leaves
+//! the container to the next one. Nothing is removed before its spellbook is safe.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, info, warn};
 
-use super::Manager;
 use super::session::Session;
 use super::state::{Event, Illegal, Reason, State};
+use super::{Error, Manager};
 use crate::engine::Attach;
 use crate::engine::{self, ContainerId};
 use crate::terminal::Close;
-use crate::terminal::frame::{Level, Notice};
 use crate::terminal::hub::ExitNote;
 
 /// DOCKER: the attach ends up to 15 ms before the exit code is known (seen on 20.10); more under load.
@@ -26,8 +26,6 @@ const LAST_BREATH: Duration = Duration::from_millis(250);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 
-const ENGINE_AWAY: &str = "The game's engine does not answer; waiting for it.";
-
 /// What became of the container when its attach ended.
 enum Fate {
     /// Its first process has ended.
@@ -36,8 +34,8 @@ enum Fate {
     Gone,
     /// It runs; only the attach broke, and here is a new one.
     Attached(Attach),
-    /// The server gives up; the container stays for the next start.
-    Abandoned,
+    /// The server goes; the container stays for the next start.
+    Left,
 }
 
 /// Runs a session from its first attach to its end.
@@ -45,23 +43,26 @@ pub(super) fn run(
     manager: &Manager,
     session: &Arc<Session>,
     container: &ContainerId,
-    first: Attach,
+    first: Option<Attach>,
 ) {
-    let mut attach = first;
+    let mut next = first;
     let outcome = loop {
-        pump(session, attach);
+        if let Some(attach) = next.take() {
+            pump(manager, session, attach);
+        }
         match find_out(manager, session, container) {
             Fate::Attached(again) => {
                 info!(
                     "session={} container={container} attached again",
                     session.id
                 );
-                attach = again;
+                next = Some(again);
             }
             Fate::Ended { reason, code } => break end(manager, session, container, reason, code),
-            Fate::Gone => break vanish(session),
-            Fate::Abandoned => {
+            Fate::Gone => break vanish(manager, session),
+            Fate::Left => {
                 session.hub.close(Close::GoingAway);
+                manager.leave(session);
                 return;
             }
         }
@@ -82,14 +83,15 @@ pub(super) fn run(
         session.id,
         reason.as_str(),
         life.exit_code.map_or("-".into(), |code| code.to_string()),
-        session.started.elapsed().as_secs(),
+        session.since().elapsed().as_secs(),
         session.hub.output_bytes(),
     );
 }
 
-fn pump(session: &Session, mut attach: Attach) {
+fn pump(manager: &Manager, session: &Session, mut attach: Attach) {
     session.hub.connect_input(attach.input);
-    if session.snapshot().state != State::Running {
+    let state = session.snapshot().state;
+    if !matches!(state, State::Running | State::Prewarmed) || manager.is_leaving() {
         // The end was ordered before there was anything to hang up.
         session.hub.hang_up();
     }
@@ -102,9 +104,12 @@ fn pump(session: &Session, mut attach: Attach) {
 /// Asks the Engine why the attach ended, until it answers.
 fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fate {
     let mut retry = RETRY_FIRST;
-    let mut has_told = false;
     loop {
-        let asked = if session.snapshot().state == State::Ending {
+        let is_ending = session.snapshot().state == State::Ending;
+        if !is_ending && manager.is_leaving() {
+            return Fate::Left;
+        }
+        let asked = if is_ending {
             manager
                 .engine
                 .kill(container)
@@ -117,16 +122,11 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
             Err(error) if error.is_not_found() => return Fate::Gone,
             Err(error) => {
                 warn!("session={} container={container} {error}", session.id);
-                if !has_told {
-                    session
-                        .hub
-                        .notify(&Notice::new(Level::Warning, ENGINE_AWAY));
-                    has_told = true;
-                }
+                session.hub.engine_away();
             }
         }
         if manager.is_abandoned_within(retry) {
-            return Fate::Abandoned;
+            return Fate::Left;
         }
         retry = (retry * 2).min(RETRY_LONGEST);
     }
@@ -141,12 +141,21 @@ fn look(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Erro
         Err(engine::Error::TimedOut { .. }) => {}
         other => return other,
     }
+    match attach_running(manager, container)? {
+        Some(attach) => Ok(Fate::Attached(attach)),
+        None => exit_of(manager, container, EXIT_CODE_WAIT),
+    }
+}
+
+/// Attaches to a container, unless it has ended.
+pub(super) fn attach_running(
+    manager: &Manager,
+    container: &ContainerId,
+) -> Result<Option<Attach>, engine::Error> {
     let attach = manager.engine.attach(container)?;
     // DOCKER: attach to a container that has ended answers 101 too and says nothing: look again.
-    if manager.engine.inspect(container)?.state.running {
-        return Ok(Fate::Attached(attach));
-    }
-    exit_of(manager, container, EXIT_CODE_WAIT)
+    let is_running = manager.engine.inspect(container)?.state.running;
+    Ok(is_running.then_some(attach))
 }
 
 fn exit_of(
@@ -186,16 +195,57 @@ fn end(
         });
         session.step(Event::SaveBegan)?;
     }
-    if remove(manager, session, container) {
+    if save(manager, session, container) && remove(manager, session, container) {
+        // INVARIANT: first the container, then its record: a container without one would be taken for a stranger's.
+        manager.forget_record(session.id);
         session.step(Event::Removed)?;
+    } else {
+        session.step(Event::ServerLeaves)?;
     }
     Ok(())
 }
 
-fn vanish(session: &Session) -> Result<(), Illegal> {
+fn vanish(manager: &Manager, session: &Session) -> Result<(), Illegal> {
     session.step(Event::ContainerGone)?;
     session.hub.close(Close::EngineFailed);
+    manager.forget_record(session.id);
     Ok(())
+}
+
+/// Saves the spellbook, however long the Engine and the store need. Returns whether it is safe.
+fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
+    let Some(owner) = session.owner() else {
+        // Nobody has played.
+        return true;
+    };
+    let mut retry = RETRY_FIRST;
+    loop {
+        let kept = manager
+            .engine
+            .knock()
+            .map_err(Error::from)
+            .and_then(|()| manager.keep_book(session, container, &owner.player));
+        match kept {
+            Ok(kept) => {
+                session.book.lock().is_final = true;
+                manager.metrics.count_save(kept.as_str());
+                return true;
+            }
+            // It took its book with it; what was saved before stays.
+            Err(Error::Engine(error)) if error.is_not_found() => return true,
+            Err(error) => {
+                manager.metrics.count_save("failed");
+                warn!(
+                    "session={} container={container} stays until its book is safe: {error}",
+                    session.id
+                );
+            }
+        }
+        if manager.is_abandoned_within(retry) {
+            return false;
+        }
+        retry = (retry * 2).min(RETRY_LONGEST);
+    }
 }
 
 /// Removes the container, however long the Engine needs. Returns whether it is gone.

@@ -1,14 +1,19 @@
 //! Makes a session: a place in the map first, then its container, then its thread.
+//!
+//! A player's session is claimed from the pool where one waits there, and made from nothing where none does;
+//! either way its record is stored before the player hears of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Instant, SystemTime};
 
 use log::{error, info, warn};
 
-use super::session::{Session, SessionId};
-use super::state::Event;
+use super::calls::Newcomer;
+use super::session::{Owner, Session, SessionId};
+use super::state::{Event, Reason, State};
+use super::store::{FORMAT, Phase, PlayerId, Record};
 use super::{Error, Manager, Shell, live, sandbox, spellbook};
 use crate::auth;
 use crate::engine::Attach;
@@ -16,49 +21,56 @@ use crate::engine::ContainerId;
 use crate::terminal::hub::FIRST_SIZE;
 use crate::terminal::{Close, Hub};
 
-/// How long a newcomer waits for its turn at the Engine.
-const TURN_WAIT: Duration = Duration::from_secs(30);
 /// The pump's buffer is on the heap; the deepest call is one to the Engine.
 const STACK_BYTES: usize = 256 * 1024;
-/// What a new spellbook holds: nothing, the shell writes its own head.
-const EMPTY_BOOK: &[u8] = b"";
+
+/// A session that was just made, for its owner.
+pub struct NewSession {
+    /// The session.
+    pub session: Arc<Session>,
+    /// The owner's secret. Nobody keeps it but the owner.
+    pub token: String,
+}
 
 impl Manager {
-    /// Makes a session of the shell called `shell`, or of the default one. Blocks for about as long as a
-    /// container's start takes, longer when others are being made.
+    /// Makes a session of the shell called `shell`, or of the default one, with `player`'s spellbook in it. A
+    /// prewarmed one takes milliseconds; else it blocks for about as long as a container's start takes, longer when
+    /// others are being made.
     ///
     /// # Errors
     /// Any [`Error`] but `NotFound` and `StillEnding`; nothing is left behind then.
-    pub fn new_session(self: &Arc<Self>, shell: Option<&str>) -> Result<Arc<Session>, Error> {
+    pub fn new_session(
+        self: &Arc<Self>,
+        newcomer: Newcomer<'_>,
+        shell: Option<&str>,
+        player: &PlayerId,
+    ) -> Result<NewSession, Error> {
         let shell = self.shell(shell)?.clone();
-        let session = self.reserve(&shell)?;
+        self.wait_until_settled()?;
         let began = Instant::now();
-        match self.make(&session, &shell) {
-            Ok(()) => {
-                self.metrics
-                    .sessions_created
-                    .with_label_values(&[&shell.name])
-                    .inc();
-                info!(
-                    "session={} shell={} started in {:?}",
-                    session.id,
-                    shell.name,
-                    began.elapsed()
-                );
-                Ok(session)
-            }
-            Err(error) => {
-                warn!(
-                    "session={} shell={} could not be made: {error}",
-                    session.id, shell.name
-                );
-                self.metrics.sessions_failed.inc();
-                self.sessions.write().remove(&session.id);
-                // Nobody can hold it yet; this only closes its books.
-                let _ = session.step(Event::Failed);
-                Err(error)
-            }
-        }
+        let token = auth::new_token();
+        let owner = Owner {
+            token_hash: auth::digest(&token),
+            player: player.clone(),
+            created_at: SystemTime::now(),
+            since: began,
+        };
+        let book = self.book_of(player)?;
+        let (session, origin) = match self.claim(&shell, &owner, &book)? {
+            Some(session) => (session, "claimed"),
+            None => (self.make_for(newcomer, &shell, owner, &book)?, "made"),
+        };
+        self.metrics
+            .sessions_created
+            .with_label_values(&[&shell.name])
+            .inc();
+        info!(
+            "session={} shell={} {origin} in {:?}",
+            session.id,
+            shell.name,
+            began.elapsed()
+        );
+        Ok(NewSession { session, token })
     }
 
     fn shell(&self, name: Option<&str>) -> Result<&Shell, Error> {
@@ -70,9 +82,127 @@ impl Manager {
         found.ok_or_else(|| Error::UnknownShell(name.unwrap_or_default().to_owned()))
     }
 
+    /// Gives a prewarmed session to its owner, if there is one.
+    fn claim(
+        &self,
+        shell: &Shell,
+        owner: &Owner,
+        book: &[u8],
+    ) -> Result<Option<Arc<Session>>, Error> {
+        while let Some(session) = self.take_prewarmed(shell, owner)? {
+            let Some(container) = session.container() else {
+                continue;
+            };
+            if session.step(Event::Claimed).is_err() {
+                // It has ended while it waited; its thread sees to the rest.
+                continue;
+            }
+            session.hub.touch(owner.since);
+            // INVARIANT: stored before the book is in, or after a crash somebody else could be given it; and before the
+            // answer goes out.
+            let claimed = self
+                .note_claim(session.id, owner)
+                .and_then(|()| match book {
+                    b"" => {
+                        self.note_book(&session, book);
+                        Ok(())
+                    }
+                    book => self.put_book(&session, container, book),
+                });
+            match claimed {
+                Ok(()) => {
+                    self.bid_farewell_if_stopping(&session);
+                    return Ok(Some(session));
+                }
+                Err(error) => {
+                    warn!("session={} could not be claimed: {error}", session.id);
+                    let _ = session.order_end(Reason::Destroyed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn note_claim(&self, id: SessionId, owner: &Owner) -> Result<(), Error> {
+        self.store.update(id, &mut |record| {
+            record.phase = Phase::Claimed;
+            record.player = Some(owner.player.clone());
+            record.token_hash = Some(owner.token_hash.clone());
+            record.created_at_ms = milliseconds(owner.created_at);
+        })?;
+        Ok(())
+    }
+
+    /// A prewarmed session that is the owner's from now on.
+    fn take_prewarmed(&self, shell: &Shell, owner: &Owner) -> Result<Option<Arc<Session>>, Error> {
+        let sessions = self.sessions.write();
+        self.check_room(sessions.values())?;
+        let session = self.pool.take(&shell.name);
+        if let Some(session) = &session {
+            session.set_owner(owner.clone());
+        }
+        Ok(session)
+    }
+
+    fn make_for(
+        self: &Arc<Self>,
+        newcomer: Newcomer<'_>,
+        shell: &Shell,
+        owner: Owner,
+        book: &[u8],
+    ) -> Result<Arc<Session>, Error> {
+        let session = self.reserve(shell, Some(owner))?;
+        self.make(Some(newcomer), &session, shell, book)
+            .inspect_err(|error| self.unmake(&session, error))?;
+        Ok(session)
+    }
+
+    /// Makes a session that waits for a player.
+    ///
+    /// # Errors
+    /// As [`Manager::new_session`].
+    pub(super) fn prewarm(self: &Arc<Self>, shell: &Shell) -> Result<Arc<Session>, Error> {
+        let session = self.reserve(shell, None)?;
+        self.make(None, &session, shell, b"")
+            .inspect_err(|error| self.unmake(&session, error))?;
+        Ok(session)
+    }
+
+    /// Closes the books on a session that could not be made.
+    fn unmake(&self, session: &Session, error: &Error) {
+        warn!(
+            "session={} shell={} could not be made: {error}",
+            session.id, session.shell
+        );
+        self.metrics.sessions_failed.inc();
+        self.sessions.write().remove(&session.id);
+        // Nobody can hold it yet.
+        let _ = session.step(Event::Failed);
+        self.forget_record(session.id);
+    }
+
     /// Takes a place in the map, so that a limit is a limit however many come at once.
-    fn reserve(self: &Arc<Self>, shell: &Shell) -> Result<Arc<Session>, Error> {
-        let id = SessionId::random();
+    fn reserve(
+        self: &Arc<Self>,
+        shell: &Shell,
+        owner: Option<Owner>,
+    ) -> Result<Arc<Session>, Error> {
+        let session = self.empty_session(SessionId::random(), &shell.name);
+        let mut sessions = self.sessions.write();
+        if self.is_stopping() {
+            return Err(Error::Stopping);
+        }
+        if let Some(owner) = owner {
+            self.check_room(sessions.values())?;
+            session.set_owner(owner);
+        }
+        sessions.insert(session.id, Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// A session that nobody knows yet.
+    pub(super) fn empty_session(self: &Arc<Self>, id: SessionId, shell: &str) -> Arc<Session> {
         let manager: Weak<Manager> = Arc::downgrade(self);
         let on_resize = move || {
             if let Some(manager) = manager.upgrade()
@@ -82,38 +212,94 @@ impl Manager {
             }
         };
         let hub = Arc::new(Hub::new(self.settings.terminal, Instant::now(), on_resize));
-        let session = Arc::new(Session::new(id, &shell.name, auth::new_token(), hub));
-        let mut sessions = self.sessions.write();
-        if self.is_stopping() {
-            return Err(Error::Stopping);
-        }
-        let alive = sessions
-            .values()
-            .filter(|session| !session.snapshot().state.is_over())
-            .count();
-        if alive >= self.settings.max_sessions {
-            return Err(Error::Full {
-                limit: self.settings.max_sessions,
-            });
-        }
-        sessions.insert(id, Arc::clone(&session));
-        Ok(session)
+        Arc::new(Session::new(id, shell, hub))
     }
 
-    fn make(self: &Arc<Self>, session: &Arc<Session>, shell: &Shell) -> Result<(), Error> {
-        let turn = self.calls.run_before(Instant::now() + TURN_WAIT, || {
-            self.make_container(session, shell)
-        });
-        let (container, attach) = turn.map_err(|waited| Error::Busy { waited })??;
-        let thread = self
-            .spawn_session(session, &container, attach)
-            .inspect_err(|_| self.discard(&container))?;
-        self.threads.lock().push(thread);
-        if self.is_stopping() {
-            // `drain` may have passed while we were creating. Already ordered is fine too.
-            let _ = session.order_end(super::Reason::ServerStopped);
+    /// Whether one more may play. Those that wait for a player do not count.
+    fn check_room<'a>(
+        &self,
+        sessions: impl Iterator<Item = &'a Arc<Session>>,
+    ) -> Result<(), Error> {
+        let limit = self.settings.max_sessions;
+        let playing = sessions
+            .filter(|session| session.owner().is_some() && !session.snapshot().state.is_over())
+            .count();
+        if playing >= limit {
+            return Err(Error::Full { limit });
         }
         Ok(())
+    }
+
+    fn make(
+        self: &Arc<Self>,
+        newcomer: Option<Newcomer<'_>>,
+        session: &Arc<Session>,
+        shell: &Shell,
+        book: &[u8],
+    ) -> Result<(), Error> {
+        let make = || self.make_container(session, shell, book);
+        let (container, attach) = match newcomer {
+            Some(newcomer) => self.in_turn(newcomer, make)?,
+            // Nobody waits for it.
+            None => self.calls.run(make)?,
+        };
+        self.note_book(session, book);
+        let record = self.record_of(session, &container);
+        let next = match session.owner() {
+            Some(_) => Event::Ready,
+            None => Event::Prepared,
+        };
+        let ready = self
+            .store
+            .insert(&record)
+            .map_err(Error::from)
+            .and_then(|()| Ok(session.step(next)?))
+            .and_then(|_| self.spawn_session(session, &container, Some(attach)));
+        ready.inspect_err(|_| self.discard(&container))?;
+        self.bid_farewell_if_stopping(session);
+        Ok(())
+    }
+
+    fn record_of(&self, session: &Session, container: &ContainerId) -> Record {
+        let owner = session.owner();
+        Record {
+            format: FORMAT,
+            revision: 1,
+            session_id: session.id,
+            instance: self.settings.instance.clone(),
+            shell: session.shell.clone(),
+            phase: match owner {
+                Some(_) => Phase::Claimed,
+                None => Phase::Prewarmed,
+            },
+            container: container.to_string(),
+            policy: self.policy(&session.shell),
+            player: owner.map(|owner| owner.player.clone()),
+            token_hash: owner.map(|owner| owner.token_hash.clone()),
+            created_at_ms: milliseconds(
+                owner.map_or_else(SystemTime::now, |owner| owner.created_at),
+            ),
+            screen: None,
+        }
+    }
+
+    /// What containers of a shell are made from now, in one word: one made otherwise is stale.
+    pub(super) fn policy(&self, shell: &str) -> String {
+        let image = self
+            .settings
+            .shells
+            .iter()
+            .find(|known| known.name == shell)
+            .map_or("", |shell| shell.image.as_str());
+        let body = sandbox::container(
+            uuid::Uuid::nil(),
+            &self.settings.instance,
+            shell,
+            image,
+            &self.settings.limits,
+        );
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        auth::digest(&text).chars().take(16).collect()
     }
 
     /// Creates, fills, attaches and starts the container; removes it again when any of that fails.
@@ -121,6 +307,7 @@ impl Manager {
         &self,
         session: &Session,
         shell: &Shell,
+        book: &[u8],
     ) -> Result<(ContainerId, Attach), Error> {
         if self.is_stopping() {
             return Err(Error::Stopping);
@@ -143,13 +330,13 @@ impl Manager {
         };
         session.set_container(container.clone());
         let attach = self
-            .fill_and_start(&container)
+            .fill_and_start(&container, book)
             .inspect_err(|_| self.discard(&container))?;
         Ok((container, attach))
     }
 
-    fn fill_and_start(&self, container: &ContainerId) -> Result<Attach, Error> {
-        let book = spellbook::pack(EMPTY_BOOK)?;
+    fn fill_and_start(&self, container: &ContainerId, book: &[u8]) -> Result<Attach, Error> {
+        let book = spellbook::pack(book)?;
         // INVARIANT: before the start. `/home` is root's, so the player could never create the file, and
         // nothing else can ever be created beside it.
         self.engine.put_archive(container, sandbox::HOME, &book)?;
@@ -170,13 +357,13 @@ impl Manager {
         }
     }
 
-    fn spawn_session(
+    /// Starts the session's thread. Without an attach it begins by finding out how the container is.
+    pub(super) fn spawn_session(
         self: &Arc<Self>,
         session: &Arc<Session>,
         container: &ContainerId,
-        attach: Attach,
-    ) -> Result<thread::JoinHandle<()>, Error> {
-        session.step(Event::Ready)?;
+        attach: Option<Attach>,
+    ) -> Result<(), Error> {
         let (manager, session, container) =
             (Arc::clone(self), Arc::clone(session), container.clone());
         // 15 bytes are what Linux shows of a thread's name.
@@ -195,18 +382,34 @@ impl Manager {
                 let _ = session.step(Event::ContainerGone);
             }
         };
-        Ok(thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(name)
             .stack_size(STACK_BYTES)
-            .spawn(body)?)
+            .spawn(body)?;
+        self.threads.lock().push(thread);
+        Ok(())
     }
 
     /// Whether a labelled container is one that we know and take care of.
-    pub(super) fn is_ours_alive(&self, session_id: &str) -> bool {
-        let Ok(id) = session_id.parse::<SessionId>() else {
-            return false;
-        };
-        self.get(id)
-            .is_ok_and(|session| !session.snapshot().state.is_over())
+    pub(super) fn is_ours_alive(&self, session_id: &str, container: &ContainerId) -> bool {
+        let session = session_id.parse().ok().and_then(|id| self.get(id).ok());
+        session.is_some_and(|session| {
+            // While it is being created we don't know its container's id.
+            let is_its = session.container().is_none_or(|its| its == container);
+            is_its && !session.snapshot().state.is_over()
+        })
     }
+
+    /// For one that was made while the server began to stop.
+    pub(super) fn bid_farewell_if_stopping(&self, session: &Session) {
+        if self.is_stopping() && session.snapshot().state != State::Creating {
+            self.bid_farewell(session);
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn milliseconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }

@@ -5,18 +5,29 @@
 //!               │                          ▲
 //!               ├─ make: create, start ────┤ session's thread (live): pump, exit, removal
 //!               ├─ reaper thread ──────────┤ who is idle, what is left over
-//!               └─ resizer thread ─────────┘ the newest size of each terminal, to the Engine
+//!               ├─ resizer thread ─────────┤ the newest size of each terminal, to the Engine
+//!               ├─ saver thread ───────────┤ books that have changed, to the store
+//!               └─ pool threads ───────────┘ containers for players who are still to come
 //! ```
 //!
 //! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
+//! * [`keep`]: the spellbooks. * [`adopt`]: what the server's last life left. * [`pool`]: containers made ahead.
+//! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
+//! * [`store`]: what outlives the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
 
+pub mod adopt;
 pub mod calls;
 pub mod error;
+mod keep;
 mod live;
 mod make;
+pub mod pace;
+mod player;
+pub mod pool;
+mod queue;
 pub mod reaper;
 mod resizer;
 pub mod sandbox;
@@ -24,10 +35,11 @@ pub mod sandbox;
 mod session;
 pub mod spellbook;
 pub mod state;
+mod stop;
 pub mod store;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -35,11 +47,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, warn};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
+pub use calls::{Newcomer, Place, QueueTicket};
 pub use error::Error;
-pub use session::{NotAnId, Session, SessionId, Snapshot};
+pub use make::NewSession;
+pub use player::PlayerSecret;
+pub use session::{NotAnId, Owner, Session, SessionId, Snapshot};
 pub use state::{Reason, State, Status};
+pub use stop::Farewell;
 pub use watch::WATCH_LINK_LIFE;
 
 use crate::engine::{Engine, Size};
@@ -48,6 +64,8 @@ use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival, NoSeat};
 use crate::terminal::seat::Seat;
 use calls::Calls;
+use pool::Pool;
+use store::SessionStore;
 use watch::WatchLinks;
 
 /// A shell that players can choose.
@@ -76,18 +94,25 @@ pub struct Settings {
     pub max_lifetime: Option<Duration>,
     /// Sessions alive at once.
     pub max_sessions: usize,
+    /// A book that may have changed is looked at so often.
+    pub save_interval: Duration,
+    /// Containers of each shell that wait for a player.
+    pub pool_size: usize,
 }
 
 /// How many create, start and remove calls run at once; see [`calls`].
 const ENGINE_CALLS_AT_ONCE: usize = 4;
-/// The Engine's health is asked at most so often, however many ask us.
+/// The Engine's and the store's health are asked at most so often, however many ask us.
 const HEALTH_FOR: Duration = Duration::from_secs(1);
+/// How long a newcomer waits for the last life's sessions to be taken over.
+const SETTLE_WAIT: Duration = Duration::from_secs(2);
 /// How long `destroy` waits for the removal that it ordered.
 const DESTROY_WAIT: Duration = Duration::from_secs(15);
 
 /// All sessions of this server.
 pub struct Manager {
     engine: Engine,
+    store: Arc<dyn SessionStore>,
     settings: Settings,
     metrics: Arc<Metrics>,
     /// The session map. Held for look-ups and changes only: never across an Engine call or a channel send.
@@ -98,8 +123,19 @@ pub struct Manager {
     workers: Mutex<Vec<JoinHandle<()>>>,
     watch_links: WatchLinks,
     calls: Calls,
+    pool: Pool,
     resizes: Sender<SessionId>,
-    health: Mutex<Option<(Instant, Result<(), String>)>>,
+    saves: Sender<SessionId>,
+    engine_health: Health,
+    store_health: Health,
+    /// Whether the last life's sessions are taken over. Held for moves only.
+    is_settled: Mutex<bool>,
+    /// Told when they are.
+    settled: Condvar,
+    /// Records of sessions that are over, which the store did not forget yet. Never held together with `sessions`.
+    stale_records: Mutex<BTreeSet<SessionId>>,
+    /// Whether a stop leaves the containers where they are.
+    leaves_containers: AtomicBool,
     is_stopping: AtomicBool,
     /// Dropped by `stop`, which ends the workers.
     stopper: Mutex<Option<Sender<()>>>,
@@ -116,34 +152,47 @@ impl Manager {
     /// When the system gives no thread.
     pub fn start(
         engine: Engine,
+        store: Arc<dyn SessionStore>,
         settings: Settings,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Arc<Manager>> {
         // A session is on the list at most once, and stays countable a while after it was over.
-        let (resizes, resize_list) = bounded(settings.max_sessions.saturating_mul(2).max(16));
+        let most = settings.max_sessions.saturating_mul(2).max(16);
+        let (resizes, resize_list) = bounded(most);
+        let (saves, save_list) = bounded(most);
         let (stopper, stopped) = bounded(0);
         let (abandoner, abandoned) = bounded(0);
         let manager = Arc::new(Manager {
             engine,
+            store,
+            pool: Pool::default(),
             settings,
             metrics,
             sessions: RwLock::default(),
             threads: Mutex::default(),
             workers: Mutex::default(),
             watch_links: WatchLinks::default(),
-            calls: Calls::new(ENGINE_CALLS_AT_ONCE),
+            calls: Calls::new(ENGINE_CALLS_AT_ONCE, queue::WAITING_MAX),
             resizes,
-            health: Mutex::new(None),
+            saves,
+            engine_health: Health::default(),
+            store_health: Health::default(),
+            is_settled: Mutex::default(),
+            settled: Condvar::new(),
+            stale_records: Mutex::default(),
+            leaves_containers: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             stopper: Mutex::new(Some(stopper)),
             stopped,
             abandoner: Mutex::new(Some(abandoner)),
             abandoned,
         });
-        let workers = vec![
+        let mut workers = vec![
             resizer::spawn(Arc::clone(&manager), resize_list)?,
+            keep::spawn(Arc::clone(&manager), save_list)?,
             reaper::spawn(Arc::clone(&manager))?,
         ];
+        workers.extend(pool::spawn(&manager)?);
         *manager.workers.lock() = workers;
         Ok(manager)
     }
@@ -158,17 +207,20 @@ impl Manager {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn get(&self, id: SessionId) -> Result<Arc<Session>, Error> {
-        self.sessions
-            .read()
-            .get(&id)
-            .cloned()
-            .ok_or(Error::NotFound)
+        self.sessions.read().get(&id).cloned().ok_or_else(|| {
+            // It may be one that is still to be taken over.
+            if self.is_settled() {
+                Error::NotFound
+            } else {
+                Error::Starting
+            }
+        })
     }
 
     /// All sessions that are remembered, the oldest first.
     pub fn list(&self) -> Vec<Arc<Session>> {
         let mut sessions: Vec<_> = self.sessions.read().values().cloned().collect();
-        sessions.sort_by_key(|session| session.started);
+        sessions.sort_by_key(|session| session.since());
         sessions
     }
 
@@ -215,7 +267,7 @@ impl Manager {
         let life_left = self
             .settings
             .max_lifetime
-            .map(|life| life.saturating_sub(now.saturating_duration_since(session.started)));
+            .map(|life| life.saturating_sub(now.saturating_duration_since(session.since())));
         life_left.map_or(idle_left, |life_left| life_left.min(idle_left))
     }
 
@@ -224,19 +276,42 @@ impl Manager {
     /// # Errors
     /// Why it does not, for the log.
     pub fn engine_health(&self) -> Result<(), String> {
-        let now = Instant::now();
-        if let Some((asked, health)) = &*self.health.lock()
-            && now.duration_since(*asked) < HEALTH_FOR
-        {
-            return health.clone();
+        self.engine_health.ask(|| {
+            self.engine
+                .ping()
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
+    }
+
+    /// Whether the store answers. At most one second old.
+    ///
+    /// # Errors
+    /// Why it does not, for the log.
+    pub fn store_health(&self) -> Result<(), String> {
+        self.store_health
+            .ask(|| self.store.check().map_err(|error| error.to_string()))
+    }
+
+    /// Whether the sessions of the server's last life are taken over.
+    pub fn is_settled(&self) -> bool {
+        *self.is_settled.lock()
+    }
+
+    /// Waits a moment for that.
+    fn wait_until_settled(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + SETTLE_WAIT;
+        let mut is_settled = self.is_settled.lock();
+        self.settled
+            .wait_while_until(&mut is_settled, |is_settled| !*is_settled, deadline);
+        if *is_settled {
+            return Ok(());
         }
-        let health = self
-            .engine
-            .ping()
-            .map(drop)
-            .map_err(|error| error.to_string());
-        *self.health.lock() = Some((Instant::now(), health.clone()));
-        health
+        drop(is_settled);
+        // Whoever is to blame.
+        self.engine.ping()?;
+        self.store.check()?;
+        Err(Error::Starting)
     }
 
     /// Whether the server is on its way out.
@@ -251,37 +326,6 @@ impl Manager {
             .values()
             .filter(|session| !session.snapshot().state.is_over())
             .count()
-    }
-
-    /// Turns newcomers away from now on, and tells every page to come back later (1001).
-    pub fn drain(&self) {
-        self.is_stopping.store(true, Ordering::SeqCst);
-        for session in self.list() {
-            if !session.snapshot().state.is_over() {
-                // Illegal only while it is being created: its maker sees that we are stopping.
-                let _ = session.order_end(Reason::ServerStopped);
-            }
-        }
-    }
-
-    /// Ends all sessions and joins all threads, until `deadline`. Returns how many threads were left behind;
-    /// the containers of such are removed at the next start.
-    pub fn stop(&self, deadline: Instant) -> usize {
-        self.drain();
-        self.stopper.lock().take();
-        let threads = || {
-            self.threads
-                .lock()
-                .drain(..)
-                .chain(self.workers.lock().drain(..))
-                .collect::<Vec<_>>()
-        };
-        let left = join_until(threads(), deadline);
-        if left.is_empty() {
-            return 0;
-        }
-        self.abandoner.lock().take();
-        join_until(left, deadline + Duration::from_millis(200)).len()
     }
 
     fn has_stopped_within(&self, wait: Duration) -> bool {
@@ -326,6 +370,27 @@ impl Manager {
                 warn!("a session's thread ended with a panic");
             }
         }
+    }
+}
+
+/// Somebody's health, asked at most once a second however many want to know.
+#[derive(Default)]
+struct Health {
+    /// When it was asked, and what came. Held for moves only.
+    last: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+impl Health {
+    fn ask(&self, ask: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+        let now = Instant::now();
+        if let Some((asked, health)) = &*self.last.lock()
+            && now.duration_since(*asked) < HEALTH_FOR
+        {
+            return health.clone();
+        }
+        let health = ask();
+        *self.last.lock() = Some((Instant::now(), health.clone()));
+        health
     }
 }
 

@@ -1,4 +1,5 @@
-//! The reaper thread (`reaper`): ends idle and old sessions, forgets those that are long over, removes
+//! The reaper thread (`reaper`) does all periodic work: at first it takes over what the last life of the server
+//! left; then it ends idle and old sessions, has changed books saved, forgets sessions that are long over, removes
 //! containers of this instance that no session has, joins threads that are done.
 //!
 //! What is due is decided by a pure function, [`judge`]; the thread only asks it and acts.
@@ -12,9 +13,8 @@ use log::{info, warn};
 
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::state::{Reason, State};
-use super::{Manager, Session};
-use crate::engine;
-use crate::terminal::frame::{Level, Notice};
+use super::{Error, Manager, Session};
+use crate::terminal::frame::Notice;
 
 /// The player is told when so much idle time is left.
 const WARN_BEFORE: Duration = Duration::from_secs(60);
@@ -24,6 +24,8 @@ const REMEMBER: Duration = Duration::from_secs(10 * 60);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between two tries of a sweep while the Engine is away.
 const SWEEP_RETRY: Duration = Duration::from_secs(2);
+/// Between two tries to take over the last life's sessions.
+const SETTLE_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_TICK: Duration = Duration::from_secs(5);
 
 /// What the rules need to know of a session.
@@ -37,6 +39,8 @@ pub struct View {
     pub age: Duration,
     /// Since it was over.
     pub over: Option<Duration>,
+    /// Since its book was looked at last; none if never.
+    pub book_checked: Option<Duration>,
 }
 
 /// How long sessions live.
@@ -46,6 +50,8 @@ pub struct Rules {
     pub idle_timeout: Duration,
     /// In all.
     pub max_lifetime: Option<Duration>,
+    /// Between two looks at a book.
+    pub save_interval: Duration,
 }
 
 /// What is to be done with a session.
@@ -53,8 +59,8 @@ pub struct Rules {
 pub enum Verdict {
     /// Nothing.
     Keep,
-    /// Tell the player that so much time is left.
-    Warn(Duration),
+    /// Tell the player that so much time is left before the session ends for that reason.
+    Warn(Reason, Duration),
     /// End it.
     End(Reason),
     /// Drop its record.
@@ -81,25 +87,43 @@ pub fn judge(view: View, rules: Rules) -> Verdict {
     if idle_left.is_zero() {
         return Verdict::End(Reason::Idle);
     }
-    let left = life_left.map_or(idle_left, |life_left| life_left.min(idle_left));
     // With a short limit the last minute would be all of it.
-    let warn_before = WARN_BEFORE.min(rules.idle_timeout / 4);
-    if left <= warn_before {
-        Verdict::Warn(left)
-    } else {
-        Verdict::Keep
-    }
+    let is_soon = |left: Duration, limit: Duration| left <= WARN_BEFORE.min(limit / 4);
+    let old_age = life_left
+        .zip(rules.max_lifetime)
+        .filter(|&(left, most)| is_soon(left, most))
+        .map(|(left, _)| (left, Reason::MaxLifetime));
+    let idle = Some((idle_left, Reason::Idle)).filter(|_| is_soon(idle_left, rules.idle_timeout));
+    // The one that comes first; of two at once the one that no key puts off.
+    let first = old_age
+        .into_iter()
+        .chain(idle)
+        .min_by_key(|&(left, _)| left);
+    first.map_or(Verdict::Keep, |(left, reason)| Verdict::Warn(reason, left))
+}
+
+/// Whether the session's book may have changed since it was looked at, and that was long enough ago. Without human input
+/// nothing changes in a game shell; what a program of its own writes is saved at the end.
+pub fn is_save_due(view: View, rules: Rules) -> bool {
+    let checked = view.book_checked.unwrap_or(view.age);
+    view.state == State::Running && checked >= rules.save_interval && view.idle <= checked
 }
 
 /// Starts the thread. It returns when the manager stops.
 pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
     // Never later than a tenth of the limit, so that tests with short limits see what operators see.
-    let tick = (manager.settings.idle_timeout / 10).clamp(Duration::from_millis(20), LONGEST_TICK);
+    let tick = (manager.settings.idle_timeout / 10)
+        .min(manager.settings.save_interval / 2)
+        .clamp(Duration::from_millis(20), LONGEST_TICK);
     thread::Builder::new().name("reaper".into()).spawn(move || {
+        if !settle(&manager) {
+            return;
+        }
         let mut next_sweep = Instant::now();
         loop {
             pass(&manager, Instant::now());
             manager.join_finished_threads();
+            manager.forget_stale_records();
             if Instant::now() >= next_sweep {
                 next_sweep = Instant::now() + sweep(&manager);
             }
@@ -110,31 +134,49 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
     })
 }
 
+/// Takes over what there is, however long the Engine and the store need. Returns whether the server goes on.
+fn settle(manager: &Arc<Manager>) -> bool {
+    loop {
+        match manager.settle() {
+            Ok(()) => return true,
+            Err(error) => {
+                manager.metrics.count_reaper_failure("settle");
+                warn!("the sessions of before the start are not taken over yet: {error}");
+            }
+        }
+        if manager.has_stopped_within(SETTLE_RETRY) {
+            return false;
+        }
+    }
+}
+
 fn pass(manager: &Manager, now: Instant) {
     let rules = Rules {
         idle_timeout: manager.settings.idle_timeout,
         max_lifetime: manager.settings.max_lifetime,
+        save_interval: manager.settings.save_interval,
     };
+    let metrics = &manager.metrics;
     for session in manager.list() {
-        match judge(view(&session, now), rules) {
-            Verdict::Keep => session
-                .was_warned
-                .store(false, std::sync::atomic::Ordering::Relaxed),
-            Verdict::Warn(left) => {
-                if session.take_warning() {
-                    let seconds = left.as_secs().max(1);
-                    let text = format!("This game ends in {seconds} s unless you press a key.");
-                    session.hub.notify(&Notice {
-                        level: Level::Warning,
-                        text,
-                        ends_in: Some(seconds),
-                    });
+        let view = view(&session, now);
+        if is_save_due(view, rules) && manager.queue_save(&session) {
+            metrics.reaper_saves_queued.inc();
+        }
+        match judge(view, rules) {
+            Verdict::Keep => {
+                session.is_news(None);
+            }
+            Verdict::Warn(reason, left) => {
+                if session.is_news(Some(reason)) {
+                    session.hub.notify(&warning(reason, left));
                 }
             }
             Verdict::End(reason) => {
-                info!("session={} reaped reason={}", session.id, reason.as_str());
                 // Illegal only when it has just ended by itself.
-                let _ = session.order_end(reason);
+                if session.order_end(reason).is_ok() {
+                    info!("session={} reaped reason={}", session.id, reason.as_str());
+                    metrics.count_reaped(reason.as_str());
+                }
             }
             Verdict::Forget => {
                 manager.sessions.write().remove(&session.id);
@@ -144,6 +186,15 @@ fn pass(manager: &Manager, now: Instant) {
             manager.queue_resize(&session);
         }
     }
+    metrics.count_pass();
+}
+
+fn warning(reason: Reason, left: Duration) -> Notice {
+    let seconds = left.as_secs().max(1);
+    match reason {
+        Reason::MaxLifetime => Notice::lifetime_warning(seconds),
+        _ => Notice::idle_warning(seconds),
+    }
 }
 
 fn view(session: &Session, now: Instant) -> View {
@@ -151,8 +202,13 @@ fn view(session: &Session, now: Instant) -> View {
     View {
         state: life.state,
         idle: now.saturating_duration_since(session.hub.last_input()),
-        age: now.saturating_duration_since(session.started),
+        age: now.saturating_duration_since(session.since()),
         over: life.over_at.map(|at| now.saturating_duration_since(at)),
+        book_checked: session
+            .book
+            .lock()
+            .checked
+            .map(|at| now.saturating_duration_since(at)),
     }
 }
 
@@ -166,13 +222,14 @@ fn sweep(manager: &Manager) -> Duration {
             SWEEP_EVERY
         }
         Err(error) => {
+            manager.metrics.count_reaper_failure("sweep");
             warn!("sweep: {error}");
             SWEEP_RETRY
         }
     }
 }
 
-fn try_sweep(manager: &Manager) -> Result<usize, engine::Error> {
+fn try_sweep(manager: &Manager) -> Result<usize, Error> {
     let mut removed = 0;
     for container in manager
         .engine
@@ -184,19 +241,35 @@ fn try_sweep(manager: &Manager) -> Result<usize, engine::Error> {
             .map_or("", String::as_str);
         // INVARIANT: a session enters the map before its container is created, so what is listed and not
         // in the map has no session.
-        if manager.is_ours_alive(session_id) || manager.is_stopping() {
+        if manager.is_ours_alive(session_id, &container.id) || manager.is_stopping() {
             continue;
         }
+        manager.metrics.leftovers_found.inc();
+        // INVARIANT: first its book, then the container.
+        manager.keep_lost_book(session_id, &container.id)?;
         manager.calls.run(|| manager.engine.remove(&container.id))?;
+        forget_dead(manager, session_id);
         manager.metrics.leftovers_removed.inc();
         removed += 1;
     }
     Ok(removed)
 }
 
+/// Where a session could not be ended as it should, its record may still be there.
+fn forget_dead(manager: &Manager, session_id: &str) {
+    let Ok(id) = session_id.parse() else { return };
+    let is_alive = manager
+        .get(id)
+        .is_ok_and(|session| !session.snapshot().state.is_over());
+    if !is_alive {
+        manager.forget_record(id);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::frame::Kind;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -207,27 +280,52 @@ mod tests {
         let rules = Rules {
             idle_timeout: MINUTE * 15,
             max_lifetime: Some(MINUTE * 60),
+            save_interval: MINUTE,
         };
         let view = View {
             state,
             idle: minutes(idle),
             age: minutes(age),
             over: over.map(minutes),
+            book_checked: None,
         };
         assert_eq!(judge(view, rules), expected);
     }
 
     #[test]
     fn idle_and_lifetime() {
+        use Reason::{Idle, MaxLifetime};
         use Verdict::{End, Keep, Warn};
         check(State::Running, 0.0, 0.0, None, Keep);
         check(State::Running, 13.9, 20.0, None, Keep);
-        check(State::Running, 14.5, 20.0, None, Warn(MINUTE / 2));
+        check(State::Running, 14.5, 20.0, None, Warn(Idle, MINUTE / 2));
         check(State::Running, 15.0, 20.0, None, End(Reason::Idle));
         check(State::Running, 1000.0, 20.0, None, End(Reason::Idle));
-        check(State::Running, 0.0, 59.5, None, Warn(MINUTE / 2));
+        check(
+            State::Running,
+            0.0,
+            59.5,
+            None,
+            Warn(MaxLifetime, MINUTE / 2),
+        );
         check(State::Running, 0.0, 60.0, None, End(Reason::MaxLifetime));
         check(State::Running, 15.0, 60.0, None, End(Reason::MaxLifetime));
+        // Both are near: told is the one that comes first, and of two at once the one that no key puts off.
+        check(State::Running, 14.75, 59.5, None, Warn(Idle, MINUTE / 4));
+        check(
+            State::Running,
+            14.25,
+            59.5,
+            None,
+            Warn(MaxLifetime, MINUTE / 2),
+        );
+        check(
+            State::Running,
+            14.5,
+            59.5,
+            None,
+            Warn(MaxLifetime, MINUTE / 2),
+        );
     }
 
     #[test]
@@ -250,18 +348,66 @@ mod tests {
     }
 
     #[test]
+    fn books_are_looked_at_after_input_and_not_too_often() {
+        let rules = Rules {
+            idle_timeout: MINUTE * 15,
+            max_lifetime: None,
+            save_interval: MINUTE,
+        };
+        let due = |state, idle: u64, age: u64, checked: Option<u64>| {
+            let view = View {
+                state,
+                idle: Duration::from_secs(idle),
+                age: Duration::from_secs(age),
+                over: None,
+                book_checked: checked.map(Duration::from_secs),
+            };
+            is_save_due(view, rules)
+        };
+        assert!(due(State::Running, 10, 70, None));
+        assert!(!due(State::Running, 10, 50, None), "too soon");
+        assert!(due(State::Running, 10, 500, Some(60)));
+        assert!(!due(State::Running, 10, 500, Some(59)), "too soon");
+        assert!(
+            !due(State::Running, 90, 500, Some(80)),
+            "nothing typed since"
+        );
+        assert!(!due(State::Ending, 10, 500, Some(80)));
+        assert!(!due(State::Prewarmed, 10, 500, None));
+    }
+
+    #[test]
     fn a_short_limit_warns_late() {
         let rules = Rules {
             idle_timeout: Duration::from_secs(8),
             max_lifetime: None,
+            save_interval: MINUTE,
         };
         let view = |idle| View {
             state: State::Running,
             idle: Duration::from_secs(idle),
             age: MINUTE,
             over: None,
+            book_checked: None,
         };
         assert_eq!(judge(view(5), rules), Verdict::Keep);
-        assert_eq!(judge(view(6), rules), Verdict::Warn(Duration::from_secs(2)));
+        assert_eq!(
+            judge(view(6), rules),
+            Verdict::Warn(Reason::Idle, Duration::from_secs(2))
+        );
+    }
+
+    /// Only the idle warning may promise that a key helps.
+    #[test]
+    fn each_end_has_a_warning_of_its_own() {
+        let idle = warning(Reason::Idle, MINUTE);
+        assert_eq!((idle.kind, idle.ends_in), (Kind::IdleWarning, Some(60)));
+        assert!(idle.text.contains("key"), "{idle:?}");
+        let old_age = warning(Reason::MaxLifetime, Duration::from_millis(300));
+        assert_eq!(
+            (old_age.kind, old_age.ends_in),
+            (Kind::LifetimeWarning, Some(1))
+        );
+        assert!(!old_age.text.contains("key"), "{old_age:?}");
     }
 }

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, select};
 use log::debug;
 
 use super::{Manager, SessionId};
+use crate::engine::Size;
 
 /// Starts the thread. It returns when the manager stops.
 pub(super) fn spawn(
@@ -41,6 +42,16 @@ fn resize(manager: &Manager, id: SessionId) {
     let (Some(size), Some(container)) = (manager.wanted_size(&session), session.container()) else {
         return;
     };
+    if session.wants_redraw.swap(false, Ordering::SeqCst) {
+        // The program draws anew only for a size that is another one; the right one follows at once.
+        let other = Size {
+            rows: size.rows.saturating_sub(1).max(1),
+            ..size
+        };
+        if let Err(error) = manager.engine.resize(container, other) {
+            debug!("session={id} {error}");
+        }
+    }
     match manager.engine.resize(container, size) {
         Ok(()) => *session.applied_size.lock() = Some(size),
         // The container has just ended, or the Engine is away; the reaper queues it again if it matters.

@@ -4,20 +4,23 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use uuid::{Uuid, Variant};
 
+use super::keep::BookNotes;
 use super::state::{Event, Illegal, Reason, State};
+use super::store::PlayerId;
+use crate::auth;
 use crate::engine::{ContainerId, Size};
 use crate::terminal::{Close, Hub};
 
 /// A session's id: a UUIDv4 (RFC 9562 §5.4), in its hyphenated lower-case form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct SessionId(pub Uuid);
 
 impl SessionId {
@@ -55,21 +58,37 @@ impl FromStr for SessionId {
     }
 }
 
+/// What is read back from a store is as strict as what is read from a URL.
+impl TryFrom<String> for SessionId {
+    type Error = NotAnId;
+
+    fn try_from(text: String) -> Result<Self, NotAnId> {
+        text.parse()
+    }
+}
+
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> String {
+        id.to_string()
+    }
+}
+
 /// One player's game.
 pub struct Session {
     /// Its id, fixed at creation.
     pub id: SessionId,
     /// The shell's name in the catalogue.
     pub shell: String,
-    /// The secret that its owner was given.
-    pub token: String,
     /// Its terminal.
     pub hub: Arc<Hub>,
-    /// When it was made, for people.
-    pub created_at: SystemTime,
-    /// When it was made, for durations.
-    pub started: Instant,
+    /// When it was made or taken over.
+    pub made: Instant,
+    owner: OnceLock<Owner>,
     container: OnceLock<ContainerId>,
+    /// Its spellbook's, see [`super::keep`].
+    pub(super) book: Mutex<BookNotes>,
+    /// Told when somebody has stopped saving the book.
+    pub(super) book_free: Condvar,
     /// Guards where the session is in its life. Held for moments, never across an Engine call.
     life: Mutex<Life>,
     /// Told of every step.
@@ -78,7 +97,25 @@ pub struct Session {
     pub(super) is_resize_queued: AtomicBool,
     /// The size the container has. Guards nothing else.
     pub(super) applied_size: Mutex<Option<Size>>,
-    pub(super) was_warned: AtomicBool,
+    /// Of what end its player was warned last. Guards nothing else.
+    warned_of: Mutex<Option<Reason>>,
+    /// Whether the saver has it on its list.
+    pub(super) is_save_queued: AtomicBool,
+    /// Whether the shell should draw its line again when the page's size is known: nobody has its screen.
+    pub(super) wants_redraw: AtomicBool,
+}
+
+/// Whose a session is, once it has a player.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// Hash of the secret that the owner was given.
+    pub token_hash: String,
+    /// Whose spellbook it has.
+    pub player: PlayerId,
+    /// When it became theirs, for people.
+    pub created_at: SystemTime,
+    /// When it became theirs, for durations.
+    pub since: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,15 +141,16 @@ pub struct Snapshot {
 
 impl Session {
     /// A session in state `creating`.
-    pub(super) fn new(id: SessionId, shell: &str, token: String, hub: Arc<Hub>) -> Self {
+    pub(super) fn new(id: SessionId, shell: &str, hub: Arc<Hub>) -> Self {
         Self {
             id,
             shell: shell.to_owned(),
-            token,
             hub,
-            created_at: SystemTime::now(),
-            started: Instant::now(),
+            made: Instant::now(),
+            owner: OnceLock::new(),
             container: OnceLock::new(),
+            book: Mutex::default(),
+            book_free: Condvar::new(),
             life: Mutex::new(Life {
                 state: State::Creating,
                 reason: None,
@@ -122,8 +160,31 @@ impl Session {
             stepped: Condvar::new(),
             is_resize_queued: AtomicBool::new(false),
             applied_size: Mutex::new(None),
-            was_warned: AtomicBool::new(false),
+            warned_of: Mutex::new(None),
+            is_save_queued: AtomicBool::new(false),
+            wants_redraw: AtomicBool::new(false),
         }
+    }
+
+    /// Whose it is; nobody's while it is prewarmed.
+    pub fn owner(&self) -> Option<&Owner> {
+        self.owner.get()
+    }
+
+    /// Whether `token` is its owner's secret.
+    pub fn is_owned_by(&self, token: &str) -> bool {
+        self.owner()
+            .is_some_and(|owner| auth::is_same_secret(&auth::digest(token), &owner.token_hash))
+    }
+
+    /// Since when it has its player; since it was made if it has none.
+    pub fn since(&self) -> Instant {
+        self.owner().map_or(self.made, |owner| owner.since)
+    }
+
+    pub(super) fn set_owner(&self, owner: Owner) {
+        // INVARIANT: called once, by the one thread that creates, claims or adopts the session.
+        let _ = self.owner.set(owner);
     }
 
     /// Its container, once there is one.
@@ -209,9 +270,9 @@ impl Session {
         true
     }
 
-    /// Whether nobody has been warned of the idle end yet; they are from now on.
-    pub(super) fn take_warning(&self) -> bool {
-        !self.was_warned.swap(true, Ordering::Relaxed)
+    /// Notes of what end its player is warned, if of any. Returns whether that is news.
+    pub(super) fn is_news(&self, warning: Option<Reason>) -> bool {
+        std::mem::replace(&mut *self.warned_of.lock(), warning) != warning
     }
 }
 
@@ -220,7 +281,7 @@ fn close_for(reason: Reason) -> Close {
     match reason {
         Reason::Idle => Close::Idle,
         Reason::ServerStopped => Close::GoingAway,
-        Reason::Destroyed | Reason::MaxLifetime => Close::Destroyed,
+        Reason::Destroyed | Reason::MaxLifetime | Reason::NotNeeded => Close::Destroyed,
         Reason::Vanished => Close::EngineFailed,
         Reason::Exited | Reason::Killed | Reason::OutOfMemory => Close::ShellEnded,
     }

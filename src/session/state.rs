@@ -1,17 +1,19 @@
 //! The life of a session, drawn and enforced.
 //!
 //! ```text
-//!              ready                shell ended
-//!   creating ─────────▶ running ──────────────────▶ stopped ──┐ save
-//!      │                   │                                  ▼
-//!      │ failed            │ end wanted                    saving ─▶ removed
-//!      │                   └────────▶ ending ─────────────────▲
-//!      ▼                                      shell ended     │
-//!   removed                       container gone: missing ◀───┘ (from running, ending, stopped, saving)
+//!             prepared               claimed
+//!   creating ─────────▶ prewarmed ──────────┐
+//!      │  │   ready                         ▼        shell ended
+//!      │  └────────────────────────────▶ running ────────────────▶ stopped ──┐ save
+//!      │ failed                             │ end wanted                     ▼
+//!      ▼                                    └───────────▶ ending ────────▶ saving ─▶ removed
+//!   removed                                                  shell ended
+//!
+//!   from prewarmed to saving:  container gone ─▶ missing      server leaves ─▶ kept
 //! ```
 //!
-//! Pure: one function from a state and an event to the next state. `prewarmed`, for a container that waits
-//! for its player, will stand between creating and running.
+//! Pure: one function from a state and an event to the next state. A prewarmed one can end in the same ways as
+//! a running one.
 
 use serde::Serialize;
 
@@ -20,6 +22,8 @@ use serde::Serialize;
 pub enum State {
     /// Its container is being made.
     Creating,
+    /// Its shell runs, and waits for a player.
+    Prewarmed,
     /// Its shell runs.
     Running,
     /// It was decided to end it; its container is being killed.
@@ -32,6 +36,8 @@ pub enum State {
     Removed,
     /// Its container is gone, and it was not us.
     Missing,
+    /// The server stops, and leaves its container to the next one.
+    Kept,
 }
 
 /// What happens to a session.
@@ -39,6 +45,10 @@ pub enum State {
 pub enum Event {
     /// The container runs and is attached.
     Ready,
+    /// The same, and no player has asked for it yet.
+    Prepared,
+    /// A player gets it.
+    Claimed,
     /// The container could not be made.
     Failed,
     /// Somebody wants the session to end: its player, an operator, the reaper, the end of the server.
@@ -51,6 +61,8 @@ pub enum Event {
     Removed,
     /// The Engine does not know the container any more.
     ContainerGone,
+    /// The server ends, and does not touch the container any more.
+    ServerLeaves,
 }
 
 /// An event that can't happen in a state: a fault in our own code.
@@ -69,20 +81,25 @@ impl State {
     /// # Errors
     /// [`Illegal`], and the state stays as it was.
     pub fn next(self, event: Event) -> Result<State, Illegal> {
-        use Event::{ContainerGone, EndWanted, Failed, Ready, Removed, SaveBegan, ShellEnded};
-        use State::{Creating, Ending, Missing, Running, Saving, Stopped};
+        use Event::{
+            Claimed, ContainerGone, EndWanted, Failed, Prepared, Ready, Removed, SaveBegan,
+            ServerLeaves, ShellEnded,
+        };
+        use State::{Creating, Ending, Kept, Missing, Prewarmed, Running, Saving, Stopped};
         match (self, event) {
-            (Creating, Ready) => Ok(Running),
+            (Creating, Ready) | (Prewarmed, Claimed) => Ok(Running),
+            (Creating, Prepared) => Ok(Prewarmed),
             (Creating, Failed) => Ok(State::Removed),
-            (Running, EndWanted) => Ok(Ending),
-            (Running, ShellEnded) => Ok(Stopped),
+            (Running | Prewarmed, EndWanted) => Ok(Ending),
+            (Running | Prewarmed, ShellEnded) => Ok(Stopped),
             // Wanting an end twice, or when it has come already, is no fault: several may want it at once.
             (Ending | Stopped | Saving, EndWanted) => Ok(self),
             (Ending, ShellEnded) | (Stopped, SaveBegan) => Ok(Saving),
             // A try that failed is made again.
             (Saving, SaveBegan) => Ok(Saving),
             (Saving, Removed) => Ok(State::Removed),
-            (Running | Ending | Stopped | Saving, ContainerGone) => Ok(Missing),
+            (Running | Prewarmed | Ending | Stopped | Saving, ContainerGone) => Ok(Missing),
+            (Running | Prewarmed | Ending | Stopped | Saving, ServerLeaves) => Ok(Kept),
             (state, event) => Err(Illegal { state, event }),
         }
     }
@@ -90,15 +107,15 @@ impl State {
     /// What clients are told.
     pub fn status(self) -> Status {
         match self {
-            State::Creating | State::Running => Status::Running,
+            State::Creating | State::Prewarmed | State::Running | State::Kept => Status::Running,
             State::Ending | State::Stopped | State::Saving | State::Removed => Status::Stopped,
             State::Missing => Status::Missing,
         }
     }
 
-    /// Whether nothing more will happen to it.
+    /// Whether nothing more will happen to it here.
     pub fn is_over(self) -> bool {
-        matches!(self, State::Removed | State::Missing)
+        matches!(self, State::Removed | State::Missing | State::Kept)
     }
 }
 
@@ -134,11 +151,13 @@ pub enum Reason {
     ServerStopped,
     /// The container vanished from the Engine.
     Vanished,
+    /// It waited for a player, and was not needed any more.
+    NotNeeded,
 }
 
 impl Reason {
     /// All of them, for metrics.
-    pub const ALL: [Reason; 8] = [
+    pub const ALL: [Reason; 9] = [
         Reason::Exited,
         Reason::Killed,
         Reason::OutOfMemory,
@@ -147,6 +166,7 @@ impl Reason {
         Reason::Destroyed,
         Reason::ServerStopped,
         Reason::Vanished,
+        Reason::NotNeeded,
     ];
 
     /// The word.
@@ -160,6 +180,7 @@ impl Reason {
             Reason::Destroyed => "destroyed",
             Reason::ServerStopped => "server_stopped",
             Reason::Vanished => "vanished",
+            Reason::NotNeeded => "not_needed",
         }
     }
 }
@@ -168,8 +189,10 @@ impl Reason {
 mod tests {
     use super::*;
 
-    const STATES: [State; 7] = [
+    const STATES: [State; 9] = [
         State::Creating,
+        State::Prewarmed,
+        State::Kept,
         State::Running,
         State::Ending,
         State::Stopped,
@@ -177,7 +200,10 @@ mod tests {
         State::Removed,
         State::Missing,
     ];
-    const EVENTS: [Event; 7] = [
+    const EVENTS: [Event; 10] = [
+        Event::Prepared,
+        Event::Claimed,
+        Event::ServerLeaves,
         Event::Ready,
         Event::Failed,
         Event::EndWanted,
@@ -215,6 +241,19 @@ mod tests {
         );
         check(&[Failed], State::Removed);
         check(&[Ready, ContainerGone], State::Missing);
+        check(
+            &[Prepared, Claimed, EndWanted, ShellEnded, SaveBegan, Removed],
+            State::Removed,
+        );
+        check(
+            &[Prepared, EndWanted, ShellEnded, SaveBegan, Removed],
+            State::Removed,
+        );
+        check(&[Ready, ServerLeaves], State::Kept);
+        check(
+            &[Ready, EndWanted, ShellEnded, SaveBegan, ServerLeaves],
+            State::Kept,
+        );
     }
 
     #[test]

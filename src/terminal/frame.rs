@@ -23,6 +23,8 @@ pub enum FromPage {
     Ack(u64),
     /// Answer with a pong that carries the same number.
     Ping(serde_json::Number),
+    /// Somebody is there, and has nothing to type.
+    Stay,
 }
 
 /// Why a control message was refused.
@@ -42,6 +44,7 @@ enum Wire {
     Resize { cols: u64, rows: u64 },
     Ack { offset: u64 },
     Ping { t: serde_json::Number },
+    Stay,
 }
 
 /// Reads one text message.
@@ -60,6 +63,7 @@ pub fn parse(text: &str) -> Result<FromPage, BadFrame> {
         Wire::Resize { cols, rows } => checked_size(cols, rows).map(FromPage::Resize),
         Wire::Ack { offset } => Ok(FromPage::Ack(offset)),
         Wire::Ping { t } => Ok(FromPage::Ping(t)),
+        Wire::Stay => Ok(FromPage::Stay),
     }
 }
 
@@ -98,9 +102,31 @@ pub enum Level {
     Error,
 }
 
+/// What a notice is about, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The session ends soon unless somebody types.
+    IdleWarning,
+    /// The session ends soon whatever anybody types.
+    LifetimeWarning,
+    /// The Engine does not answer, so the terminal stands still.
+    EngineAway,
+    /// The terminal goes on.
+    EngineBack,
+    /// Keys were lost.
+    NotDelivered,
+    /// The recording has reached its limit.
+    RecordingFull,
+    /// A size was refused.
+    BadSize,
+}
+
 /// A sentence for a viewer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
+    /// What it is about.
+    pub kind: Kind,
     /// How urgent.
     pub level: Level,
     /// The sentence.
@@ -111,9 +137,58 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// A sentence without a date.
-    pub fn new(level: Level, text: impl Into<String>) -> Self {
+    /// The session ends in so many seconds.
+    pub fn idle_warning(seconds: u64) -> Self {
+        let text = format!("This game ends in {seconds} s unless you press a key.");
         Self {
+            ends_in: Some(seconds),
+            ..Self::new(Kind::IdleWarning, Level::Warning, text)
+        }
+    }
+
+    /// The session will have lived as long as one may in so many seconds.
+    pub fn lifetime_warning(seconds: u64) -> Self {
+        let text = format!(
+            "This game ends in {seconds} s: it has lasted as long as a game may. Your spellbook is kept."
+        );
+        Self {
+            ends_in: Some(seconds),
+            ..Self::new(Kind::LifetimeWarning, Level::Warning, text)
+        }
+    }
+
+    /// The attach broke and can't be made again yet.
+    pub fn engine_away() -> Self {
+        let text = "The game's engine does not answer; waiting for it.";
+        Self::new(Kind::EngineAway, Level::Warning, text)
+    }
+
+    /// There is an attach again.
+    pub fn engine_back() -> Self {
+        let text = "The game's engine answers again.";
+        Self::new(Kind::EngineBack, Level::Info, text)
+    }
+
+    /// What was typed while there was no attach.
+    pub fn not_delivered() -> Self {
+        let text = "The game does not answer; what you typed was not delivered.";
+        Self::new(Kind::NotDelivered, Level::Error, text)
+    }
+
+    /// The recording is as long as it may be.
+    pub fn recording_full() -> Self {
+        let text = "The recording is full; it has ended.";
+        Self::new(Kind::RecordingFull, Level::Warning, text)
+    }
+
+    /// [`BadFrame::BadSize`].
+    pub fn bad_size() -> Self {
+        Self::new(Kind::BadSize, Level::Error, BadFrame::BadSize.to_string())
+    }
+
+    fn new(kind: Kind, level: Level, text: impl Into<String>) -> Self {
+        Self {
+            kind,
             level,
             text: text.into(),
             ends_in: None,
@@ -274,7 +349,8 @@ mod tests {
     }
 
     #[test]
-    fn ack_and_ping() {
+    fn ack_ping_and_stay() {
+        check(r#"{"type":"stay"}"#, "Ok(Stay)");
         check(
             r#"{"type":"ack","offset":18446744073709551615}"#,
             "Ok(Ack(18446744073709551615))",
@@ -328,10 +404,17 @@ mod tests {
             exit.to_json(),
             r#"{"type":"exit","code":3,"reason":"exited"}"#
         );
-        let notice = ToPage::Notice(Notice::new(Level::Warning, "\"hi\""));
-        assert_eq!(
-            notice.to_json(),
-            r#"{"type":"notice","level":"warning","text":"\"hi\""}"#
-        );
+        for (notice, expected) in [
+            (
+                Notice::engine_back(),
+                r#"{"type":"notice","kind":"engine_back","level":"info","text":"The game's engine answers again."}"#,
+            ),
+            (
+                Notice::idle_warning(9),
+                r#"{"type":"notice","kind":"idle_warning","level":"warning","text":"This game ends in 9 s unless you press a key.","ends_in":9}"#,
+            ),
+        ] {
+            assert_eq!(ToPage::Notice(notice).to_json(), expected);
+        }
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::frame::{Close, Level, Notice, Role};
+use super::frame::{Close, Notice, Role};
 use super::input::Input;
 use super::past::Past;
 use super::recording::Recording;
@@ -115,19 +115,23 @@ pub struct Hub {
 pub(super) struct State {
     pub(super) scrollback: Scrollback,
     /// The terminal at the scrollback's start; none while that is the start of everything.
-    past: Option<Box<Past>>,
+    pub(super) past: Option<Box<Past>>,
     /// Sizes by the offset at which they were set, where the past has not come to yet.
-    sizes: VecDeque<(u64, Size)>,
+    pub(super) sizes: VecDeque<(u64, Size)>,
     pub(super) seats: Vec<SeatState>,
     next_seat: u64,
     pub(super) last_input: Instant,
-    size: Option<Size>,
+    pub(super) size: Option<Size>,
+    /// Whether the offset is only a guess: see [`super::handover`].
+    pub(super) is_uncharted: bool,
     /// Set once: newcomers are turned away with it.
     closed: Option<Close>,
     pub(super) exit: Option<ExitNote>,
     recording: Option<Recording>,
     /// The player's page was cut off: what it had drawn, and until when the program waits for it.
     away: Option<(u64, Instant)>,
+    /// Viewers were told that the Engine does not answer, and not yet that it does.
+    is_engine_away: bool,
 }
 
 impl Hub {
@@ -143,10 +147,12 @@ impl Hub {
                 next_seat: 0,
                 last_input: now,
                 size: None,
+                is_uncharted: false,
                 closed: None,
                 exit: None,
                 recording: None,
                 away: None,
+                is_engine_away: false,
             }),
             pump_wake: Wake::default(),
             typed: Wake::default(),
@@ -155,9 +161,21 @@ impl Hub {
         }
     }
 
-    /// Keys go to this attach from now on.
+    /// Keys go to this attach from now on. Whoever was told that the Engine is away hears that it is back.
     pub fn connect_input(&self, stream: UnixStream) {
         self.input.lock().connect(Some(stream));
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.is_engine_away) {
+            state.notify(&Notice::engine_back());
+        }
+    }
+
+    /// Tells everybody that the Engine does not answer, and newcomers too, until there is an attach again.
+    pub fn engine_away(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.is_engine_away, true) {
+            state.notify(&Notice::engine_away());
+        }
     }
 
     /// Keys go nowhere from now on.
@@ -233,11 +251,15 @@ impl Hub {
         let mut state = self.state.lock();
         state.scrollback.push(output);
         let player = state.player().map(SeatState::address);
-        for seat in &state.seats {
-            if seat.role != Role::Player {
-                seat.wake();
-            }
-        }
+        let window_bytes = self.limits.window_bytes as u64;
+        let spectators = state
+            .seats
+            .iter()
+            .filter(|seat| seat.role == Role::Spectator);
+        let spectators: Vec<Arc<Rest>> = spectators
+            .filter(|seat| !seat.is_full(window_bytes))
+            .map(|seat| seat.address().1)
+            .collect();
         if let Some(recording) = &mut state.recording
             && recording.output(output, Instant::now())
         {
@@ -251,6 +273,10 @@ impl Hub {
         if let Some((number, rest)) = player
             && !rest.send(|out| self.code_little(number, out))
         {
+            rest.wake();
+        }
+        // After the player's: each wake-up takes the time of one.
+        for rest in spectators {
             rest.wake();
         }
     }
@@ -280,6 +306,9 @@ impl Hub {
             Role::Spectator if state.spectators() >= MAX_SPECTATORS => return Err(NoSeat::Full),
             Role::Spectator => {}
         }
+        if arrival.role == Role::Player {
+            state.chart(arrival.from);
+        }
         let greeting = state.greet(arrival.from);
         let page = arrival.page.filter(|_| arrival.role == Role::Player);
         let settled = page.and_then(|page| input.settled(page, arrival.from.is_none()));
@@ -287,12 +316,11 @@ impl Hub {
         let rest = Arc::<Rest>::default();
         let number = state.next_seat;
         state.next_seat += 1;
-        state.seats.push(SeatState::new(
-            number,
-            arrival,
-            greeting.offset,
-            Arc::clone(&rest),
-        ));
+        let mut seat = SeatState::new(number, arrival, greeting.offset, Arc::clone(&rest));
+        if state.is_engine_away {
+            seat.notify(Notice::engine_away());
+        }
+        state.seats.push(seat);
         state.wake_all();
         drop(state);
         // A player that held the program may have been replaced by one that is further on.
@@ -338,14 +366,17 @@ impl Hub {
 
     /// Tells everybody a sentence.
     pub fn notify(&self, notice: &Notice) {
-        for seat in &mut self.state.lock().seats {
-            seat.notify(notice.clone());
-        }
+        self.state.lock().notify(notice);
     }
 
     /// When the player last typed something, or the start.
     pub fn last_input(&self) -> Instant {
         self.state.lock().last_input
+    }
+
+    /// Counts as if the player had typed something at `now`.
+    pub fn touch(&self, now: Instant) {
+        self.state.lock().last_input = now;
     }
 
     /// The size the player's terminal reported last.
@@ -407,6 +438,11 @@ impl Hub {
             .recording
             .as_ref()
             .map(|recording| recording.text().to_owned())
+    }
+
+    /// Whether there is a recording.
+    pub fn has_recording(&self) -> bool {
+        self.state.lock().recording.is_some()
     }
 
     /// Drops the recording. Returns whether there was one.
@@ -479,6 +515,12 @@ impl State {
 
     pub(super) fn shown_size(&self) -> Size {
         self.size.unwrap_or(FIRST_SIZE)
+    }
+
+    fn notify(&mut self, notice: &Notice) {
+        for seat in &mut self.seats {
+            seat.notify(notice.clone());
+        }
     }
 
     pub(super) fn wake_all(&self) {
@@ -572,10 +614,7 @@ impl State {
             .iter_mut()
             .filter(|seat| seat.role == Role::Player)
         {
-            seat.notify(Notice::new(
-                Level::Warning,
-                "The recording is full; it has ended.",
-            ));
+            seat.notify(Notice::recording_full());
         }
     }
 }

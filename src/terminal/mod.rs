@@ -25,6 +25,7 @@
 //! Nothing here knows Docker's JSON or the session map.
 
 pub mod frame;
+pub mod handover;
 pub mod hub;
 pub mod input;
 pub mod past;

@@ -33,15 +33,14 @@ impl Rest {
     }
 
     /// The same, and lends `out` meanwhile.
-    pub fn lend_until(&self, deadline: Instant, out: &mut Outgoing) -> bool {
+    pub fn lend_until(&self, deadline: Instant, out: &mut Outgoing) {
         // INVARIANT: whoever appends output looks here afterwards, and wakes when there is nothing: so what
         // comes between the writer's last look and this line is not forgotten.
         *self.lent.lock() = Some(out.take());
-        let is_woken = self.wake.wait_until(deadline);
+        self.wake.wait_until(deadline);
         if let Some(lent) = self.lent.lock().take() {
             *out = lent;
         }
-        is_woken
     }
 
     /// Sends what `code` puts into the buffer, if the writer rests. Returns whether all of it is sent;

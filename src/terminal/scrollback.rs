@@ -26,6 +26,19 @@ impl Scrollback {
         }
     }
 
+    /// An empty one, before which `offset` bytes were written that nobody keeps.
+    pub fn starting_at(offset: u64, limit_bytes: usize) -> Self {
+        Self {
+            end: offset,
+            ..Self::new(limit_bytes)
+        }
+    }
+
+    /// There were `offset` more bytes before all that it knows of.
+    pub fn shift(&mut self, offset: u64) {
+        self.end += offset;
+    }
+
     /// Appends output. Nothing is forgotten by itself: see [`Scrollback::excess`].
     pub fn push(&mut self, output: &[u8]) {
         self.end += output.len() as u64;

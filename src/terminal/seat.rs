@@ -109,6 +109,11 @@ impl SeatState {
         self.close.is_some()
     }
 
+    /// Whether it gets no more output before it has said that it has drawn some.
+    pub(super) fn is_full(&self, window_bytes: u64) -> bool {
+        self.is_acking && self.sent - self.acked >= window_bytes
+    }
+
     pub(super) fn wake(&self) {
         self.rest.wake();
     }
@@ -257,7 +262,7 @@ impl Seat {
             return;
         }
         // Its writer has nothing new to look at unless the window was full.
-        let was_full = seat.sent - seat.acked >= self.hub.limits.window_bytes as u64;
+        let was_full = seat.is_full(self.hub.limits.window_bytes as u64);
         seat.acked = offset;
         if was_full {
             seat.wake();
@@ -288,6 +293,11 @@ impl Seat {
         drop(input);
         self.hub.typed.raise();
         typed
+    }
+
+    /// The player is there, and types nothing; others' presence changes nothing.
+    pub fn stay(&self, now: Instant) {
+        self.as_player(|state| state.last_input = now);
     }
 
     /// How many bytes of this page's keys are settled.

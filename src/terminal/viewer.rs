@@ -1,12 +1,15 @@
 //! One WebSocket at a hub: a player's page, a spectator's, or a raw client such as websocat.
 //!
 //! Two threads. The *reader* is the connection's own thread: it takes keys, sizes and acks from the client.
-//! The *writer* (`ws-out`) is the only one that writes to the socket: hello, output, pongs, notices, exit and
-//! one close frame, after which it writes nothing. The reader leaves what it wants written in one-element
-//! slots ([`Control`]), so it never waits for a client that does not read: 300,000 pings cost one slot.
+//! The *writer* (`w-` and the session's first digits) is the only one that writes to the socket: hello, output,
+//! pongs, notices, exit and one close frame, after which it writes nothing. The reader leaves what it wants
+//! written in one-element slots ([`Control`]), so it never waits for a client that does not read: 300,000 pings
+//! cost one slot.
 //!
-//! The writer also keeps the heartbeat: it pings every 20 s and gives up on a client that has been silent
-//! for 60 s by shutting the socket down, which wakes the reader. So an idle viewer costs no other wake-ups.
+//! The writer also keeps the [`Heartbeat`]: it pings every 20 s, idle or in the middle of a flood, and gives up on a
+//! client that has been silent for 60 s by shutting the socket down, which wakes the reader. So an idle viewer
+//! costs no other wake-ups. Taking output is no sign of life, an answer to a ping is: so a raw client that only
+//! reads lives as long as its pings come through, and whoever takes nothing at all is given up on by the flush.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -19,23 +22,49 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tungstenite::{Message, WebSocket};
 use uuid::Uuid;
 
-use super::frame::{self, BadFrame, Close, FromPage, Level, Notice, ToPage};
+use super::frame::{self, BadFrame, Close, FromPage, Notice, Role, ToPage};
 use super::hub::{Next, Typed};
 use super::seat::{Greeting, Screen, Seat};
 use super::split::{self, Outgoing, ReadSide};
 
-/// Below the 60 s after which nginx and most others cut an idle connection.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// A client from which nothing at all came for so long is gone: three pings went unanswered.
-const SILENT_LIMIT: Duration = Duration::from_secs(60);
 /// How long a client may take to answer our close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// After the last frame we read on for so long: unread input would turn our FIN into a reset, which can
 /// destroy the close frame on its way.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
-const NOT_DELIVERED: &str = "The game does not answer; what you typed was not delivered.";
 const STACK_BYTES: usize = 128 * 1024;
+
+/// How a client that is gone is told from one that is quiet.
+#[derive(Debug, Clone, Copy)]
+pub struct Heartbeat {
+    /// Between two pings.
+    pub every: Duration,
+    /// A client from which nothing at all came for so long is gone.
+    pub limit: Duration,
+}
+
+impl Default for Heartbeat {
+    /// Pings below the 60 s after which nginx and most others cut an idle connection; three of them may go
+    /// unanswered.
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(20),
+            limit: Duration::from_secs(60),
+        }
+    }
+}
+
+/// On what terms a viewer is served.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The session. Spectators are not told.
+    pub session_id: Uuid,
+    /// Whether the client speaks `shellcraft.v1`; raw bytes otherwise.
+    pub is_v1: bool,
+    /// When it is pinged and given up on.
+    pub heartbeat: Heartbeat,
+}
 
 /// How long a viewer stayed and what passed through it, for the log and the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +92,7 @@ struct Viewer {
     stream: Arc<TcpStream>,
     /// Guards the slots between reader and writer. Held for moves only.
     control: Mutex<Control>,
-    session_id: Uuid,
-    is_v1: bool,
+    terms: Terms,
 }
 
 /// Serves one viewer whose 101 has been sent, on this thread and one more, until it leaves or is closed.
@@ -72,13 +100,7 @@ struct Viewer {
 ///
 /// # Errors
 /// Only when the system has no thread or file descriptor left.
-pub fn run(
-    stream: &TcpStream,
-    leftover: Vec<u8>,
-    seat: Seat,
-    session_id: Uuid,
-    is_v1: bool,
-) -> io::Result<Visit> {
+pub fn run(stream: &TcpStream, leftover: Vec<u8>, seat: Seat, terms: Terms) -> io::Result<Visit> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(None)?;
     let shared = Arc::new(stream.try_clone()?);
@@ -94,12 +116,11 @@ pub fn run(
         seat,
         stream: shared,
         control: Mutex::new(control),
-        session_id,
-        is_v1,
+        terms,
     };
     let visit = thread::scope(|scope| {
         let builder = thread::Builder::new()
-            .name("ws-out".into())
+            .name(writer_name(terms.session_id))
             .stack_size(STACK_BYTES);
         let writer = builder.spawn_scoped(scope, || viewer.write())?;
         let leaving = Leaving(&viewer);
@@ -115,6 +136,11 @@ pub fn run(
     })?;
     linger(stream);
     Ok(visit)
+}
+
+/// What the writer's thread is called: Linux shows 15 bytes of a name.
+pub fn writer_name(session_id: Uuid) -> String {
+    format!("w-{session_id}").chars().take(15).collect()
 }
 
 /// Tells the writer that the reader has left, by a panic too.
@@ -144,7 +170,7 @@ impl Viewer {
             self.control.lock().last_heard = Instant::now();
             match message {
                 Message::Binary(keys) => typed_bytes += self.type_in(&keys),
-                Message::Text(text) if self.is_v1 => {
+                Message::Text(text) if self.terms.is_v1 => {
                     if !self.obey(&text) {
                         return typed_bytes;
                     }
@@ -171,7 +197,7 @@ impl Viewer {
                 Typed::Taken => return keys.len() as u64,
                 Typed::NotPlayer => return 0,
                 Typed::NotConnected => {
-                    self.seat.notify(Notice::new(Level::Error, NOT_DELIVERED));
+                    self.seat.notify(Notice::not_delivered());
                     return 0;
                 }
                 Typed::Full if self.wait_for_room() => {}
@@ -203,13 +229,12 @@ impl Viewer {
                 self.seat.resize(size);
             }
             Ok(FromPage::Ack(offset)) => self.seat.ack(offset),
+            Ok(FromPage::Stay) => self.seat.stay(Instant::now()),
             Ok(FromPage::Ping(t)) => {
                 self.control.lock().page_pong = Some(t);
                 self.seat.wake();
             }
-            Err(error @ BadFrame::BadSize) => self
-                .seat
-                .notify(Notice::new(Level::Error, error.to_string())),
+            Err(BadFrame::BadSize) => self.seat.notify(Notice::bad_size()),
             Err(BadFrame::Malformed(_)) => {
                 self.ask_close(Close::NotAllowed.code(), Close::NotAllowed.reason());
                 return false;
@@ -254,11 +279,21 @@ impl Viewer {
     }
 
     fn write_until_close(&self, out: &mut Outgoing) -> Option<u16> {
-        let mut next_ping = Instant::now() + PING_EVERY;
+        let Heartbeat { every, limit } = self.terms.heartbeat;
+        let mut next_ping = Instant::now() + every;
         self.hello(out, self.seat.greeting());
         loop {
             if self.code_control(out) {
                 return None;
+            }
+            // Not only when it has nothing else to do: a flood may have no pause.
+            let now = Instant::now();
+            if now >= next_ping {
+                if self.silence() >= limit {
+                    return None;
+                }
+                out.ping();
+                next_ping = now + every;
             }
             let next = self.next(out);
             if let Some((code, reason)) = next.close {
@@ -269,13 +304,7 @@ impl Viewer {
             self.flush(out).ok()?;
             if next.is_idle {
                 out.rest();
-                if !self.seat.rest().lend_until(next_ping, out) {
-                    if self.silence() >= SILENT_LIMIT {
-                        return None;
-                    }
-                    out.ping();
-                    next_ping = Instant::now() + PING_EVERY;
-                }
+                self.seat.rest().lend_until(next_ping, out);
             }
         }
     }
@@ -333,7 +362,12 @@ impl Viewer {
             screen,
             settled,
         } = greeting;
-        let (session_id, role) = (self.session_id, self.seat.role());
+        let role = self.seat.role();
+        // Whoever knows a session's id plays it, so a spectator is not told.
+        let session_id = match role {
+            Role::Player => self.terms.session_id,
+            Role::Spectator => Uuid::nil(),
+        };
         let (offset, head, replay, input) = (*offset, *head, !is_exact, *settled);
         self.tell(
             out,
@@ -360,7 +394,7 @@ impl Viewer {
 
     /// Codes a control message, for those who understand them.
     fn tell(&self, out: &mut Outgoing, message: &ToPage) -> Step {
-        if self.is_v1 {
+        if self.terms.is_v1 {
             out.text(&message.to_json());
         }
         Step::GO_ON
@@ -369,7 +403,7 @@ impl Viewer {
     fn flush(&self, out: &mut Outgoing) -> io::Result<()> {
         // A client that takes nothing is waited for as long as it is alive and nobody needs its place.
         out.flush(|| {
-            self.silence() < SILENT_LIMIT
+            self.silence() < self.terms.heartbeat.limit
                 && !self.seat.is_closing()
                 && !self.control.lock().is_reader_gone
         })

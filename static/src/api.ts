@@ -15,7 +15,8 @@ export interface Failure {
 }
 
 export type SessionStatus =
-  | { kind: "running" }
+  /** `recording`: whether its output is recorded, where the server says so. */
+  | { kind: "running"; recording?: boolean }
   | { kind: "stopped"; code?: number; reason?: string }
   | { kind: "gone" }
   | { kind: "refused"; message: string }
@@ -25,11 +26,18 @@ const DEADLINE_MS = 10_000;
 /** A session may have to wait for the Engine, so creating one may take longer. */
 const CREATE_DEADLINE_MS = 60_000;
 
-/** Starts a game; the answer is a session or a sentence. */
-export async function createSession(shell: string): Promise<Created | Failure> {
+/** Where a wish for a game stands in the queue. */
+export interface Place {
+  place: number;
+  waiting: number;
+  seconds: number;
+}
+
+/** Starts a game; the answer is a session or a sentence. `ticket`, a UUID, is what `queuePlace` asks by meanwhile. */
+export async function createSession(shell: string, ticket?: string): Promise<Created | Failure> {
   const answer = await ask("/session", CREATE_DEADLINE_MS, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...(ticket === undefined ? {} : { "X-Queue-Ticket": ticket }) },
     body: JSON.stringify({ shell }),
   });
   if (answer === undefined) return { message: "The server can't be reached. Is the network away?" };
@@ -50,13 +58,26 @@ export async function createSession(shell: string): Promise<Created | Failure> {
   };
 }
 
+/** The place of the wish with this ticket; "none" when it does not wait; undefined when nobody answered. */
+export async function queuePlace(ticket: string): Promise<Place | "none" | undefined> {
+  const answer = await ask(`/queue/${encodeURIComponent(ticket)}`, DEADLINE_MS, {});
+  if (answer?.status === 404) return "none";
+  if (answer?.status !== 200) return undefined;
+  const { place, waiting, estimate_seconds } = answer.body;
+  if (typeof place !== "number" || typeof waiting !== "number" || typeof estimate_seconds !== "number") return undefined;
+  return { place, waiting, seconds: estimate_seconds };
+}
+
 export async function sessionStatus(sessionId: string, token?: string): Promise<SessionStatus> {
   const answer = await ask(`${path(sessionId)}/status`, DEADLINE_MS, { headers: bearer(token) });
   if (answer === undefined || answer.status >= 500 || answer.status === 429) return { kind: "unreachable" };
   const { status, body } = answer;
   if (status === 401 || status === 403) return { kind: "refused", message: errorMessage(body, status) };
   if (status === 404 || status === 410 || body["status"] === "missing") return { kind: "gone" };
-  if (body["status"] === "running") return { kind: "running" };
+  if (body["status"] === "running") {
+    const { recording } = body;
+    return { kind: "running", ...(typeof recording === "boolean" ? { recording } : {}) };
+  }
   if (body["status"] !== "stopped") return { kind: "unreachable" };
   return {
     kind: "stopped",

@@ -15,7 +15,7 @@
 import { ACK_LATER_MS, AckMeter } from "./ack";
 import { backoff } from "./backoff";
 import { Close, decode, encode, PROTOCOL, splitInput } from "./frames";
-import type { ClientMessage, Level, Role, ServerMessage } from "./frames";
+import type { ClientMessage, Notice, Role, ServerMessage } from "./frames";
 import { SentKeys } from "./sent-keys";
 
 /** No answer to the upgrade, or no hello after it, for this long: the attempt has failed. */
@@ -94,7 +94,7 @@ export interface Listener {
   onScreen(screen: Screen, drawn: () => void): void;
   /** All that lay behind the session when this page came is drawn; what follows happens now. */
   onCaughtUp(): void;
-  onNotice(level: Level, text: string, endsIn: number | undefined): void;
+  onNotice(notice: Notice): void;
   onLatency(ms: number): void;
   /** So many bytes of keys were under way at a cut, may not have arrived, and are not sent again. */
   onLostKeys(bytes: number): void;
@@ -168,6 +168,13 @@ export class Connection {
     for (const part of splitInput(bytes)) socket.send(part);
     this._keysSincePing += bytes.length;
     if (this._keysSincePing >= PING_AFTER_BYTES) this._ping(PONG_MS);
+    return true;
+  }
+
+  /** Keeps the game as a key would, without typing anything; false when the server can't hear of it now. */
+  stay(): boolean {
+    if (this._state.kind !== "playing" || this._state.role !== "player") return false;
+    this._send({ type: "stay" });
     return true;
   }
 
@@ -254,7 +261,7 @@ export class Connection {
       case "screen":
         return this._handleScreen(message);
       case "notice":
-        return this._listener.onNotice(message.level, message.text, message.endsIn);
+        return this._listener.onNotice(message);
       case "pong":
         if (message.input !== undefined) this._keys.settle(message.input);
         return this._listener.onLatency(Math.max(0, this._world.now() - message.t));

@@ -1,4 +1,7 @@
-/** The last minute before an idle game is put away. Any key that is sent ends it, as it does on the server. */
+/**
+ * The last minute before an idle game is put away. Any key that is sent ends it, as it does on the server; so do the
+ * button and Shift alone, which type nothing. Shift, because Tab does not lead out of a terminal.
+ */
 
 import { need } from "./dom";
 
@@ -7,6 +10,12 @@ export class Countdown {
   private readonly _left = need("countdown-left", HTMLElement);
   private _timer: number | undefined;
   private _endsAt = 0;
+
+  constructor(onStay: () => void) {
+    need("stay", HTMLButtonElement).addEventListener("click", onStay);
+    // Before the terminal, which lets few keys pass.
+    window.addEventListener("keydown", ({ key }) => key === "Shift" && !this._root.hidden && onStay(), { capture: true });
+  }
 
   start(seconds: number): void {
     this._endsAt = performance.now() + seconds * 1_000;

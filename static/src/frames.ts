@@ -26,10 +26,16 @@ export const INPUT_FRAME_BYTES = 16 * 1024;
 export type ClientMessage =
   | { type: "resize"; cols: number; rows: number }
   | { type: "ack"; offset: number }
-  | { type: "ping"; t: number };
+  | { type: "ping"; t: number }
+  /** Somebody is there, and has nothing to type. */
+  | { type: "stay" };
 
 export type Role = "player" | "spectator";
 export type Level = "info" | "warning" | "error";
+const KINDS = ["idle_warning", "lifetime_warning", "engine_away", "engine_back", "not_delivered", "recording_full", "bad_size"] as const;
+/** What a notice is about; "other" for anything a newer server may say. */
+export type NoticeKind = (typeof KINDS)[number] | "other";
+export type Notice = { type: "notice"; kind: NoticeKind; level: Level; text: string; endsIn?: number };
 
 export type ServerMessage =
   /**
@@ -42,7 +48,7 @@ export type ServerMessage =
   | { type: "screen"; cols: number; rows: number; data: string }
   | { type: "exit"; code?: number; reason?: string }
   /** `endsIn`: the game is put away in so many seconds, unless somebody types. */
-  | { type: "notice"; level: Level; text: string; endsIn?: number }
+  | Notice
   | { type: "pong"; t: number; input?: number }
   /** For the player: so many look on. */
   | { type: "spectators"; count: number }
@@ -109,10 +115,13 @@ function decodeSized(fields: Record<string, unknown>): ServerMessage | undefined
 }
 
 function decodeNotice(fields: Record<string, unknown>): ServerMessage | undefined {
-  const { level, text, ends_in } = fields;
+  const { kind, level, text, ends_in } = fields;
   if (typeof text !== "string") return undefined;
-  const endsIn = typeof ends_in === "number" && ends_in >= 0 && Number.isFinite(ends_in) ? { endsIn: ends_in } : {};
-  return { type: "notice", level: decodeLevel(level), text, ...endsIn };
+  // Whoever is told that a key helps must be told so only where it does.
+  const counts = kind !== "lifetime_warning";
+  const endsIn = counts && typeof ends_in === "number" && ends_in >= 0 && Number.isFinite(ends_in) ? { endsIn: ends_in } : {};
+  const known = KINDS.find((each) => each === kind) ?? "other";
+  return { type: "notice", kind: known, level: decodeLevel(level), text, ...endsIn };
 }
 
 function decodeLevel(level: unknown): Level {

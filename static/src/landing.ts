@@ -4,6 +4,9 @@ import { createSession, endSession, sessionStatus } from "./api";
 import { make, makeButton, need } from "./dom";
 import { browserMemory } from "./memory";
 import type { RememberedSession } from "./memory";
+import { watchQueue } from "./queue-line";
+import { randomUuid } from "./uuid";
+import { queueWords } from "./words";
 
 const memory = browserMemory();
 const form = need("start", HTMLFormElement);
@@ -38,8 +41,12 @@ async function startGame(): Promise<void> {
   memory.change({ shell });
   setBusy(true);
   say("");
-  const answer = await createSession(shell);
+  const ticket = randomUuid();
+  const stopWatching = watchQueue(ticket, showPlace());
+  const answer = await createSession(shell, ticket);
+  stopWatching();
   if (mine !== attempt) return;
+  say("");
   if ("message" in answer) {
     setBusy(false);
     if (answer.retryAfter === undefined) say(answer.message);
@@ -49,6 +56,23 @@ async function startGame(): Promise<void> {
   const { sessionId: id, shell: name, token, connectUrl } = answer;
   memory.remember({ id, shell: name, startedAt: Date.now(), ...(token === undefined ? {} : { token }) });
   location.assign(connectUrl);
+}
+
+/** Shows the place in the queue. It is read aloud when it changes, not with every second of the estimate. */
+function showPlace(): Parameters<typeof watchQueue>[1] {
+  const aloud = make("span", "off-screen");
+  const line = make("span");
+  line.setAttribute("aria-hidden", "true");
+  let told: number | undefined;
+  return (place) => {
+    // Into a region that is there already: what appears together with its region is not read.
+    if (line.parentElement !== message) message.replaceChildren(aloud, line);
+    message.hidden = false;
+    const words = place === undefined ? "Your turn: the shell is being started." : queueWords(place);
+    line.textContent = words;
+    if (place?.place !== told || place === undefined) aloud.textContent = words;
+    told = place?.place;
+  };
 }
 
 /** Full or not ready: says so, counts down and tries by itself, until it works or the player has enough. */

@@ -5,8 +5,6 @@ export interface RememberedSession {
   shell: string;
   startedAt: number;
   token?: string;
-  /** Whether its output is recorded on the server. */
-  isRecorded?: boolean;
 }
 
 export interface Settings {

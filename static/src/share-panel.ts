@@ -14,8 +14,6 @@ export interface SharePanelHandlers {
   onRecord(): Promise<Failure | undefined>;
   onDrop(): Promise<Failure | undefined>;
   onDownload(): Promise<Failure | undefined>;
-  /** Recording has started or ended. */
-  onRecording(on: boolean): void;
   onClose(): void;
 }
 
@@ -26,10 +24,11 @@ export class SharePanel {
   private readonly _link = need("watch-link", HTMLInputElement);
   private readonly _until = need("watch-until", HTMLElement);
   private readonly _complaint = need("share-complaint", HTMLElement);
-  private _isRecording: boolean;
+  private _isRecording = false;
+  /** Whether the player has said anything about it on this page: that is newer than what the server said before. */
+  private _hasDecided = false;
 
-  constructor(private readonly _handlers: SharePanelHandlers, isRecording: boolean) {
-    this._isRecording = isRecording;
+  constructor(private readonly _handlers: SharePanelHandlers) {
     this._toggle.addEventListener("click", () => this._show(this._root.hidden));
     this._spectators.addEventListener("click", () => this._show(true));
     this._root.addEventListener("keydown", (event) => {
@@ -48,6 +47,13 @@ export class SharePanel {
 
   get isRecording(): boolean {
     return this._isRecording;
+  }
+
+  /** What the server says about a recording from before this page. */
+  learnRecording(on: boolean): void {
+    if (this._hasDecided) return;
+    this._isRecording = on;
+    this._draw();
   }
 
   showSpectators(count: number): void {
@@ -96,12 +102,14 @@ export class SharePanel {
   }
 
   private async _record(): Promise<Failure | undefined> {
+    this._hasDecided = true;
     const failure = await this._handlers.onRecord();
     if (failure === undefined) this._setRecording(true);
     return failure;
   }
 
   private async _drop(): Promise<Failure | undefined> {
+    this._hasDecided = true;
     const failure = await this._handlers.onDrop();
     if (failure === undefined) this._setRecording(false);
     return failure;
@@ -109,7 +117,6 @@ export class SharePanel {
 
   private _setRecording(on: boolean): void {
     this._isRecording = on;
-    this._handlers.onRecording(on);
     this._draw();
   }
 

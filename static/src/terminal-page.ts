@@ -12,7 +12,7 @@ import { Connection } from "./connection";
 import type { Socket, State } from "./connection";
 import { Countdown } from "./countdown";
 import { need } from "./dom";
-import type { Level, Role } from "./frames";
+import type { Notice, Role } from "./frames";
 import { KeyBar } from "./key-bar";
 import { browserMemory, clampFontSize } from "./memory";
 import { Card, Ribbon } from "./panels";
@@ -42,7 +42,7 @@ let retryTicker: number | undefined;
 
 const darkness = window.matchMedia("(prefers-color-scheme: dark)");
 const ribbon = new Ribbon();
-const countdown = new Countdown();
+const countdown = new Countdown(stay);
 const card = new Card({
   onNewGame: startNewGame,
   onTakeBack: () => connection.retry(),
@@ -63,18 +63,14 @@ const terminal = new GameTerminal(
 
 new PlainText({ read: () => terminal.transcript(), onClose: () => terminal.focus() });
 
-const share = new SharePanel(
-  {
-    onShare: () => createWatchLink(sessionId, token),
-    onUnshare: () => revokeWatchLinks(sessionId, token),
-    onRecord: () => startRecording(sessionId, token),
-    onDrop: () => dropRecording(sessionId, token),
-    onDownload: saveRecording,
-    onRecording: rememberRecording,
-    onClose: () => terminal.focus(),
-  },
-  remembered?.isRecorded === true,
-);
+const share = new SharePanel({
+  onShare: () => createWatchLink(sessionId, token),
+  onUnshare: () => revokeWatchLinks(sessionId, token),
+  onRecord: () => startRecording(sessionId, token),
+  onDrop: () => dropRecording(sessionId, token),
+  onDownload: saveRecording,
+  onClose: () => terminal.focus(),
+});
 
 const connection = new Connection(
   wsUrl,
@@ -117,6 +113,7 @@ function start(): void {
   // For tests and the curious: what the terminal shows, which a canvas doesn't tell.
   Object.assign(window, { shellcraft: { transcript: () => terminal.transcript(), size: () => terminal.size } });
 
+  if (role === "player") void learnRecording();
   const { cols, rows } = terminal.size;
   connection.resize(cols, rows);
   connection.start();
@@ -132,6 +129,12 @@ function handleInput(bytes: Uint8Array): void {
   }
   const words = unsentWords(connection.state);
   if (words !== undefined) ribbon.hint(words, "warning");
+}
+
+/** The player is there, and has nothing to type. */
+function stay(): void {
+  if (connection.stay()) countdown.stop();
+  terminal.focus();
 }
 
 function handleSize(cols: number, rows: number): void {
@@ -168,10 +171,12 @@ function showState(state: State): void {
   if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") memory.forget(sessionId);
 }
 
-/** The warning of an idle game's last minute counts down; other sentences pass. */
-function showNotice(level: Level, text: string, endsIn: number | undefined): void {
-  if (endsIn === undefined || role === "spectator") ribbon.hint(text, level);
-  else countdown.start(endsIn);
+/** The warning of an idle game's last minute counts down, an outage is shown as long as it lasts; others pass. */
+function showNotice({ kind, level, text, endsIn }: Notice): void {
+  if (kind === "idle_warning" && endsIn !== undefined && role === "player") return countdown.start(endsIn);
+  if (kind === "engine_away") return ribbon.show(text);
+  if (kind === "engine_back") ribbon.clear();
+  ribbon.hint(text, level);
 }
 
 function showTitle(title: string): void {
@@ -208,9 +213,10 @@ function saveRecording(): Promise<Failure | undefined> {
   });
 }
 
-function rememberRecording(on: boolean): void {
-  const session = memory.find(sessionId);
-  if (session !== undefined) memory.remember({ ...session, isRecorded: on });
+/** A recording that was started before this page was loaded, here or elsewhere. */
+async function learnRecording(): Promise<void> {
+  const status = await sessionStatus(sessionId, token);
+  if (status.kind === "running" && status.recording !== undefined) share.learnRecording(status.recording);
 }
 
 function startNewGame(): void {

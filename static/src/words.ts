@@ -1,5 +1,6 @@
 /** What the page says about a connection's state. Pure, so that every sentence is in one place and tested. */
 
+import type { Place } from "./api";
 import type { Ending, State } from "./connection";
 import type { Role } from "./frames";
 
@@ -16,6 +17,11 @@ export interface CardWords {
   text: string;
   /** What can be done: a new game, this one back, one more try. */
   actions: Array<"new-game" | "take-back" | "retry">;
+}
+
+/** Said while a game waits to be started. */
+export function queueWords({ place, seconds }: Place): string {
+  return `Place ${place} in the queue, about ${seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} min`}`;
 }
 
 /** The few words of the status bar. */

@@ -105,9 +105,9 @@ test("a screen with nothing behind it is caught up once it is drawn", () => {
 test("spectators and an idle warning are passed on", () => {
   const stage = playing();
   stage.socket.control({ type: "spectators", count: 3 });
-  stage.socket.control({ type: "notice", level: "warning", text: "idle", ends_in: 42 });
+  stage.socket.control({ type: "notice", kind: "idle_warning", level: "warning", text: "idle", ends_in: 42 });
   assert.equal(stage.spectators, 3);
-  assert.equal(stage.notice, "idle 42");
+  assert.equal(stage.notice, "idle_warning idle 42");
 });
 
 test("a cut resumes behind the last byte received", () => {
@@ -225,6 +225,14 @@ test("a dead connection is found by its silence", () => {
   stage.pass(10_000);
   assert.ok(dead.isClosed);
   assert.equal(stage.sockets.length, 2);
+});
+
+test("staying is said to a server that listens, and typed nowhere", () => {
+  const stage = playing();
+  assert.equal(stage.connection.stay(), true);
+  assert.equal(stage.socket.of("stay").length, 1);
+  stage.socket.drop(1006);
+  assert.equal(stage.connection.stay(), false);
 });
 
 test("a hidden page does not ping", () => {

@@ -20,12 +20,16 @@ const decoded: Array<[string, string, unknown]> = [
   ["hello with a broken offset", '{"type":"hello","session_id":"a","offset":-1}', undefined],
   ["exit", '{"type":"exit","code":3,"reason":"exited"}', { type: "exit", code: 3, reason: "exited" }],
   ["exit without a code", '{"type":"exit","code":null,"reason":"killed"}', { type: "exit", reason: "killed" }],
-  ["notice", '{"type":"notice","level":"warning","text":"idle"}', { type: "notice", level: "warning", text: "idle" }],
-  ["notice of a new level", '{"type":"notice","level":"loud","text":"x"}', { type: "notice", level: "info", text: "x" }],
-  ["notice with a countdown", '{"type":"notice","level":"warning","text":"idle","ends_in":60}',
-    { type: "notice", level: "warning", text: "idle", endsIn: 60 }],
+  ["notice", '{"type":"notice","kind":"engine_back","level":"info","text":"back"}',
+    { type: "notice", kind: "engine_back", level: "info", text: "back" }],
+  ["notice of a new kind and level", '{"type":"notice","kind":"storm","level":"loud","text":"x"}',
+    { type: "notice", kind: "other", level: "info", text: "x" }],
+  ["notice with a countdown", '{"type":"notice","kind":"idle_warning","level":"warning","text":"idle","ends_in":60}',
+    { type: "notice", kind: "idle_warning", level: "warning", text: "idle", endsIn: 60 }],
+  ["notice of an end that no key puts off", '{"type":"notice","kind":"lifetime_warning","level":"warning","text":"old","ends_in":60}',
+    { type: "notice", kind: "lifetime_warning", level: "warning", text: "old" }],
   ["notice with a broken countdown", '{"type":"notice","level":"info","text":"idle","ends_in":"soon"}',
-    { type: "notice", level: "info", text: "idle" }],
+    { type: "notice", kind: "other", level: "info", text: "idle" }],
   ["pong with settled keys", '{"type":"pong","t":1,"input":5}', { type: "pong", t: 1, input: 5 }],
   ["pong, odd keys", '{"type":"pong","t":1,"input":-5}', { type: "pong", t: 1 }],
   ["pong", '{"type":"pong","t":12.5}', { type: "pong", t: 12.5 }],
@@ -40,6 +44,7 @@ for (const [name, text, expected] of decoded) {
 
 test("encode", () => {
   assert.equal(encode({ type: "resize", cols: 120, rows: 40 }), '{"type":"resize","cols":120,"rows":40}');
+  assert.equal(encode({ type: "stay" }), '{"type":"stay"}');
   assert.equal(encode({ type: "ack", offset: 9 }), '{"type":"ack","offset":9}');
 });
 

@@ -9,7 +9,7 @@ import { LARGEST, largestFitting, SMALLEST } from "../src/letterbox";
 import { FONT_SIZES, Memory } from "../src/memory";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
 import { randomUuid } from "../src/uuid";
-import { cardWords, statusWords, unsentWords } from "../src/words";
+import { cardWords, queueWords, statusWords, unsentWords } from "../src/words";
 
 test("backoff doubles from 250 ms to 10 s, less up to a half", () => {
   assert.deepEqual([0, 1, 2, 5, 6, 1000].map((attempt) => backoff(attempt, 0)), [250, 500, 1000, 8000, 10000, 10000]);
@@ -28,6 +28,11 @@ test("acks: small things later, floods every 8 KiB, the rest of a flood at once"
   assert.equal(meter.draw(9600, 0), "now");
   meter.restart(50);
   assert.equal(meter.draw(50, 0), "no");
+});
+
+test("a place in the queue", () => {
+  assert.equal(queueWords({ place: 3, waiting: 12, seconds: 9 }), "Place 3 in the queue, about 9 s");
+  assert.equal(queueWords({ place: 100, waiting: 120, seconds: 130 }), "Place 100 in the queue, about 2 min");
 });
 
 const pastes: Array<[string, string, string]> = [

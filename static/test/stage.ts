@@ -98,7 +98,7 @@ export class Stage {
       this.pending.push(drawn);
     },
     onCaughtUp: () => (this.size = "window"),
-    onNotice: (_level, text, endsIn) => (this.notice = `${text} ${endsIn ?? "-"}`),
+    onNotice: ({ kind, text, endsIn }) => (this.notice = `${kind} ${text} ${endsIn ?? "-"}`),
     onLatency: (ms) => (this.latency = ms),
     onLostKeys: (bytes) => (this.lostBytes += bytes),
     onSpectators: (count) => (this.spectators = count),

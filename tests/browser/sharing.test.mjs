@@ -136,6 +136,32 @@ test("a watch link shows the player's screen to others, until it is taken back",
   }
 });
 
+test("a player on a phone sees how many watch, and that the game runs", async () => {
+  const player = await Player.enter(browser, PHONE);
+  const spectator = await Player.enter(browser);
+  try {
+    const game = await player.open(server.url);
+    await game.start("rust");
+    const watched = await spectator.open(await watchLink(game));
+    await watched.state("playing");
+    await game.page.getByRole("button", { name: "Start recording" }).click();
+    await game.page.keyboard.press("Escape");
+    const within = async (selector) => {
+      const box = await game.page.locator(selector).boundingBox();
+      assert.ok(box !== null && box.width > 5 && box.x >= 0 && box.x + box.width <= 390, `${selector}: ${JSON.stringify(box)}`);
+      return box;
+    };
+    await game.page.locator("#spectator-count", { hasText: "1" }).waitFor();
+    for (const selector of ["#spectator-count", "#state", "#record-mark", "#share-toggle", "#new-game"]) await within(selector);
+    const state = await within("#state");
+    assert.ok(state.width > 40, `"playing" is cut: ${state.width} px`);
+    await game.shoot("phone-watched");
+  } finally {
+    await spectator.leave();
+    await player.leave();
+  }
+});
+
 test("the end of a game is the end of watching it", async () => {
   const player = await Player.enter(browser);
   try {
@@ -187,6 +213,16 @@ test("a recording starts, is shown, and is taken home at any time and at the end
     await game.page.reload();
     await game.seesLine("on the record");
     await mark.waitFor();
+    // The server knows, so another browser learns of it as well.
+    const elsewhere = await Player.enter(browser, PHONE);
+    try {
+      const other = await elsewhere.open(game.page.url());
+      await other.page.getByRole("img", { name: "This game is recorded" }).waitFor();
+    } finally {
+      await elsewhere.leave();
+    }
+    await game.page.getByRole("button", { name: "Take back" }).click();
+    await game.state("playing");
 
     const save = async (button) => (await Promise.all([game.page.waitForEvent("download"), button.click()]))[0];
     await game.page.getByRole("button", { name: "Share and record" }).click();
@@ -214,14 +250,15 @@ test("a recording starts, is shown, and is taken home at any time and at the end
   }
 });
 
-test("an idle game counts down, and one key keeps it", async () => {
+test("an idle game counts down, and a key or a button keeps it", async () => {
   const hasty = await startServer({ IDLE_TIMEOUT: "20s", INSTANCE: `browser-test-idle-${process.pid}` });
   const player = await Player.enter(browser);
   try {
     const game = await player.open(hasty.url);
     await game.start("rust");
+    const id = /session\/([^/]+)/.exec(game.page.url())[1];
     const before = await game.page.locator("#terminal").boundingBox();
-    const countdown = game.page.getByText("one key keeps it");
+    const countdown = game.page.getByText("Any key keeps it");
     await countdown.waitFor();
     await until("a second less", async () => Number.parseInt(await game.page.locator("#countdown-left").innerText(), 10) < 5);
     assert.deepEqual(await game.page.locator("#terminal").boundingBox(), before);
@@ -230,6 +267,25 @@ test("an idle game counts down, and one key keeps it", async () => {
     await countdown.waitFor({ state: "hidden" });
     await game.sees("$ x");
     await game.state("playing");
+    // Two ways that type nothing.
+    const shown = await game.text();
+    const deadline = async () => Date.parse((await (await fetch(`${hasty.url}session/${id}/status`)).json()).expires_at);
+    for (const stay of [
+      () => game.page.keyboard.press("Shift"),
+      async () => {
+        await game.page.getByRole("button", { name: "Stay" }).focus();
+        await game.page.keyboard.press("Enter");
+      },
+    ]) {
+      await countdown.waitFor();
+      const before = await deadline();
+      await stay();
+      await countdown.waitFor({ state: "hidden" });
+      await until("a later end", async () => (await deadline()) > before + 10_000);
+      assert.equal(await game.text(), shown);
+    }
+    await game.page.keyboard.type("y");
+    await game.sees("$ xy");
     await countdown.waitFor();
     await game.state("ended", 40_000);
     await game.page.getByRole("dialog", { name: "Gone quiet" }).waitFor();

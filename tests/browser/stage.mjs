@@ -5,9 +5,10 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -42,8 +43,43 @@ function binary() {
   return built.path;
 }
 
-/** Starts the server on a free port; `stop` ends it by SIGTERM and demands exit status 0. */
+/** An Engine that makes no container until it is let go on: a relay before the real one. */
+export class HeldEngine {
+  static async start() {
+    const engine = new HeldEngine();
+    engine._home = mkdtempSync(join(tmpdir(), "held-engine-"));
+    const real = (process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock").replace(/^unix:\/\//, "");
+    engine._isLet = new Promise((resolve) => (engine.letGo = resolve));
+    engine._server = createServer((near) => {
+      const far = connect(real);
+      for (const [from, to] of [[near, far], [far, near]]) {
+        from.on("error", () => {}); // Whoever ends it, both ends end.
+        from.on("close", () => to.destroy());
+      }
+      far.pipe(near);
+      let before = Promise.resolve();
+      near.on("data", (chunk) => {
+        const isCreate = /^POST \S*\/containers\/create/.test(chunk.toString("latin1"));
+        before = before.then(() => isCreate && engine._isLet).then(() => void far.write(chunk));
+      });
+      near.on("end", () => void before.then(() => far.end()));
+    });
+    const socket = join(engine._home, "engine.sock");
+    await new Promise((resolve) => engine._server.listen(socket, resolve));
+    engine.url = `unix://${socket}`;
+    return engine;
+  }
+
+  async stop() {
+    this.letGo();
+    await new Promise((resolve) => this._server.close(resolve));
+    rmSync(this._home, { recursive: true });
+  }
+}
+
+/** Starts the server on a free port; `stop` ends it and its games by SIGINT and demands exit status 0. */
 export async function startServer(env = {}) {
+  const data = env.DATA_DIR ?? mkdtempSync(join(tmpdir(), "shellcraft-data-"));
   const child = spawn(binary(), [], {
     cwd: top,
     env: {
@@ -52,6 +88,8 @@ export async function startServer(env = {}) {
       BIND: "127.0.0.1",
       // An instance of its own: what another server runs on the same Engine is not ours to tidy up.
       INSTANCE: `browser-test-${process.pid}`,
+      DATA_DIR: data,
+      POOL_SIZE: "0",
       ...env,
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -61,11 +99,12 @@ export async function startServer(env = {}) {
   child.stdout.on("data", hear);
   child.stderr.on("data", hear);
   const ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal)));
-  const stop = async () => {
-    child.kill("SIGTERM");
+  const stop = async (how = "SIGINT") => {
+    child.kill(how);
     const status = await Promise.race([ended, pause(DEADLINE_MS, "still there", { ref: false })]);
     if (status === "still there") child.kill("SIGKILL");
-    assert.equal(status, 0, `the server's exit status; it said:\n${said}`);
+    if (data !== env.DATA_DIR) rmSync(data, { recursive: true, force: true });
+    assert.equal(status, how === "SIGKILL" ? how : 0, `the server's exit status; it said:\n${said}`);
   };
   try {
     const url = await until("the server's URL", () => {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use shellcraft::engine::{ContainerId, Engine, Size};
+use shellcraft::session::{sandbox, spellbook};
 use tungstenite::Message;
 
 use crate::game::{Step, plain};
@@ -16,6 +17,10 @@ pub trait Console {
     fn keys(&mut self, keys: &[u8]);
     /// Changes the terminal's size.
     fn size(&mut self, cols: u16, rows: u16);
+    /// Puts an archive into `/home`.
+    fn home(&mut self, _archive: &[u8]) {
+        panic!("this console has only a terminal");
+    }
     /// Waits for more output until `due`; none at the end of the terminal.
     fn more(&mut self, due: Instant) -> Option<Vec<u8>>;
 }
@@ -54,6 +59,13 @@ impl Console for Bare {
         self.engine.resize(&self.container, size).expect("resize");
     }
 
+    fn home(&mut self, archive: &[u8]) {
+        let put = self
+            .engine
+            .put_archive(&self.container, sandbox::HOME, archive);
+        put.expect("put");
+    }
+
     fn more(&mut self, due: Instant) -> Option<Vec<u8>> {
         let goes_on = self.terminal.read(due);
         let output = std::mem::take(&mut self.terminal.seen);
@@ -78,6 +90,8 @@ impl Play {
                 Step::Type(keys) => console.keys(keys.as_bytes()),
                 Step::Bytes(keys) => console.keys(keys),
                 Step::Resize(cols, rows) => console.size(cols, rows),
+                Step::Book(book) => console.home(&spellbook::pack(book).expect("memory")),
+                Step::SealedBook => console.home(&sealed_book()),
                 Step::See(text) => self.see(console, text),
                 Step::Ends(status) => {
                     self.end(console);
@@ -126,6 +140,21 @@ impl Play {
             self.raw.clear();
         }
     }
+}
+
+/// A book that the player may neither read nor write.
+fn sealed_book() -> Vec<u8> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(1);
+    header.set_mode(0o600);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive
+        .append_data(&mut header, spellbook::FILE, &b"x"[..])
+        .and_then(|()| archive.into_inner())
+        .expect("memory")
 }
 
 /// Whether output ends neither within an escape sequence nor within a character.

@@ -15,11 +15,15 @@ pub enum Step {
     See(&'static str),
     /// The terminal is this many columns and rows from now on.
     Resize(u16, u16),
+    /// Another spellbook is put over the one in the container, as the server does it.
+    Book(&'static [u8]),
+    /// A spellbook that is root's alone is put over the one in the container.
+    SealedBook,
     /// The shell ends with this status.
     Ends(u8),
 }
 
-use Step::{Bytes, Ends, Resize, See, Type};
+use Step::{Book, Bytes, Ends, Resize, SealedBook, See, Type};
 
 /// A whole game from an empty spellbook to the end.
 pub const GAME: &[Step] = &[
@@ -218,6 +222,56 @@ pub const DAMAGED: &[Step] = &[
     See("\nlearned next\n✦ ~ $ "),
     Type("cat spellbook.dat\r"),
     See("\n7ba74375 learn greet echo Hello, $1!\n1587e6cd learn next pwd\n✦ ~ $ "),
+    Type("exit\r"),
+    See("\nFarewell.\n"),
+    Ends(0),
+];
+
+/// What a shell does when other books take the place of its empty one while it waits at the prompt.
+pub const REPLACED: &[Step] = &[
+    See("\n✦ ~ $ "),
+    Book(b"7ba74375 learn greet echo Hello, $1!\n"),
+    // No word about it, and the first thing done with it may be Tab.
+    Type("cast gr\tTab\r"),
+    See("\nHello, Tab!\n✦ ~ $ "),
+    Type("learn next pwd\r"),
+    See("\nlearned next\n✦ ~ $ "),
+    Type("cat spellbook.dat\r"),
+    See("\n7ba74375 learn greet echo Hello, $1!\n1587e6cd learn next pwd\n✦ ~ $ "),
+    // Of the same size to the byte, and begun to be typed for before it comes.
+    Type("echo ke'p't; spe"),
+    Book(b"7ba74375 learn greet echo Hello, $1!\n1587e6cd learn next pwd\n"),
+    Type("lls\r"),
+    See("\nkept\ngreet: echo Hello, $1!\nnext: pwd\n✦ ~ $ "),
+    Type("forget greet\r"),
+    See("\nforgot greet\n✦ ~ $ "),
+    // Smaller than what was there: what is appended belongs behind its end.
+    Book(b"1587e6cd learn next pwd\n"),
+    Type("learn greet echo Hello, $1!; spells\r"),
+    See("\nlearned greet\n✦ ~ $ "),
+    Type("cat spellbook.dat\r"),
+    See("\n1587e6cd learn next pwd\n"),
+    See(" learn greet echo Hello, $1!; spells\n✦ ~ $ "),
+    // Damaged: told of once, and tidied.
+    Book(b"nonsense\n7ba74375 learn greet echo Hello, $1!\n"),
+    Type("cast greet you\r"),
+    See("\n(1 line of the spellbook could not be read and was left out)\nHello, you!\n✦ ~ $ "),
+    Type("cat spellbook.dat\r"),
+    See("\n7ba74375 learn greet echo Hello, $1!\n✦ ~ $ "),
+    // None to write in: spells stay in memory, until there is a book again.
+    SealedBook,
+    Type("spells\r"),
+    See(
+        "\n(there is no spellbook to write in: spells last only until you leave)\nno spells yet; try: ",
+    ),
+    See("\n✦ ~ $ "),
+    Type("learn brief pwd; spells\r"),
+    See("\nlearned brief\n✦ ~ $ "),
+    Type("spells\r"),
+    See("\nbrief: pwd; spells\n✦ ~ $ "),
+    Book(b"1587e6cd learn next pwd\n"),
+    Type("spells\r"),
+    See("\nnext: pwd\n✦ ~ $ "),
     Type("exit\r"),
     See("\nFarewell.\n"),
     Ends(0),

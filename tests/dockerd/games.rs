@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::busybox;
 use crate::console::{Bare, Console, Play};
 use crate::docker::{self, container_of, remaining, volumes_of};
-use crate::game::{AGAIN, DAMAGED, DAMAGED_BOOK, GAME, Step};
+use crate::game::{AGAIN, DAMAGED, DAMAGED_BOOK, GAME, REPLACED, Step};
 use crate::ground::{PATIENCE, Terminal};
 use crate::site::{Game, Player, Site, wait_for};
 
@@ -84,6 +84,7 @@ fn play(shell: &str) {
     assert_eq!(remaining(&volumes), [] as [String; 0]);
     play_with_book(&site, shell, &book, AGAIN);
     play_with_book(&site, shell, DAMAGED_BOOK, DAMAGED);
+    play_with_book(&site, shell, b"", REPLACED);
 }
 
 /// Plays these steps in a container made by the same policy, whose book is `book`.

@@ -74,7 +74,7 @@ fn what_a_killed_server_left_is_removed_by_the_next() {
 }
 
 #[test]
-fn sigterm_removes_everything_and_leaves_with_0() {
+fn sigint_removes_everything_and_leaves_with_0() {
     let mut server = Process::start(&docker::host(), &unique(), &[]);
     let games = three_games(&server);
     let holdings = Holdings::of(&games);
@@ -83,7 +83,7 @@ fn sigterm_removes_everything_and_leaves_with_0() {
         page.expect(" ~ ");
     }
     let began = Instant::now();
-    server.signal("TERM");
+    server.signal("INT");
     for page in &mut pages {
         assert_eq!(page.close_code(), 1001);
     }

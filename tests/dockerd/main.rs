@@ -3,6 +3,7 @@
 //! * the engine contract: what the fake Engine promises, held against a real one;
 //! * [`games`]: both shells played to the end through HTTP and WebSocket;
 //! * [`sandbox`]: attacks from inside a session; [`image`]: what Engine and images say of it;
+//! * [`bytes`]: any byte through a terminal; [`resume`]: pages that are cut off;
 //! * [`crowd`]: fifty at once, and nothing left; [`life`]: how sessions end; [`restart`]: the Engine itself ends.
 //!
 //! The images `shellcraft/rust` and `shellcraft/perl` must be there (`sandbox/build`); those that only tests
@@ -22,9 +23,11 @@ mod site;
 mod attacker;
 mod busybox;
 mod console;
+mod dice;
 mod docker;
 mod game;
 
+mod bytes;
 mod crowd;
 mod games;
 mod image;

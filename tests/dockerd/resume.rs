@@ -2,20 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::dice::Dice;
 use crate::site::{Game, Player, Site};
 use crate::{busybox, docker};
-
-/// Numbers like dice, the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 fn site(flags: &[&str]) -> (Site, Game) {
     let engine = docker::engine();

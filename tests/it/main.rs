@@ -8,17 +8,29 @@ mod binary;
 mod ground;
 #[path = "../support/promises.rs"]
 mod promises;
+#[path = "../support/redis_server.rs"]
+mod redis_server;
 #[allow(dead_code)]
 #[path = "../support/site.rs"]
 mod site;
+#[path = "../support/store_promises.rs"]
+mod store_promises;
 
 mod architecture;
+mod clients;
 mod door;
 mod engine_contract;
 mod engine_trouble;
 mod heartbeat;
+mod heartbeat_flood;
+mod lives;
+mod pressure;
 mod process;
 mod proxy;
+mod queue;
 mod rest;
 mod sessions;
+mod store_contract;
+mod store_dir;
+mod store_redis;
 mod terminal;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fake_engine::FakeEngine;
 use shellcraft::engine::{ContainerId, Engine};
-use shellcraft::session::{Error, Manager, SessionId};
+use shellcraft::session::{Error, Manager, Newcomer, PlayerSecret, Session, SessionId};
 use shellcraft::terminal::Role;
 use shellcraft::terminal::hub::Arrival;
 
@@ -21,6 +21,14 @@ const PLAYER: Arrival = Arrival {
     page: None,
 };
 
+/// A session without going through HTTP.
+pub fn new_session(manager: &Arc<Manager>, shell: Option<&str>) -> Result<Arc<Session>, Error> {
+    let player = PlayerSecret::random().id();
+    manager
+        .new_session(Newcomer::PATIENT, shell, &player)
+        .map(|new| new.session)
+}
+
 /// 16 threads make, look at, sit down at and destroy sessions, their own and each other's.
 #[test]
 fn sixteen_threads_hammer_the_map() {
@@ -32,7 +40,7 @@ fn sixteen_threads_hammer_the_map() {
             scope.spawn(move || {
                 for round in 0..25 {
                     let session =
-                        match manager.new_session(Some(["rust", "perl"][(worker + round) % 2])) {
+                        match new_session(manager, Some(["rust", "perl"][(worker + round) % 2])) {
                             Ok(session) => session,
                             Err(Error::Full { .. }) => continue,
                             Err(error) => panic!("{error}"),
@@ -75,7 +83,7 @@ fn sixteen_threads_hammer_the_map() {
 fn a_session_is_destroyed_once_however_many_ask() {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), &[]);
-    let session = site.app().manager().new_session(None).expect("a session");
+    let session = new_session(site.app().manager(), None).expect("a session");
     let destroyed = thread::scope(|scope| {
         let threads: Vec<_> = (0..16)
             .map(|_| scope.spawn(|| site.app().manager().destroy(session.id)))
@@ -307,7 +315,7 @@ fn a_stop_while_sessions_are_being_made_leaves_nothing() {
     let makers: Vec<_> = (0..12)
         .map(|_| {
             let manager = Arc::clone(&manager);
-            thread::spawn(move || manager.new_session(None).map(|session| session.id))
+            thread::spawn(move || new_session(&manager, None).map(|session| session.id))
         })
         .collect();
     assert!(engine.await_calls("ContainerStart", 2, Duration::from_secs(10)));
@@ -318,7 +326,7 @@ fn a_stop_while_sessions_are_being_made_leaves_nothing() {
     wait_for("everything to be removed", || {
         engine.containers().is_empty()
     });
-    assert!(matches!(manager.new_session(None), Err(Error::Stopping)));
+    assert!(matches!(new_session(&manager, None), Err(Error::Stopping)));
 }
 
 /// A stop is over within its grace even when the Engine hangs.

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use fake_engine::FakeEngine;
 use serde_json::json;
-use shellcraft::terminal::Hub;
+use shellcraft::terminal::{Hub, viewer};
 use tungstenite::Message;
 
-use crate::site::{Game, Player, Site, threads, wait_for};
+use crate::site::{Game, Player, Site, threads_named, wait_for};
 
 fn playing() -> (FakeEngine, Site, Game) {
     playing_with(&[])
@@ -90,28 +90,47 @@ fn the_size_reaches_the_container() {
         page.resize(cols, rows);
         let notice = page.note("notice");
         assert_eq!(notice["level"], "error", "{notice}");
+        assert_eq!(notice["kind"], "bad_size", "{notice}");
     }
     assert_eq!(size(&engine), Some((132, 43)));
 }
 
-/// A million sizes cost the Engine a few calls, and the last one holds.
+/// As many sizes as go through in three seconds cost the Engine a few calls, and the last one holds.
 #[test]
 fn a_storm_of_sizes_is_one_size() {
     let (engine, site, game) = playing();
     let before = engine.calls("ContainerResize");
     engine.delay("ContainerResize", Duration::from_millis(50));
     let mut page = site.page(&game, None);
-    for step in 0..20_000u32 {
-        page.resize(20 + step % 100, 20);
+    page.expect("$ ");
+    let hub = hub(&site, &game);
+    let memory = hub.memory_bytes();
+    let block: Vec<u8> = (0..1000)
+        .flat_map(|step| {
+            let resize = json!({"type": "resize", "cols": 20 + step % 100, "rows": 20});
+            masked(0x81, resize.to_string().as_bytes())
+        })
+        .collect();
+    let (began, mut sizes) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(3) {
+        // Blocks when the server can't keep up, so all of them count.
+        page.socket.get_mut().write_all(&block).expect("sent");
+        sizes += 1000;
     }
     page.resize(111, 33);
+    page.type_in("echo calm\n");
+    page.expect("\r\ncalm\r\n");
     wait_for("the last size", || {
         engine
             .container(&container(&game))
             .is_some_and(|container| container.size == (111, 33))
     });
     let calls = engine.calls("ContainerResize") - before;
-    assert!(calls < 2_000, "{calls} calls");
+    // Each takes 50 ms, and the server has one thread for them.
+    let most = began.elapsed().as_millis() as usize / 50 + 2;
+    assert!(sizes >= 10_000 && calls <= most, "{sizes}: {calls} calls");
+    let grown = hub.memory_bytes() - memory;
+    assert!(grown < 1024, "{grown} bytes more");
 }
 
 #[test]
@@ -350,6 +369,7 @@ fn destroyed_and_idle_have_codes_of_their_own() {
     let mut page = site.page(&game, None);
     let notice = page.note("notice");
     assert_eq!(notice["level"], "warning", "{notice}");
+    assert_eq!(notice["kind"], "idle_warning", "{notice}");
     assert_eq!(page.close_code(), 4001);
     wait_for("the container to be removed", || {
         engine.containers().is_empty()
@@ -384,6 +404,36 @@ fn typing_keeps_a_session_alive() {
     }
     page.type_in("\x03echo alive\n");
     page.expect("\r\nalive\r\n");
+}
+
+#[test]
+fn staying_keeps_a_session_alive_and_types_nothing() {
+    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    let until = Instant::now() + Duration::from_millis(2500);
+    while Instant::now() < until {
+        page.control(serde_json::json!({"type": "stay"}));
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    page.type_in("echo alive\n");
+    assert_eq!(page.expect("\r\nalive\r\n"), "echo alive\r\nalive\r\n");
+}
+
+/// Only the player can keep the game.
+#[test]
+fn a_spectator_that_stays_keeps_nothing() {
+    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let path = watch_path(&site, &game);
+    let v1 = [("Sec-WebSocket-Protocol", "shellcraft.v1")];
+    let opened = site.open(&path, &v1);
+    let mut spectator = opened.expect("the terminal opens");
+    let due = Instant::now() + Duration::from_secs(20);
+    while spectator.read(Instant::now() + Duration::from_millis(50)) {
+        assert!(Instant::now() < due, "it lives on");
+        let _ = spectator.socket.send(Message::text("{\"type\":\"stay\"}"));
+    }
+    assert_eq!(spectator.closed, Some(4001));
 }
 
 #[test]
@@ -464,16 +514,29 @@ fn the_engine_s_outage_is_waited_out() {
     let mut page = site.page(&game, None);
     page.expect("$ ");
     engine.stop_listening();
-    assert_eq!(page.note("notice")["level"], "warning");
-    page.type_in("echo lost\n");
+    let away = page.note("notice");
     assert_eq!(
-        page.note("notice")["level"],
-        "error",
-        "what was typed is reported as not delivered"
+        (&away["kind"], &away["level"]),
+        (&json!("engine_away"), &json!("warning"))
     );
+    page.type_in("echo lost\n");
+    let lost = page.note("notice");
+    assert_eq!(
+        (&lost["kind"], &lost["level"]),
+        (&json!("not_delivered"), &json!("error")),
+        "what was typed is reported"
+    );
+    // Whoever comes meanwhile is told too.
+    drop(page);
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    assert_eq!(page.note("notice")["kind"], "engine_away");
     engine.start_listening();
-    let hub = hub(&site, &game);
-    wait_for("the terminal to be back", || hub.input_stream().is_some());
+    let back = page.note("notice");
+    assert_eq!(
+        (&back["kind"], &back["level"]),
+        (&json!("engine_back"), &json!("info"))
+    );
     page.type_in("echo back\n");
     let between = page.expect("\r\nback\r\n");
     assert!(!between.contains("lost"), "{between:?}");
@@ -497,20 +560,17 @@ fn a_huge_paste_under_a_flood_does_not_deadlock() {
 #[test]
 fn viewers_leave_no_thread_behind() {
     let (_engine, site, game) = playing();
-    site.raw(&game).expect("$ ");
     let hub = hub(&site, &game);
-    wait_for("the first to leave", || hub.viewers() == 0);
+    let name = viewer::writer_name(game.id.parse().expect("an id"));
+    let mut player = site.raw(&game);
+    player.expect("$ ");
+    assert_eq!(threads_named(&name), 1);
+    drop(player);
     for _ in 0..50 {
         site.raw(&game).expect("$ ");
     }
     wait_for("all to leave", || hub.viewers() == 0);
-    wait_for("their threads to end", || {
-        let names = std::fs::read_dir("/proc/self/task")
-            .expect("procfs")
-            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
-        // Other tests of this process have such threads too, but not all the time.
-        names.filter(|name| name.starts_with("ws-out")).count() == 0 || threads() < 5
-    });
+    wait_for("their threads to end", || threads_named(&name) == 0);
 }
 
 /// Keys are counted for the page that numbers itself, over reconnects, until another page types.
@@ -689,7 +749,9 @@ fn a_late_page_gets_the_screen_before_the_scrollback() {
 fn a_recording_is_an_asciicast() {
     let (_engine, site, game) = playing();
     let path = game.path("/recording");
+    let is_recorded = || site.get(&game.path("/status")).json()["recording"].as_bool();
     assert_eq!(site.get(&path).code(), "no_recording");
+    assert_eq!(is_recorded(), Some(false));
     let mut page = site.page(&game, None);
     page.expect("$ ");
     assert_eq!(site.post(&path, "").status, 201);
@@ -698,6 +760,7 @@ fn a_recording_is_an_asciicast() {
     page.expect("\r\nrecorded\r\n");
     page.type_in("exit 0\n");
     assert_eq!(page.close_code(), 1000);
+    assert_eq!(is_recorded(), Some(true), "there is one to take home");
     let reply = site.get(&path);
     assert_eq!(
         reply.header("content-type"),
@@ -717,7 +780,22 @@ fn a_recording_is_an_asciicast() {
         .collect();
     assert!(output.contains("\r\nrecorded\r\n"), "{output:?}");
     assert_eq!(site.delete(&path).status, 204);
+    assert_eq!(is_recorded(), Some(false));
     assert_eq!(site.delete(&path).status, 404);
+}
+
+/// A client's frame of at most 125 bytes.
+fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [0x11, 0x22, 0x33, 0x44];
+    let mut frame = vec![opcode, 0x80 | payload.len() as u8];
+    frame.extend(mask);
+    frame.extend(
+        payload
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| byte ^ mask[at % 4]),
+    );
+    frame
 }
 
 /// Each byte of the client's frames in a packet of its own.
@@ -726,11 +804,7 @@ fn a_frame_may_come_byte_by_byte() {
     let (_engine, site, game) = playing();
     let mut raw = site.raw(&game);
     raw.expect("$ ");
-    let mask = [0x11, 0x22, 0x33, 0x44];
-    let keys = b"echo byte by byte\n";
-    let mut frame = vec![0x82, 0x80 | keys.len() as u8];
-    frame.extend(mask);
-    frame.extend(keys.iter().enumerate().map(|(at, key)| key ^ mask[at % 4]));
+    let frame = masked(0x82, b"echo byte by byte\n");
     raw.socket.get_ref().set_nodelay(true).expect("an option");
     for byte in frame {
         raw.socket.get_mut().write_all(&[byte]).expect("sent");

@@ -15,6 +15,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_shellcraft");
 pub struct Process {
     child: Child,
     client: Client,
+    _data: tempfile::TempDir,
 }
 
 impl Deref for Process {
@@ -41,6 +42,14 @@ impl Process {
             .args(flags);
         command.args(["--port", "0", "--docker-host", docker_host]);
         command.args(["--instance", instance]);
+        // Unless the test has one of its own.
+        let data = tempfile::tempdir().expect("a directory");
+        if !flags.contains(&"--data-dir") {
+            command.arg("--data-dir").arg(data.path());
+        }
+        if !flags.contains(&"--pool-size") {
+            command.args(["--pool-size", "0"]);
+        }
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -61,6 +70,7 @@ impl Process {
         Process {
             child,
             client: Client { address },
+            _data: data,
         }
     }
 
@@ -99,6 +109,16 @@ impl Process {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has in memory.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("procfs");
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        number.expect("a number of kB")
     }
 }
 

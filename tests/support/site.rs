@@ -4,11 +4,15 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use shellcraft::app::App;
 use shellcraft::config::Config;
+use shellcraft::session::Farewell;
+use tempfile::TempDir;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
@@ -18,11 +22,27 @@ use crate::ground::{PATIENCE, unique};
 /// The operator's secret of every server here.
 pub const ADMIN_TOKEN: &str = "the-operator-of-tests";
 
+/// What one life of a server leaves to the next.
+pub struct Life {
+    instance: String,
+    data: Arc<TempDir>,
+}
+
+impl Life {
+    /// The directory with its records and books.
+    #[allow(dead_code)] // Not every ring looks.
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+}
+
 /// A server, stopped when it goes out of scope.
 pub struct Site {
     app: Option<App>,
     client: Client,
     pub instance: String,
+    /// Where it keeps what outlives it.
+    data: Arc<TempDir>,
 }
 
 impl Deref for Site {
@@ -47,6 +67,17 @@ impl Site {
 
     /// Starts a server under an instance's name.
     pub fn start_as(instance: &str, docker_host: &str, flags: &[&str]) -> Site {
+        let life = Life {
+            instance: instance.to_owned(),
+            data: Arc::new(TempDir::new().expect("a directory")),
+        };
+        Site::start_in(life, docker_host, flags)
+    }
+
+    /// Starts a server's next life: the same instance with the same data.
+    pub fn start_in(life: Life, docker_host: &str, flags: &[&str]) -> Site {
+        let Life { instance, data } = life;
+        let data_dir = data.path().to_str().expect("a path in UTF-8").to_owned();
         let own = [
             "shellcraft",
             "--port",
@@ -54,11 +85,20 @@ impl Site {
             "--docker-host",
             docker_host,
             "--instance",
-            instance,
+            &instance,
+            "--data-dir",
+            &data_dir,
         ];
         let own = own
             .into_iter()
             .chain(["--admin-token", ADMIN_TOKEN, "--log-level", "off"]);
+        // Tests count containers; those that want a pool say so.
+        let pool = if flags.contains(&"--pool-size") {
+            [].as_slice()
+        } else {
+            &["--pool-size", "0"]
+        };
+        let own = own.chain(pool.iter().copied());
         let arguments = own.chain(flags.iter().copied()).map(OsString::from);
         let config = Config::read(arguments).expect("the flags are valid");
         let app = App::start(&config).expect("the server starts");
@@ -67,7 +107,8 @@ impl Site {
                 address: app.local_addr(),
             },
             app: Some(app),
-            instance: instance.to_owned(),
+            instance,
+            data,
         }
     }
 
@@ -75,16 +116,34 @@ impl Site {
         self.app.as_ref().expect("it runs")
     }
 
-    /// Stops it and says how many threads were left behind.
+    /// Stops it, with all its sessions, and says how many threads were left behind.
     pub fn stop(mut self) -> usize {
-        self.app.take().expect("it runs").stop()
+        let app = self.app.take().expect("it runs");
+        app.stop(Farewell::Drain, || false)
+    }
+
+    /// Stops it and leaves its sessions to the next life.
+    #[allow(dead_code)] // Not every ring restarts servers in its own process.
+    pub fn leave(mut self) -> Life {
+        let life = self.life();
+        let app = self.app.take().expect("it runs");
+        assert_eq!(app.stop(Farewell::Leave, || false), 0);
+        life
+    }
+
+    /// What the next life needs.
+    pub fn life(&self) -> Life {
+        Life {
+            instance: self.instance.clone(),
+            data: Arc::clone(&self.data),
+        }
     }
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
         if let Some(app) = self.app.take() {
-            app.stop();
+            app.stop(Farewell::Drain, || false);
         }
     }
 }
@@ -462,9 +521,12 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
         .position(|window| window == needle)
 }
 
-/// How many threads this process has.
-pub fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task")
-        .expect("procfs")
+/// How many threads of this process have that name. It must tell whose they are: other tests run beside.
+pub fn threads_named(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("procfs");
+    // A thread may end while we look.
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .filter(|found| found.trim_end() == name)
         .count()
 }

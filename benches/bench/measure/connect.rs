@@ -1,9 +1,13 @@
 //! From asking for a game to its first output, and from connecting to a running one to its first output.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::report::Row;
-use crate::stand::{Outcome, Shell, Stand};
+use tempfile::TempDir;
+
+use crate::report::{Row, Target};
+use crate::stand::{Outcome, Server, Shell, Stand};
 use crate::terminal::{Socket, Terminal};
 
 /// A new container: create, put, attach, start, first output; against `POST /session`, WebSocket, first output.
@@ -47,6 +51,64 @@ pub fn join(stand: &Stand, shell: Shell, rounds: usize) -> Outcome<Vec<Row>> {
             row.add(&format!("{prefix}raw"), milliseconds(began));
         }
     }
+    Ok(vec![row])
+}
+
+/// `POST /session` where containers wait, and where none do; against create, put, attach and start.
+pub fn pool(stand: &Stand, binary: &Path, shell: Shell, rounds: usize) -> Outcome<Vec<Row>> {
+    let data = Arc::new(TempDir::new()?);
+    let image = format!("{}={}", shell.name, shell.image);
+    let flags = ["--pool-size", "2", "--shells", &image];
+    let server = Server::start_with(binary, &stand.docker_host, data, &flags)?;
+    let waiting = format!("pool_containers{{shell=\"{}\"}} 2", shell.name);
+    let mut post = Row::new(
+        "POST /session",
+        "ms",
+        &[Target::AtMost(10.0), Target::RatioAtMost(1.0 / 30.0)],
+    );
+    let mut prompt = Row::new(
+        "POST /session and WebSocket to first output",
+        "ms",
+        &[Target::AtMost(50.0)],
+    );
+    for _ in 0..rounds {
+        let began = Instant::now();
+        let (_container, mut terminal) = stand.bare(shell)?;
+        post.add("bare", milliseconds(began));
+        first_output(&mut terminal)?;
+        prompt.add("bare", milliseconds(began));
+        server.await_answer("/metrics", &waiting)?;
+        let began = Instant::now();
+        let game = server.create(shell.name)?;
+        post.add("raw", milliseconds(began));
+        first_output(&mut Socket::open(server.address, &game.id, false)?)?;
+        prompt.add("raw", milliseconds(began));
+    }
+    Ok(vec![post, prompt])
+}
+
+/// From the start of a server to its readiness, when the one before was killed with so many sessions.
+pub fn adopt(stand: &Stand, binary: &Path, shell: Shell, sessions: usize) -> Outcome<Vec<Row>> {
+    let data = Arc::new(TempDir::new()?);
+    let flags = ["--pool-size", "0", "--instance", "bench-adoption"];
+    let server = Server::start_with(binary, &stand.docker_host, data, &flags)?;
+    let games = (0..sessions)
+        .map(|_| server.create(shell.name))
+        .collect::<Outcome<Vec<_>>>()?;
+    let data = server.crash()?;
+    let began = Instant::now();
+    let server = Server::start_with(binary, &stand.docker_host, data, &flags)?;
+    server.await_answer("/readyz", "ok")?;
+    let took = began.elapsed().as_secs_f64();
+    let mut row = Row::new(
+        format!("taking over {sessions} sessions"),
+        "s",
+        &[Target::AtMost(3.0)],
+    );
+    row.add("server", took);
+    // Those of the server that was killed are at the next one's address now.
+    games.into_iter().for_each(std::mem::forget);
+    drop(server);
     Ok(vec![row])
 }
 

@@ -6,6 +6,7 @@ pub mod crowd;
 pub mod echo;
 pub mod flood;
 pub mod interrupt;
+pub mod spectators;
 
 use std::time::Duration;
 

@@ -2,13 +2,14 @@
 //!
 //! A line a change, each with a check, the last one counts. The file cannot be replaced (its directory is not
 //! ours), so tidying up happens inside it, in an order in which a cut at any byte loses nothing: `sandbox/GAME.md`
-//! tells how. Runs in the shell's one thread; knows nothing of commands or terminals.
+//! tells how. It can be replaced from outside, by root: then it is read anew. Runs in the shell's one thread;
+//! knows nothing of commands or terminals.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use crate::spell;
 
@@ -29,9 +30,35 @@ pub enum Error {
     NotWritten,
 }
 
+/// What tells one state of a file from another, without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    len_bytes: u64,
+    modified: (i64, i64),
+    /// Moves with owner and mode too, and nobody can set it back.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(found: &Metadata) -> Stamp {
+        Stamp {
+            device: found.dev(),
+            inode: found.ino(),
+            len_bytes: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
+}
+
 /// The player's spells and where they are kept.
 #[derive(Debug)]
 pub struct Book {
+    path: PathBuf,
+    /// The file as it was read or written last.
+    stamp: Option<Stamp>,
     spells: Spells,
     /// `None` when there is no file to write: spells last until the shell ends.
     file: Option<File>,
@@ -39,6 +66,16 @@ pub struct Book {
     /// Whether the file ends in a line that was cut short.
     is_torn: bool,
     skipped: usize,
+    is_told: bool,
+}
+
+/// What is wrong with a book.
+#[derive(Debug)]
+pub struct Trouble {
+    /// How many lines of the file could not be read.
+    pub skipped: usize,
+    /// Whether spells outlive the shell all the same.
+    pub is_kept: bool,
 }
 
 impl Book {
@@ -59,30 +96,49 @@ impl Book {
             Some(file) => file.try_clone().ok(),
             None => open(false).ok().filter(is_plain),
         };
+        // Before it is read: what changes meanwhile is read again. Where nothing can be opened, only the path can tell.
+        let stamp = readable
+            .as_ref()
+            .map_or_else(|| path.metadata(), File::metadata);
         let mut content = Vec::new();
         if let Some(file) = readable {
             // An error in the middle leaves what was read until then.
             let _ = file.take(FILE_MAX_BYTES as u64).read_to_end(&mut content);
         }
-        Book::new(writable, &content)
+        let stamp = stamp.ok().map(|found| Stamp::of(&found));
+        Book::new(path, stamp, writable, &content)
     }
 
-    fn new(file: Option<File>, content: &[u8]) -> Book {
+    fn new(path: &Path, stamp: Option<Stamp>, file: Option<File>, content: &[u8]) -> Book {
         let (spells, skipped) = read(content);
         let is_torn = content.last().is_some_and(|&last| last != b'\n');
         let mut book = Book {
+            path: path.into(),
+            stamp,
             spells,
             file,
             len_bytes: content.len(),
             is_torn,
             skipped,
+            is_told: false,
         };
         let image = image(&book.spells);
         if skipped > 0 && book.fits(1 + image.len()) {
             // Failing here is no loss: the lines are left out again the next time.
             let _ = book.tidy(&image);
+            book.note_stamp();
         }
         book
+    }
+
+    /// Reads the book anew if another one lies at its path by now. Returns whether one does.
+    pub fn refresh(&mut self) -> bool {
+        let found = self.path.metadata().ok().map(|found| Stamp::of(&found));
+        if found == self.stamp {
+            return false;
+        }
+        *self = Book::open(&self.path);
+        true
     }
 
     /// All spells.
@@ -90,14 +146,14 @@ impl Book {
         &self.spells
     }
 
-    /// How many lines of the file could not be read.
-    pub fn skipped(&self) -> usize {
-        self.skipped
-    }
-
-    /// Whether spells outlive the shell.
-    pub fn is_kept(&self) -> bool {
-        self.file.is_some()
+    /// What is wrong with the book, the first time it is asked for.
+    pub fn take_trouble(&mut self) -> Option<Trouble> {
+        let trouble = Trouble {
+            skipped: self.skipped,
+            is_kept: self.file.is_some(),
+        };
+        let is_news = !std::mem::replace(&mut self.is_told, true);
+        (is_news && (trouble.skipped > 0 || !trouble.is_kept)).then_some(trouble)
     }
 
     /// Writes a spell. Returns whether the name was known before.
@@ -129,6 +185,20 @@ impl Book {
 
     /// Appends a change that is already made in memory, or tidies up, which keeps it too.
     fn keep(&mut self, change: &str) -> Result<(), Error> {
+        let kept = self.write_down(change);
+        self.note_stamp();
+        kept
+    }
+
+    /// After a failure too: what is only in memory must not look like a book from outside.
+    fn note_stamp(&mut self) {
+        let found = self.file.as_ref().and_then(|file| file.metadata().ok());
+        if let Some(found) = found {
+            self.stamp = Some(Stamp::of(&found));
+        }
+    }
+
+    fn write_down(&mut self, change: &str) -> Result<(), Error> {
         let Some(file) = &self.file else {
             return Ok(());
         };
@@ -306,7 +376,7 @@ mod tests {
             book.learn("next", "ls").expect("kept");
             let again = Book::open(file.path());
             assert_eq!(again.spells(), book.spells(), "cut at {cut}");
-            assert_eq!(again.skipped(), 0, "cut at {cut}: tidied away");
+            assert_eq!(again.skipped, 0, "cut at {cut}: tidied away");
         }
     }
 
@@ -335,7 +405,7 @@ mod tests {
         content.extend(b"12345678");
         assert_eq!(read(&content), (spells(&[("good", "pwd")]), 7));
         let (file, book) = temp_book(&content);
-        assert_eq!(book.skipped(), 7);
+        assert_eq!(book.skipped, 7);
         assert_eq!(
             std::fs::read_to_string(file.path()).expect("readable"),
             learn_line("good", "pwd")
@@ -375,10 +445,65 @@ mod tests {
         assert_eq!(Book::open(file.path()).spells(), book.spells());
     }
 
+    /// As the Engine does it: a new file under the old name. The book's own descriptor still leads to the old one.
+    fn replace(file: &tempfile::NamedTempFile, content: &str) {
+        let path = file.path().with_extension("new");
+        std::fs::write(&path, content).expect("writable");
+        std::fs::rename(&path, file.path()).expect("the same directory");
+    }
+
+    #[test]
+    fn a_replaced_book_is_read_anew_and_written_on() {
+        let (file, mut book) = temp_book(learn_line("old", "pwd").as_bytes());
+        assert!(!book.refresh());
+        book.learn("mine", "ls").expect("kept");
+        assert!(!book.refresh(), "what we wrote ourselves is no news");
+        // As long as the one before, to the byte.
+        replace(
+            &file,
+            &(learn_line("new", "pwd") + &learn_line("mint", "ls")),
+        );
+        assert!(book.refresh());
+        assert_eq!(book.spells(), &spells(&[("mint", "ls"), ("new", "pwd")]));
+        book.learn("next", "ls").expect("kept");
+        assert!(!book.refresh());
+        assert_eq!(Book::open(file.path()).spells(), book.spells());
+    }
+
+    #[test]
+    fn a_replaced_book_that_is_damaged_is_tidied_once() {
+        let (file, mut book) = temp_book(b"");
+        replace(&file, &format!("nonsense\n{}", learn_line("a", "pwd")));
+        assert!(book.refresh());
+        assert_eq!(book.skipped, 1);
+        assert!(!book.refresh());
+        assert_eq!(
+            std::fs::read_to_string(file.path()).expect("readable"),
+            learn_line("a", "pwd")
+        );
+    }
+
+    #[test]
+    fn a_book_may_go_and_come_back() {
+        let (file, mut book) = temp_book(learn_line("a", "pwd").as_bytes());
+        std::fs::remove_file(file.path()).expect("ours");
+        assert!(book.refresh());
+        assert!(book.file.is_none() && book.spells().is_empty());
+        book.learn("b", "pwd").expect("held in memory");
+        assert!(!book.refresh());
+        assert_eq!(book.spells(), &spells(&[("b", "pwd")]));
+        std::fs::create_dir(file.path()).expect("free");
+        assert!(book.refresh() && book.file.is_none() && !book.refresh());
+        std::fs::remove_dir(file.path()).expect("ours");
+        replace(&file, &learn_line("c", "pwd"));
+        assert!(book.refresh() && book.file.is_some());
+        assert_eq!(book.spells(), &spells(&[("c", "pwd")]));
+    }
+
     #[test]
     fn without_a_file_spells_live_in_memory() {
         let mut book = Book::open(Path::new("/nowhere/spellbook.dat"));
-        assert!(!book.is_kept());
+        assert!(book.file.is_none());
         assert!(!book.learn("a", "pwd").expect("held in memory"));
         assert!(book.learn("a", "ls").expect("held in memory"));
         assert_eq!(book.spells(), &spells(&[("a", "ls")]));

@@ -1,6 +1,8 @@
 //! Asks for a line: the prompt, the keys, Tab. Everything about rustyline lives here.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +17,7 @@ use rustyline::{
     EventContext, EventHandler, Helper, KeyEvent, RepeatCount,
 };
 
+use crate::book::Book;
 use crate::{files, shell};
 
 /// What came of asking for a line.
@@ -39,8 +42,8 @@ pub struct Editor {
 }
 
 impl Editor {
-    /// Prepares the editor; the terminal is not touched yet.
-    pub fn new() -> rustyline::Result<Editor> {
+    /// Prepares the editor; the terminal is not touched yet. Tab offers the spells of `book`.
+    pub fn new(book: Rc<RefCell<Book>>) -> rustyline::Result<Editor> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .max_history_size(shell::HISTORY_MAX_LINES)?
@@ -48,7 +51,7 @@ impl Editor {
             .build();
         let history = MemHistory::with_config(&config);
         let mut rustyline = Rustyline::with_history(config, history)?;
-        rustyline.set_helper(Some(Tab::default()));
+        rustyline.set_helper(Some(Tab { book }));
         let is_cancelled = Arc::new(AtomicBool::new(false));
         // rustyline's own Ctrl-C is an error, and errors throw away what was typed ahead.
         let cancel = Cancel(Arc::clone(&is_cancelled));
@@ -65,11 +68,8 @@ impl Editor {
         })
     }
 
-    /// Asks for one line. `spells` are the names Tab offers.
-    pub fn ask(&mut self, spells: Vec<String>) -> Asked {
-        if let Some(tab) = self.rustyline.helper_mut() {
-            tab.spells = spells;
-        }
+    /// Asks for one line.
+    pub fn ask(&mut self) -> Asked {
         let place = files::short_here();
         let prompt = (
             format!("✦ {place} $ "),
@@ -109,9 +109,17 @@ impl ConditionalEventHandler for Cancel {
 }
 
 /// What Tab offers.
-#[derive(Default)]
 struct Tab {
-    spells: Vec<String>,
+    book: Rc<RefCell<Book>>,
+}
+
+impl Tab {
+    /// As they are now: the book may have been replaced while the prompt waited.
+    fn spells(&self) -> Vec<String> {
+        let mut book = self.book.borrow_mut();
+        book.refresh();
+        book.spells().keys().cloned().collect()
+    }
 }
 
 impl Completer for Tab {
@@ -123,7 +131,7 @@ impl Completer for Tab {
         pos: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
-        let (start, mut found) = offers(line.get(..pos).unwrap_or(line), &self.spells);
+        let (start, mut found) = offers(line.get(..pos).unwrap_or(line), &self.spells());
         if let [only] = &mut found[..]
             && !only.ends_with('/')
         {

@@ -8,9 +8,11 @@
 //! One thread. It starts no program and writes no file but the spellbook. `sandbox/GAME.md` defines the game;
 //! `sandbox/perl` plays the same one.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -55,12 +57,14 @@ fn play() -> Result<Never, Stop> {
     let interrupted = Arc::new(AtomicBool::new(false));
     set_signals(&interrupted).map_err(Stop::TerminalGone)?;
     set_terminal();
-    let mut editor = Editor::new().map_err(|error| Stop::TerminalGone(io::Error::other(error)))?;
-    let mut shell = Shell::new(Out::new(interrupted), Book::open(Path::new(SPELLBOOK)));
+    let book = Rc::new(RefCell::new(Book::open(Path::new(SPELLBOOK))));
+    let mut editor = Editor::new(Rc::clone(&book))
+        .map_err(|error| Stop::TerminalGone(io::Error::other(error)))?;
+    let mut shell = Shell::new(Out::new(interrupted), book);
     shell.welcome()?;
     loop {
         shell.rearm()?;
-        match editor.ask(shell.spell_names()) {
+        match editor.ask() {
             Asked::Line(line) => {
                 if let Some(line) = shell.run_line(&line)? {
                     editor.remember(&line);

@@ -2,10 +2,12 @@
 //!
 //! One thread. Knows nothing of how lines are edited, so that it can be fed from anywhere.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 
-use crate::book::{Book, Error};
+use crate::book::{Book, Error, Trouble};
 use crate::files;
 use crate::out::{Out, Stop};
 use crate::spell::{self, Values};
@@ -38,7 +40,9 @@ type Outcome = Result<u8, Stop>;
 #[derive(Debug)]
 pub struct Shell {
     out: Out,
-    book: Book,
+    /// Shared with the editor's Tab, which looks into it while the shell waits for a line. Never borrowed for
+    /// longer than a statement.
+    book: Rc<RefCell<Book>>,
     history: VecDeque<String>,
     forgotten_lines: usize,
     status: u8,
@@ -46,7 +50,7 @@ pub struct Shell {
 
 impl Shell {
     /// A game that prints to `out` and keeps its spells in `book`.
-    pub fn new(out: Out, book: Book) -> Shell {
+    pub fn new(out: Out, book: Rc<RefCell<Book>>) -> Shell {
         Shell {
             out,
             book,
@@ -59,14 +63,29 @@ impl Shell {
     /// Prints the banner and how the spellbook fares.
     pub fn welcome(&mut self) -> Result<(), Stop> {
         self.out.write(WELCOME.as_bytes())?;
-        match self.book.spells().len() {
+        let known = self.book.borrow().spells().len();
+        match known {
             0 => {}
             1 => self.out.line("(your spellbook holds 1 spell)")?,
             n => self
                 .out
                 .line(&format!("(your spellbook holds {n} spells)"))?,
         }
-        match self.book.skipped() {
+        self.tell_trouble()
+    }
+
+    /// Reads the book anew if it was replaced, without a word unless something is wrong with it.
+    fn refresh(&mut self) -> Result<(), Stop> {
+        self.book.borrow_mut().refresh();
+        self.tell_trouble()
+    }
+
+    /// Says what is wrong with the book, once for each book.
+    fn tell_trouble(&mut self) -> Result<(), Stop> {
+        let Some(Trouble { skipped, is_kept }) = self.book.borrow_mut().take_trouble() else {
+            return Ok(());
+        };
+        match skipped {
             0 => {}
             1 => self
                 .out
@@ -75,16 +94,11 @@ impl Shell {
                 "({n} lines of the spellbook could not be read and were left out)"
             ))?,
         }
-        if !self.book.is_kept() {
+        if !is_kept {
             self.out
                 .line("(there is no spellbook to write in: spells last only until you leave)")?;
         }
         Ok(())
-    }
-
-    /// The names Tab offers after `cast` and `forget`.
-    pub fn spell_names(&self) -> Vec<String> {
-        self.book.spells().keys().cloned().collect()
     }
 
     /// Gets ready for the next prompt.
@@ -142,6 +156,7 @@ impl Shell {
         };
         for command in commands {
             self.out.check()?;
+            self.refresh()?;
             let Ok(words) = spell::fill_in(
                 &command,
                 Values {
@@ -176,7 +191,7 @@ impl Shell {
             "cast" => self.cast(args, depth),
             "spells" => self.print_spells(),
             "forget" => self.forget(args),
-            _ if self.book.spells().contains_key(name) => self.say(
+            _ if self.book.borrow().spells().contains_key(name) => self.say(
                 &format!("{name}: no such command, but a spell (try: cast {name})"),
                 UNKNOWN,
             ),
@@ -323,7 +338,8 @@ impl Shell {
         if let Err(error) = spell::parse(&body) {
             return self.say(&format!("learn: {error}"), MISUSED);
         }
-        match self.book.learn(name, &body) {
+        let learned = self.book.borrow_mut().learn(name, &body);
+        match learned {
             Ok(true) => self.say(&format!("learned {name} anew"), OK),
             Ok(false) => self.say(&format!("learned {name}"), OK),
             Err(error) => self.not_kept("learn", &error),
@@ -344,7 +360,8 @@ impl Shell {
         let [name, args @ ..] = args else {
             return self.say("cast: say which spell", MISUSED);
         };
-        let Some(body) = self.book.spells().get(name).cloned() else {
+        let body = self.book.borrow().spells().get(name).cloned();
+        let Some(body) = body else {
             return self.say(
                 &format!("cast: there is no spell called {name} (try: spells)"),
                 FAILED,
@@ -360,11 +377,12 @@ impl Shell {
     }
 
     fn print_spells(&mut self) -> Outcome {
-        if self.book.spells().is_empty() {
+        let book = self.book.borrow();
+        if book.spells().is_empty() {
+            drop(book);
             return self.say("no spells yet; try: learn greet echo Hello, $1!", OK);
         }
-        let page: String = self
-            .book
+        let page: String = book
             .spells()
             .iter()
             .map(|(name, body)| format!("{name}: {body}\n"))
@@ -377,7 +395,8 @@ impl Shell {
         let Some(name) = args.first() else {
             return self.say("forget: say which spell", MISUSED);
         };
-        match self.book.forget(name) {
+        let forgotten = self.book.borrow_mut().forget(name);
+        match forgotten {
             Ok(true) => self.say(&format!("forgot {name}"), OK),
             Ok(false) => self.say(
                 &format!("forget: there is no spell called {name} (try: spells)"),

@@ -9,10 +9,18 @@
 //! No threads of its own: every call blocks the caller, who must not hold a lock. A store that is away says
 //! so ([`Error::Unavailable`]) within a few seconds, and works again by itself when it is back.
 
+pub mod dir;
+pub mod memory;
+pub mod record;
+pub mod redis;
+
 use std::fmt;
-use std::time::SystemTime;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::SessionId;
 use super::sandbox::BOOK_LIMIT_BYTES;
@@ -21,6 +29,11 @@ use super::sandbox::BOOK_LIMIT_BYTES;
 pub const FORMAT: u32 = 1;
 /// Versions of a spellbook that are kept, the newest included.
 pub const BOOK_VERSIONS: usize = 5;
+/// A store may forget a record that nobody has written for so long: whoever made it is not coming back. So a session
+/// that lives longer has its record updated in between; an update that changes nothing is enough.
+pub const RECORD_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// No record is bigger. A screen that does not fit is left out.
+pub const RECORD_LIMIT_BYTES: usize = 1024 * 1024;
 
 /// What is kept of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +60,7 @@ pub struct Record {
     pub token_hash: Option<String>,
     /// When the player got it, or when the container was made, in milliseconds since 1970.
     pub created_at_ms: u64,
-    /// What its terminal showed when the server stopped.
+    /// What its terminal showed when the server stopped. Left out where the record would become too big with it.
     #[serde(default)]
     pub screen: Option<StoredScreen>,
 }
@@ -78,7 +91,7 @@ pub struct StoredScreen {
 /// A player, as stores know them: a name that tells nobody the secret by which they are recognised.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct PlayerId(String);
+pub struct PlayerId(pub(super) String);
 
 /// A text that names no player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -151,12 +164,40 @@ pub enum Error {
     /// Another process uses it.
     #[error("{0}: choose another DATA_DIR, or end the other server first")]
     Locked(String),
-    /// The book is above 1 MiB.
-    #[error("a spellbook has at most {BOOK_LIMIT_BYTES} bytes")]
+    /// The book or the record is above 1 MiB.
+    #[error("a spellbook or a record has at most {BOOK_LIMIT_BYTES} bytes")]
     TooBig,
 }
 
-/// A store. Calls from several threads at once are fine; what one has been told is done is there after a crash.
+/// SHA-256 in hexadecimal: whether a book is whole.
+fn checksum(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Which store, as the operator has chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// Files below this directory.
+    Directory(PathBuf),
+    /// A Redis server.
+    Redis(redis::Url),
+}
+
+/// Opens the store of this instance. A Redis that is away is fine: it may come.
+///
+/// # Errors
+/// [`Error::Locked`] and [`Error::Unavailable`] from a directory.
+pub fn open(choice: &Choice, instance: &str) -> Result<Arc<dyn SessionStore>, Error> {
+    Ok(match choice {
+        Choice::Directory(path) => Arc::new(dir::Directory::open(path, instance)?),
+        Choice::Redis(url) => Arc::new(redis::Redis::new(url, instance)),
+    })
+}
+
+/// A store of one instance: the records of others are as if they were not there. Books are the players', whichever
+/// instance they play on. Calls from several threads at once are fine; what one has been told is done is there after
+/// a crash.
 pub trait SessionStore: Send + Sync + 'static {
     /// Whether it can be read and written now.
     ///
@@ -164,17 +205,17 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`Error::Unavailable`].
     fn check(&self) -> Result<(), Error>;
 
-    /// Adds a record.
+    /// Adds a record, which must be of this instance.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Unavailable`].
+    /// [`Error::Exists`], [`Error::TooBig`], [`Error::Unavailable`].
     fn insert(&self, record: &Record) -> Result<(), Error>;
 
     /// Changes a record, and returns it as it is then, its revision one higher. `change` may be called again
-    /// when somebody else was faster.
+    /// when somebody else was faster. The session's id, its instance and the layout stay as they are.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Newer`], [`Error::Unavailable`].
+    /// [`Error::NotFound`], [`Error::Newer`], [`Error::TooBig`], [`Error::Unavailable`].
     fn update(&self, id: SessionId, change: &mut dyn FnMut(&mut Record)) -> Result<Record, Error>;
 
     /// Forgets a record. That there is none is fine.

@@ -1,6 +1,6 @@
 # The spellbook: spells in memory, and the one file that keeps them.
 # A line a change, each with a check, the last one counts. `sandbox/GAME.md` tells how the file is tidied up
-# so that a cut at any byte loses nothing. The twin of `sandbox/rust/src/book.rs`.
+# so that a cut at any byte loses nothing. It can be replaced from outside, by root: then it is read anew. The twin of `sandbox/rust/src/book.rs`.
 package SpellShell::Book;
 
 use strict;
@@ -23,36 +23,79 @@ my $CHANGE_MAX_BYTES = length('01234567 forget  ') + $SpellShell::Spell::NAME_MA
 # Opens the file, which is never created, and reads it. Lines that cannot be read are counted and tidied away.
 sub open {
     my ($class, $path) = @_;
-    my ($file, $content) = (undef, '');
+    my ($file, $stamp, $content) = (undef, undef, '');
 
     # O_NONBLOCK: should the path be a pipe, opening and reading it must not hang.
     my $handle;
     my $writable = sysopen($handle, $path, O_RDWR | O_NONBLOCK) && -f $handle;
     if ($writable || sysopen($handle, $path, O_RDONLY | O_NONBLOCK) && -f $handle) {
+
+        # Before it is read: what changes meanwhile is read again.
+        $stamp = stamp($handle);
         while (length $content < $FILE_MAX_BYTES) {
             my $read = sysread $handle, $content, $FILE_MAX_BYTES - length $content, length $content;
             last if !$read;
         }
         $file = $handle if $writable;
     }
+
+    # Where nothing can be opened, only the path can tell.
+    $stamp //= stamp($path);
     my ($spells, $skipped) = read_lines($content);
     my $self = bless {
+        path    => $path,
+        stamp   => $stamp,
         spells  => $spells,
         skipped => $skipped,
+        is_told => 0,
         file    => $file,
+
+        # Also when it can only be read: as long as it is open, no other file gets its inode.
+        handle  => $handle,
         length  => length $content,
         is_torn => $content ne '' && substr($content, -1) ne "\n",
     }, $class;
     my $image = $self->image;
 
     # Failing here is no loss: the lines are left out again the next time.
-    $self->tidy($image) if $skipped && $self->fits(1 + length $image);
+    if ($skipped && $self->fits(1 + length $image)) {
+        $self->tidy($image);
+        $self->note_stamp;
+    }
     return $self;
 }
 
+# Reads the book anew if another one lies at its path by now.
+sub refresh {
+    my ($self) = @_;
+    return if stamp($self->{path}) eq $self->{stamp};
+    %$self = %{ SpellShell::Book->open($self->{path}) };
+}
+
+# What tells one state of a file from another, without reading it: device, inode, size, mtime, and ctime, which
+# moves with owner and mode too. Empty where there is nothing.
+sub stamp {
+    my ($file) = @_;
+    my @found = stat $file or return '';
+    return join ' ', @found[0, 1, 7, 9, 10];
+}
+
+# After a failure too: what is only in memory must not look like a book from outside.
+sub note_stamp {
+    my ($self) = @_;
+    $self->{stamp} = stamp($self->{file}) if $self->is_kept;
+}
+
 sub spells  { $_[0]{spells} }
-sub skipped { $_[0]{skipped} }
 sub is_kept { defined $_[0]{file} }
+
+# What is wrong with the book, the first time it is asked for: how many lines could not be read, and whether
+# spells outlive the shell all the same.
+sub take_trouble {
+    my ($self) = @_;
+    return if $self->{is_told}++ || !$self->{skipped} && $self->is_kept;
+    return ($self->{skipped}, $self->is_kept);
+}
 
 # Writes a spell. Returns 'learned', 'relearned', 'full' or 'not written'.
 sub learn {
@@ -79,6 +122,13 @@ sub forget {
 
 # Appends a change that is already made in memory, or tidies up, which keeps it too.
 sub keep {
+    my ($self, $change) = @_;
+    my $is_kept = $self->write_down($change);
+    $self->note_stamp;
+    return $is_kept;
+}
+
+sub write_down {
     my ($self, $change) = @_;
     return 1 if !$self->is_kept;
     $change = "\n$change" if $self->{is_torn};

@@ -14,7 +14,7 @@ use SpellShell::Shell;
 sub new {
     my ($class, $out) = @_;
     my $term = Term::ReadLine->new('spellshell', \*STDIN, \*STDOUT);
-    my $self = bless { term => $term, out => $out, spells => [], is_cancelled => 0 }, $class;
+    my $self = bless { term => $term, out => $out, spells => sub { }, is_cancelled => 0 }, $class;
     $term->ornaments(0);
     $term->MinLine(undef);
     $term->stifle_history($SpellShell::Shell::HISTORY_MAX_LINES);
@@ -40,7 +40,7 @@ sub cancel {
     return 0;
 }
 
-# Asks for one line: ('line', LINE), 'cancelled' or 'end'. `spells` are the names Tab offers.
+# Asks for one line: ('line', LINE), 'cancelled' or 'end'. `spells` gives the names Tab offers.
 sub ask {
     my ($self, $spells) = @_;
     $self->{spells}       = $spells;
@@ -92,7 +92,7 @@ sub complete {
     my ($command) = substr($line, 0, $start) =~ /([^ \t;]+)[^;]*\z/;
     my @found
         = !defined $command || $command eq 'help' ? starting($begun, SpellShell::Shell::commands())
-        : $command eq 'cast' || $command eq 'forget' ? starting($begun, @{ $self->{spells} })
+        : $command eq 'cast' || $command eq 'forget' ? starting($begun, $self->{spells}->())
         :                                              SpellShell::Files::complete($begun);
     $attribs->{attempted_completion_over}   = 1;
     $attribs->{completion_append_character} = @found == 1 && $found[0] =~ m{/\z} ? '' : ' ';

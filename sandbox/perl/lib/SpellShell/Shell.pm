@@ -51,10 +51,31 @@ sub welcome {
     $out->write(text('welcome.txt'));
     my $spells = keys %{ $book->spells };
     $out->line("(your spellbook holds $spells spell" . ($spells == 1 ? ')' : 's)')) if $spells;
-    my $skipped = $book->skipped;
-    my $were    = $skipped == 1 ? 'line of the spellbook could not be read and was' : 'lines of the spellbook could not be read and were';
+    $self->tell_trouble;
+}
+
+# Reads the book anew if it was replaced, without a word unless something is wrong with it.
+sub refresh {
+    my ($self) = @_;
+    $self->{book}->refresh;
+    $self->tell_trouble;
+}
+
+# Says what is wrong with the book, once for each book.
+sub tell_trouble {
+    my ($self) = @_;
+    my ($out, $book) = @$self{qw(out book)};
+    my ($skipped, $is_kept) = $book->take_trouble or return;
+    my $were = $skipped == 1 ? 'line of the spellbook could not be read and was' : 'lines of the spellbook could not be read and were';
     $out->line("($skipped $were left out)") if $skipped;
-    $out->line('(there is no spellbook to write in: spells last only until you leave)') if !$book->is_kept;
+    $out->line('(there is no spellbook to write in: spells last only until you leave)') if !$is_kept;
+}
+
+# The names Tab offers, as they are now: the book may have been replaced while the prompt waited.
+sub spell_names {
+    my ($self) = @_;
+    $self->{book}->refresh;
+    return sort keys %{ $self->spells };
 }
 
 # One of the texts that both shells share.
@@ -112,6 +133,7 @@ sub run {
     }
     for my $command (@$commands) {
         $self->{out}->check;
+        $self->refresh;
         my $words = SpellShell::Spell::fill_in($command, $args, $self->{status});
         if (!$words) {
             $self->{out}->line('too long once its $ are filled in (64 KiB at most)');

@@ -1,0 +1,354 @@
+//! Takes over what the server's last life left: runs once, on the reaper's thread, before anything is swept.
+//!
+//! Records are matched with labelled containers by a pure function, [`plan`]; each session that goes on gets its
+//! thread, which attaches, finds out how its container is, and does what is due: play on, or save and remove.
+//! Until that is done, newcomers and pages that come back are told to try again in a moment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use log::{info, warn};
+
+use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
+use super::session::{Owner, Session, SessionId};
+use super::state::{Event, Reason};
+use super::store::{Phase, Record, StoredScreen};
+use super::{Error, Manager, live};
+use crate::engine::types::ContainerSummary;
+use crate::engine::{ContainerId, Size};
+use crate::terminal::handover::Still;
+
+/// What is to be done with a record or a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The container has a record: a session goes on, or its end is seen to.
+    TakeOver(Box<Record>, ContainerId),
+    /// The container is gone: the session is missing, and its record of no use.
+    Missing(Box<Record>),
+    /// The container waits for a player, and was made otherwise than containers are made now.
+    Stale(Box<Record>, ContainerId),
+    /// The container has no record: its book is saved under a name of its own, and it is removed.
+    Orphan(String, ContainerId),
+}
+
+/// Matches records with the containers of the same instance. `policy` tells what a shell's containers are made from
+/// now.
+pub fn plan(
+    records: Vec<Record>,
+    containers: &[ContainerSummary],
+    policy: impl Fn(&str) -> String,
+) -> Vec<Step> {
+    let mut by_session: HashMap<&str, Vec<&ContainerSummary>> = HashMap::new();
+    for container in containers {
+        if let Some(session_id) = container.labels.get(SESSION_LABEL) {
+            by_session.entry(session_id).or_default().push(container);
+        }
+    }
+    let mut steps = Vec::new();
+    for record in records {
+        // Labels can be copied, ids can't: of several the one that the record names.
+        let candidates = by_session.remove(record.session_id.to_string().as_str());
+        let container = candidates.and_then(|all| {
+            let named = all
+                .iter()
+                .find(|one| one.id.to_string() == record.container);
+            named.or(all.first()).copied()
+        });
+        steps.push(match container {
+            None => Step::Missing(Box::new(record)),
+            Some(container)
+                if record.phase == Phase::Prewarmed && record.policy != policy(&record.shell) =>
+            {
+                Step::Stale(Box::new(record), container.id.clone())
+            }
+            Some(container) => Step::TakeOver(Box::new(record), container.id.clone()),
+        });
+    }
+    let known: Vec<_> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::TakeOver(_, id) | Step::Stale(_, id) => Some(id.clone()),
+            _ => None,
+        })
+        .collect();
+    for container in containers.iter().filter(|one| !known.contains(&one.id)) {
+        let session_id = container.labels.get(SESSION_LABEL).cloned();
+        steps.push(Step::Orphan(
+            session_id.unwrap_or_default(),
+            container.id.clone(),
+        ));
+    }
+    steps
+}
+
+impl Manager {
+    /// Takes over everything, once. Returns when to try again if the Engine or the store is away.
+    pub(super) fn settle(self: &Arc<Self>) -> Result<(), Error> {
+        let began = Instant::now();
+        let records = self.store.list()?;
+        let containers = self
+            .engine
+            .list(&[(INSTANCE_LABEL, &self.settings.instance)])?;
+        let steps = plan(records, &containers, |shell| self.policy(shell));
+        let (mut adopted, mut missing) = (0, 0);
+        for step in steps {
+            match step {
+                Step::TakeOver(record, container) => {
+                    adopted += 1;
+                    self.take_over(&record, container)?;
+                }
+                Step::Missing(record) => {
+                    missing += 1;
+                    self.note_missing(&record);
+                }
+                // INVARIANT: nobody has played in it, so there is no book to save.
+                Step::Stale(record, container) => self.retire(record.session_id, &container),
+                // The sweep finds it.
+                Step::Orphan(..) => {}
+            }
+        }
+        self.metrics.sessions_adopted.inc_by(adopted);
+        *self.is_settled.lock() = true;
+        self.settled.notify_all();
+        self.pool.wake();
+        if adopted + missing > 0 {
+            info!(
+                "taken over: {adopted} sessions, {missing} missing, in {:?}",
+                began.elapsed()
+            );
+        }
+        Ok(())
+    }
+
+    fn take_over(self: &Arc<Self>, record: &Record, container: ContainerId) -> Result<(), Error> {
+        // A try before this one may have come so far.
+        if self.sessions.read().contains_key(&record.session_id) {
+            return Ok(());
+        }
+        let session = self.session_of(record);
+        session.set_container(container.clone());
+        let still = record.screen.as_ref().map(still_of);
+        session.hub.go_on_from(still.as_ref());
+        match &still {
+            Some(still) => *session.applied_size.lock() = Some(still.size),
+            None => session.wants_redraw.store(true, Ordering::SeqCst),
+        }
+        session.step(match record.phase {
+            Phase::Prewarmed => Event::Prepared,
+            Phase::Claimed => Event::Ready,
+        })?;
+        // Before anybody can find the session: what is typed to it has somewhere to go. Its thread finds out why not.
+        let attach = live::attach_running(self, &container).unwrap_or_default();
+        self.sessions
+            .write()
+            .insert(session.id, Arc::clone(&session));
+        self.spawn_session(&session, &container, attach)?;
+        if record.phase == Phase::Prewarmed {
+            self.pool.give(&session);
+        }
+        Ok(())
+    }
+
+    fn session_of(self: &Arc<Self>, record: &Record) -> Arc<Session> {
+        let session = self.empty_session(record.session_id, &record.shell);
+        if let (Some(player), Some(token_hash)) = (&record.player, &record.token_hash) {
+            let created_at = SystemTime::UNIX_EPOCH + Duration::from_millis(record.created_at_ms);
+            // A clock that was set back makes it younger, never a panic.
+            let age = created_at.elapsed().unwrap_or_default();
+            session.set_owner(Owner {
+                token_hash: token_hash.clone(),
+                player: player.clone(),
+                created_at,
+                since: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
+            });
+        }
+        session
+    }
+
+    /// The page that comes back is told what became of its session.
+    fn note_missing(self: &Arc<Self>, record: &Record) {
+        self.forget_record(record.session_id);
+        if record.phase == Phase::Prewarmed {
+            return;
+        }
+        let session = self.session_of(record);
+        let steps = [Event::Ready, Event::ContainerGone];
+        // Legal in this order.
+        if steps.into_iter().all(|event| session.step(event).is_ok()) {
+            self.sessions.write().entry(session.id).or_insert(session);
+        }
+        self.metrics
+            .sessions_ended
+            .with_label_values(&[Reason::Vanished.as_str()])
+            .inc();
+    }
+
+    fn retire(&self, id: SessionId, container: &ContainerId) {
+        match self.calls.run(|| self.engine.remove(container)) {
+            Ok(()) => self.forget_record(id),
+            // Which forgets the record, too.
+            Err(error) => warn!("container={container} left for the sweep: {error}"),
+        }
+    }
+}
+
+/// As the store keeps it.
+pub(super) fn stored_screen(still: &Still) -> StoredScreen {
+    StoredScreen {
+        offset: still.offset,
+        cols: still.size.cols,
+        rows: still.size.rows,
+        data: still.data.clone(),
+    }
+}
+
+fn still_of(screen: &StoredScreen) -> Still {
+    Still {
+        offset: screen.offset,
+        size: Size {
+            cols: screen.cols,
+            rows: screen.rows,
+        },
+        data: screen.data.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::store::{FORMAT, PlayerId};
+
+    /// Two sessions that every table knows, and one that none does.
+    const A: &str = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+    const B: &str = "1b4e28ba-2fa1-4d2e-883f-0016d3cca427";
+
+    fn record(id: &str, container: &str, phase: Phase, policy: &str) -> Record {
+        Record {
+            format: FORMAT,
+            revision: 1,
+            session_id: id.parse().expect("an id"),
+            instance: "test".into(),
+            shell: "rust".into(),
+            phase,
+            container: ContainerId(container.into()).to_string(),
+            policy: policy.into(),
+            player: (phase == Phase::Claimed).then(|| PlayerId::of_lost_session(id)),
+            token_hash: None,
+            created_at_ms: 0,
+            screen: None,
+        }
+    }
+
+    fn container(id: &str, session: Option<&str>) -> ContainerSummary {
+        let label = session.map(|session| (SESSION_LABEL.to_owned(), session.to_owned()));
+        ContainerSummary {
+            id: ContainerId(id.into()),
+            names: Vec::new(),
+            state: "running".into(),
+            labels: label.into_iter().collect(),
+            created: 0,
+        }
+    }
+
+    /// Steps as words, in order: what, the session's first letters, the container.
+    #[track_caller]
+    fn check(records: Vec<Record>, containers: &[ContainerSummary], expected: &[&str]) {
+        let short = |id: &str| id.chars().take(4).collect::<String>();
+        let steps = plan(records, containers, |shell| format!("{shell}-now"));
+        let words: Vec<_> = steps
+            .into_iter()
+            .map(|step| match step {
+                Step::TakeOver(record, container) => {
+                    format!(
+                        "take over {} {container}",
+                        short(&record.session_id.to_string())
+                    )
+                }
+                Step::Missing(record) => {
+                    format!("missing {}", short(&record.session_id.to_string()))
+                }
+                Step::Stale(record, container) => {
+                    format!(
+                        "stale {} {container}",
+                        short(&record.session_id.to_string())
+                    )
+                }
+                Step::Orphan(session, container) => {
+                    format!("orphan {:?} {container}", short(&session))
+                }
+            })
+            .collect();
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn records_meet_their_containers() {
+        use Phase::{Claimed, Prewarmed};
+        check(vec![], &[], &[]);
+        let played = |container| record(A, container, Claimed, "rust-now");
+        check(
+            vec![played("c1")],
+            &[container("c1", Some(A))],
+            &["take over f47a c1"],
+        );
+        check(vec![played("c1")], &[], &["missing f47a"]);
+        check(vec![], &[container("c1", Some(A))], &["orphan \"f47a\" c1"]);
+        check(vec![], &[container("c1", None)], &["orphan \"\" c1"]);
+        check(
+            vec![played("c1"), record(B, "c2", Prewarmed, "rust-now")],
+            &[container("c2", Some(B)), container("c1", Some(A))],
+            &["take over f47a c1", "take over 1b4e c2"],
+        );
+        check(
+            vec![played("c1")],
+            &[container("c2", Some(B)), container("c3", None)],
+            &["missing f47a", "orphan \"1b4e\" c2", "orphan \"\" c3"],
+        );
+    }
+
+    /// Only one that nobody plays is given up because containers are made otherwise now.
+    #[test]
+    fn a_stale_container_goes_unless_it_has_a_player() {
+        let old = |phase| vec![record(A, "c1", phase, "rust-before")];
+        let there = [container("c1", Some(A))];
+        check(old(Phase::Prewarmed), &there, &["stale f47a c1"]);
+        check(old(Phase::Claimed), &there, &["take over f47a c1"]);
+        check(old(Phase::Prewarmed), &[], &["missing f47a"]);
+    }
+
+    /// Somebody has copied the labels: the container that the record names is the session's, in whatever order they come.
+    #[test]
+    fn of_two_with_one_label_the_record_decides() {
+        let (real, copy) = (container("c1", Some(A)), container("c2", Some(A)));
+        let expected = ["take over f47a c1", "orphan \"f47a\" c2"];
+        for both in [[real.clone(), copy.clone()], [copy, real]] {
+            check(
+                vec![record(A, "c1", Phase::Claimed, "rust-now")],
+                &both,
+                &expected,
+            );
+        }
+        // A record that names none of them.
+        check(
+            vec![record(A, "c9", Phase::Claimed, "rust-now")],
+            &[container("c1", Some(A)), container("c2", Some(A))],
+            &expected,
+        );
+    }
+
+    /// Ids are long, and records name their first twelve digits.
+    #[test]
+    fn long_ids_are_known_by_their_beginning() {
+        let (one, two) = ("a".repeat(64), "b".repeat(64));
+        check(
+            vec![record(A, &two, Phase::Claimed, "rust-now")],
+            &[container(&one, Some(A)), container(&two, Some(A))],
+            &[
+                "take over f47a bbbbbbbbbbbb",
+                "orphan \"f47a\" aaaaaaaaaaaa",
+            ],
+        );
+    }
+}

@@ -1,0 +1,354 @@
+//! Keeps the spellbooks: puts a player's book back into a new container, and saves what has become of it.
+//!
+//! Saved are books that have changed: by the saver thread (`saver`) while a session is played, and by the session's
+//! own thread at its end, before the container is removed. What the player has put in the book's place (a link, a
+//! device, a file of a terabyte) is not a book: nothing is saved then, and the versions there are stay.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, select};
+use log::{debug, info, warn};
+
+use super::session::Session;
+use super::state::State;
+use super::store::{self, PlayerId};
+use super::{Error, Manager, SessionId, sandbox, spellbook};
+use crate::auth;
+use crate::engine::types::PathStat;
+use crate::engine::{self, ContainerId};
+
+/// A tar of the largest book: its header, the book in whole blocks, the end.
+const ARCHIVE_LIMIT_BYTES: usize = sandbox::BOOK_LIMIT_BYTES as usize + 16 * 1024;
+
+/// What is known of a session's book. Guarded by the session's lock, which is held for moves only.
+#[derive(Debug, Default)]
+pub(super) struct BookNotes {
+    /// Whether a thread has its turn with the book: to save it or to put another one in its place.
+    is_busy: bool,
+    /// Digest of what the store has, as far as this session knows.
+    saved: Option<String>,
+    /// Size and time of the file when it was looked at last.
+    seen: Option<(i64, String)>,
+    /// When it was looked at last.
+    pub(super) checked: Option<Instant>,
+    /// Whether the last try to save it failed.
+    pub(super) has_failed: bool,
+    /// Whether it is safe as it was at the session's end.
+    pub(super) is_final: bool,
+}
+
+/// What came of saving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// The store has a new version.
+    Saved,
+    /// There was nothing new.
+    Unchanged,
+    /// There is no book that could be saved.
+    NotABook,
+}
+
+/// One thread's turn with a session's book. INVARIANT: without turns an older copy could overtake a newer one on its way
+/// to the store. Not a lock, for it is held across calls to the Engine and the store, each of which has a deadline.
+struct Turn<'a>(&'a Session);
+
+impl<'a> Turn<'a> {
+    fn take(session: &'a Session) -> Turn<'a> {
+        let mut notes = session.book.lock();
+        session
+            .book_free
+            .wait_while(&mut notes, |notes| notes.is_busy);
+        notes.is_busy = true;
+        Turn(session)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.book.lock().is_busy = false;
+        self.0.book_free.notify_one();
+    }
+}
+
+impl Manager {
+    /// What a player's new session begins with; empty for a new player.
+    pub(super) fn book_of(&self, player: &PlayerId) -> Result<Vec<u8>, Error> {
+        let book = self.store.load_book(player)?;
+        Ok(book.map_or_else(Vec::new, |book| book.bytes))
+    }
+
+    /// Notes that the container holds `book`, which the store has too.
+    pub(super) fn note_book(&self, session: &Session, book: &[u8]) {
+        session.book.lock().saved = Some(auth::digest_bytes(book));
+    }
+
+    /// Puts `book` into the session's container.
+    pub(super) fn put_book(
+        &self,
+        session: &Session,
+        container: &ContainerId,
+        book: &[u8],
+    ) -> Result<(), Error> {
+        let _turn = Turn::take(session);
+        let archive = spellbook::pack(book)?;
+        self.engine
+            .put_archive(container, sandbox::HOME, &archive)?;
+        let mut notes = session.book.lock();
+        notes.saved = Some(auth::digest_bytes(book));
+        notes.seen = None;
+        Ok(())
+    }
+
+    /// A session's book: as it is in its container, or as it was saved last when that is gone.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotABook`]; what the Engine or the store says.
+    pub fn book(&self, id: SessionId) -> Result<Vec<u8>, Error> {
+        let session = self.get(id)?;
+        let owner = session.owner().ok_or(Error::NotFound)?;
+        let container = session
+            .container()
+            .filter(|_| !session.snapshot().state.is_over());
+        match container.map(|container| self.read_book(container)) {
+            Some(Ok(book)) => Ok(book),
+            Some(Err(Error::Engine(error))) if error.is_not_found() => self.book_of(&owner.player),
+            Some(Err(error)) => Err(error),
+            None => self.book_of(&owner.player),
+        }
+    }
+
+    /// Puts another book in the place of a session's, in its container and in the store.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Over`], [`Error::Store`] for one that is too big; what the Engine or the store
+    /// says.
+    pub fn replace_book(&self, id: SessionId, book: &[u8]) -> Result<(), Error> {
+        if book.len() as u64 > sandbox::BOOK_LIMIT_BYTES {
+            return Err(store::Error::TooBig.into());
+        }
+        let session = self.get(id)?;
+        let owner = session.owner().ok_or(Error::NotFound)?;
+        let (State::Running, Some(container)) = (session.snapshot().state, session.container())
+        else {
+            return Err(Error::Over);
+        };
+        // What is there now is a version of its own.
+        self.keep_book(&session, container, &owner.player)?;
+        self.put_book(&session, container, book)?;
+        Ok(self.store.save_book(&owner.player, book)?)
+    }
+
+    /// The book as it is in the session's container now.
+    ///
+    /// # Errors
+    /// [`Error::NotABook`] for what is none; else what the Engine says.
+    pub(super) fn read_book(&self, container: &ContainerId) -> Result<Vec<u8>, Error> {
+        let stat = match self.stat_book(container) {
+            Ok(stat) => stat,
+            // DOCKER: 404 says either that there is no such file or that there is no such container.
+            Err(error) if error.is_not_found() && self.engine.inspect(container).is_ok() => {
+                return Err(Error::NotABook("there is no file".into()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !stat.is_file() || stat.size > sandbox::BOOK_LIMIT_BYTES as i64 {
+            return Err(Error::NotABook(format!(
+                "mode {:o}, {} bytes",
+                stat.mode, stat.size
+            )));
+        }
+        let archive = self
+            .engine
+            .get_archive(container, &book_path(), ARCHIVE_LIMIT_BYTES)?;
+        spellbook::unpack(&archive).map_err(|cause| Error::NotABook(cause.to_string()))
+    }
+
+    fn stat_book(&self, container: &ContainerId) -> Result<PathStat, engine::Error> {
+        self.engine.stat_archive(container, &book_path())
+    }
+
+    /// Saves the book if it may have changed since the last look. For sessions that go on.
+    fn keep_changed_book(
+        &self,
+        session: &Session,
+        container: &ContainerId,
+        player: &PlayerId,
+    ) -> Result<Kept, Error> {
+        let turn = Turn::take(session);
+        let stat = self.stat_book(container)?;
+        let seen = Some((stat.size, stat.mtime));
+        let mut notes = session.book.lock();
+        notes.checked = Some(Instant::now());
+        if notes.seen == seen {
+            return Ok(Kept::Unchanged);
+        }
+        drop(notes);
+        let kept = self.save(session, container, player)?;
+        // INVARIANT: noted only now, and as it was before the copy was taken: what is written during the copy or after a
+        // failure is looked at again.
+        session.book.lock().seen = seen;
+        drop(turn);
+        Ok(kept)
+    }
+
+    /// Saves the book, whatever its size and time say. For sessions that end.
+    pub(super) fn keep_book(
+        &self,
+        session: &Session,
+        container: &ContainerId,
+        player: &PlayerId,
+    ) -> Result<Kept, Error> {
+        let _turn = Turn::take(session);
+        self.save(session, container, player)
+    }
+
+    fn save(
+        &self,
+        session: &Session,
+        container: &ContainerId,
+        player: &PlayerId,
+    ) -> Result<Kept, Error> {
+        let book = match self.read_book(container) {
+            Ok(book) => book,
+            Err(Error::NotABook(what)) => {
+                warn!("session={} no book to save: {what}", session.id);
+                return Ok(Kept::NotABook);
+            }
+            Err(error) => return Err(error),
+        };
+        let digest = auth::digest_bytes(&book);
+        let saved = session.book.lock().saved.clone();
+        let is_new = saved.as_ref() != Some(&digest);
+        // A book that was never written in is worth nothing, unless it is what became of another one.
+        if !is_new || (saved.is_none() && book.is_empty()) {
+            return Ok(Kept::Unchanged);
+        }
+        self.store.save_book(player, &book)?;
+        session.book.lock().saved = Some(digest);
+        debug!("session={} book saved: {} bytes", session.id, book.len());
+        Ok(Kept::Saved)
+    }
+
+    /// Puts the session on the saver's list, unless it is there already. Returns whether it is now and was not before.
+    pub(super) fn queue_save(&self, session: &Session) -> bool {
+        if session.is_save_queued.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        let is_queued = self.saves.try_send(session.id).is_ok();
+        if !is_queued {
+            // The reaper's next pass finds it again.
+            session.is_save_queued.store(false, Ordering::SeqCst);
+        }
+        is_queued
+    }
+
+    /// Sessions whose player would lose something if the container were lost now: it has ended and its book is not saved
+    /// yet, or the last try to save it failed.
+    pub fn count_unsafe_books(&self) -> usize {
+        let is_unsafe = |session: &&Arc<Session>| {
+            let state = session.snapshot().state;
+            let has_ended = matches!(state, State::Ending | State::Stopped | State::Saving);
+            let notes = session.book.lock();
+            session.owner().is_some()
+                && !state.is_over()
+                && !notes.is_final
+                && (has_ended || notes.has_failed)
+        };
+        self.list().iter().filter(is_unsafe).count()
+    }
+
+    fn save_running(&self, id: SessionId) {
+        let Ok(session) = self.get(id) else { return };
+        session.is_save_queued.store(false, Ordering::SeqCst);
+        let (Some(container), Some(owner)) = (session.container(), session.owner()) else {
+            return;
+        };
+        if session.snapshot().state != State::Running {
+            return;
+        }
+        match self.keep_changed_book(&session, container, &owner.player) {
+            Ok(kept) => {
+                session.book.lock().has_failed = false;
+                self.metrics.count_save(kept.as_str());
+            }
+            Err(error) => {
+                // Not again at once: the next time is as far away as after a success.
+                let mut notes = session.book.lock();
+                notes.checked = Some(Instant::now());
+                notes.has_failed = true;
+                drop(notes);
+                self.metrics.count_save("failed");
+                warn!("session={id} its book is not saved yet: {error}");
+            }
+        }
+    }
+
+    /// Saves the book of a container that has no session any more, under a name of its own.
+    pub(super) fn keep_lost_book(
+        &self,
+        session_id: &str,
+        container: &ContainerId,
+    ) -> Result<(), Error> {
+        let book = match self.read_book(container) {
+            Ok(book) => book,
+            Err(Error::NotABook(_)) => return Ok(()),
+            Err(Error::Engine(error)) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if book.is_empty() {
+            return Ok(());
+        }
+        // Its thread may have died while the session is still remembered.
+        let session = session_id.parse().ok().and_then(|id| self.get(id).ok());
+        let player = session
+            .as_ref()
+            // INVARIANT: a container that only bears the session's label must not overwrite the player's book.
+            .filter(|session| session.container() == Some(container))
+            .and_then(|session| session.owner())
+            .map_or_else(
+                || PlayerId::of_lost_session(session_id),
+                |owner| owner.player.clone(),
+            );
+        self.store.save_book(&player, &book)?;
+        info!("container={container} has no session; its book is kept as {player}");
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// The word in the metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Kept::Saved => "saved",
+            Kept::Unchanged => "unchanged",
+            Kept::NotABook => "not_a_book",
+        }
+    }
+}
+
+fn book_path() -> String {
+    format!("{}/{}", sandbox::HOME, spellbook::FILE)
+}
+
+/// Starts the saver. It returns when the manager stops.
+pub(super) fn spawn(
+    manager: Arc<Manager>,
+    list: Receiver<SessionId>,
+) -> io::Result<JoinHandle<()>> {
+    let stopped = manager.stopped.clone();
+    thread::Builder::new().name("saver".into()).spawn(move || {
+        loop {
+            select! {
+                recv(list) -> id => match id {
+                    Ok(id) => manager.save_running(id),
+                    Err(_) => return,
+                },
+                recv(stopped) -> _ => return,
+            }
+        }
+    })
+}

@@ -1,0 +1,85 @@
+//! The queue for new sessions as the manager runs it: who waits for a turn at the Engine, what is told of it, what is
+//! counted. The line itself is in [`super::calls`].
+
+use std::time::{Duration, Instant};
+
+use super::calls::{Newcomer, NoTurn, Place, QueueTicket};
+use super::{Error, Manager};
+
+/// How long a newcomer waits for its turn at the Engine.
+const TURN_WAIT: Duration = Duration::from_secs(30);
+/// Newcomers that may wait. A machine that starts 4 a second lets the last of so many in just within [`TURN_WAIT`]; each
+/// holds a connection and a thread.
+pub(super) const WAITING_MAX: usize = 120;
+
+impl Manager {
+    /// Does `call`, which asks much of the Engine, when it is the newcomer's turn.
+    ///
+    /// # Errors
+    /// What `call` says; [`Error::Busy`], [`Error::QueueFull`], [`Error::Left`], [`Error::Stopping`].
+    pub(super) fn in_turn<T>(
+        &self,
+        newcomer: Newcomer<'_>,
+        call: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        // Nobody need wait for a server that will start nothing any more.
+        let has_left = || self.is_stopping() || (newcomer.has_left)();
+        let newcomer = Newcomer {
+            has_left: &has_left,
+            ..newcomer
+        };
+        match self.calls.turn(newcomer, Instant::now() + TURN_WAIT) {
+            Ok(turn) => {
+                self.metrics.queue_wait.observe(turn.waited.as_secs_f64());
+                call()
+            }
+            Err(_) if self.is_stopping() => Err(Error::Stopping),
+            Err(no_turn) => {
+                let turned_away = &self.metrics.queue_turned_away;
+                turned_away.with_label_values(&[reason(no_turn)]).inc();
+                Err(no_turn.into())
+            }
+        }
+    }
+
+    /// Where the newcomer with this ticket stands; nothing when none waits, or not any more.
+    pub fn queue_place(&self, ticket: QueueTicket) -> Option<Place> {
+        self.calls.place(ticket, Instant::now())
+    }
+
+    /// How many newcomers wait.
+    pub fn queue_length(&self) -> usize {
+        self.calls.waiting()
+    }
+}
+
+/// As the metric's label has it.
+fn reason(no_turn: NoTurn) -> &'static str {
+    match no_turn {
+        NoTurn::Full { .. } => "full",
+        NoTurn::TooLate { .. } => "too_late",
+        NoTurn::Left { .. } => "left",
+    }
+}
+
+impl From<NoTurn> for Error {
+    fn from(no_turn: NoTurn) -> Self {
+        match no_turn {
+            NoTurn::Full {
+                waiting,
+                retry_after,
+            } => Error::QueueFull {
+                waiting,
+                retry_after,
+            },
+            NoTurn::TooLate {
+                waited,
+                retry_after,
+            } => Error::Busy {
+                waited,
+                retry_after,
+            },
+            NoTurn::Left { waited } => Error::Left { waited },
+        }
+    }
+}

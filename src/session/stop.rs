@@ -1,0 +1,137 @@
+//! The end of the process, as sessions see it: left to the next one, or ended and removed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+
+use super::session::Session;
+use super::state::{Event, Reason, State};
+use super::{Manager, join_until};
+use crate::terminal::Close;
+
+/// What becomes of the sessions when the server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// Their containers run on, and the next start takes them over.
+    Leave,
+    /// Their books are saved and their containers removed.
+    Drain,
+}
+
+impl Manager {
+    /// Turns newcomers away from now on, and tells every page to come back later (1001).
+    pub fn begin_stop(&self, farewell: Farewell) {
+        self.leaves_containers
+            .store(farewell == Farewell::Leave, Ordering::SeqCst);
+        self.is_stopping.store(true, Ordering::SeqCst);
+        for session in self.list() {
+            if !session.snapshot().state.is_over() {
+                self.bid_farewell(&session);
+            }
+        }
+    }
+
+    /// Lets all sessions go and joins all threads, until `deadline`. Returns how many threads were left behind; the
+    /// containers of such are taken over or removed at the next start.
+    pub fn stop(&self, farewell: Farewell, deadline: Instant) -> usize {
+        self.begin_stop(farewell);
+        self.stopper.lock().take();
+        self.pool.wake();
+        let mut left = Vec::new();
+        // A maker that was at it may have started one more session's thread.
+        while left.is_empty() {
+            let mut threads: Vec<_> = self.threads.lock().drain(..).collect();
+            threads.extend(self.workers.lock().drain(..));
+            if threads.is_empty() {
+                return 0;
+            }
+            left = join_until(threads, deadline);
+        }
+        self.abandoner.lock().take();
+        join_until(left, deadline + Duration::from_millis(200)).len()
+    }
+
+    /// Ends what a stop has left behind in this process: for somebody who changes their mind while it stops. Until
+    /// `deadline`; what is not done by then, the next start takes over.
+    pub fn drain_left(&self, deadline: Instant) {
+        for session in self.list() {
+            if Instant::now() >= deadline {
+                return;
+            }
+            if session.snapshot().state == State::Kept {
+                self.finish_left(&session);
+            }
+        }
+    }
+
+    fn finish_left(&self, session: &Session) {
+        let Some(container) = session.container() else {
+            return;
+        };
+        let ended = self
+            .engine
+            .kill(container)
+            .map_err(super::Error::from)
+            .and_then(|()| match session.owner() {
+                Some(owner) => self.keep_book(session, container, &owner.player).map(drop),
+                None => Ok(()),
+            })
+            .and_then(|()| Ok(self.engine.remove(container)?));
+        match ended {
+            Ok(()) => self.forget_record(session.id),
+            Err(error) => warn!("session={} left for the next start: {error}", session.id),
+        }
+    }
+
+    /// Whether sessions are left to the server's next life.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_stopping() && self.leaves_containers.load(Ordering::SeqCst)
+    }
+
+    /// Makes one session's thread end, in the way that was chosen.
+    pub(super) fn bid_farewell(&self, session: &Session) {
+        if self.is_leaving() {
+            session.hub.close(Close::GoingAway);
+            session.hub.hang_up();
+        } else {
+            // Illegal only while it is being created: its maker sees that we are stopping.
+            let _ = session.order_end(Reason::ServerStopped);
+        }
+    }
+
+    /// The session's thread lets go of its container: stores what its terminal shows, and ends.
+    pub(super) fn leave(&self, session: &Arc<Session>) {
+        let still = session.hub.still();
+        let stored = self.store.update(session.id, &mut |record| {
+            record.screen = Some(super::adopt::stored_screen(&still));
+        });
+        if let Err(error) = stored {
+            warn!("session={} its screen is not stored: {error}", session.id);
+        }
+        // Illegal only when it was over already.
+        let _ = session.step(Event::ServerLeaves);
+        info!("session={} left to the next start", session.id);
+    }
+
+    /// Makes the store forget a session, now or when it answers again.
+    pub(super) fn forget_record(&self, id: super::SessionId) {
+        if let Err(error) = self.store.remove(id) {
+            warn!("session={id} its record is removed later: {error}");
+            self.stale_records.lock().insert(id);
+        }
+    }
+
+    /// Tries again what [`Manager::forget_record`] could not do.
+    pub(super) fn forget_stale_records(&self) {
+        let stale: Vec<_> = self.stale_records.lock().iter().copied().collect();
+        for id in stale {
+            if self.store.remove(id).is_err() {
+                self.metrics.count_reaper_failure("forget_record");
+                return;
+            }
+            self.stale_records.lock().remove(&id);
+        }
+    }
+}

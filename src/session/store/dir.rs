@@ -1,0 +1,262 @@
+//! The default store: files below `DATA_DIR`, for one server at a time.
+//!
+//! ```text
+//!   DATA_DIR/lock                                  held by the server that uses it
+//!            sessions/<session id>.json            a record each, readable by a person
+//!            books/<player>/<number>.<sha256>.book the bytes of a spellbook, a version each
+//!            tmp/                                  what is being written; emptied at the start
+//! ```
+//!
+//! A file is written in `tmp`, synced, renamed into its place, and the place's directory is synced: after a crash
+//! there is the old version or the new one. One `tmp` for all, since looking for leftovers in each player's directory
+//! would make the start slower with every player. What can't be read is renamed to `….broken`, beside where it was.
+//!
+//! Every call blocks for as long as the disk does. [`folder`] has the files' ways, [`books`] the versions' names.
+
+mod books;
+mod folder;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use log::{info, warn};
+use parking_lot::{Mutex, MutexGuard};
+
+use super::record::{self, Unreadable};
+use super::{BOOK_VERSIONS, Book, Error, PlayerId, RECORD_LIMIT_BYTES, Record, SessionStore};
+use crate::session::SessionId;
+use crate::session::sandbox::BOOK_LIMIT_BYTES;
+use books::{Version, versions};
+use folder::{Folder, Found, Lock};
+
+const LOCK_NAME: &str = "lock";
+const SESSIONS: &str = "sessions";
+const BOOKS: &str = "books";
+const TEMPORARY: &str = "tmp";
+const BOOK_LIMIT: usize = BOOK_LIMIT_BYTES as usize;
+/// With less than this free the disk counts as full: a book and a record of the greatest size still go in.
+const LEAST_FREE_BYTES: u64 = BOOK_LIMIT_BYTES + RECORD_LIMIT_BYTES as u64;
+/// A block: smaller files may find room where no other does.
+const TRIAL_BYTES: usize = 4096;
+/// Writes at once, more or less: a few, since each waits for the disk and the disk can sync several in one go.
+const STRIPES: usize = 16;
+
+/// The store below one `DATA_DIR`.
+#[derive(Debug)]
+pub struct Directory {
+    instance: String,
+    sessions: Folder,
+    books: Folder,
+    temporary: Folder,
+    _lock: Lock,
+    /// Makes the names in `tmp`.
+    writes: AtomicU64,
+    /// Guard reading, changing and writing of one record or one player's books; each guards those that hash to it.
+    /// Held while the disk writes and while an update's `change` runs, and never two at once.
+    stripes: [Mutex<()>; STRIPES],
+}
+
+impl Directory {
+    /// Opens a directory, or makes it, and removes what a crash has left half-written.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another server uses it; [`Error::Unavailable`].
+    pub fn open(path: &Path, instance: &str) -> Result<Directory, Error> {
+        let root = Folder::root(path)?;
+        let Some(lock) = root.lock(LOCK_NAME)? else {
+            let used = format!("another server uses {}", path.display());
+            return Err(Error::Locked(used));
+        };
+        let temporary = root.folder(TEMPORARY, "DATA_DIR/tmp")?;
+        // INVARIANT: after the lock, or they might be another server's.
+        remove_leftovers(&temporary)?;
+        Ok(Directory {
+            instance: instance.to_owned(),
+            sessions: root.folder(SESSIONS, "DATA_DIR/sessions")?,
+            books: root.folder(BOOKS, "DATA_DIR/books")?,
+            temporary,
+            _lock: lock,
+            writes: AtomicU64::new(0),
+            stripes: Default::default(),
+        })
+    }
+
+    fn guard(&self, name: &impl Hash) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        self.stripes[hasher.finish() as usize % STRIPES].lock()
+    }
+
+    fn temporary_name(&self) -> String {
+        self.writes.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    fn write(&self, folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        folder.write(name, bytes, &self.temporary, &self.temporary_name())
+    }
+
+    /// Reads a record of this instance; a broken one is set aside and as if it were not there.
+    fn read(&self, id: SessionId) -> Result<Option<Record>, Error> {
+        let name = file_name(id);
+        let cause = match self.sessions.read(&name, RECORD_LIMIT_BYTES)? {
+            Found::Nothing => return Ok(None),
+            Found::Odd(cause) => cause,
+            Found::Whole(bytes, _) => match record::decode_of(id, &bytes) {
+                Ok(record) => return Ok((record.instance == self.instance).then_some(record)),
+                Err(Unreadable::Broken(cause)) => cause,
+                Err(Unreadable::Newer { found, instance }) => {
+                    if instance.is_some_and(|instance| instance != self.instance) {
+                        return Ok(None);
+                    }
+                    return Err(Error::Newer {
+                        what: format!("DATA_DIR/{SESSIONS}/{name}"),
+                        found,
+                    });
+                }
+            },
+        };
+        let aside = self.sessions.set_aside(&name)?;
+        warn!(
+            "session={id} its record can't be read and is now DATA_DIR/{SESSIONS}/{aside}: {cause}"
+        );
+        Ok(None)
+    }
+
+    /// The newest whole version among these. Those above it that are not whole are set aside.
+    fn newest(
+        &self,
+        player: &PlayerId,
+        folder: &Folder,
+        versions: &[Version],
+    ) -> Result<Option<Book>, Error> {
+        for version in versions {
+            let name = version.name();
+            let cause = match folder.read(&name, BOOK_LIMIT)? {
+                Found::Nothing => continue,
+                Found::Odd(cause) => cause,
+                Found::Whole(bytes, saved_at) if version.is_of(&bytes) => {
+                    return Ok(Some(Book { bytes, saved_at }));
+                }
+                Found::Whole(..) => "it is not what was written".into(),
+            };
+            let path = format!("DATA_DIR/{BOOKS}/{player}/{name}");
+            match folder.set_aside(&name) {
+                Ok(_) => warn!("{path} can't be read and is now {path}.broken or near it: {cause}"),
+                // The one before it can be had all the same.
+                Err(error) => warn!("{path} can't be read, nor set aside: {cause}; {error}"),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl SessionStore for Directory {
+    /// Really writes: the free space alone does not tell of quotas, of a disk that has become read-only, or of one
+    /// that is dying. And asks for the free space too: a block often still fits where a book doesn't.
+    fn check(&self) -> Result<(), Error> {
+        let block = [b'x'; TRIAL_BYTES];
+        self.temporary.try_out(&self.temporary_name(), &block)?;
+        match self.temporary.free_bytes()? {
+            Some(free) if free < LEAST_FREE_BYTES => Err(Error::Unavailable(format!(
+                "DATA_DIR has {free} bytes left, and {LEAST_FREE_BYTES} are needed"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn insert(&self, record: &Record) -> Result<(), Error> {
+        let id = record.session_id;
+        let (_, bytes) = record::encode(record.clone())?;
+        let name = file_name(id);
+        let _guard = self.guard(&id);
+        if self.sessions.has(&name)? {
+            return Err(Error::Exists(id));
+        }
+        self.write(&self.sessions, &name, &bytes)
+    }
+
+    fn update(&self, id: SessionId, change: &mut dyn FnMut(&mut Record)) -> Result<Record, Error> {
+        let _guard = self.guard(&id);
+        let old = self.read(id)?.ok_or(Error::NotFound(id))?;
+        let (new, bytes) = record::encode(record::updated(&old, change))?;
+        self.write(&self.sessions, &file_name(id), &bytes)?;
+        Ok(new)
+    }
+
+    fn remove(&self, id: SessionId) -> Result<(), Error> {
+        let _guard = self.guard(&id);
+        // Only ours: another instance may have used this directory before, and may come back.
+        match self.read(id) {
+            Ok(Some(_)) | Err(Error::Newer { .. }) => self.sessions.remove(&file_name(id)),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<Record>, Error> {
+        let mut records = Vec::new();
+        for name in self.sessions.names()? {
+            let Some(id) = name.strip_suffix(".json").and_then(|id| id.parse().ok()) else {
+                continue;
+            };
+            let _guard = self.guard(&id);
+            records.extend(self.read(id)?);
+        }
+        Ok(records)
+    }
+
+    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+        if book.len() > BOOK_LIMIT {
+            return Err(Error::TooBig);
+        }
+        let _guard = self.guard(player);
+        let folder = self.books.folder(&player.to_string(), "DATA_DIR/books")?;
+        let kept = versions(&folder.names()?);
+        if self
+            .newest(player, &folder, &kept)?
+            .is_some_and(|newest| newest.bytes == book)
+        {
+            return Ok(());
+        }
+        let version = Version::next(&kept, book)
+            .ok_or_else(|| Error::Unavailable(format!("no numbers left in books/{player}")))?;
+        self.write(&folder, &version.name(), book)?;
+        for old in versions(&folder.names()?).iter().skip(BOOK_VERSIONS) {
+            // The new one is safe; the next save tries again.
+            if let Err(error) = folder.remove(&old.name()) {
+                warn!("an old version of {player}'s spellbook stays: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        let _guard = self.guard(player);
+        match self
+            .books
+            .existing_folder(&player.to_string(), "DATA_DIR/books")?
+        {
+            Some(folder) => self.newest(player, &folder, &versions(&folder.names()?)),
+            None => Ok(None),
+        }
+    }
+}
+
+fn file_name(id: SessionId) -> String {
+    format!("{id}.json")
+}
+
+fn remove_leftovers(temporary: &Folder) -> Result<(), Error> {
+    let names = temporary.names()?;
+    for name in names
+        .iter()
+        .filter(|name| !matches!(name.as_str(), "." | ".."))
+    {
+        match temporary.remove(name) {
+            Ok(()) => info!("removed DATA_DIR/{TEMPORARY}/{name}, left half-written by a crash"),
+            Err(error) => warn!("DATA_DIR/{TEMPORARY}/{name} stays: {error}"),
+        }
+    }
+    Ok(())
+}

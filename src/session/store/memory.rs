@@ -1,0 +1,193 @@
+//! A store that lives as long as somebody holds it: for tests.
+//!
+//! It keeps what the others keep, records as bytes included, so that it reads and refuses as they do. Several stores
+//! may share one [`Shared`]: each is the store of one server's life.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use log::warn;
+use parking_lot::Mutex;
+
+use super::record::{self, Unreadable};
+use super::{BOOK_VERSIONS, Book, Error, PlayerId, Record, SessionStore};
+use crate::session::SessionId;
+use crate::session::sandbox::BOOK_LIMIT_BYTES;
+
+/// What a restart leaves.
+#[derive(Debug, Clone, Default)]
+pub struct Shared(Arc<Mutex<Contents>>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    /// By instance and session.
+    records: HashMap<(String, SessionId), Vec<u8>>,
+    broken: HashMap<(String, SessionId), Vec<u8>>,
+    /// Oldest first.
+    books: HashMap<PlayerId, Vec<Book>>,
+    is_away: bool,
+}
+
+impl Shared {
+    /// From now on every call fails, or none does.
+    pub fn set_away(&self, is_away: bool) {
+        self.0.lock().is_away = is_away;
+    }
+
+    /// Puts bytes in a record's place, whatever they are.
+    pub fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]) {
+        let key = (instance.to_owned(), id);
+        self.0.lock().records.insert(key, bytes.to_vec());
+    }
+
+    /// What was set aside because it was no record.
+    pub fn broken(&self, instance: &str, id: SessionId) -> Option<Vec<u8>> {
+        let key = (instance.to_owned(), id);
+        self.0.lock().broken.get(&key).cloned()
+    }
+
+    /// A player's books, oldest first.
+    pub fn books(&self, player: &PlayerId) -> Vec<Book> {
+        self.0.lock().books.get(player).cloned().unwrap_or_default()
+    }
+}
+
+/// The store of one server's life.
+#[derive(Debug)]
+pub struct Memory {
+    shared: Shared,
+    instance: String,
+}
+
+impl Memory {
+    /// A store over what `shared` holds.
+    pub fn new(shared: &Shared, instance: &str) -> Memory {
+        Memory {
+            shared: shared.clone(),
+            instance: instance.to_owned(),
+        }
+    }
+
+    fn key(&self, id: SessionId) -> (String, SessionId) {
+        (self.instance.clone(), id)
+    }
+
+    /// Does something with the contents, unless they are away.
+    fn with<T>(&self, act: impl FnOnce(&mut Contents) -> Result<T, Error>) -> Result<T, Error> {
+        let mut contents = self.shared.0.lock();
+        if contents.is_away {
+            return Err(Error::Unavailable("it was sent away".into()));
+        }
+        act(&mut contents)
+    }
+
+    /// Reads one record; a broken one is set aside and as if it were not there.
+    fn read(&self, contents: &mut Contents, id: SessionId) -> Result<Option<Record>, Error> {
+        let key = self.key(id);
+        let Some(bytes) = contents.records.get(&key) else {
+            return Ok(None);
+        };
+        match record::decode_of(id, bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(Unreadable::Newer { found, .. }) => Err(Error::Newer {
+                what: format!("the record of session {id}"),
+                found,
+            }),
+            Err(Unreadable::Broken(cause)) => {
+                warn!("session={id} its record is set aside: {cause}");
+                let bytes = contents.records.remove(&key);
+                contents.broken.insert(key, bytes.unwrap_or_default());
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl SessionStore for Memory {
+    fn check(&self) -> Result<(), Error> {
+        self.with(|_| Ok(()))
+    }
+
+    fn insert(&self, record: &Record) -> Result<(), Error> {
+        let (_, bytes) = record::encode(record.clone())?;
+        let key = self.key(record.session_id);
+        self.with(|contents| {
+            if contents.records.contains_key(&key) {
+                return Err(Error::Exists(record.session_id));
+            }
+            contents.records.insert(key, bytes);
+            Ok(())
+        })
+    }
+
+    fn update(&self, id: SessionId, change: &mut dyn FnMut(&mut Record)) -> Result<Record, Error> {
+        loop {
+            let old = self.with(|contents| self.read(contents, id))?;
+            let old = old.ok_or(Error::NotFound(id))?;
+            // Nothing is locked here: `change` is the caller's.
+            let (new, bytes) = record::encode(record::updated(&old, change))?;
+            let is_written = self.with(|contents| {
+                let now = self.read(contents, id)?.ok_or(Error::NotFound(id))?;
+                let is_first = now.revision == old.revision;
+                if is_first {
+                    contents.records.insert(self.key(id), bytes);
+                }
+                Ok(is_first)
+            })?;
+            if is_written {
+                return Ok(new);
+            }
+        }
+    }
+
+    fn remove(&self, id: SessionId) -> Result<(), Error> {
+        self.with(|contents| {
+            contents.records.remove(&self.key(id));
+            Ok(())
+        })
+    }
+
+    fn list(&self) -> Result<Vec<Record>, Error> {
+        self.with(|contents| {
+            let ours = contents.records.keys();
+            let ours: Vec<SessionId> = ours
+                .filter(|(instance, _)| *instance == self.instance)
+                .map(|(_, id)| *id)
+                .collect();
+            let mut records = Vec::with_capacity(ours.len());
+            for id in ours {
+                records.extend(self.read(contents, id)?);
+            }
+            Ok(records)
+        })
+    }
+
+    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+        if book.len() as u64 > BOOK_LIMIT_BYTES {
+            return Err(Error::TooBig);
+        }
+        self.with(|contents| {
+            let versions = contents.books.entry(player.clone()).or_default();
+            if versions.last().is_some_and(|newest| newest.bytes == book) {
+                return Ok(());
+            }
+            versions.push(Book {
+                bytes: book.to_vec(),
+                saved_at: SystemTime::now(),
+            });
+            let surplus = versions.len().saturating_sub(BOOK_VERSIONS);
+            versions.drain(..surplus);
+            Ok(())
+        })
+    }
+
+    fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        self.with(|contents| {
+            Ok(contents
+                .books
+                .get(player)
+                .and_then(|all| all.last().cloned()))
+        })
+    }
+}

@@ -1,0 +1,312 @@
+//! The store in a Redis server (7 or newer), for operators who have one.
+//!
+//! ```text
+//!   shellcraft:<instance>:session:<id>     a record, JSON; forgotten a week after it was last written
+//!   shellcraft:<instance>:session:index    the set of ids
+//!   shellcraft:<instance>:broken:<id>      what was no record, set aside
+//!   shellcraft:book:<player>               the versions of a book, newest first; kept for ever
+//! ```
+//!
+//! A version is a line of JSON (when, and the bytes' SHA-256) and then the book's bytes. What Redis has answered is as
+//! safe as Redis makes it: `appendonly yes` with `appendfsync always` loses nothing.
+//!
+//! [`link`] has the connections, [`scripts`] what happens in one step, [`url`] the secret.
+
+mod link;
+mod scripts;
+mod url;
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ::redis::{Cmd, Value, cmd};
+use log::warn;
+use serde::{Deserialize, Serialize};
+
+use super::record::{self, Unreadable};
+use super::{
+    BOOK_VERSIONS, Book, Error, PlayerId, RECORD_LIFE, RECORD_LIMIT_BYTES, Record, SessionStore,
+    checksum,
+};
+use crate::session::SessionId;
+use crate::session::sandbox::BOOK_LIMIT_BYTES;
+use link::{CALL, Link};
+pub use url::{NotAUrl, Url, without_secret};
+
+/// Records read in one go: at most so many MiB are on their way then.
+const CHUNK: usize = 32;
+/// Ids asked for in one go.
+const IDS_AT_ONCE: usize = 500;
+
+/// The store of one instance.
+pub struct Redis {
+    link: Link,
+    instance: String,
+}
+
+/// The line before a book's bytes.
+#[derive(Debug, Serialize, Deserialize)]
+struct BookHead {
+    saved_at_ms: u64,
+    sha256: String,
+}
+
+/// What is in a record's place.
+enum Place {
+    Empty,
+    /// A record, and the text it was read from.
+    Record(Box<Record>, Vec<u8>),
+    /// No record; set aside by now.
+    Broken,
+}
+
+impl Redis {
+    /// Does not connect yet: Redis may be away.
+    pub fn new(url: &Url, instance: &str) -> Redis {
+        Redis {
+            link: Link::new(url),
+            instance: instance.to_owned(),
+        }
+    }
+
+    fn key(&self, kind: &str, name: &str) -> String {
+        format!("shellcraft:{}:{kind}:{name}", self.instance)
+    }
+
+    fn index(&self) -> String {
+        self.key("session", "index")
+    }
+
+    /// The script and the two keys that have to do with a record.
+    fn script(&self, script: &str, id: SessionId) -> Cmd {
+        let mut command = cmd("EVAL");
+        let record = self.key("session", &id.to_string());
+        command.arg(script).arg(2).arg(record).arg(self.index());
+        command
+    }
+
+    /// What is in the places of these records. What is broken is set aside.
+    fn read(&self, ids: &[SessionId]) -> Result<Vec<Place>, Error> {
+        let mut command = cmd("EVAL");
+        command.arg(scripts::READ).arg(ids.len());
+        for id in ids {
+            command.arg(self.key("session", &id.to_string()));
+        }
+        // One more than allowed shows that there is more.
+        command.arg(RECORD_LIMIT_BYTES);
+        let found: Vec<Value> = self.link.call(&command)?;
+        ids.iter()
+            .zip(found)
+            .map(|(id, value)| self.place(*id, value))
+            .collect()
+    }
+
+    fn place(&self, id: SessionId, value: Value) -> Result<Place, Error> {
+        let (text, cause) = match value {
+            Value::Nil => return Ok(Place::Empty),
+            Value::BulkString(text) => match record::decode_of(id, &text) {
+                Ok(record) if record.instance == self.instance => {
+                    return Ok(Place::Record(Box::new(record), text));
+                }
+                Ok(_) => (text, "it is the record of another instance".to_owned()),
+                Err(Unreadable::Broken(cause)) => (text, cause),
+                Err(Unreadable::Newer { found, .. }) => {
+                    let what = self.key("session", &id.to_string());
+                    return Err(Error::Newer { what, found });
+                }
+            },
+            _ => (Vec::new(), "it is not a string".to_owned()),
+        };
+        let aside = self.key("broken", &id.to_string());
+        if self.set_aside(id, &text)? {
+            warn!("session={id} its record can't be read and is now {aside}: {cause}");
+        }
+        Ok(Place::Broken)
+    }
+
+    /// Sets aside what was read as `text`, or forgets the id of what is gone.
+    fn set_aside(&self, id: SessionId, text: &[u8]) -> Result<bool, Error> {
+        let mut command = cmd("EVAL");
+        command
+            .arg(scripts::SET_ASIDE)
+            .arg(3)
+            .arg(self.key("session", &id.to_string()))
+            .arg(self.index())
+            .arg(self.key("broken", &id.to_string()))
+            .arg(id.to_string())
+            .arg(RECORD_LIMIT_BYTES)
+            .arg(text);
+        self.link.call(&command)
+    }
+
+    /// The ids of this instance's records.
+    fn ids(&self) -> Result<Vec<SessionId>, Error> {
+        let mut ids = HashSet::new();
+        let mut cursor = 0u64;
+        loop {
+            let mut command = cmd("SSCAN");
+            command.arg(self.index()).arg(cursor);
+            command.arg("COUNT").arg(IDS_AT_ONCE);
+            let (next, found): (u64, Vec<Vec<u8>>) = self.link.call(&command)?;
+            let texts = found.into_iter().map(String::from_utf8);
+            let found = texts.flatten().map(|text| text.parse::<SessionId>());
+            ids.extend(found.flatten());
+            if next == 0 {
+                return Ok(ids.into_iter().collect());
+            }
+            cursor = next;
+        }
+    }
+}
+
+impl SessionStore for Redis {
+    /// Writes something: one that answers may still refuse to be written to, since it is a replica, full, or has lost
+    /// its own disk.
+    fn check(&self) -> Result<(), Error> {
+        let mut command = cmd("SET");
+        command
+            .arg(self.key("check", "0"))
+            .arg(1)
+            .arg("PX")
+            .arg(60_000);
+        self.link.call(&command)
+    }
+
+    fn insert(&self, record: &Record) -> Result<(), Error> {
+        let id = record.session_id;
+        let (_, text) = record::encode(record.clone())?;
+        let mut command = self.script(scripts::INSERT, id);
+        command.arg(text).arg(life_ms()).arg(id.to_string());
+        match self.link.call(&command)? {
+            true => Ok(()),
+            false => Err(Error::Exists(id)),
+        }
+    }
+
+    fn update(&self, id: SessionId, change: &mut dyn FnMut(&mut Record)) -> Result<Record, Error> {
+        let deadline = Instant::now() + CALL;
+        while Instant::now() < deadline {
+            let Some(Place::Record(old, was)) = self.read(&[id])?.pop() else {
+                return Err(Error::NotFound(id));
+            };
+            let (new, text) = record::encode(record::updated(&old, change))?;
+            let mut command = self.script(scripts::UPDATE, id);
+            command
+                .arg(text)
+                .arg(life_ms())
+                .arg(id.to_string())
+                .arg(was);
+            if self.link.call(&command)? {
+                return Ok(new);
+            }
+        }
+        Err(self.link.unavailable("others are faster again and again"))
+    }
+
+    fn remove(&self, id: SessionId) -> Result<(), Error> {
+        let mut command = self.script(scripts::REMOVE, id);
+        command.arg(id.to_string());
+        self.link.call(&command)
+    }
+
+    fn list(&self) -> Result<Vec<Record>, Error> {
+        let mut records = Vec::new();
+        for chunk in self.ids()?.chunks(CHUNK) {
+            for (id, place) in chunk.iter().zip(self.read(chunk)?) {
+                match place {
+                    Place::Record(record, _) => records.push(*record),
+                    // Expired: nobody else takes its id off the list.
+                    Place::Empty => drop(self.set_aside(*id, b"")?),
+                    Place::Broken => {}
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+        if book.len() as u64 > BOOK_LIMIT_BYTES {
+            return Err(Error::TooBig);
+        }
+        let sha256 = checksum(book);
+        let mut command = cmd("EVAL");
+        command
+            .arg(scripts::SAVE_BOOK)
+            .arg(1)
+            .arg(book_key(player))
+            .arg(head_line(&sha256, SystemTime::now()))
+            .arg(book)
+            .arg(sha256)
+            .arg(BOOK_VERSIONS);
+        self.link.call(&command)
+    }
+
+    fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        for place in 0..BOOK_VERSIONS {
+            let mut command = cmd("LINDEX");
+            command.arg(book_key(player)).arg(place);
+            let version: Option<Vec<u8>> = self.link.call(&command)?;
+            let Some(version) = version else {
+                return Ok(None);
+            };
+            if let Some(book) = whole(&version) {
+                return Ok(Some(book));
+            }
+            let key = book_key(player);
+            warn!("number {place} of {key} is not what was written; the one before it is taken");
+        }
+        Ok(None)
+    }
+}
+
+fn book_key(player: &PlayerId) -> String {
+    format!("shellcraft:book:{player}")
+}
+
+fn life_ms() -> u64 {
+    u64::try_from(RECORD_LIFE.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn head_line(sha256: &str, now: SystemTime) -> String {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let head = BookHead {
+        saved_at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        sha256: sha256.to_owned(),
+    };
+    // A number and a string: nothing in it can fail.
+    format!("{}\n", serde_json::to_string(&head).unwrap_or_default())
+}
+
+/// The book in a version, if it is whole.
+fn whole(version: &[u8]) -> Option<Book> {
+    let end = version.iter().position(|byte| *byte == b'\n')?;
+    let head: BookHead = serde_json::from_slice(&version[..end]).ok()?;
+    let bytes = &version[end + 1..];
+    let is_whole = bytes.len() as u64 <= BOOK_LIMIT_BYTES && head.sha256 == checksum(bytes);
+    let saved_at = UNIX_EPOCH.checked_add(Duration::from_millis(head.saved_at_ms))?;
+    is_whole.then(|| Book {
+        bytes: bytes.to_vec(),
+        saved_at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_as_it_is_written() {
+        let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+        for bytes in [&b""[..], b"\n", b"a\nb", &[0, 255, 10]] {
+            let mut version = head_line(&checksum(bytes), now).into_bytes();
+            version.extend_from_slice(bytes);
+            let book = whole(&version).unwrap();
+            assert_eq!((book.bytes.as_slice(), book.saved_at), (bytes, now));
+            for length in 0..version.len() {
+                assert_eq!(whole(&version[..length]), None, "{length}");
+            }
+            version.push(b'x');
+            assert_eq!(whole(&version), None);
+        }
+    }
+}

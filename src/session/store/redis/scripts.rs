@@ -1,0 +1,65 @@
+//! What Redis does in one step: each script runs alone there, wholly or not at all.
+//!
+//! `KEYS` and `ARGV` are Redis's names for what a script is given; what they are is said at each.
+
+/// Reads records. KEYS: the records. ARGV: the most bytes of interest.
+///
+/// Answers a text, nothing, or 1 for what is no text.
+pub(super) const READ: &str = "
+local found = {}
+for place, key in ipairs(KEYS) do
+  local kind = redis.call('TYPE', key)['ok']
+  if kind == 'string' then
+    found[place] = redis.call('GETRANGE', key, 0, ARGV[1])
+  elseif kind == 'none' then
+    found[place] = false
+  else
+    found[place] = 1
+  end
+end
+return found";
+
+/// Adds a record, unless there is one. KEYS: the record, the list of ids. ARGV: the text, its life, the id.
+pub(super) const INSERT: &str = "
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return 1";
+
+/// Changes a record, unless somebody else was faster. KEYS and ARGV as above; ARGV 4: the text as it was read.
+pub(super) const UPDATE: &str = "
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[4] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return 1";
+
+/// Removes a record. KEYS: the record, the list of ids. ARGV: the id.
+pub(super) const REMOVE: &str = "
+redis.call('SREM', KEYS[2], ARGV[1])
+return redis.call('DEL', KEYS[1])";
+
+/// Sets aside what is no record, or forgets the id of one that is gone, unless it is another by now.
+/// KEYS: the record, the list of ids, the new place. ARGV: the id, the most bytes of interest, the text as it was read.
+pub(super) const SET_ASIDE: &str = "
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind == 'string' and redis.call('GETRANGE', KEYS[1], 0, ARGV[2]) ~= ARGV[3] then return 0 end
+redis.call('SREM', KEYS[2], ARGV[1])
+if kind == 'none' then return 0 end
+redis.call('RENAME', KEYS[1], KEYS[3])
+return 1";
+
+/// Adds a version of a book, unless it is the newest already. KEYS: the book. ARGV: the head's line, the bytes, their
+/// checksum, how many versions are kept.
+pub(super) const SAVE_BOOK: &str = "
+local newest = redis.call('LINDEX', KEYS[1], 0)
+local head = newest and string.find(newest, '\\n', 1, true)
+if head and string.sub(newest, head + 1) == ARGV[2]
+  and string.find(string.sub(newest, 1, head), ARGV[3], 1, true) then
+  return 0
+end
+redis.call('LPUSH', KEYS[1], ARGV[1] .. ARGV[2])
+redis.call('LTRIM', KEYS[1], 0, ARGV[4] - 1)
+return 1";

@@ -1,0 +1,163 @@
+//! What a terminal needs to go on in the server's next life: its offset and its screen.
+//!
+//! A server that is stopped takes a [`Still`] of each terminal, and the next one goes on from there: pages come
+//! back at their offsets as if nothing had been. After a crash there is none. Then the hub is *uncharted*: it
+//! counts from 0 until the first page comes back, whose offset it takes for its own.
+
+use super::hub::{FIRST_SIZE, Hub, State};
+use super::past::Past;
+use super::scrollback::Scrollback;
+use crate::engine::Size;
+
+/// Up to here JavaScript counts exactly, and so do pages.
+const MOST_OFFSET: u64 = 1 << 53;
+
+/// A terminal at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Still {
+    /// Absolute offset of the output so far.
+    pub offset: u64,
+    /// The terminal's size.
+    pub size: Size,
+    /// Text and escape sequences that draw it on a terminal that was just reset.
+    pub data: String,
+}
+
+impl Hub {
+    /// Takes the last picture, when nobody pumps any more. All output becomes past: nobody can resume here.
+    pub fn still(&self) -> Still {
+        let mut state = self.state.lock();
+        state.age_all();
+        let offset = state.scrollback.end();
+        let size = state.shown_size();
+        let data = state
+            .past
+            .as_mut()
+            .map_or_else(String::new, |past| past.redraw());
+        Still { offset, size, data }
+    }
+
+    /// Goes on where another server's hub was, or, without a picture, where the first page that comes back says.
+    /// To be called before anything is pumped.
+    pub fn go_on_from(&self, still: Option<&Still>) {
+        let mut state = self.state.lock();
+        let Some(still) = still else {
+            state.is_uncharted = true;
+            return;
+        };
+        let mut past = Past::new(still.size);
+        past.absorb_all(still.data.as_bytes());
+        state.past = Some(Box::new(past));
+        state.size = Some(still.size);
+        state.scrollback = Scrollback::starting_at(still.offset, self.limits.scrollback_bytes);
+    }
+}
+
+impl State {
+    /// The first page that comes back after a crash knows how far the output had come.
+    pub(super) fn chart(&mut self, from: Option<u64>) {
+        let is_known = from.is_some_and(|from| from > 0 && from < MOST_OFFSET);
+        if let Some(from) = from
+            && self.is_uncharted
+            && is_known
+            && self.seats.is_empty()
+        {
+            self.scrollback.shift(from);
+            for (at, _) in &mut self.sizes {
+                *at += from;
+            }
+        }
+        // Who comes without an offset starts at 0, and so does everybody after that.
+        self.is_uncharted = false;
+    }
+
+    fn age_all(&mut self) {
+        let (start, count) = (
+            self.scrollback.start(),
+            (self.scrollback.end() - self.scrollback.start()) as usize,
+        );
+        let mut output = Vec::with_capacity(count);
+        self.scrollback.copy_from(start, count, &mut output);
+        let past = self
+            .past
+            .get_or_insert_with(|| Box::new(Past::new(FIRST_SIZE)));
+        let mut done = 0;
+        for (at, size) in std::mem::take(&mut self.sizes) {
+            let stop = (at.saturating_sub(start) as usize).clamp(done, count);
+            past.absorb_all(&output[done..stop]);
+            past.resize(size);
+            done = stop;
+        }
+        past.absorb_all(&output[done..]);
+        self.scrollback.forget(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::terminal::Role;
+    use crate::terminal::hub::{Arrival, Limits};
+
+    const LIMITS: Limits = Limits {
+        scrollback_bytes: 64 * 1024,
+        window_bytes: 32 * 1024,
+    };
+
+    fn hub(output: &[u8]) -> Arc<Hub> {
+        let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        assert!(hub.pump(&mut Cursor::new(output)).is_ok());
+        hub
+    }
+
+    fn arrival(from: Option<u64>) -> Arrival {
+        Arrival {
+            role: Role::Player,
+            is_acking: true,
+            from,
+            page: None,
+        }
+    }
+
+    #[test]
+    fn a_page_resumes_in_the_next_life() {
+        let first = hub(b"hello\r\n$ ");
+        let still = first.still();
+        assert_eq!(still.offset, 9);
+        let next = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        next.go_on_from(Some(&still));
+        assert!(next.pump(&mut Cursor::new(b"more")).is_ok());
+        let back = next.join(arrival(Some(9))).expect("open");
+        assert!(back.greeting().is_exact);
+        assert_eq!((back.greeting().offset, back.greeting().head), (9, 13));
+        let new = next.join(arrival(None)).expect("open");
+        let screen = new.greeting().screen.clone().expect("a screen to draw");
+        assert!(screen.data.contains("hello"), "{screen:?}");
+        assert_eq!(new.greeting().offset, 9);
+    }
+
+    #[test]
+    fn after_a_crash_the_first_page_tells_where_we_are() {
+        for (from, offset, head) in [
+            (Some(1000), 1000, 1004),
+            (None, 0, 4),
+            (Some(u64::MAX), 0, 4),
+            (Some(0), 0, 4),
+        ] {
+            let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+            hub.go_on_from(None);
+            assert!(hub.pump(&mut Cursor::new(b"more")).is_ok());
+            let seat = hub.join(arrival(from)).expect("open");
+            let greeting = seat.greeting();
+            assert_eq!((greeting.offset, greeting.head), (offset, head), "{from:?}");
+            drop(seat);
+            // Only the first one.
+            let seat = hub.join(arrival(Some(77_777))).expect("open");
+            assert_eq!(seat.greeting().offset, offset);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The heartbeat under a flood, with a fast pulse: who answers stays, who is gone goes.
+//!
+//! A viewer of its own on a TCP connection, at a hub whose container is one end of a socket pair.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt;
+use shellcraft::terminal::hub::{Arrival, Hub, Limits};
+use shellcraft::terminal::viewer::{self, Heartbeat, Terms, Visit};
+use shellcraft::terminal::{Close, Role};
+use tungstenite::{Message, WebSocket};
+use uuid::Uuid;
+
+use crate::ground::PATIENCE;
+
+const PULSE: Heartbeat = Heartbeat {
+    every: Duration::from_secs(1),
+    limit: Duration::from_secs(4),
+};
+/// What the connection may hold on its way: little, so that a ping behind a flood comes well within the limit.
+const WAY_BYTES: usize = 32 * 1024;
+const BLOCK: [u8; 16 * 1024] = [b'y'; 16 * 1024];
+
+/// A container, and one raw client that sees it.
+struct Stage {
+    hub: Arc<Hub>,
+    container: UnixStream,
+    client: TcpStream,
+    pump: JoinHandle<()>,
+    viewer: JoinHandle<Visit>,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let limits = Limits {
+            scrollback_bytes: 256 * 1024,
+            window_bytes: 128 * 1024,
+        };
+        let hub = Arc::new(Hub::new(limits, Instant::now(), || {}));
+        let (mut output, container) = UnixStream::pair().expect("a pair");
+        let pumped = Arc::clone(&hub);
+        let pump = thread::spawn(move || pumped.pump(&mut output).expect("it ends in order"));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("an address"));
+        let client = client.expect("it listens");
+        let (server, _) = listener.accept().expect("a client");
+        sockopt::set_socket_recv_buffer_size(&client, WAY_BYTES).expect("an option");
+        sockopt::set_socket_send_buffer_size(&server, WAY_BYTES).expect("an option");
+        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let arrival = Arrival {
+            role: Role::Player,
+            is_acking: false,
+            from: None,
+            page: None,
+        };
+        let seat = hub.join(arrival).expect("it is not over");
+        let terms = Terms {
+            session_id: Uuid::new_v4(),
+            is_v1: false,
+            heartbeat: PULSE,
+        };
+        let viewer = thread::spawn(move || {
+            viewer::run(&server, Vec::new(), seat, terms).expect("a thread and a descriptor")
+        });
+        Stage {
+            hub,
+            container,
+            client,
+            pump,
+            viewer,
+        }
+    }
+
+    /// The container writes without a pause until it is stopped.
+    fn flood(&self) -> Flood {
+        let mut container = self.container.try_clone().expect("a descriptor");
+        let is_over = crossbeam_channel::bounded::<()>(0);
+        let writer = thread::spawn(move || {
+            while is_over.1.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
+                if container.write_all(&BLOCK).is_err() {
+                    return;
+                }
+            }
+        });
+        Flood(Some(is_over.0), writer)
+    }
+
+    /// Lets the container end and everybody go; what the viewer came to.
+    fn end(self) -> Visit {
+        self.hub.close(Close::Destroyed);
+        // Both may have ended already.
+        let _ = self.container.shutdown(Shutdown::Both);
+        let _ = self.client.shutdown(Shutdown::Both);
+        self.pump.join().expect("no panic");
+        self.viewer.join().expect("no panic")
+    }
+
+    /// Waits until the viewer has ended by itself, and says after how long.
+    fn given_up_after(&self, began: Instant) -> Duration {
+        while !self.viewer.is_finished() {
+            assert!(began.elapsed() < PATIENCE, "it is never given up");
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        began.elapsed()
+    }
+}
+
+struct Flood(Option<crossbeam_channel::Sender<()>>, JoinHandle<()>);
+
+impl Flood {
+    fn stop(mut self) {
+        drop(self.0.take());
+        self.1.join().expect("no panic");
+    }
+}
+
+/// A client that answers pings and says nothing else, while output never pauses; and then a pause.
+#[test]
+fn a_client_that_only_reads_a_flood_stays() {
+    let stage = Stage::new();
+    let client = stage.client.try_clone().expect("a descriptor");
+    let mut client = WebSocket::from_raw_socket(client, tungstenite::protocol::Role::Client, None);
+    let flood = stage.flood();
+    let (began, mut pings, mut bytes) = (Instant::now(), 0, 0);
+    let mut read = |pings: &mut u32| match client.read().expect("it stays") {
+        Message::Ping(_) => *pings += 1,
+        Message::Binary(output) => bytes += output.len(),
+        other => panic!("{other:?}"),
+    };
+    while began.elapsed() < PULSE.limit * 3 {
+        read(&mut pings);
+        // Slower than the server: it always has more to send, and never waits for the container.
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    assert!(pings >= 6, "{pings} pings in 12 beats of a flood");
+    flood.stop();
+    // The first pause: a client that was pinged all the time is not found silent.
+    let before = pings;
+    while pings < before + 2 {
+        read(&mut pings);
+    }
+    assert!(bytes > 1 << 20, "{bytes} bytes are no flood");
+    assert!(!stage.viewer.is_finished());
+    drop(client);
+    stage.end();
+}
+
+/// It reads all of the flood and answers nothing, as behind a proxy whose browser is gone.
+#[test]
+fn a_client_that_reads_a_flood_and_never_answers_goes() {
+    let stage = Stage::new();
+    let flood = stage.flood();
+    let began = Instant::now();
+    let mut client = stage.client.try_clone().expect("a descriptor");
+    let reader = thread::spawn(move || {
+        let mut sink = [0; 4096];
+        while client.read(&mut sink).is_ok_and(|count| count > 0) {}
+    });
+    let after = stage.given_up_after(began);
+    assert!(after >= PULSE.limit, "already after {after:?}");
+    reader.join().expect("no panic");
+    stage.container.shutdown(Shutdown::Both).expect("it floods");
+    flood.stop();
+    assert_eq!(stage.end().close_code, None, "there is nobody to tell");
+}
+
+/// Its machine is gone: nothing is taken any more.
+#[test]
+fn a_client_that_takes_nothing_of_a_flood_goes() {
+    let stage = Stage::new();
+    let flood = stage.flood();
+    let began = Instant::now();
+    let after = stage.given_up_after(began);
+    assert!(after >= PULSE.limit, "already after {after:?}");
+    stage.container.shutdown(Shutdown::Both).expect("it floods");
+    flood.stop();
+    assert_eq!(stage.end().close_code, None, "there is nobody to tell");
+}

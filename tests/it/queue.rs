@@ -1,0 +1,201 @@
+//! The queue for new sessions: places, order, its bound, who leaves it, what is told of it.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fake_engine::FakeEngine;
+use shellcraft::session::Farewell;
+use uuid::Uuid;
+
+use crate::ground::PATIENCE;
+use crate::sessions::new_session;
+use crate::site::{Reply, Site, wait_for};
+
+/// Sessions that are made at once, and that may wait, as the server has it.
+const AT_ONCE: usize = 4;
+const WAITING_MAX: usize = 120;
+
+fn post_with(site: &Site, ticket: &str) -> Reply {
+    site.request("POST", "/session", &[("X-Queue-Ticket", ticket)], b"")
+}
+
+fn place(site: &Site, ticket: &str) -> Reply {
+    site.get(&format!("/queue/{ticket}"))
+}
+
+fn metric(site: &Site, name: &str) -> String {
+    let text = site.get("/metrics").text();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("shellcraft_{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}"))
+        .to_owned()
+}
+
+/// Waits until all turns are taken by creations that hang.
+#[track_caller]
+fn all_turns_taken(engine: &FakeEngine) {
+    assert!(engine.await_calls("ContainerCreate", AT_ONCE, PATIENCE));
+}
+
+#[test]
+fn a_ticket_tells_the_place() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let tickets: Vec<_> = (0..3).map(|_| Uuid::new_v4().to_string()).collect();
+    engine.hang("ContainerCreate");
+    thread::scope(|scope| {
+        let site = &site;
+        let mut threads: Vec<_> = (0..AT_ONCE)
+            .map(|_| scope.spawn(move || site.post("/session", "")))
+            .collect();
+        all_turns_taken(&engine);
+        for ticket in &tickets {
+            threads.push(scope.spawn(move || post_with(site, ticket)));
+            wait_for("it to wait", || place(site, ticket).status == 200);
+        }
+        for (index, ticket) in tickets.iter().enumerate() {
+            let told = place(site, ticket);
+            assert_eq!(told.header("cache-control"), Some("no-store"));
+            let told = told.json();
+            assert_eq!(
+                (told["place"].as_u64(), told["waiting"].as_u64()),
+                (Some(index as u64 + 1), Some(3))
+            );
+            assert!(told["estimate_seconds"].as_u64() >= Some(1), "{told}");
+        }
+        assert_eq!(metric(site, "queue_length"), "3");
+        engine.release("ContainerCreate");
+        for thread in threads {
+            assert_eq!(thread.join().expect("no panic").status, 201);
+        }
+    });
+    for ticket in [&tickets[0], &Uuid::new_v4().to_string(), "me"] {
+        let told = place(&site, ticket);
+        assert_eq!((told.status, told.code().as_str()), (404, "not_waiting"));
+    }
+    assert_eq!(metric(&site, "queue_length"), "0");
+    assert_eq!(metric(&site, "queue_wait_seconds_count"), "7");
+    assert_eq!(
+        metric(&site, "queue_turned_away_total{reason=\"full\"}"),
+        "0"
+    );
+}
+
+#[test]
+fn a_ticket_is_a_uuid() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let refused = post_with(&site, "me");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (400, "bad_ticket")
+    );
+    assert_eq!(site.post("/queue/x", "").status, 404);
+    let path = format!("/queue/{}", Uuid::new_v4());
+    assert_eq!(site.post(&path, "").status, 405);
+    assert!(engine.containers().is_empty());
+}
+
+#[test]
+fn beyond_its_bound_newcomers_are_turned_away_at_once() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    engine.hang("ContainerCreate");
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE + WAITING_MAX)
+            .map(|_| scope.spawn(|| site.post("/session", "")))
+            .collect();
+        wait_for("the queue to be full", || {
+            site.app().manager().queue_length() == WAITING_MAX
+        });
+        let began = Instant::now();
+        let refused = site.post("/session", "");
+        assert!(began.elapsed() < Duration::from_secs(5), "not waited for");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (503, "queue_full")
+        );
+        let retry_after = refused.header("retry-after").expect("told when");
+        let retry_after: u64 = retry_after.parse().expect("a number");
+        // 120 in line, four at once, a second or more each.
+        assert!((30..=60).contains(&retry_after), "{retry_after}");
+        engine.release("ContainerCreate");
+        for thread in threads {
+            assert_eq!(thread.join().expect("no panic").status, 201);
+        }
+    });
+    assert_eq!(
+        metric(&site, "queue_turned_away_total{reason=\"full\"}"),
+        "1"
+    );
+}
+
+/// A browser that goes away ends its connection; so does a client that has only nothing more to send. A ticket tells
+/// them apart.
+#[test]
+fn whoever_hangs_up_gives_the_place_up() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    engine.hang("ContainerCreate");
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE)
+            .map(|_| scope.spawn(|| site.post("/session", "")))
+            .collect();
+        all_turns_taken(&engine);
+        let ticket = Uuid::new_v4().to_string();
+        let head = |more: &str| {
+            format!("POST /session HTTP/1.1\r\nHost: a\r\n{more}Content-Length: 0\r\n\r\n")
+        };
+        let mut leaver = site.connect();
+        leaver
+            .write_all(head(&format!("X-Queue-Ticket: {ticket}\r\n")).as_bytes())
+            .expect("sent");
+        wait_for("it to wait", || place(&site, &ticket).status == 200);
+        let mut patient = site.connect();
+        patient.write_all(head("").as_bytes()).expect("sent");
+        wait_for("both to wait", || site.app().manager().queue_length() == 2);
+        patient.shutdown(Shutdown::Write).expect("open");
+        drop(leaver);
+        wait_for("its place to be free", || {
+            place(&site, &ticket).status == 404
+        });
+        assert_eq!(site.app().manager().queue_length(), 1);
+        assert_eq!(
+            metric(&site, "queue_turned_away_total{reason=\"left\"}"),
+            "1"
+        );
+        engine.release("ContainerCreate");
+        let mut answer = String::new();
+        patient.read_to_string(&mut answer).expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+        for thread in threads {
+            assert_eq!(thread.join().expect("no panic").status, 201);
+        }
+    });
+    assert_eq!(engine.containers().len(), AT_ONCE + 1);
+}
+
+/// A stop sends those who wait away at once, be the Engine as it may.
+#[test]
+fn a_stop_empties_the_queue() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--shutdown-grace", "2s"]);
+    engine.hang("ContainerCreate");
+    thread::scope(|scope| {
+        let manager = site.app().manager();
+        let threads: Vec<_> = (0..AT_ONCE + 8)
+            .map(|_| scope.spawn(|| new_session(manager, None).map(drop)))
+            .collect();
+        wait_for("eight to wait", || manager.queue_length() == 8);
+        manager.begin_stop(Farewell::Drain);
+        wait_for("the queue to be empty", || manager.queue_length() == 0);
+        assert_eq!(engine.calls("ContainerCreate"), AT_ONCE);
+        engine.release("ContainerCreate");
+        for thread in threads {
+            let _ = thread.join().expect("no panic");
+        }
+    });
+}

@@ -1,0 +1,110 @@
+//! The stores' contract, kept by each of them.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+
+use shellcraft::session::SessionId;
+use shellcraft::session::store::dir::Directory;
+use shellcraft::session::store::memory::{Memory, Shared};
+use shellcraft::session::store::redis::Redis;
+use shellcraft::session::store::{PlayerId, SessionStore};
+use tempfile::TempDir;
+
+use crate::redis_server::RedisServer;
+use crate::store_promises::{self, Place, with_all_store_promises};
+
+impl Place for Shared {
+    fn open(&self, instance: &str) -> Box<dyn SessionStore> {
+        Box::new(Memory::new(self, instance))
+    }
+
+    fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]) {
+        Shared::plant(self, instance, id, bytes);
+    }
+
+    fn broken(&self, instance: &str, id: SessionId) -> Option<Vec<u8>> {
+        Shared::broken(self, instance, id)
+    }
+
+    fn versions(&self, player: &PlayerId) -> usize {
+        self.books(player).len()
+    }
+}
+
+impl Place for TempDir {
+    fn open(&self, instance: &str) -> Box<dyn SessionStore> {
+        Box::new(Directory::open(self.path(), instance).expect("open"))
+    }
+
+    fn plant(&self, _instance: &str, id: SessionId, bytes: &[u8]) {
+        let sessions = self.path().join("sessions");
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(&sessions).expect("a directory");
+        fs::write(sessions.join(format!("{id}.json")), bytes).expect("a file");
+    }
+
+    fn broken(&self, _instance: &str, id: SessionId) -> Option<Vec<u8>> {
+        let aside = self.path().join(format!("sessions/{id}.json.broken"));
+        fs::read(aside).ok()
+    }
+
+    fn versions(&self, player: &PlayerId) -> usize {
+        let books = self.path().join(format!("books/{player}"));
+        fs::read_dir(books).expect("books").count()
+    }
+}
+
+impl Place for RedisServer {
+    fn open(&self, instance: &str) -> Box<dyn SessionStore> {
+        let url = self.url().parse().expect("a URL");
+        Box::new(Redis::new(&url, instance))
+    }
+
+    fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]) {
+        let id = id.to_string();
+        let key = format!("shellcraft:{instance}:session:{id}");
+        let index = format!("shellcraft:{instance}:session:index");
+        self.ask::<()>(&[b"SET", key.as_bytes(), bytes]);
+        self.ask::<()>(&[b"SADD", index.as_bytes(), id.as_bytes()]);
+    }
+
+    fn broken(&self, instance: &str, id: SessionId) -> Option<Vec<u8>> {
+        let key = format!("shellcraft:{instance}:broken:{id}");
+        self.ask(&[b"GET", key.as_bytes()])
+    }
+
+    fn versions(&self, player: &PlayerId) -> usize {
+        let key = format!("shellcraft:book:{player}");
+        self.ask(&[b"LLEN", key.as_bytes()])
+    }
+}
+
+macro_rules! memory {
+    ($($promise:ident,)*) => {
+        mod memory {
+            $(#[test] fn $promise() { super::store_promises::$promise(&super::Shared::default()); })*
+        }
+    };
+}
+with_all_store_promises!(memory);
+
+macro_rules! directory {
+    ($($promise:ident,)*) => {
+        mod directory {
+            $(#[test] fn $promise() {
+                super::store_promises::$promise(&tempfile::tempdir().expect("a directory"));
+            })*
+        }
+    };
+}
+with_all_store_promises!(directory);
+
+macro_rules! redis {
+    ($($promise:ident,)*) => {
+        mod redis {
+            $(#[test] fn $promise() { super::store_promises::$promise(&super::RedisServer::start()); })*
+        }
+    };
+}
+with_all_store_promises!(redis);

@@ -1,0 +1,463 @@
+//! What every store promises, whatever it keeps things in.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::SystemTime;
+
+use shellcraft::session::SessionId;
+use shellcraft::session::store::{
+    BOOK_VERSIONS, Error, FORMAT, Phase, PlayerId, Record, SessionStore, StoredScreen,
+};
+
+/// Where a store keeps things; they outlive it.
+pub trait Place {
+    /// Opens the store of an instance. A place may take one at a time.
+    fn open(&self, instance: &str) -> Box<dyn SessionStore>;
+    /// Puts bytes where the record of a session is, while no store is open.
+    fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]);
+    /// What was set aside of a session's record.
+    fn broken(&self, instance: &str, id: SessionId) -> Option<Vec<u8>>;
+    /// How many versions of a player's book there are.
+    fn versions(&self, player: &PlayerId) -> usize;
+}
+
+macro_rules! with_all_store_promises {
+    ($run:ident) => {
+        $run! {
+            a_new_store_is_empty_and_well,
+            a_record_is_listed_as_it_was_inserted,
+            an_id_is_given_once,
+            an_update_is_returned_and_kept,
+            an_update_of_nothing_is_not_found,
+            updates_at_once_are_all_kept,
+            updates_of_different_records_at_once_are_all_kept,
+            removing_twice_is_fine,
+            instances_do_not_see_each_other,
+            everything_survives_reopening,
+            what_is_no_record_is_set_aside_and_the_rest_is_there,
+            an_update_of_what_is_no_record_is_not_found,
+            a_newer_record_is_refused_and_stays,
+            records_have_a_limit,
+            books_come_back_as_they_were_saved,
+            the_newest_book_is_loaded,
+            as_many_versions_are_kept_as_promised,
+            the_same_book_adds_no_version,
+            a_book_that_is_too_big_changes_nothing,
+            players_have_their_own_books,
+            books_are_the_player_s_on_every_instance,
+            saves_at_once_are_whole,
+        }
+    };
+}
+pub(crate) use with_all_store_promises;
+
+pub const INSTANCE: &str = "here:8080";
+
+/// A record with everything in it.
+pub fn record(instance: &str) -> Record {
+    Record {
+        format: FORMAT,
+        revision: 1,
+        session_id: SessionId::random(),
+        instance: instance.into(),
+        shell: "rust".into(),
+        phase: Phase::Claimed,
+        container: "0123456789abcdef".into(),
+        policy: "p\"1\"".into(),
+        player: Some(player("anna")),
+        token_hash: Some("ab12".into()),
+        created_at_ms: 1_700_000_000_123,
+        screen: Some(StoredScreen {
+            offset: 12_345,
+            cols: 80,
+            rows: 24,
+            data: "\u{1b}[2Jgrüße\r\n\0".into(),
+        }),
+    }
+}
+
+pub fn player(name: &str) -> PlayerId {
+    name.to_owned().try_into().expect("a player's name")
+}
+
+fn ids(store: &dyn SessionStore) -> BTreeSet<SessionId> {
+    let records = store.list().expect("list");
+    let ids: BTreeSet<_> = records.iter().map(|record| record.session_id).collect();
+    assert_eq!(ids.len(), records.len(), "one is listed twice");
+    ids
+}
+
+#[track_caller]
+fn load(store: &dyn SessionStore, name: &str) -> Option<Vec<u8>> {
+    let book = store.load_book(&player(name)).expect("load");
+    book.map(|book| book.bytes)
+}
+
+/// Bytes that look like nothing.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+pub fn a_new_store_is_empty_and_well(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    store.check().expect("check");
+    assert_eq!(store.list().expect("list"), []);
+    assert_eq!(load(&*store, "anna"), None);
+    store.check().expect("check");
+    assert_eq!(store.list().expect("checking leaves nothing"), []);
+}
+
+pub fn a_record_is_listed_as_it_was_inserted(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let full = record(INSTANCE);
+    let mut bare = record(INSTANCE);
+    bare.phase = Phase::Prewarmed;
+    (bare.player, bare.token_hash, bare.screen) = (None, None, None);
+    for record in [&full, &bare] {
+        store.insert(record).expect("insert");
+    }
+    let mut listed = store.list().expect("list");
+    listed.sort_by_key(|record| record.player.is_none());
+    assert_eq!(listed, [full, bare]);
+}
+
+pub fn an_id_is_given_once(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let first = record(INSTANCE);
+    store.insert(&first).expect("insert");
+    let mut second = first.clone();
+    second.shell = "perl".into();
+    for again in [&first, &second] {
+        let refused = store.insert(again);
+        assert!(
+            matches!(refused, Err(Error::Exists(id)) if id == first.session_id),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(store.list().expect("list"), [first]);
+}
+
+pub fn an_update_is_returned_and_kept(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let mut expected = record(INSTANCE);
+    store.insert(&expected).expect("insert");
+    let id = expected.session_id;
+    let updated = store.update(id, &mut |record| {
+        record.container = "fedcba".into();
+        record.screen = None;
+        // What names the record is not the caller's to change.
+        record.session_id = SessionId::random();
+        record.instance = "elsewhere".into();
+        record.revision = 99;
+    });
+    expected.revision = 2;
+    expected.container = "fedcba".into();
+    expected.screen = None;
+    assert_eq!(updated.expect("update"), expected);
+    assert_eq!(store.list().expect("list"), [expected.clone()]);
+    let same = store.update(id, &mut |_| {}).expect("update");
+    assert_eq!(same.revision, 3);
+}
+
+pub fn an_update_of_nothing_is_not_found(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let id = SessionId::random();
+    let refused = store.update(id, &mut |_| panic!("there is nothing to change"));
+    assert!(
+        matches!(refused, Err(Error::NotFound(found)) if found == id),
+        "{refused:?}"
+    );
+}
+
+const THREADS: usize = 8;
+const UPDATES: usize = 25;
+
+pub fn updates_at_once_are_all_kept(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let mut counted = record(INSTANCE);
+    counted.created_at_ms = 0;
+    store.insert(&counted).expect("insert");
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..UPDATES {
+                    let count = &mut |record: &mut Record| record.created_at_ms += 1;
+                    store.update(counted.session_id, count).expect("update");
+                }
+            });
+        }
+    });
+    let all = (THREADS * UPDATES) as u64;
+    let listed = store.list().expect("list");
+    assert_eq!(
+        (listed[0].created_at_ms, listed[0].revision),
+        (all, all + 1)
+    );
+}
+
+pub fn updates_of_different_records_at_once_are_all_kept(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..UPDATES {
+                    let one = record(INSTANCE);
+                    store.insert(&one).expect("insert");
+                    let update = store.update(one.session_id, &mut |_| {});
+                    assert_eq!(update.expect("update").revision, 2);
+                    store.remove(one.session_id).expect("remove");
+                }
+                store.insert(&record(INSTANCE)).expect("insert");
+            });
+        }
+    });
+    assert_eq!(ids(&*store).len(), THREADS);
+}
+
+pub fn removing_twice_is_fine(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let (gone, stays) = (record(INSTANCE), record(INSTANCE));
+    for record in [&gone, &stays] {
+        store.insert(record).expect("insert");
+    }
+    for _ in 0..2 {
+        store.remove(gone.session_id).expect("remove");
+        assert_eq!(ids(&*store), [stays.session_id].into());
+    }
+    let refused = store.update(gone.session_id, &mut |_| {});
+    assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
+    store.insert(&gone).expect("its id is free again");
+}
+
+pub fn instances_do_not_see_each_other(place: &dyn Place) {
+    // One name begins as the other does.
+    let (here, there) = ("here", "here:session");
+    let (ours, theirs) = (record(here), record(there));
+    place.open(here).insert(&ours).expect("insert");
+    let store = place.open(there);
+    store.insert(&theirs).expect("insert");
+    assert_eq!(ids(&*store), [theirs.session_id].into());
+    let refused = store.update(ours.session_id, &mut |_| {});
+    assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
+    store.remove(ours.session_id).expect("nothing to remove");
+    drop(store);
+    assert_eq!(ids(&*place.open(here)), [ours.session_id].into());
+}
+
+pub fn everything_survives_reopening(place: &dyn Place) {
+    let kept = record(INSTANCE);
+    let store = place.open(INSTANCE);
+    store.insert(&kept).expect("insert");
+    let updated = store.update(kept.session_id, &mut |record| record.shell = "perl".into());
+    store.save_book(&player("anna"), b"spells").expect("save");
+    drop(store);
+    let store = place.open(INSTANCE);
+    assert_eq!(store.list().expect("list"), [updated.expect("update")]);
+    assert_eq!(load(&*store, "anna"), Some(b"spells".to_vec()));
+}
+
+pub fn what_is_no_record_is_set_aside_and_the_rest_is_there(place: &dyn Place) {
+    let good = record(INSTANCE);
+    place.open(INSTANCE).insert(&good).expect("insert");
+    let text = serde_json::to_vec(&good).expect("JSON");
+    let too_long = vec![b' '; 2 << 20];
+    let odd: [&[u8]; 7] = [
+        b"",
+        b"{",
+        b"\xff\0",
+        b"{\"format\":1}",
+        &text[..text.len() / 2],
+        &too_long,
+        &text,
+    ];
+    let planted: Vec<_> = odd
+        .iter()
+        .map(|bytes| (SessionId::random(), *bytes))
+        .collect();
+    for (id, bytes) in planted.iter().copied() {
+        place.plant(INSTANCE, id, bytes);
+    }
+    for _ in 0..2 {
+        let store = place.open(INSTANCE);
+        assert_eq!(ids(&*store), [good.session_id].into());
+    }
+    for (id, bytes) in planted {
+        let aside = place.broken(INSTANCE, id);
+        assert!(aside.as_deref() == Some(bytes), "{} bytes", bytes.len());
+    }
+    assert_eq!(place.broken(INSTANCE, good.session_id), None);
+}
+
+pub fn an_update_of_what_is_no_record_is_not_found(place: &dyn Place) {
+    let id = SessionId::random();
+    place.plant(INSTANCE, id, b"no record");
+    let store = place.open(INSTANCE);
+    let refused = store.update(id, &mut |_| panic!("there is nothing to change"));
+    assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
+    drop(store);
+    let aside = place.broken(INSTANCE, id);
+    assert_eq!(aside.as_deref(), Some(&b"no record"[..]));
+}
+
+pub fn a_newer_record_is_refused_and_stays(place: &dyn Place) {
+    let good = record(INSTANCE);
+    let newer = record(INSTANCE);
+    place.open(INSTANCE).insert(&good).expect("insert");
+    let mut fields = serde_json::to_value(&newer).expect("JSON");
+    fields["format"] = (FORMAT + 1).into();
+    fields["phase"] = "unheard of".into();
+    let bytes = serde_json::to_vec(&fields).expect("JSON");
+    place.plant(INSTANCE, newer.session_id, &bytes);
+    let store = place.open(INSTANCE);
+    for _ in 0..2 {
+        let refused = store.list().expect_err("it is newer");
+        let text = refused.to_string();
+        let names = [newer.session_id.to_string(), "format 2".into()];
+        assert!(names.iter().all(|name| text.contains(name)), "{text}");
+        assert!(matches!(refused, Error::Newer { found: 2, .. }), "{text}");
+        let refused = store.update(newer.session_id, &mut |_| {});
+        assert!(matches!(refused, Err(Error::Newer { .. })), "{refused:?}");
+    }
+    assert_eq!(place.broken(INSTANCE, newer.session_id), None);
+    store.update(good.session_id, &mut |_| {}).expect("update");
+    store.remove(newer.session_id).expect("remove");
+    assert_eq!(ids(&*store), [good.session_id].into());
+}
+
+pub fn records_have_a_limit(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let mut big = record(INSTANCE);
+    store.insert(&big).expect("insert");
+    let id = big.session_id;
+    let kept = store.update(id, &mut |record| {
+        let screen = record.screen.as_mut().expect("a screen");
+        screen.data = "\u{1b}".repeat(1 << 20);
+    });
+    assert_eq!(kept.expect("update").screen, None);
+    big.session_id = SessionId::random();
+    big.policy = "x".repeat(1 << 20);
+    let refused = store.insert(&big);
+    assert!(matches!(refused, Err(Error::TooBig)), "{refused:?}");
+    assert_eq!(ids(&*store), [id].into());
+}
+
+pub fn books_come_back_as_they_were_saved(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let all_bytes: Vec<u8> = (0..=255).collect();
+    for book in [
+        Vec::new(),
+        b"\n".to_vec(),
+        b"learn hi echo hi\n".to_vec(),
+        all_bytes,
+        noise(1 << 20),
+        vec![0; 1 << 20],
+    ] {
+        let before = SystemTime::now();
+        store.save_book(&player("anna"), &book).expect("save");
+        let loaded = store.load_book(&player("anna")).expect("load");
+        let loaded = loaded.expect("a book");
+        assert!(loaded.bytes == book, "{} bytes", book.len());
+        let age = |of: SystemTime| loaded.saved_at.duration_since(of).unwrap_or_default();
+        // A file's clock may be a tick behind.
+        let tick = std::time::Duration::from_millis(50);
+        assert!(loaded.saved_at + tick >= before && age(SystemTime::now()).is_zero());
+    }
+}
+
+pub fn the_newest_book_is_loaded(place: &dyn Place) {
+    let mut store = place.open(INSTANCE);
+    for number in 0..3 * BOOK_VERSIONS {
+        let book = format!("version {number}").into_bytes();
+        store.save_book(&player("anna"), &book).expect("save");
+        assert_eq!(load(&*store, "anna"), Some(book.clone()));
+        drop(store);
+        store = place.open(INSTANCE);
+        assert_eq!(load(&*store, "anna"), Some(book));
+    }
+    // An older one is newer when it is saved again.
+    store
+        .save_book(&player("anna"), b"version 0")
+        .expect("save");
+    assert_eq!(load(&*store, "anna"), Some(b"version 0".to_vec()));
+}
+
+pub fn as_many_versions_are_kept_as_promised(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    for number in 0..BOOK_VERSIONS + 3 {
+        let book = [number as u8];
+        store.save_book(&player("anna"), &book).expect("save");
+        let expected = (number + 1).min(BOOK_VERSIONS);
+        assert_eq!(place.versions(&player("anna")), expected);
+    }
+}
+
+pub fn the_same_book_adds_no_version(place: &dyn Place) {
+    for book in [&b""[..], b"spells", b"spells", b""] {
+        let store = place.open(INSTANCE);
+        for _ in 0..3 {
+            store.save_book(&player("anna"), book).expect("save");
+        }
+    }
+    assert_eq!(place.versions(&player("anna")), 3);
+}
+
+pub fn a_book_that_is_too_big_changes_nothing(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    store.save_book(&player("anna"), b"spells").expect("save");
+    for name in ["anna", "ben"] {
+        let refused = store.save_book(&player(name), &vec![0; (1 << 20) + 1]);
+        assert!(matches!(refused, Err(Error::TooBig)), "{refused:?}");
+    }
+    assert_eq!(load(&*store, "anna"), Some(b"spells".to_vec()));
+    assert_eq!(load(&*store, "ben"), None);
+}
+
+pub fn players_have_their_own_books(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let longest = "x".repeat(128);
+    let names = ["a", "ab", "a-", "A", "sessions", "session-index", &longest];
+    for name in names {
+        store
+            .save_book(&player(name), name.as_bytes())
+            .expect("save");
+    }
+    for name in names {
+        assert_eq!(load(&*store, name), Some(name.as_bytes().to_vec()));
+        assert_eq!(place.versions(&player(name)), 1);
+    }
+}
+
+pub fn books_are_the_player_s_on_every_instance(place: &dyn Place) {
+    let store = place.open("book");
+    store.save_book(&player("anna"), b"spells").expect("save");
+    drop(store);
+    assert_eq!(
+        load(&*place.open("there"), "anna"),
+        Some(b"spells".to_vec())
+    );
+}
+
+pub fn saves_at_once_are_whole(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let book = |number: usize| noise(1000 * number + 1);
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let store = &store;
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    store
+                        .save_book(&player("anna"), &book(number))
+                        .expect("save");
+                    let loaded = load(&**store, "anna").expect("a book");
+                    assert!((0..THREADS).any(|number| loaded == book(number)));
+                }
+            });
+        }
+    });
+    assert_eq!(place.versions(&player("anna")), BOOK_VERSIONS);
+}
