@@ -236,10 +236,15 @@ impl Site {
     }
 
     fn status(&self, id: SessionId, request: &Request) -> Handled {
-        let Ok(session) = self.manager.get(id) else {
-            let mut response = ApiError::from(session::Error::NotFound).response();
-            response.body = Cow::Owned(missing(id));
-            return now(response);
+        let session = match self.manager.get(id) {
+            Ok(session) => session,
+            Err(session::Error::NotFound) => {
+                let mut response = ApiError::from(session::Error::NotFound).response();
+                response.body = Cow::Owned(missing(id));
+                return now(response);
+            }
+            // Not known yet is not unknown: a page that is told so comes back.
+            Err(error) => return Err(error.into()),
         };
         self.check_owner(&session, request)?;
         now(json_response(
