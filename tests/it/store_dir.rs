@@ -43,17 +43,31 @@ fn entries(path: &Path) -> usize {
 }
 
 /// A file system of its own, gone at the end.
-struct Tmpfs(TempDir);
+pub struct Tmpfs {
+    path: PathBuf,
+    /// Removed after the unmount, if it is ours.
+    place: Option<TempDir>,
+}
 
 impl Tmpfs {
     fn new(size: &str) -> Tmpfs {
-        let tmpfs = Tmpfs(directory());
-        mount(&["-t", "tmpfs", "-o", size, "tmpfs"], tmpfs.path());
+        let place = directory();
+        let mut tmpfs = Tmpfs::over(place.path(), size);
+        tmpfs.place = Some(place);
         tmpfs
     }
 
-    fn path(&self) -> &Path {
-        self.0.path()
+    /// One in a directory of somebody else's.
+    pub fn over(path: &Path, size: &str) -> Tmpfs {
+        mount(&["-t", "tmpfs", "-o", size, "tmpfs"], path);
+        Tmpfs {
+            path: path.to_owned(),
+            place: None,
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -64,7 +78,7 @@ impl Drop for Tmpfs {
 }
 
 /// Another test that starts a program at this moment has our open files too, for as long as that takes.
-fn remount(how: &str, path: &Path) {
+pub fn remount(how: &str, path: &Path) {
     wait_for("the disk to be remounted", || {
         let status = Command::new("mount").args(["-o", how]).arg(path).status();
         status.expect("mount runs").success()

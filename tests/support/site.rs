@@ -29,6 +29,14 @@ pub struct Life {
 }
 
 impl Life {
+    /// What a server that never ran leaves.
+    pub fn new(instance: &str) -> Life {
+        Life {
+            instance: instance.to_owned(),
+            data: Arc::new(TempDir::new().expect("a directory")),
+        }
+    }
+
     /// The directory with its records and books.
     #[allow(dead_code)] // Not every ring looks.
     pub fn data_dir(&self) -> &Path {
@@ -67,11 +75,7 @@ impl Site {
 
     /// Starts a server under an instance's name.
     pub fn start_as(instance: &str, docker_host: &str, flags: &[&str]) -> Site {
-        let life = Life {
-            instance: instance.to_owned(),
-            data: Arc::new(TempDir::new().expect("a directory")),
-        };
-        Site::start_in(life, docker_host, flags)
+        Site::start_in(Life::new(instance), docker_host, flags)
     }
 
     /// Starts a server's next life: the same instance with the same data.

@@ -1,0 +1,237 @@
+//! The Engine or the store is away, hangs, is slow: running terminals go on, nothing is lost, all recovers by itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fake_engine::FakeEngine;
+use serde_json::Value;
+
+use crate::ground::unique;
+use crate::redis_server::RedisServer;
+use crate::site::{Client, Game, Life, Site, wait_for};
+use crate::store_dir::{Tmpfs, remount};
+
+const BOOK: &str = "/home/spellbook.dat";
+
+fn name(game: &Game) -> String {
+    format!("shellcraft-{}", game.id)
+}
+
+/// A metric's value, as whoever scrapes sees it.
+#[track_caller]
+fn metric(site: &Client, wanted: &str) -> f64 {
+    let text = site.get("/metrics").text();
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(&format!("shellcraft_{wanted} ")));
+    let value = value.unwrap_or_else(|| panic!("no {wanted} in {text}"));
+    value.parse().expect("a number")
+}
+
+/// The status and the error's code.
+fn outcome(site: &Client, method: &str, path: &str) -> (u16, String) {
+    let reply = site.request(method, path, &[], b"");
+    let code = if reply.body.is_empty() {
+        Value::Null
+    } else {
+        reply.json()["error"]["code"].clone()
+    };
+    (reply.status, code.as_str().unwrap_or_default().to_owned())
+}
+
+/// What sends the store away and brings it back.
+struct Switch<'a> {
+    away: &'a dyn Fn(),
+    back: &'a dyn Fn(),
+}
+
+/// One list for all stores.
+fn an_outage_of_the_store(engine: &FakeEngine, site: &Site, store: &Switch<'_>) {
+    let played = site.create("rust");
+    let ends = site.create("rust");
+    let mut player = site.raw(&played);
+    player.expect("$ ");
+    engine.write_file(&name(&ends), BOOK, b"safe\techo\n");
+    let ready = || site.get("/readyz").status;
+    wait_for("readiness", || ready() == 200);
+
+    (store.away)();
+    wait_for("the outage to be told", || ready() == 503);
+    let reply = site.get("/readyz");
+    assert_eq!(
+        reply.json()["error"]["code"],
+        "store_unavailable",
+        "{reply:?}"
+    );
+    assert_eq!(metric(site, "store_up"), 0.0);
+    assert_eq!(metric(site, "engine_up"), 1.0);
+    assert_eq!(site.get("/healthz").status, 200);
+    let (status, code) = outcome(site, "POST", "/session");
+    assert_eq!((status, code.as_str()), (503, "store_unavailable"));
+    // Who plays does not notice.
+    player.type_in("echo on\n");
+    player.expect("\r\non\r\n");
+    // Who has left must not lose anything.
+    engine.exit(&name(&ends), 0);
+    wait_for("the book to be called unsafe", || {
+        metric(site, "spellbooks_unsafe") == 1.0
+    });
+    wait_for("tries to save it", || {
+        metric(site, "spellbook_saves_total{outcome=\"failed\"}") >= 2.0
+    });
+    let status = site.get(&ends.path("/status")).json();
+    assert_eq!(status["status"], "stopped", "{status}");
+    assert!(engine.container(&name(&ends)).is_some());
+
+    (store.back)();
+    wait_for("the container to be removed", || {
+        engine.container(&name(&ends)).is_none()
+    });
+    wait_for("readiness", || ready() == 200);
+    assert_eq!(metric(site, "store_up"), 1.0);
+    assert_eq!(metric(site, "spellbooks_unsafe"), 0.0);
+    wait_for("new games", || outcome(site, "POST", "/session").0 == 201);
+    player.type_in("echo still\n");
+    player.expect("\r\nstill\r\n");
+}
+
+#[test]
+fn redis_goes_away_and_comes_back() {
+    let redis = RedisServer::start();
+    let engine = FakeEngine::start();
+    let url = redis.url();
+    let site = Site::start(&engine.docker_host(), &["--redis-url", &url]);
+    let store = Switch {
+        away: &|| redis.kill(),
+        back: &|| redis.restart(),
+    };
+    an_outage_of_the_store(&engine, &site, &store);
+    assert_eq!(site.stop(), 0);
+    assert!(engine.containers().is_empty());
+}
+
+/// A server with the directory store on a disk of its own, which `away` and `back` make useless and useful again.
+fn on_a_disk(away: &dyn Fn(&Path), back: &dyn Fn(&Path)) {
+    let engine = FakeEngine::start();
+    let life = Life::new(&unique());
+    let path = life.data_dir().to_owned();
+    let disk = Tmpfs::over(&path, "size=4m");
+    let site = Site::start_in(life, &engine.docker_host(), &[]);
+    let store = Switch {
+        away: &|| away(disk.path()),
+        back: &|| back(disk.path()),
+    };
+    an_outage_of_the_store(&engine, &site, &store);
+    assert_eq!(site.stop(), 0);
+    assert!(engine.containers().is_empty());
+}
+
+#[test]
+fn the_disk_becomes_read_only_and_writable_again() {
+    on_a_disk(&|disk| remount("remount,ro", disk), &|disk| {
+        remount("remount,rw", disk)
+    });
+}
+
+#[test]
+fn the_disk_is_full_and_has_room_again() {
+    let ballast = |disk: &Path| disk.join("ballast");
+    let fill = |disk: &Path| {
+        let filled = std::fs::write(ballast(disk), vec![1; 4 << 20]);
+        assert!(filled.is_err(), "the disk is bigger than that");
+    };
+    on_a_disk(&fill, &|disk| {
+        std::fs::remove_file(ballast(disk)).expect("removed")
+    });
+}
+
+/// A server that does not know yet what runs says so, rather than that it knows of nothing.
+#[test]
+fn an_engine_that_hangs_at_the_start_delays_only_the_games() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let game = site.create("rust");
+    let mut player = site.raw(&game);
+    player.expect("$ ");
+    let life = site.leave();
+    engine.hang("ContainerList");
+    let lists = engine.calls("ContainerList");
+    let site = Site::start_in(life, &engine.docker_host(), &[]);
+    assert!(engine.await_calls("ContainerList", lists + 1, Duration::from_secs(10)));
+    assert_eq!(site.get("/healthz").status, 200);
+    let starting = (503, "starting".to_owned());
+    assert_eq!(outcome(&site, "GET", &game.path("/status")), starting);
+    let unknown = "/session/f47ac10b-58cc-4372-a567-0e02b2c3d479/status";
+    assert_eq!(outcome(&site, "GET", unknown), starting);
+    assert_eq!(outcome(&site, "POST", "/session"), starting);
+    assert_eq!(engine.containers().len(), 1);
+
+    engine.release("ContainerList");
+    wait_for("the game to be known", || {
+        site.get(&game.path("/status")).status == 200
+    });
+    assert_eq!(outcome(&site, "GET", unknown).0, 404);
+    let mut player = site.page(&game, None);
+    player.type_in("echo back\n");
+    player.expect("\r\nback\r\n");
+    assert_eq!(outcome(&site, "POST", "/session").0, 201);
+}
+
+/// An Engine that refuses at the start is tried until it answers.
+#[test]
+fn an_engine_that_refuses_at_the_start_is_asked_again() {
+    let engine = FakeEngine::start();
+    engine.refuse("ContainerList", 500, "input/output error");
+    let site = Site::start(&engine.docker_host(), &[]);
+    wait_for("a second try", || {
+        metric(&site, "reaper_failures_total{work=\"settle\"}") >= 2.0
+    });
+    assert_eq!(outcome(&site, "POST", "/session").0, 503);
+    engine.release("ContainerList");
+    wait_for("new games", || outcome(&site, "POST", "/session").0 == 201);
+}
+
+/// Slow is not broken: everything works, later.
+#[test]
+fn a_slow_engine_is_waited_for() {
+    let engine = FakeEngine::start();
+    let slow = ["ContainerAttach", "PutContainerArchive", "ContainerArchive"];
+    for op in slow {
+        engine.delay(op, Duration::from_millis(400));
+    }
+    let site = Site::start(&engine.docker_host(), &[]);
+    let game = site.create("rust");
+    let mut player = site.raw(&game);
+    player.expect("$ ");
+    engine.write_file(&name(&game), BOOK, b"slow\techo\n");
+    engine.exit(&name(&game), 0);
+    wait_for("the container to be removed", || {
+        engine.container(&name(&game)).is_none()
+    });
+    assert_eq!(
+        metric(&site, "spellbook_saves_total{outcome=\"saved\"}"),
+        1.0
+    );
+    assert_eq!(
+        metric(&site, "spellbook_saves_total{outcome=\"failed\"}"),
+        0.0
+    );
+}
+
+/// What the reaper does can be read off the metrics.
+#[test]
+fn the_reaper_is_counted() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--idle-timeout", "300ms"]);
+    let game = site.create("rust");
+    wait_for("the game to be reaped", || {
+        engine.container(&name(&game)).is_none()
+    });
+    let ended = "reaper_sessions_ended_total{reason=\"idle\"}";
+    assert_eq!(metric(&site, ended), 1.0);
+    let passes = metric(&site, "reaper_passes_total");
+    assert!(passes >= 1.0);
+    assert!(metric(&site, "reaper_last_pass_timestamp_seconds") > 1e9);
+    wait_for("another pass", || {
+        metric(&site, "reaper_passes_total") > passes
+    });
+}
