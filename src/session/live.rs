@@ -218,6 +218,9 @@ fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
         // Nobody has played.
         return true;
     };
+    if session.book.lock().is_final {
+        return true;
+    }
     let mut retry = RETRY_FIRST;
     loop {
         let kept = manager

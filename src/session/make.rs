@@ -116,6 +116,8 @@ impl Manager {
                 }
                 Err(error) => {
                     warn!("session={} could not be claimed: {error}", session.id);
+                    // INVARIANT: nobody has played in it. Saved late, its copy of the book would overwrite a newer one.
+                    session.book.lock().is_final = true;
                     let _ = session.order_end(Reason::Destroyed);
                     return Err(error);
                 }
