@@ -24,6 +24,7 @@ mod engine_trouble;
 mod heartbeat;
 mod heartbeat_flood;
 mod lives;
+mod machine;
 mod outages;
 mod pressure;
 mod process;

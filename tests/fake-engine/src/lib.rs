@@ -180,6 +180,13 @@ impl FakeEngine {
         });
     }
 
+    /// Does what `op` asks for and closes without an answer, until [`FakeEngine::release`].
+    pub fn lose_answers(&self, op: &str) {
+        self.order(|script| {
+            script.unanswered.insert(op.into());
+        });
+    }
+
     /// Answers `op` only after `delay`, until [`FakeEngine::release`].
     pub fn delay(&self, op: &str, delay: Duration) {
         self.order(|script| {
@@ -193,6 +200,7 @@ impl FakeEngine {
             script.refused.remove(op);
             script.garbled.remove(op);
             script.hung.remove(op);
+            script.unanswered.remove(op);
             script.delayed.remove(op);
         });
     }
@@ -248,6 +256,31 @@ impl FakeEngine {
             };
             container.lock().files.insert(files::clean(path), file);
         }
+    }
+
+    /// Puts a file into a container if its shell still runs, as a player can; whether it did.
+    pub fn write_file_if_running(&self, container: &str, path: &str, data: &[u8]) -> bool {
+        let Some(container) = self.world.find(container) else {
+            return false;
+        };
+        let mut state = container.lock();
+        if state.phase != Phase::Running {
+            return false;
+        }
+        let file = File {
+            mode: 0o644,
+            uid: 1000,
+            gid: 1000,
+            mtime: 0,
+            data: data.into(),
+        };
+        state.files.insert(files::clean(path), file);
+        true
+    }
+
+    /// How often a container's deletion was carried out or in vain, by id: refused ones don't count.
+    pub fn deletions(&self) -> BTreeMap<String, usize> {
+        lock(&self.world.deletions).clone()
     }
 
     /// A file's content and owner.

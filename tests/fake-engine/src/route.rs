@@ -37,6 +37,10 @@ fn answer(world: &Arc<World>, connection: &mut Connection, request: &Request) ->
             .write(&stream, request.method == "HEAD")
             .map(|()| true)
     };
+    let send_unless_silent = |op: &str, reply: Reply| match world.trouble.is_unanswered(op) {
+        true => Ok(false),
+        false => send(reply),
+    };
     if let Some(refusal) = check_version(world, request) {
         return send(refusal);
     }
@@ -55,10 +59,13 @@ fn answer(world: &Arc<World>, connection: &mut Connection, request: &Request) ->
     {
         return match op {
             "SystemEvents" => stream_events(world, &stream, request).map(|()| false),
-            _ => send(about_engine(world, op, request)),
+            _ => send_unless_silent(op, about_engine(world, op, request)),
         };
     }
     let name = parts.get(1).copied().unwrap_or_default();
+    if op == "ContainerDelete" {
+        *lock(&world.deletions).entry(name.to_owned()).or_default() += 1;
+    }
     let Some(container) = world.find(name) else {
         let message = format!("No such container: {name}");
         if op == "ContainerAttach" {
@@ -72,7 +79,7 @@ fn answer(world: &Arc<World>, connection: &mut Connection, request: &Request) ->
     match op {
         "ContainerAttach" => attach(world, connection, request, &container).map(|()| false),
         "ContainerWait" => wait(world, &stream, &container).map(|()| true),
-        _ => send(about_container(world, op, request, &container)),
+        _ => send_unless_silent(op, about_container(world, op, request, &container)),
     }
 }
 

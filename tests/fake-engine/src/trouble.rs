@@ -17,6 +17,7 @@ pub struct Script {
     pub garbled: BTreeMap<String, Vec<u8>>,
     pub delayed: BTreeMap<String, Duration>,
     pub hung: BTreeSet<String>,
+    pub unanswered: BTreeSet<String>,
     pub cut_attach_after: Option<usize>,
     calls: BTreeMap<String, usize>,
     is_over: bool,
@@ -81,6 +82,11 @@ impl Trouble {
             script = self.wait(script, left);
         }
         true
+    }
+
+    /// Whether what is done for `op` is not told.
+    pub fn is_unanswered(&self, op: &str) -> bool {
+        self.lock().unanswered.contains(op)
     }
 
     pub fn cut_attach_after(&self) -> Option<usize> {

@@ -23,6 +23,8 @@ pub struct World {
     pub is_over: AtomicBool,
     pub containers: Mutex<BTreeMap<String, Arc<Container>>>,
     pub images: Mutex<Vec<String>>,
+    /// Deletions by the name they were asked for.
+    pub deletions: Mutex<BTreeMap<String, usize>>,
     streams: Mutex<Vec<Weak<UnixStream>>>,
     events: Mutex<Vec<Happening>>,
     has_happened: Condvar,
@@ -44,6 +46,7 @@ impl World {
             images: Mutex::new(options.images.clone()),
             options: Mutex::new(options),
             trouble: Trouble::default(),
+            deletions: Mutex::default(),
             is_over: AtomicBool::new(false),
             containers: Mutex::default(),
             streams: Mutex::default(),
