@@ -141,6 +141,7 @@ impl Manager {
         })?;
         // Before anybody can find the session: what is typed to it has somewhere to go. Its thread finds out why not.
         let attach = live::attach_running(self, &container).unwrap_or_default();
+        session.set_unclear(attach.is_none());
         self.sessions
             .write()
             .insert(session.id, Arc::clone(&session));

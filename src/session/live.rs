@@ -56,6 +56,7 @@ pub(super) fn run(
                     "session={} container={container} attached again",
                     session.id
                 );
+                session.set_unclear(false);
                 next = Some(again);
             }
             Fate::Ended { reason, code } => break end(manager, session, container, reason, code),
@@ -195,7 +196,11 @@ fn end(
         });
         session.step(Event::SaveBegan)?;
     }
-    if save(manager, session, container) && remove(manager, session, container) {
+    let is_safe = save(manager, session, container);
+    if is_safe {
+        session.note_book_safe();
+    }
+    if is_safe && remove(manager, session, container) {
         // INVARIANT: first the container, then its record: a container without one would be taken for a stranger's.
         manager.forget_record(session.id);
         session.step(Event::Removed)?;

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::{error, info, warn};
 
@@ -23,6 +23,9 @@ use crate::terminal::{Close, Hub};
 
 /// The pump's buffer is on the heap; the deepest call is one to the Engine.
 const STACK_BYTES: usize = 256 * 1024;
+
+/// How long a player's new game waits for the book of the one before.
+const LAST_SAVE_WAIT: Duration = Duration::from_secs(5);
 
 /// A session that was just made, for its owner.
 pub struct NewSession {
@@ -55,6 +58,7 @@ impl Manager {
             created_at: SystemTime::now(),
             since: began,
         };
+        self.wait_for_last_saves(player)?;
         let book = self.book_of(player)?;
         let (session, origin) = match self.claim(&shell, &owner, &book)? {
             Some(session) => (session, "claimed"),
@@ -71,6 +75,22 @@ impl Manager {
             began.elapsed()
         );
         Ok(NewSession { session, token })
+    }
+
+    /// Waits until the books of this player's games that are just ending are safe. Who leaves one game and starts the
+    /// next at once would else begin with an older book, which in the end would be saved over the newer.
+    fn wait_for_last_saves(&self, player: &PlayerId) -> Result<(), Error> {
+        let deadline = Instant::now() + LAST_SAVE_WAIT;
+        for session in self.list() {
+            let is_theirs = session.owner().is_some_and(|owner| owner.player == *player);
+            if is_theirs && !session.wait_for_last_save(deadline) {
+                // Whoever is to blame.
+                self.engine.ping()?;
+                self.store.check()?;
+                return Err(Error::StillEnding(LAST_SAVE_WAIT));
+            }
+        }
+        Ok(())
     }
 
     fn shell(&self, name: Option<&str>) -> Result<&Shell, Error> {

@@ -124,6 +124,10 @@ struct Life {
     reason: Option<Reason>,
     exit_code: Option<i64>,
     over_at: Option<Instant>,
+    /// Whether the store has the book as the container has left it.
+    is_book_safe: bool,
+    /// Whether it was taken over and nobody knows yet if its shell still runs.
+    is_unclear: bool,
 }
 
 /// A session's life at one moment.
@@ -156,6 +160,8 @@ impl Session {
                 reason: None,
                 exit_code: None,
                 over_at: None,
+                is_book_safe: false,
+                is_unclear: false,
             }),
             stepped: Condvar::new(),
             is_resize_queued: AtomicBool::new(false),
@@ -204,6 +210,7 @@ impl Session {
             reason,
             exit_code,
             over_at,
+            ..
         } = *self.life.lock();
         Snapshot {
             state,
@@ -268,6 +275,29 @@ impl Session {
             }
         }
         true
+    }
+
+    /// Notes that the store has the book as the container has left it.
+    pub(super) fn note_book_safe(&self) {
+        self.life.lock().is_book_safe = true;
+        self.stepped.notify_all();
+    }
+
+    /// Notes whether it is still to be found out if the shell runs.
+    pub(super) fn set_unclear(&self, is_unclear: bool) {
+        self.life.lock().is_unclear = is_unclear;
+        self.stepped.notify_all();
+    }
+
+    /// Waits until `deadline` for a book that is about to be saved because the session ends. Returns whether none is.
+    pub(super) fn wait_for_last_save(&self, deadline: Instant) -> bool {
+        let is_due = |life: &mut Life| {
+            let is_ending = matches!(life.state, State::Ending | State::Stopped | State::Saving);
+            !life.state.is_over() && (is_ending && !life.is_book_safe || life.is_unclear)
+        };
+        let mut life = self.life.lock();
+        self.stepped.wait_while_until(&mut life, is_due, deadline);
+        !is_due(&mut life)
     }
 
     /// Notes of what end its player is warned, if of any. Returns whether that is news.
