@@ -250,6 +250,10 @@ impl Manager {
                 return Err(Error::StillEnding(DESTROY_WAIT));
             }
         }
+        if session.snapshot().state == State::Kept {
+            // The server stops, and leaves the session to its next life, which can be asked again.
+            return Err(Error::Stopping);
+        }
         // Of two that destroy at once only one has destroyed it.
         self.sessions
             .write()
