@@ -24,6 +24,9 @@ const REMEMBER: Duration = Duration::from_secs(10 * 60);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between two tries of a sweep while the Engine is away.
 const SWEEP_RETRY: Duration = Duration::from_secs(2);
+/// DOCKER: the Engine finishes what it was asked for by a client that has died since, so after a start containers
+/// that nobody waits for may still appear.
+const LAST_LIFE_ECHO: Duration = Duration::from_secs(20);
 /// Between two tries to take over the last life's sessions.
 const SETTLE_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_TICK: Duration = Duration::from_secs(5);
@@ -119,13 +122,19 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
         if !settle(&manager) {
             return;
         }
-        let mut next_sweep = Instant::now();
+        let settled = Instant::now();
+        let mut next_sweep = settled;
         loop {
             pass(&manager, Instant::now());
             manager.join_finished_threads();
             manager.forget_stale_records();
             if Instant::now() >= next_sweep {
-                next_sweep = Instant::now() + sweep(&manager);
+                let pause = if settled.elapsed() < LAST_LIFE_ECHO {
+                    SWEEP_RETRY
+                } else {
+                    SWEEP_EVERY
+                };
+                next_sweep = Instant::now() + sweep(&manager).min(pause);
             }
             if manager.has_stopped_within(tick) {
                 return;
@@ -215,7 +224,7 @@ fn view(session: &Session, now: Instant) -> View {
 /// Removes containers of this instance that no session has: what a crash or an outage left behind. Returns
 /// when to come again.
 fn sweep(manager: &Manager) -> Duration {
-    match try_sweep(manager) {
+    match try_sweep(manager, || manager.is_stopping()) {
         Ok(0) => SWEEP_EVERY,
         Ok(removed) => {
             info!("sweep: {removed} containers without a session removed");
@@ -229,7 +238,14 @@ fn sweep(manager: &Manager) -> Duration {
     }
 }
 
-fn try_sweep(manager: &Manager) -> Result<usize, Error> {
+/// The sweep at the end of a drain, when no session is left: what is still there is nobody's.
+pub(super) fn last_sweep(manager: &Manager, deadline: Instant) {
+    if let Err(error) = try_sweep(manager, || Instant::now() >= deadline) {
+        warn!("the last sweep: {error}");
+    }
+}
+
+fn try_sweep(manager: &Manager, is_over: impl Fn() -> bool) -> Result<usize, Error> {
     let mut removed = 0;
     for container in manager
         .engine
@@ -241,7 +257,10 @@ fn try_sweep(manager: &Manager) -> Result<usize, Error> {
             .map_or("", String::as_str);
         // INVARIANT: a session enters the map before its container is created, so what is listed and not
         // in the map has no session.
-        if manager.is_ours_alive(session_id, &container.id) || manager.is_stopping() {
+        if is_over() {
+            break;
+        }
+        if manager.is_ours_alive(session_id, &container.id) {
             continue;
         }
         manager.metrics.leftovers_found.inc();

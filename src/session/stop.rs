@@ -45,6 +45,9 @@ impl Manager {
             let mut threads: Vec<_> = self.threads.lock().drain(..).collect();
             threads.extend(self.workers.lock().drain(..));
             if threads.is_empty() {
+                if farewell == Farewell::Drain && Instant::now() < deadline {
+                    super::reaper::last_sweep(self, deadline);
+                }
                 return 0;
             }
             left = join_until(threads, deadline);
