@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, select};
 use log::{debug, info, warn};
 
 use super::session::Session;
+use super::spellbook::Found;
 use super::state::State;
 use super::store::{self, PlayerId};
 use super::{Error, Manager, SessionId, sandbox, spellbook};
@@ -94,12 +95,14 @@ impl Manager {
         book: &[u8],
     ) -> Result<(), Error> {
         let _turn = Turn::take(session);
-        let archive = spellbook::pack(book)?;
-        self.engine
-            .put_archive(container, sandbox::HOME, &archive)?;
-        let mut notes = session.book.lock();
-        notes.saved = Some(auth::digest_bytes(book));
-        notes.seen = None;
+        self.put(session, container, &spellbook::pack(book)?)?;
+        self.note_book(session, book);
+        Ok(())
+    }
+
+    fn put(&self, session: &Session, container: &ContainerId, tar: &[u8]) -> Result<(), Error> {
+        self.engine.put_archive(container, sandbox::HOME, tar)?;
+        session.book.lock().seen = None;
         Ok(())
     }
 
@@ -114,7 +117,7 @@ impl Manager {
             .container()
             .filter(|_| !session.snapshot().state.is_over());
         match container.map(|container| self.read_book(container)) {
-            Some(Ok(book)) => Ok(book),
+            Some(Ok(book)) => Ok(book.bytes),
             Some(Err(Error::Engine(error))) if error.is_not_found() => self.book_of(&owner.player),
             Some(Err(error)) => Err(error),
             None => self.book_of(&owner.player),
@@ -136,22 +139,33 @@ impl Manager {
         else {
             return Err(Error::Over);
         };
+        // One turn for all of it: what is written in the new book must not be saved before the new book is.
+        let _turn = Turn::take(&session);
         // What is there now is a version of its own.
-        self.keep_book(&session, container, &owner.player)?;
-        self.put_book(&session, container, book)?;
-        Ok(self.store.save_book(&owner.player, book)?)
+        self.save(&session, container, &owner.player)?;
+        self.put(&session, container, &spellbook::pack_new(book)?)?;
+        self.store.save_book(&owner.player, book)?;
+        // INVARIANT: noted only now: after a failure the end of the session saves it.
+        self.note_book(&session, book);
+        Ok(())
     }
 
     /// The book as it is in the session's container now.
     ///
     /// # Errors
     /// [`Error::NotABook`] for what is none; else what the Engine says.
-    pub(super) fn read_book(&self, container: &ContainerId) -> Result<Vec<u8>, Error> {
+    pub(super) fn read_book(&self, container: &ContainerId) -> Result<Found, Error> {
         let stat = match self.stat_book(container) {
             Ok(stat) => stat,
             // DOCKER: 404 says either that there is no such file or that there is no such container.
             Err(error) if error.is_not_found() && self.engine.inspect(container).is_ok() => {
                 return Err(Error::NotABook("there is no file".into()));
+            }
+            // DOCKER: 500 for a link that leads to itself.
+            Err(engine::Error::Refused { status: 500, .. })
+                if self.is_link_to_itself(container) =>
+            {
+                return Err(Error::NotABook("it is a link that leads to itself".into()));
             }
             Err(error) => return Err(error.into()),
         };
@@ -165,6 +179,15 @@ impl Manager {
             .engine
             .get_archive(container, &book_path(), ARCHIVE_LIMIT_BYTES)?;
         spellbook::unpack(&archive).map_err(|cause| Error::NotABook(cause.to_string()))
+    }
+
+    /// Whether a link that leads to itself is in the book's place.
+    fn is_link_to_itself(&self, container: &ContainerId) -> bool {
+        // DOCKER: the answer to HEAD has no body that could tell.
+        let asked = self
+            .engine
+            .get_archive(container, &book_path(), ARCHIVE_LIMIT_BYTES);
+        matches!(asked, Err(engine::Error::Refused { status: 500, message, .. }) if message.contains("too many links"))
     }
 
     fn stat_book(&self, container: &ContainerId) -> Result<PathStat, engine::Error> {
@@ -220,16 +243,21 @@ impl Manager {
             }
             Err(error) => return Err(error),
         };
-        let digest = auth::digest_bytes(&book);
+        let digest = auth::digest_bytes(&book.bytes);
         let saved = session.book.lock().saved.clone();
-        let is_new = saved.as_ref() != Some(&digest);
-        // A book that was never written in is worth nothing, unless it is what became of another one.
-        if !is_new || (saved.is_none() && book.is_empty()) {
+        let is_new = match &saved {
+            Some(saved) => *saved != digest,
+            // Taken over. INVARIANT: one that nobody has written in is not saved: it is an old version if the player has
+            // another game by now.
+            None => book.is_touched,
+        };
+        if !is_new {
             return Ok(Kept::Unchanged);
         }
-        self.store.save_book(player, &book)?;
+        self.store.save_book(player, &book.bytes)?;
         session.book.lock().saved = Some(digest);
-        debug!("session={} book saved: {} bytes", session.id, book.len());
+        let size = book.bytes.len();
+        debug!("session={} book saved: {size} bytes", session.id);
         Ok(Kept::Saved)
     }
 
@@ -299,7 +327,7 @@ impl Manager {
             Err(Error::Engine(error)) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
         };
-        if book.is_empty() {
+        if !book.is_touched {
             return Ok(());
         }
         // Its thread may have died while the session is still remembered.
@@ -313,7 +341,7 @@ impl Manager {
                 || PlayerId::of_lost_session(session_id),
                 |owner| owner.player.clone(),
             );
-        self.store.save_book(&player, &book)?;
+        self.store.save_book(&player, &book.bytes)?;
         info!("container={container} has no session; its book is kept as {player}");
         Ok(())
     }

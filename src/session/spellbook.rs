@@ -3,24 +3,50 @@
 //! No I/O. What lies at that path in a container is the player's to choose, so reading believes nothing.
 
 use std::io::{self, Read};
+use std::time::SystemTime;
 
 use super::sandbox::{BOOK_LIMIT_BYTES, PLAYER_GID, PLAYER_UID};
 
 /// The spellbook's file name under `/home`.
 pub const FILE: &str = "spellbook.dat";
 
-/// A tar that puts `book` into `/home`, owned by the player, whose directory stays root's.
+/// When a book was written in that nobody has written in since it came from the store.
+const UNTOUCHED: u64 = 0;
+
+/// A book as a container has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    /// Whether it was written in since it was put there from the store.
+    pub is_touched: bool,
+}
+
+/// A tar that puts `book`, which is the store's, into `/home`, owned by the player, whose directory stays root's.
 ///
 /// # Errors
 /// Never for a book within its limit: writing goes to memory.
 pub fn pack(book: &[u8]) -> io::Result<Vec<u8>> {
+    pack_at(book, UNTOUCHED)
+}
+
+/// The same for a book that the store does not have yet.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_new(book: &[u8]) -> io::Result<Vec<u8>> {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    pack_at(book, now.as_secs().max(UNTOUCHED + 1))
+}
+
+fn pack_at(book: &[u8], mtime: u64) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);
     header.set_size(book.len() as u64);
     header.set_mode(0o644);
     header.set_uid(PLAYER_UID);
     header.set_gid(PLAYER_GID);
-    header.set_mtime(0);
+    header.set_mtime(mtime);
     let mut builder = tar::Builder::new(Vec::new());
     builder.append_data(&mut header, FILE, book)?;
     builder.into_inner()
@@ -30,7 +56,7 @@ pub fn pack(book: &[u8]) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// When the first entry is anything but a regular file of that name and at most 1 MiB.
-pub fn unpack(archive: &[u8]) -> io::Result<Vec<u8>> {
+pub fn unpack(archive: &[u8]) -> io::Result<Found> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{FILE} is {what}"));
     let mut archive = tar::Archive::new(archive);
     let entry = archive
@@ -47,12 +73,16 @@ pub fn unpack(archive: &[u8]) -> io::Result<Vec<u8>> {
         return Err(bad("too big"));
     }
     let size = entry.size();
+    let is_touched = entry.header().mtime()? != UNTOUCHED;
     let mut book = Vec::new();
     entry.take(BOOK_LIMIT_BYTES).read_to_end(&mut book)?;
     if book.len() as u64 != size {
         Err(bad("cut short"))
     } else {
-        Ok(book)
+        Ok(Found {
+            bytes: book,
+            is_touched,
+        })
     }
 }
 
@@ -76,7 +106,11 @@ mod tests {
     fn what_is_packed_is_unpacked() {
         for book in [&b""[..], b"hi\techo hello $1\n", &[0xff; 1024 * 1024]] {
             let archive = pack(book).expect("memory");
-            assert_eq!(unpack(&archive).expect("our own"), book);
+            let found = unpack(&archive).expect("our own");
+            assert_eq!((found.bytes.as_slice(), found.is_touched), (book, false));
+            let archive = pack_new(book).expect("memory");
+            let found = unpack(&archive).expect("our own");
+            assert_eq!((found.bytes.as_slice(), found.is_touched), (book, true));
         }
     }
 

@@ -64,7 +64,7 @@ fn play(shell: &str) {
             4 << 20,
         )
         .expect("the book can be read while it runs");
-    let book = spellbook::unpack(&book).expect("a regular file");
+    let book = spellbook::unpack(&book).expect("a regular file").bytes;
     let status = play.steps(&mut page, &GAME[leaving..]).expect("it ends");
 
     assert_eq!(page.closed, Some(1000));
