@@ -10,7 +10,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 PACKAGES := static/node_modules/.package-lock.json
 
-.PHONY: help run test check bench images web engine-start engine-stop dist clean
+.PHONY: help run test check bench chaos images web engine-start engine-stop dist clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ bench: ## the benchmarks (a Docker Engine must answer)
 	@$(MAKE) --no-print-directory web images
 	cargo bench --locked --bench parts
 	cargo bench --locked --bench bench
+
+chaos: ## kill servers 200 times, Engines and Redis 20 times, while players play (CHAOS_ROUNDS, CHAOS_SEED)
+	@.ci/setup test
+	@$(MAKE) --no-print-directory web images
+	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-200} timeout --verbose 3h \
+		cargo test --locked --release --test dockerd chaos -- --nocapture --test-threads 2
 
 images: ## the sandbox images shellcraft/rust and shellcraft/perl, if their sources changed
 	@sandbox/build

@@ -4,7 +4,9 @@
 //! * [`games`]: both shells played to the end through HTTP and WebSocket;
 //! * [`sandbox`]: attacks from inside a session; [`image`]: what Engine and images say of it;
 //! * [`bytes`]: any byte through a terminal; [`resume`]: pages that are cut off;
-//! * [`crowd`]: fifty at once, and nothing left; [`life`]: how sessions end; [`restart`]: the Engine itself ends.
+//! * [`crowd`]: fifty at once, and nothing left; [`life`]: how sessions end; [`restart`]: the Engine itself ends;
+//! * [`chaos`]: servers, Engines and Redis killed at any moment; [`chaos_disk`]: no room to save;
+//!   [`chaos_planted`]: what is no spellbook.
 //!
 //! The images `shellcraft/rust` and `shellcraft/perl` must be there (`sandbox/build`); those that only tests
 //! need are made here.
@@ -17,6 +19,9 @@ mod ground;
 #[path = "../support/promises.rs"]
 mod promises;
 #[allow(dead_code)]
+#[path = "../support/redis_server.rs"]
+mod redis_server;
+#[allow(dead_code)]
 #[path = "../support/site.rs"]
 mod site;
 
@@ -28,6 +33,11 @@ mod docker;
 mod game;
 
 mod bytes;
+mod chaos;
+mod chaos_arena;
+mod chaos_disk;
+mod chaos_planted;
+mod chaos_player;
 mod crowd;
 mod games;
 mod image;

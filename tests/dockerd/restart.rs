@@ -14,7 +14,7 @@ use crate::ground::PATIENCE;
 use crate::site::{Player, Site, wait_for};
 
 /// A Docker daemon with an empty store, ended together with all that it started when it goes out of scope.
-struct Daemon {
+pub struct Daemon {
     dir: TempDir,
     flags: Vec<String>,
     /// Runs the containers. A process of its own, as distributions start it, so that it outlives the daemon.
@@ -24,7 +24,7 @@ struct Daemon {
 
 impl Daemon {
     /// Starts one, and loads the image that is played in.
-    fn start(flags: &[&str]) -> Daemon {
+    pub fn start(flags: &[&str]) -> Daemon {
         let dir = TempDir::with_prefix("shellcraft-dockerd-").expect("a directory");
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let containerd = spawn_containerd(&dir);
@@ -40,11 +40,11 @@ impl Daemon {
         daemon
     }
 
-    fn docker_host(&self) -> String {
+    pub fn docker_host(&self) -> String {
         format!("unix://{}", at(&self.dir, "docker.sock"))
     }
 
-    fn engine(&self) -> Engine {
+    pub fn engine(&self) -> Engine {
         Engine::new(&self.docker_host()).expect("a socket's path")
     }
 
@@ -64,14 +64,14 @@ impl Daemon {
 
     /// Ends it by a signal's name, and waits for that.
     #[track_caller]
-    fn end(&mut self, signal: &str) {
+    pub fn end(&mut self, signal: &str) {
         assert!(kill(signal, self.dockerd.id()), "it runs");
         self.dockerd.wait().expect("our child");
     }
 
     /// Starts it again, after [`Daemon::end`].
     #[track_caller]
-    fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         self.dockerd = spawn_dockerd(&self.dir, &self.flags);
         self.wait_until_up();
     }

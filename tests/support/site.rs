@@ -179,12 +179,42 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Reply {
+        self.exchange(&self.whole_request(method, path, headers, body))
+    }
+
+    /// The same with a server that may die meanwhile: none when no whole answer came.
+    #[allow(dead_code)] // Only one of the rings kills servers.
+    pub fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Reply> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE * 3)).ok()?;
+        let _ = stream.write_all(&self.whole_request(method, path, headers, body));
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        find(&answer, b"\r\n\r\n")?;
+        let reply = Reply::parse(&answer);
+        let length = reply.header("content-length").map_or(Ok(0), str::parse);
+        (length == Ok(reply.body.len())).then_some(reply)
+    }
+
+    fn whole_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Vec<u8> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
         head += &format!("Content-Length: {}\r\n\r\n", body.len());
-        self.exchange(&[head.as_bytes(), body].concat())
+        [head.as_bytes(), body].concat()
     }
 
     /// Sends raw bytes and reads the answer to the end.
@@ -231,8 +261,35 @@ impl Client {
             .expect("the terminal opens")
     }
 
+    /// The same with a server that may die meanwhile: the HTTP status with which it was refused, or none when the
+    /// connection broke.
+    #[allow(dead_code)] // Only one of the rings kills servers.
+    pub fn try_page(&self, game: &Game, from: Option<u64>) -> Result<Player, Option<u16>> {
+        let query = from.map_or(String::new(), |from| format!("?from={from}"));
+        let path = format!("/session/{}/ws{query}", game.id);
+        let stream = TcpStream::connect(self.address).map_err(|_| None)?;
+        self.open_on(
+            stream,
+            &path,
+            &[("Sec-WebSocket-Protocol", "shellcraft.v1")],
+        )
+        .map_err(|refused| refused.ok())
+    }
+
     /// Opens a WebSocket, or says with what HTTP status that was refused.
     pub fn open(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Player, u16> {
+        self.open_on(self.connect(), path, headers)
+            .map_err(|refused| {
+                refused.unwrap_or_else(|broken| panic!("the handshake broke: {broken}"))
+            })
+    }
+
+    fn open_on(
+        &self,
+        stream: TcpStream,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Player, Result<u16, String>> {
         let mut request = format!("ws://{}{path}", self.address)
             .into_client_request()
             .expect("a valid URL");
@@ -244,7 +301,7 @@ impl Client {
         let config = WebSocketConfig::default()
             .max_message_size(None)
             .max_frame_size(None);
-        match tungstenite::client::client_with_config(request, self.connect(), Some(config)) {
+        match tungstenite::client::client_with_config(request, stream, Some(config)) {
             Ok((socket, response)) => {
                 let is_v1 = response.headers().contains_key("sec-websocket-protocol");
                 Ok(Player {
@@ -258,9 +315,9 @@ impl Client {
                 })
             }
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
-                Err(response.status().as_u16())
+                Err(Ok(response.status().as_u16()))
             }
-            Err(other) => panic!("the handshake broke: {other}"),
+            Err(other) => Err(Err(other.to_string())),
         }
     }
 }
