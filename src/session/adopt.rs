@@ -17,7 +17,7 @@ use super::state::{Event, Reason};
 use super::store::{Phase, Record, StoredScreen};
 use super::{Error, Manager, live};
 use crate::engine::types::ContainerSummary;
-use crate::engine::{ContainerId, Size};
+use crate::engine::{self, ContainerId, Size};
 use crate::terminal::handover::Still;
 
 /// What is to be done with a record or a container.
@@ -127,6 +127,11 @@ impl Manager {
         if self.sessions.read().contains_key(&record.session_id) {
             return Ok(());
         }
+        if record.screen.is_some() {
+            // INVARIANT: before anything is added to it: after a crash it would be a screen of long ago.
+            self.store
+                .update(record.session_id, &mut |record| record.screen = None)?;
+        }
         let session = self.session_of(record);
         session.set_container(container.clone());
         let still = record.screen.as_ref().map(still_of);
@@ -140,12 +145,17 @@ impl Manager {
             Phase::Claimed => Event::Ready,
         })?;
         // Before anybody can find the session: what is typed to it has somewhere to go. Its thread finds out why not.
-        let attach = live::attach_running(self, &container).unwrap_or_default();
+        let attach = match live::attach_running(self, &container) {
+            // The Engine hangs: not for each container anew.
+            Err(error @ engine::Error::TimedOut { .. }) => return Err(error.into()),
+            attached => attached.unwrap_or_default(),
+        };
         session.set_unclear(attach.is_none());
         self.sessions
             .write()
             .insert(session.id, Arc::clone(&session));
-        self.spawn_session(&session, &container, attach)?;
+        self.spawn_session(&session, &container, attach)
+            .inspect_err(|_| drop(self.sessions.write().remove(&session.id)))?;
         if record.phase == Phase::Prewarmed {
             self.pool.give(&session);
         }

@@ -29,7 +29,7 @@ const LIFE_MS: u64 = 600;
 
 /// How often servers are killed: few times by default, for everybody waits for these tests.
 fn rounds() -> u64 {
-    let text = std::env::var("CHAOS_ROUNDS").unwrap_or_else(|_| "6".into());
+    let text = std::env::var("CHAOS_ROUNDS").unwrap_or_else(|_| "4".into());
     text.parse().expect("CHAOS_ROUNDS is a number")
 }
 
