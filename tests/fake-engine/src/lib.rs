@@ -272,7 +272,8 @@ impl FakeEngine {
             mode: 0o644,
             uid: 1000,
             gid: 1000,
-            mtime: 0,
+            // Not what comes from a store.
+            mtime: 1,
             data: data.into(),
         };
         state.files.insert(files::clean(path), file);
