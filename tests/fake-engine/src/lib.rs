@@ -247,14 +247,7 @@ impl FakeEngine {
     /// Puts a file into a container, as if the player had written it.
     pub fn write_file(&self, container: &str, path: &str, data: &[u8]) {
         if let Some(container) = self.world.find(container) {
-            let file = File {
-                mode: 0o644,
-                uid: 1000,
-                gid: 1000,
-                // Not what comes from a store.
-                mtime: 1,
-                data: data.into(),
-            };
+            let file = written(data);
             container.lock().files.insert(files::clean(path), file);
         }
     }
@@ -268,14 +261,7 @@ impl FakeEngine {
         if state.phase != Phase::Running {
             return false;
         }
-        let file = File {
-            mode: 0o644,
-            uid: 1000,
-            gid: 1000,
-            // Not what comes from a store.
-            mtime: 1,
-            data: data.into(),
-        };
+        let file = written(data);
         state.files.insert(files::clean(path), file);
         true
     }
@@ -359,5 +345,16 @@ fn accept(world: &Arc<World>, listener: &UnixListener, is_stopped: &AtomicBool) 
         let stream = Arc::new(stream);
         world.remember(&stream);
         world.spawn("fake-http", move |world| route::serve(world, stream));
+    }
+}
+
+/// A file as a player has written it: not one with the time of what comes from a store.
+fn written(data: &[u8]) -> File {
+    File {
+        mode: 0o644,
+        uid: 1000,
+        gid: 1000,
+        mtime: 1,
+        data: data.into(),
     }
 }
