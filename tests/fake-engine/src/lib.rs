@@ -238,8 +238,9 @@ impl FakeEngine {
     /// Removes a container, by id or name, behind everybody's back.
     pub fn lose(&self, container: &str) {
         if let Some(container) = self.world.find(container) {
-            self.world.end(&container, 137);
+            // It is out of the world before anyone can learn of its end and ask for it once more.
             lock(&self.world.containers).remove(&container.id);
+            self.world.end(&container, 137);
             self.world.tell(&container, "destroy", &[]);
         }
     }
