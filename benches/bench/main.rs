@@ -34,7 +34,7 @@ use shellcraft::engine::Engine;
 
 use measure::crowd;
 use measure::interrupt::Reader;
-use measure::{connect, echo, flood, interrupt, spectators};
+use measure::{alive, connect, echo, flood, interrupt, refill, spectators};
 use report::Row;
 use stand::{BUSYBOX, Outcome, PERL, RUST, Server, Shell, Stand};
 
@@ -55,8 +55,8 @@ struct Flags {
     /// Thousands of sessions on a fake Engine, instead of the real one.
     #[arg(long)]
     fake: bool,
-    /// Only these: prompt, perl, paced, cat, flood, ctrl-c, slow-ctrl-c, start, pool, adopt, join, spectators, quiet; with
-    /// --fake prompt, spectators, crowd.
+    /// Only these: prompt, perl, paced, cat, flood, ctrl-c, slow-ctrl-c, start, pool, refill, adopt, alive, join,
+    /// spectators, quiet; with --fake prompt, spectators, crowd.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How often everything is repeated.
@@ -174,7 +174,16 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         let server = Server::start(&flags.server, &flags.docker_host)?;
         crowd::run(&stand, &server, RUST, &plan)
     };
-    let measures: [Measure; 13] = [
+    let lively = || {
+        let plan = alive::Plan {
+            sessions: flags.sessions.unwrap_or(200),
+            rounds: flags.rounds(5),
+            typing: Duration::from_secs(if flags.quick { 3 } else { 10 }),
+        };
+        let server = Server::start(&flags.server, &flags.docker_host)?;
+        alive::run(&server, RUST, &plan)
+    };
+    let measures: [Measure; 15] = [
         ("prompt", &|| {
             typing("echo at rust's prompt", RUST, b"", Duration::ZERO)
         }),
@@ -194,6 +203,9 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         ("pool", &|| {
             connect::pool(&stand, &flags.server, RUST, flags.rounds(30))
         }),
+        ("refill", &|| {
+            refill::run(&stand, &flags.server, RUST, flags.rounds(5))
+        }),
         ("adopt", &|| {
             let sessions = if flags.quick { 20 } else { 100 };
             connect::adopt(&stand, &flags.server, RUST, sessions)
@@ -201,6 +213,7 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         ("join", &|| connect::join(&stand, RUST, flags.rounds(50))),
         ("spectators", &watched),
         ("quiet", &quiet),
+        ("alive", &lively),
     ];
     let mut rows = Vec::new();
     for (_, measure) in measures.iter().filter(|(name, _)| flags.wants(name)) {

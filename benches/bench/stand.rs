@@ -280,12 +280,25 @@ impl Server {
 
     /// Waits until an answer to `GET path` contains `text`.
     pub fn await_answer(&self, path: &str, text: &str) -> Outcome<()> {
+        self.await_that(path, Duration::from_millis(5), |answer| {
+            answer.contains(text)
+        })
+        .map_err(|_| format!("{path} never said {text}").into())
+    }
+
+    /// Asks `GET path` every so often until the answer is as wished.
+    pub fn await_that(
+        &self,
+        path: &str,
+        every: Duration,
+        mut is_it: impl FnMut(&str) -> bool,
+    ) -> Outcome<()> {
         let due = Instant::now() + Duration::from_secs(120);
-        while !request(self.address, "GET", path, "").is_ok_and(|answer| answer.contains(text)) {
+        while !request(self.address, "GET", path, "").is_ok_and(|answer| is_it(&answer)) {
             if Instant::now() > due {
-                return Err(format!("{path} never said {text}").into());
+                return Err(format!("{path} never said what was waited for").into());
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(every);
         }
         Ok(())
     }

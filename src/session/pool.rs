@@ -17,8 +17,8 @@ use super::session::Session;
 use super::state::{Reason, State};
 use super::{Error, Manager, Shell};
 
-/// As many as may be at the Engine at once; with fewer the pool would fill more slowly than it could.
-const MAKERS: usize = 4;
+/// More than may be at the Engine at once: while one writes its record, another has its turn there.
+const MAKERS: usize = 6;
 /// One that has waited so long is replaced: what its image was then may not be what it is now.
 pub const MEMBER_LIFE: Duration = Duration::from_secs(6 * 3600);
 /// After a failure, doubled with each further one.

@@ -13,13 +13,14 @@ use crate::report::{Row, Target, percentile};
 use crate::stand::{BareContainer, Game, Outcome, Server, Shell, Stand};
 use crate::terminal::{Socket, Terminal, settle};
 
-/// An echo that comes later than its terminal's next key counts as this.
+/// How often each terminal of a crowd gets a key; an echo that has not come after so long counts as this.
 const KEY_EVERY: Duration = Duration::from_secs(1);
 const KEYS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 /// Most events taken at once.
 const EVENTS: usize = 256;
 
-struct Crowd {
+/// Terminals, and the one thread that drives them.
+pub(super) struct Crowd {
     terminals: Vec<Box<dyn Terminal>>,
     epoll: OwnedFd,
     /// Which key each terminal waits for, and since when.
@@ -28,7 +29,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(terminals: Vec<Box<dyn Terminal>>) -> Outcome<Crowd> {
+    pub(super) fn new(terminals: Vec<Box<dyn Terminal>>) -> Outcome<Crowd> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (at, terminal) in terminals.iter().enumerate() {
             let data = epoll::EventData::new_u64(at as u64);
@@ -43,7 +44,7 @@ impl Crowd {
     }
 
     /// Answers pings for `time`, and otherwise does nothing.
-    fn rest(&mut self, time: Duration) -> Outcome<()> {
+    pub(super) fn rest(&mut self, time: Duration) -> Outcome<()> {
         let until = Instant::now() + time;
         while Instant::now() < until {
             self.read(until)?;
@@ -51,12 +52,12 @@ impl Crowd {
         Ok(())
     }
 
-    /// Types a key a second at each terminal for `time`; the echoes in milliseconds.
-    fn type_for(&mut self, time: Duration) -> Outcome<Vec<f64>> {
+    /// Types a key every so often at each terminal for `time`; the echoes in milliseconds.
+    pub(super) fn type_for(&mut self, time: Duration, every: Duration) -> Outcome<Vec<f64>> {
         self.echoes.clear();
         let began = Instant::now();
         let count = self.terminals.len();
-        let apart = KEY_EVERY / count as u32;
+        let apart = every / count as u32;
         let keys = (time.as_secs_f64() / apart.as_secs_f64()) as u32;
         for number in 0..keys {
             let due = began + apart * number;
@@ -163,7 +164,7 @@ pub fn run(stand: &Stand, server: &Server, shell: Shell, plan: &Plan) -> Outcome
     Ok(rows)
 }
 
-fn join(server: &Server, shell: Shell) -> Outcome<(Game, Socket)> {
+pub(super) fn join(server: &Server, shell: Shell) -> Outcome<(Game, Socket)> {
     let game = server.create(shell.name)?;
     let mut socket = Socket::open(server.address, &game.id, true)?;
     // Its hello and its prompt.
@@ -237,11 +238,11 @@ fn typing(
     let mut cpu = Row::new("server's processor time a key", "µs", &[]);
     let mut wakeups = Row::new("server's wake-ups a key", "", &[]);
     for _ in 0..plan.rounds {
-        let echoes = bare.type_for(plan.typing)?;
+        let echoes = bare.type_for(plan.typing, KEY_EVERY)?;
         p50.add("bare", percentile(&echoes, 50.0));
         p99.add("bare", percentile(&echoes, 99.0));
         let before = Usage::of(server.pid())?;
-        let echoes = ours.type_for(plan.typing)?;
+        let echoes = ours.type_for(plan.typing, KEY_EVERY)?;
         let used = Usage::of(server.pid())? - before;
         p50.add("v1", percentile(&echoes, 50.0));
         p99.add("v1", percentile(&echoes, 99.0));

@@ -1,11 +1,13 @@
 //! The measurements, a file each. All take their contenders in turn, in short slices, so that whatever
 //! else the machine does meets all of them.
 
+pub mod alive;
 pub mod connect;
 pub mod crowd;
 pub mod echo;
 pub mod flood;
 pub mod interrupt;
+pub mod refill;
 pub mod spectators;
 
 use std::time::Duration;
