@@ -495,3 +495,20 @@ fn nothing_is_lost_and_nothing_is_left() {
         world.finish();
     });
 }
+
+/// The shortest life in which a book can be lost: the store is away when the game ends.
+#[test]
+fn a_game_that_ends_while_the_store_is_away_keeps_its_book() {
+    let mut world = World::new();
+    for step in [Step::Create(0), Step::Write(0), Step::StoreAway] {
+        world.take(&step);
+    }
+    let (_, container) = world.game(0).expect("a game");
+    world.engine.exit(&container, 0);
+    let reads = world.engine.calls("ContainerArchive");
+    wait_for("the book to be read again and again", || {
+        world.engine.calls("ContainerArchive") > reads + 2
+    });
+    world.check();
+    world.finish();
+}

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A file is written in `tmp`, synced, renamed into its place, and the place's directory is synced: after a crash
-//! there is the old version or the new one. One `tmp` for all, since looking for leftovers in each player's directory
+//! there is the old version or the new one. (Records of containers that wait for a player are not synced.) One `tmp` for all, since looking for leftovers in each player's directory
 //! would make the start slower with every player. What can't be read is renamed to `….broken`, beside where it was.
 //!
 //! Every call blocks for as long as the disk does. [`folder`] has the files' ways, [`books`] the versions' names.
@@ -24,11 +24,13 @@ use log::{info, warn};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::record::{self, Unreadable};
-use super::{BOOK_VERSIONS, Book, Error, PlayerId, RECORD_LIMIT_BYTES, Record, SessionStore};
+use super::{
+    BOOK_VERSIONS, Book, Error, Phase, PlayerId, RECORD_LIMIT_BYTES, Record, SessionStore,
+};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use books::{Version, versions};
-use folder::{Folder, Found, Lock};
+use folder::{Folder, Found, Lasts, Lock};
 
 const LOCK_NAME: &str = "lock";
 const SESSIONS: &str = "sessions";
@@ -93,7 +95,20 @@ impl Directory {
     }
 
     fn write(&self, folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        folder.write(name, bytes, &self.temporary, &self.temporary_name())
+        let temporary = self.temporary_name();
+        folder.write(name, bytes, &self.temporary, &temporary, Lasts::Always)
+    }
+
+    /// Writes a record. One of a container that waits for its player is not worth a wait for the disk: what ends the
+    /// host ends the container too, and nobody has played in it.
+    fn write_record(&self, record: &Record, bytes: &[u8]) -> Result<(), Error> {
+        let lasts = match record.phase {
+            Phase::Prewarmed => Lasts::WhileTheHostRuns,
+            _ => Lasts::Always,
+        };
+        let (name, temporary) = (file_name(record.session_id), self.temporary_name());
+        self.sessions
+            .write(&name, bytes, &self.temporary, &temporary, lasts)
     }
 
     /// Reads a record of this instance; a broken one is set aside and as if it were not there.
@@ -173,14 +188,14 @@ impl SessionStore for Directory {
         if self.sessions.has(&name)? {
             return Err(Error::Exists(id));
         }
-        self.write(&self.sessions, &name, &bytes)
+        self.write_record(record, &bytes)
     }
 
     fn update(&self, id: SessionId, change: &mut dyn FnMut(&mut Record)) -> Result<Record, Error> {
         let _guard = self.guard(&id);
         let old = self.read(id)?.ok_or(Error::NotFound(id))?;
         let (new, bytes) = record::encode(record::updated(&old, change))?;
-        self.write(&self.sessions, &file_name(id), &bytes)?;
+        self.write_record(&new, &bytes)?;
         Ok(new)
     }
 

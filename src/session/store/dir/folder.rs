@@ -31,6 +31,15 @@ pub(super) enum Found {
     Odd(String),
 }
 
+/// What a file that was written survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasts {
+    /// The loss of power, too: it is on the disk when the write returns.
+    Always,
+    /// The end of this process, however it comes.
+    WhileTheHostRuns,
+}
+
 /// A file that we have locked, for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Lock(OwnedFd);
@@ -169,30 +178,37 @@ impl Folder {
         bytes: &[u8],
         temporary_folder: &Folder,
         temporary: &str,
+        lasts: Lasts,
     ) -> Result<(), Error> {
         let written = temporary_folder
-            .create(temporary, bytes)
+            .create(temporary, bytes, lasts)
             .and_then(|()| Ok(renameat(&temporary_folder.fd, temporary, &self.fd, name)?));
         if let Err(error) = written {
             // If this fails too, the next start removes it.
             let _ = unlinkat(&temporary_folder.fd, temporary, AtFlags::empty());
             return Err(self.fault("written", error));
         }
-        self.sync()
+        match lasts {
+            Lasts::Always => self.sync(),
+            Lasts::WhileTheHostRuns => Ok(()),
+        }
     }
 
-    /// Makes a new file for us alone; once this returns, its bytes are on the disk.
-    fn create(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    /// Makes a new file for us alone.
+    fn create(&self, name: &str, bytes: &[u8], lasts: Lasts) -> io::Result<()> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?);
         file.write_all(bytes)?;
-        file.sync_all()
+        match lasts {
+            Lasts::Always => file.sync_all(),
+            Lasts::WhileTheHostRuns => Ok(()),
+        }
     }
 
     /// Writes a small file, and removes it.
     pub(super) fn try_out(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let written = self.create(name, bytes);
+        let written = self.create(name, bytes, Lasts::Always);
         let removed = unlinkat(&self.fd, name, AtFlags::empty());
         written.map_err(|error| self.fault("written", error))?;
         removed.map_err(|error| self.fault("written", error))
