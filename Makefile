@@ -31,7 +31,7 @@ check: ## format, lints and types
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	npm --prefix static run check
-	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/lib.sh sandbox/build
+	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/audit .ci/fuzz .ci/dist .ci/compose .ci/lib.sh sandbox/build tests/dockerd/systemd/machine
 
 bench: ## the benchmarks (a Docker Engine must answer)
 	@$(MAKE) --no-print-directory web images
@@ -60,13 +60,9 @@ engine-start: ## start a Docker Engine if none answers at DOCKER_HOST
 engine-stop: ## stop the Docker Engine that `make` started
 	@.ci/engine stop
 
-dist: web images ## the server and its images, packed into target/dist
-	cargo build --locked --release
-	@mkdir -p target/dist
-	docker save shellcraft/rust:latest shellcraft/perl:latest | gzip >target/dist/shellcraft-images.tar.gz
-	tar -czf target/dist/shellcraft.tar.gz README.md LICENSE -C target/release shellcraft
-	@ls -lh target/dist
+dist: web images ## one static binary with the page and the shells in it: target/dist/shellcraft
+	@.ci/dist
 
 clean: ## remove what was built here (the images and a running Engine stay)
 	@if [ -e target/engine/started ]; then echo "a Docker Engine was started from here: 'make engine-stop' first" >&2; exit 1; fi
-	rm -rf target static/dist static/build static/node_modules tests/output
+	rm -rf target static/dist static/build static/node_modules tests/output tests/.env

@@ -9,19 +9,27 @@ use log::{info, warn};
 
 use crate::config::Config;
 use crate::door::{self, Door};
-use crate::engine::{Engine, HostError};
-use crate::http::{self, Site, SiteService, assets};
+use crate::engine::{self, Engine, HostError, Watcher};
+use crate::http::{self, Side, Site, SiteService, assets};
 use crate::metrics::Metrics;
+use crate::session::bundle::{self, Bundled};
+use crate::session::store::timed::Timed;
 use crate::session::{Farewell, Manager, store};
+use crate::terminal::viewer::Heartbeat;
+
+/// The operator's own door is small: a scraper, a browser, a command line.
+const PRIVATE_DESCRIPTORS: usize = 256;
 
 /// Why the server could not start; one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is taken, not ours, or below 1024.
-    #[error("can't listen on {address}: {cause}; choose another PORT or BIND")]
+    #[error("can't listen on {address}: {cause}; choose another {setting}")]
     Listen {
         /// What was asked for.
         address: SocketAddr,
+        /// Where it was.
+        setting: &'static str,
         /// What the system said.
         cause: io::Error,
     },
@@ -48,6 +56,8 @@ pub enum Error {
 /// A server that is up.
 pub struct App {
     door: Door,
+    /// The operator's own, if there is one.
+    private_door: Option<Door>,
     manager: Arc<Manager>,
     grace: Duration,
 }
@@ -58,25 +68,33 @@ impl App {
     /// # Errors
     /// [`Error`].
     pub fn start(config: &Config) -> Result<App, Error> {
+        App::start_with(config, bundle::embedded())
+    }
+
+    /// The same with other sandbox images to give to the Engine than those that are in this binary.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn start_with(config: &Config, images: Vec<Bundled>) -> Result<App, Error> {
         if !assets::is_complete() {
             return Err(Error::NoPage);
         }
         if let Err(cause) = door::limits::raise_fd_limit() {
             warn!("the limit of open files could not be raised: {cause}");
         }
-        let address = SocketAddr::new(config.bind, config.port);
-        let listener =
-            TcpListener::bind(address).map_err(|cause| Error::Listen { address, cause })?;
-        let local = listener
-            .local_addr()
-            .map_err(|cause| Error::Listen { address, cause })?;
-        let engine = Engine::new(&config.docker_host)?;
-        let store = store::open(&config.store_choice(), &config.instance_name(local.port()))?;
+        let (listener, local) = listen(SocketAddr::new(config.bind, config.port), "PORT or BIND")?;
+        let private = config.metrics_bind;
+        let private = private.map(|address| listen(address, "METRICS_BIND"));
+        let private = private.transpose()?;
         let metrics = Arc::new(Metrics::new().map_err(|error| Error::Build(error.to_string()))?);
+        let engine = Engine::watched(&config.docker_host, watcher(Arc::clone(&metrics)))?;
+        let store = store::open(&config.store_choice(), &config.instance_name(local.port()))?;
+        let store = Arc::new(Timed::new(store, Arc::clone(&metrics)));
         let manager = Manager::start(
             engine,
             store,
             config.session_settings(local.port()),
+            images,
             Arc::clone(&metrics),
         )
         .map_err(Error::Threads)?;
@@ -88,17 +106,33 @@ impl App {
             http_settings(config),
         )
         .map_err(|error| Error::Build(error.to_string()))?;
-        let service = Arc::new(SiteService(Arc::new(site)));
-        let limits = door::Limits::default();
-        let proxies = config.trusted_proxies.0.clone();
-        let door = Door::open(
-            listener,
-            limits,
-            proxies,
-            service,
-            stats,
-            &config.runtime_dir,
-        )?;
+        let site = Arc::new(site);
+        let open = |listener, limits, side| {
+            let service = Arc::new(SiteService(Arc::clone(&site), side));
+            let proxies = config.trusted_proxies.0.clone();
+            let stats = Arc::clone(&stats);
+            Door::open(
+                listener,
+                limits,
+                proxies,
+                service,
+                stats,
+                &config.runtime_dir,
+            )
+        };
+        let limits = door::Limits {
+            max_per_address: config.connections_per_address,
+            ..door::Limits::default()
+        };
+        let side = if private.is_some() {
+            Side::Public
+        } else {
+            Side::Only
+        };
+        let door = open(listener, limits, side)?;
+        let few = door::Limits::for_descriptors(PRIVATE_DESCRIPTORS);
+        let private_door = private.map(|(listener, _)| open(listener, few, Side::Private));
+        let private_door = private_door.transpose()?;
         if let Err(cause) = manager.engine_health() {
             warn!("{cause}; new games are refused until it answers");
         }
@@ -106,8 +140,12 @@ impl App {
             "instance={} listening on {local}",
             manager.settings().instance
         );
+        if let Some(door) = &private_door {
+            info!("metrics and operator routes at {}", door.local_addr());
+        }
         Ok(App {
             door,
+            private_door,
             manager,
             grace: config.shutdown_grace,
         })
@@ -116,6 +154,11 @@ impl App {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.door.local_addr()
+    }
+
+    /// Where the operator's own address is, if there is one.
+    pub fn private_addr(&self) -> Option<SocketAddr> {
+        self.private_door.as_ref().map(Door::local_addr)
     }
 
     /// The sessions.
@@ -136,8 +179,12 @@ impl App {
                 .max(self.grace / 2);
         info!("stopping: {} sessions", self.manager.count_alive());
         self.door.stop_accepting();
+        if let Some(door) = &self.private_door {
+            door.stop_accepting();
+        }
         self.manager.begin_stop(farewell);
         let mut left = self.manager.stop(farewell, deadline) + self.door.close(deadline);
+        left += self.private_door.map_or(0, |door| door.close(deadline));
         // Sessions that requests were still making when the stop began.
         left += self.manager.stop(farewell, deadline);
         if farewell == Farewell::Leave && changed_mind() {
@@ -153,10 +200,30 @@ impl App {
     }
 }
 
+fn listen(address: SocketAddr, setting: &'static str) -> Result<(TcpListener, SocketAddr), Error> {
+    let listening = TcpListener::bind(address).and_then(|listener| {
+        let local = listener.local_addr()?;
+        Ok((listener, local))
+    });
+    listening.map_err(|cause| Error::Listen {
+        address,
+        setting,
+        cause,
+    })
+}
+
+fn watcher(metrics: Arc<Metrics>) -> Watcher {
+    Box::new(move |call, took, error| {
+        metrics.note_engine_call(call, took, error.map(engine::Error::kind));
+    })
+}
+
 fn http_settings(config: &Config) -> http::Settings {
     http::Settings {
         public_url: config.public_url.clone(),
         allowed_origins: config.allowed_origins.0.clone(),
-        admin_token: config.admin_token.clone(),
+        auth: config.auth_settings.clone(),
+        paces: config.paces(),
+        heartbeat: Heartbeat::every(config.heartbeat),
     }
 }

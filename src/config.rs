@@ -2,9 +2,12 @@
 //!
 //! The only place that reads the environment. Each part of the server gets its own settings from here.
 
+mod identity;
+
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,8 +16,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use crate::auth;
+use crate::cli::Command;
+use crate::session::rates::Rate;
 use crate::session::store::{self, redis};
 use crate::session::{self, Shell, sandbox};
+use crate::terminal::budget::Paces;
 use crate::terminal::hub;
 
 /// Serves a game played at a real shell prompt: one container a player, joined to the browser.
@@ -24,6 +31,10 @@ use crate::terminal::hub;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "shellcraft", version, about, long_about, term_width = 100)]
 pub struct Config {
+    /// What to do in place of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Port to listen on; 0 lets the system choose.
     #[arg(long, env = "PORT", default_value = "8080", value_parser = port)]
     pub port: u16,
@@ -52,9 +63,39 @@ pub struct Config {
     #[arg(long, env = "MAX_LIFETIME", value_parser = duration)]
     pub max_lifetime: Option<Duration>,
 
+    /// How often a terminal's client is pinged; three pings without an answer, and it is gone. Tests are in a hurry.
+    #[arg(long, default_value = "20s", value_parser = duration, hide = true)]
+    pub heartbeat: Duration,
+
     /// Sessions alive at once.
     #[arg(long, env = "MAX_SESSIONS", default_value = "200", value_parser = count)]
     pub max_sessions: usize,
+
+    /// Sessions of one player alive at once.
+    #[arg(long, env = "SESSIONS_PER_PLAYER", default_value = "3", value_parser = count)]
+    pub sessions_per_player: usize,
+
+    /// Sessions started from one address (an IPv6 /64 counts as one), alive at once.
+    #[arg(long, env = "SESSIONS_PER_ADDRESS", default_value = "50", value_parser = count)]
+    pub sessions_per_address: usize,
+
+    /// How often one address (an IPv6 /64 counts as one), and one player, may start a session, such as 5/s, 10/m or
+    /// 100/h, all of them at once if need be; off for no limit.
+    #[arg(long, env = "RATE_LIMIT", default_value = "10/m", value_parser = rate_limit)]
+    pub rate_limit: RateLimit,
+
+    /// Connections at once from one address (an IPv6 /64 counts as one), terminals included.
+    #[arg(long, env = "CONNECTIONS_PER_ADDRESS", default_value = "256", value_parser = count)]
+    pub connections_per_address: usize,
+
+    /// Bytes a second that one terminal takes from its client; above that it is not read for a moment. off for no
+    /// limit.
+    #[arg(long, env = "INPUT_RATE", default_value = "512KiB", value_parser = input_rate)]
+    pub input_rate: Pace,
+
+    /// Messages a second that one terminal takes from its client; off for no limit.
+    #[arg(long, env = "MESSAGE_RATE", default_value = "5000", value_parser = message_rate)]
+    pub message_rate: Pace,
 
     /// Containers of each shell that are started ahead and wait for a player; 0 for none.
     #[arg(long, env = "POOL_SIZE", default_value = "2", value_parser = pool_size)]
@@ -114,6 +155,19 @@ pub struct Config {
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, value_parser = admin_token)]
     pub admin_token: Option<String>,
 
+    /// Who players are.
+    #[command(flatten)]
+    pub identities: identity::Identities,
+
+    /// What `identities` comes down to.
+    #[arg(skip)]
+    pub auth_settings: auth::Settings,
+
+    /// A second, private address for the operator, such as 127.0.0.1:9090: metrics and operator routes move there, and
+    /// PORT answers 404 for them. Port 0 lets the system choose.
+    #[arg(long, env = "METRICS_BIND", value_parser = socket_address)]
+    pub metrics_bind: Option<SocketAddr>,
+
     /// How much is logged: off, error, warn, info, debug or trace.
     #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = log_level)]
     pub log_level: LevelFilter,
@@ -153,6 +207,14 @@ pub struct Networks(pub Vec<IpNet>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins(pub Vec<String>);
 
+/// How often sessions may be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit(pub Option<Rate>);
+
+/// How much a second; none for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace(pub Option<u32>);
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -178,13 +240,23 @@ impl Config {
     /// [`Stop`]: help and version as well as a bad value, which is named in one line together with the
     /// variable and what is allowed.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Config, Stop> {
+        // Settings may stand before and behind a subcommand.
         let matches = Config::command()
+            .mut_args(|argument| argument.global(true))
             .try_get_matches_from(arguments)
             .map_err(|error| explain(&error))?;
         let mut config = Config::from_arg_matches(&matches).map_err(|error| explain(&error))?;
         if let (Some(image), Some(shell)) = (&config.image_name, config.shells.0.first_mut()) {
             shell.image.clone_from(image);
         }
+        config.admin_token = config
+            .identities
+            .admin_token(config.admin_token.take())
+            .map_err(Stop::Refuse)?;
+        config.auth_settings = config
+            .identities
+            .settings(config.admin_token.clone())
+            .map_err(Stop::Refuse)?;
         Ok(config)
     }
 
@@ -214,8 +286,20 @@ impl Config {
             idle_timeout: self.idle_timeout,
             max_lifetime: self.max_lifetime,
             max_sessions: self.max_sessions,
+            sessions_per_player: self.sessions_per_player,
+            sessions_per_address: self.sessions_per_address,
+            rate: self.rate_limit.0,
             save_interval: self.save_interval,
             pool_size: self.pool_size,
+        }
+    }
+
+    /// How much a terminal's client may send.
+    pub fn paces(&self) -> Paces {
+        Paces {
+            bytes: self.input_rate.0,
+            messages: self.message_rate.0,
+            patience: Paces::PATIENCE,
         }
     }
 
@@ -276,7 +360,7 @@ fn explain(error: &clap::Error) -> Stop {
                 .map_or(String::new(), |cause| format!(": {cause}"));
             let flag = flag.split(' ').next().unwrap_or_default();
             let value = match flag {
-                "--admin-token" => "(hidden)".to_owned(),
+                secret if identity::SECRET_FLAGS.contains(&secret) => "(hidden)".to_owned(),
                 "--redis-url" => format!("{:?}", redis::without_secret(&value)),
                 _ => format!("{value:?}"),
             };
@@ -313,6 +397,12 @@ fn port(text: &str) -> Parsed<u16> {
 fn address(text: &str) -> Parsed<IpAddr> {
     text.parse()
         .map_err(|_| "an IP address such as 127.0.0.1, 0.0.0.0 or ::1 is needed".into())
+}
+
+fn socket_address(text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| {
+        "an IP address and a port such as 127.0.0.1:9090 or [::1]:9090 is needed".into()
+    })
 }
 
 fn docker_host(text: &str) -> Parsed<String> {
@@ -369,6 +459,45 @@ fn duration(text: &str) -> Parsed<Duration> {
 
 fn count(text: &str) -> Parsed<usize> {
     in_range(text, 1, 100_000, "a number")
+}
+
+fn rate_limit(text: &str) -> Parsed<RateLimit> {
+    let form = "a number of sessions in a second, a minute or an hour such as 5/s, 10/m or 100/h is needed, or off";
+    if text == "off" {
+        return Ok(RateLimit(None));
+    }
+    let (count, unit) = text.split_once('/').ok_or(form)?;
+    let seconds = match unit.trim() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(form.into()),
+    };
+    let count: NonZeroU32 = count.trim().parse().map_err(|_| form)?;
+    // More than a million a second is no limit, and would be too short a time to count.
+    if count.get() > 1_000_000 {
+        return Err(form.into());
+    }
+    let per = Duration::from_secs(seconds);
+    Ok(RateLimit(Some(Rate { count, per })))
+}
+
+fn input_rate(text: &str) -> Parsed<Pace> {
+    let form = "a size from 1KiB to 1GiB is needed, such as 512KiB, or off";
+    if text == "off" {
+        return Ok(Pace(None));
+    }
+    let bytes = size(text, 1 << 10, 1 << 30, form)?;
+    Ok(Pace(u32::try_from(bytes).ok()))
+}
+
+fn message_rate(text: &str) -> Parsed<Pace> {
+    if text == "off" {
+        return Ok(Pace(None));
+    }
+    in_range(text, 10, 1_000_000, "off or a number")
+        .map(Some)
+        .map(Pace)
 }
 
 fn pool_size(text: &str) -> Parsed<usize> {
@@ -605,6 +734,29 @@ mod tests {
             ("--idle-timeout", "15", "IDLE_TIMEOUT", "such as 30s"),
             ("--idle-timeout", "0s", "IDLE_TIMEOUT", "above zero"),
             ("--max-sessions", "0", "MAX_SESSIONS", "from 1 to 100000"),
+            (
+                "--sessions-per-player",
+                "0",
+                "SESSIONS_PER_PLAYER",
+                "from 1",
+            ),
+            (
+                "--sessions-per-address",
+                "0",
+                "SESSIONS_PER_ADDRESS",
+                "from 1",
+            ),
+            ("--rate-limit", "10", "RATE_LIMIT", "10/m"),
+            ("--rate-limit", "0/m", "RATE_LIMIT", "10/m"),
+            ("--rate-limit", "10/d", "RATE_LIMIT", "or off"),
+            (
+                "--connections-per-address",
+                "none",
+                "CONNECTIONS_PER_ADDRESS",
+                "from 1",
+            ),
+            ("--input-rate", "1B", "INPUT_RATE", "such as 512KiB"),
+            ("--message-rate", "0", "MESSAGE_RATE", "from 10"),
             ("--memory-limit", "64MB", "MEMORY_LIMIT", "such as 64MiB"),
             ("--memory-limit", "1KiB", "MEMORY_LIMIT", "from 6MiB"),
             (
@@ -634,6 +786,7 @@ mod tests {
                 "PUBLIC_URL",
                 "scheme and host",
             ),
+            ("--metrics-bind", "9090", "METRICS_BIND", "127.0.0.1:9090"),
             ("--log-level", "loud", "LOG_LEVEL", "debug"),
             ("--log-format", "xml", "LOG_FORMAT", "text and json"),
             (
@@ -659,6 +812,27 @@ mod tests {
             }
             assert!(!line.contains('\n'), "{line:?}");
         }
+    }
+
+    #[test]
+    fn limits_and_none() {
+        let config = read(&["--rate-limit", "3/h"]).expect("valid");
+        let count = NonZeroU32::new(3).expect("above zero");
+        let per = Duration::from_secs(3600);
+        assert_eq!(config.rate_limit, RateLimit(Some(Rate { count, per })));
+        assert_eq!(config.paces().bytes, Some(512 << 10));
+        let off = [
+            "--rate-limit",
+            "off",
+            "--input-rate",
+            "off",
+            "--message-rate",
+            "off",
+        ];
+        let config = read(&off).expect("valid");
+        assert_eq!(config.session_settings(1).rate, None);
+        let paces = config.paces();
+        assert_eq!((paces.bytes, paces.messages), (None, None));
     }
 
     #[test]

@@ -1,59 +1,101 @@
-//! Log lines to standard error, as text or as JSON; one event each.
+//! Log lines to standard error, as text or as JSON; one event each, panics too.
 //!
-//! What a terminal wrote or a stranger sent can't forge a line: control characters in a message are escaped
-//! where the line is made.
+//! What a terminal wrote or a stranger sent can't forge a line: it is made harmless where the line is made
+//! ([`escape`]). A line says whose request and which session it is about ([`fields`]). Warnings that strangers can cause
+//! come once a minute ([`seldom`]). Never logged: tokens, cookies, tickets, a request's query, keystrokes.
 
-use std::fmt::Write as _;
-use std::io::{Stderr, Write as _};
+pub mod escape;
+pub mod fields;
+pub mod seldom;
+
+use std::io::{LineWriter, Stderr, Write as _};
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
 use crate::config::LogFormat;
+pub use fields::{Entered, Field, enter};
+pub use seldom::Seldom;
+
+/// Panics of threads whose panics nobody else counts.
+static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);
+/// How the names of threads begin whose panics are caught, and counted there.
+const COUNTED_ELSEWHERE: [&str; 4] = ["door-conn", "http-", "s-", "w-"];
 
 /// Starts logging. Only the first call in a process has an effect.
 pub fn start(level: LevelFilter, format: LogFormat) {
-    let started = match format {
-        LogFormat::Text => {
-            let config = ConfigBuilder::new()
-                .set_time_format_rfc3339()
-                .set_thread_level(LevelFilter::Error)
-                .set_target_level(LevelFilter::Off)
-                .set_location_level(LevelFilter::Off)
-                // The crates below us log at debug too, which would drown our own lines.
-                .add_filter_allow_str("shellcraft")
-                .build();
-            log::set_max_level(level);
-            log::set_boxed_logger(Box::new(Escaping(WriteLogger::new(
-                level,
-                config,
-                std::io::stderr(),
-            ))))
-        }
-        LogFormat::Json => {
-            log::set_max_level(level);
-            log::set_boxed_logger(Box::new(Json))
-        }
+    let logger: Box<dyn Log> = match format {
+        LogFormat::Text => Box::new(Text::new(level)),
+        LogFormat::Json => Box::new(Json),
     };
     // A second start in one process, as tests do: the first one's choice stays.
-    let _ = started;
+    if log::set_boxed_logger(logger).is_ok() {
+        log::set_max_level(level);
+        std::panic::set_hook(Box::new(note_panic));
+    }
 }
 
-/// Escapes each message before simplelog writes its line.
-struct Escaping(Box<WriteLogger<Stderr>>);
+/// How many threads panicked of those whose panics nobody else counts.
+pub fn other_panics() -> u64 {
+    OTHER_PANICS.load(Ordering::Relaxed)
+}
 
-impl Log for Escaping {
+/// Rust's own words would be several lines.
+fn note_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or_default();
+    if !COUNTED_ELSEWHERE
+        .iter()
+        .any(|counted| name.starts_with(counted))
+    {
+        OTHER_PANICS.fetch_add(1, Ordering::Relaxed);
+    }
+    let told = panic.payload_as_str().unwrap_or("(no text)");
+    let place = panic.location().map(ToString::to_string);
+    let place = place.unwrap_or_default();
+    log::error!("the thread {name} panicked at {place}: {told}");
+}
+
+/// simplelog's lines: time, level, and what [`sentence`] makes.
+struct Text(Box<WriteLogger<LineWriter<Stderr>>>);
+
+impl Text {
+    fn new(level: LevelFilter) -> Text {
+        let config = ConfigBuilder::new()
+            // As wide on every line as `ts` is in JSON, and in UTC as well.
+            .set_time_format_custom(time::macros::format_description!(
+                "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+            ))
+            .set_thread_level(LevelFilter::Off)
+            .set_target_level(LevelFilter::Off)
+            .set_location_level(LevelFilter::Off)
+            // The crates below us log at debug too, which would drown our own lines.
+            .add_filter_allow_str("shellcraft")
+            .build();
+        // simplelog writes a line in pieces; one system call is to bring it out as a whole.
+        Text(WriteLogger::new(
+            level,
+            config,
+            LineWriter::new(std::io::stderr()),
+        ))
+    }
+}
+
+impl Log for Text {
     fn enabled(&self, metadata: &Metadata) -> bool {
         self.0.enabled(metadata)
     }
 
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
-            let message = escape(&record.args().to_string());
-            let mut escaped = Record::builder();
-            escaped.metadata(record.metadata().clone());
-            self.0.log(&escaped.args(format_args!("{message}")).build());
+            let sentence = sentence(record);
+            let mut harmless = Record::builder();
+            harmless.metadata(record.metadata().clone());
+            self.0
+                .log(&harmless.args(format_args!("{sentence}")).build());
         }
     }
 
@@ -62,18 +104,7 @@ impl Log for Escaping {
     }
 }
 
-fn escape(message: &str) -> String {
-    let mut out = String::with_capacity(message.len());
-    for character in message.chars() {
-        if character.is_control() {
-            out.extend(character.escape_unicode())
-        } else {
-            out.push(character)
-        }
-    }
-    out
-}
-
+/// One JSON object a line, which simplelog doesn't make.
 struct Json;
 
 impl Log for Json {
@@ -83,12 +114,7 @@ impl Log for Json {
 
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
-            let line = json_line(
-                SystemTime::now(),
-                record.level().as_str(),
-                record.target(),
-                &record.args().to_string(),
-            );
+            let line = json_line(SystemTime::now(), record);
             // There is nowhere to say that standard error is gone.
             let _ = std::io::stderr().lock().write_all(line.as_bytes());
         }
@@ -97,42 +123,125 @@ impl Log for Json {
     fn flush(&self) {}
 }
 
-fn json_line(at: SystemTime, level: &str, target: &str, message: &str) -> String {
+/// What the record says, made harmless, and those of its fields that it does not show itself.
+fn sentence(record: &Record) -> String {
+    let said = record.args().to_string();
+    let (fields, shown) = fields::of(record, &said);
+    let mut sentence = escape::for_text(&said);
+    for (name, value) in &fields[shown..] {
+        let value = match value {
+            serde_json::Value::String(text) => escape::for_value(text),
+            other => other.to_string(),
+        };
+        sentence += &format!(" {name}={value}");
+    }
+    sentence
+}
+
+fn json_line(at: SystemTime, record: &Record) -> String {
+    let at = humantime::format_rfc3339_millis(at).to_string();
+    let said = record.args().to_string();
+    let (fields, _) = fields::of(record, &said);
     let thread = std::thread::current();
-    let value = serde_json::json!({
-        "time": humantime::format_rfc3339_millis(at).to_string(),
-        "level": level.to_lowercase(),
-        "target": target,
-        "thread": thread.name().unwrap_or_default(),
-        "message": message,
-    });
-    let mut line = String::new();
-    // Writing into a String can't fail.
-    let _ = writeln!(line, "{value}");
-    line
+    let mut line = serde_json::Map::new();
+    let known = [
+        ("ts", at.as_str()),
+        ("level", &record.level().as_str().to_lowercase()),
+        ("target", record.target()),
+        ("thread", thread.name().unwrap_or_default()),
+        ("msg", &said),
+    ];
+    for (name, value) in known {
+        line.insert(name.to_owned(), value.into());
+    }
+    for (name, value) in fields {
+        let name = match name.as_str() {
+            "request" | "session" => format!("{name}_id"),
+            _ => name,
+        };
+        line.entry(name).or_insert(value);
+    }
+    escape::for_json(&serde_json::Value::Object(line).to_string()) + "\n"
 }
 
 #[cfg(test)]
 mod tests {
+    use log::Level;
+
     use super::*;
 
+    /// What `of` makes of a warning that says this, with a status of its own.
+    fn warning(said: &str, of: impl Fn(&Record) -> String) -> String {
+        let fields = [("status", 503)];
+        let arguments = format_args!("{said}");
+        of(&Record::builder()
+            .level(Level::Warn)
+            .target("shellcraft::door")
+            .key_values(&fields)
+            .args(arguments)
+            .build())
+    }
+
+    #[track_caller]
+    fn json(said: &str) -> serde_json::Value {
+        let line = warning(said, |record| json_line(SystemTime::UNIX_EPOCH, record));
+        assert!(
+            line.ends_with('\n') && line.matches('\n').count() == 1,
+            "{line:?}"
+        );
+        serde_json::from_str(&line).expect("JSON")
+    }
+
     #[test]
-    fn a_message_can_t_forge_a_line() {
+    fn a_sentence_can_t_forge_a_line() {
+        let forged = "bad\r\n1970-01-01T00:00:00.000Z INFO  all is well\u{1b}[2J\u{2028}";
         assert_eq!(
-            escape("bad\nINFO all is well\u{1b}[2J é"),
-            "bad\\u{a}INFO all is well\\u{1b}[2J é"
+            warning(forged, sentence),
+            "bad\\u{d}\\u{a}1970-01-01T00:00:00.000Z INFO  all is well\\u{1b}[2J\\u{2028} status=503"
         );
-        let line = json_line(
-            SystemTime::UNIX_EPOCH,
-            "WARN",
-            "door",
-            "bad\n{\"level\":\"info\"}",
-        );
-        assert_eq!(line.matches('\n').count(), 1);
-        let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let value = json("bad\n{\"level\":\"info\"}");
         assert_eq!(
-            (&value["level"], &value["time"]),
-            (&"warn".into(), &"1970-01-01T00:00:00.000Z".into())
+            (&value["level"], &value["ts"], &value["status"]),
+            (
+                &"warn".into(),
+                &"1970-01-01T00:00:00.000Z".into(),
+                &503.into()
+            )
         );
+    }
+
+    #[test]
+    fn what_a_thread_works_for_is_in_its_lines() {
+        let entered = enter(&[("request", &1), ("peer", &"::1")]);
+        let inner = enter(&[("session", &"a")]);
+        assert_eq!(
+            warning("no", sentence),
+            "no status=503 session=a peer=::1 request=1"
+        );
+        let value = json("container=c session=b is gone");
+        assert_eq!(value["session_id"], "b", "the sentence knows better");
+        assert_eq!(
+            (&value["request_id"], &value["container"]),
+            (&"1".into(), &"c".into())
+        );
+        assert_eq!(value["msg"], "container=c session=b is gone");
+        drop(inner);
+        assert_eq!(json("no")["session_id"], serde_json::Value::Null);
+        drop(entered);
+        assert_eq!(json("no")["request_id"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn only_our_own_words_become_fields() {
+        let value = json("refused session=evil level=info GET /session=x");
+        assert_eq!(
+            (&value["session_id"], &value["level"]),
+            (&serde_json::Value::Null, &"warn".into())
+        );
+        assert_eq!(
+            json("session=\"x y\" is odd")["session_id"],
+            serde_json::Value::Null
+        );
+        assert_eq!(json("status=1 session=a")["status"], 503);
     }
 }

@@ -1,11 +1,12 @@
 //! The server's start-up list, and what its signals mean.
 //!
 //! SIGTERM leaves the games to the next start: an upgrade is a stop and a start. SIGINT, which is somebody at the
-//! keyboard, saves and removes them, and so do a second SIGTERM and `--drain`.
+//! keyboard, saves and removes them, and so do a second SIGTERM, `--drain`, and an operator's `shellcraft drain`.
 
 use std::process::ExitCode;
 
 use shellcraft::app::App;
+use shellcraft::cli;
 use shellcraft::config::{Config, Stop};
 use shellcraft::logging;
 use shellcraft::session::Farewell;
@@ -16,6 +17,11 @@ use signal_hook::iterator::Signals;
 const BAD_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
+    // Not in the help: it is what a container of the self-test runs, and takes no settings.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|word| word == "attack") {
+        return cli::attack::main(&arguments[1..]);
+    }
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,
         Err(Stop::Print(text)) => {
@@ -27,6 +33,9 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_SETTING);
         }
     };
+    if let Some(command) = &config.command {
+        return cli::run(command, &config);
+    }
     logging::start(config.log_level, config.log_format);
     // Before anything is started, so that no signal finds us half up.
     let mut signals = match Signals::new([SIGINT, SIGTERM]) {
@@ -37,6 +46,10 @@ fn main() -> ExitCode {
         Ok(app) => app,
         Err(error) => return fail(&error),
     };
+    app.manager().on_drained(|| {
+        // As if somebody at the keyboard had ended it; fails only for a signal that does not exist.
+        let _ = signal_hook::low_level::raise(SIGINT);
+    });
     println!("ShellCraft is ready: http://{}/", app.local_addr());
     // Blocks until the first signal.
     let first = signals.forever().next();

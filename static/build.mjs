@@ -56,7 +56,7 @@ async function buildPage() {
   await rm(join(here, "dist"), { recursive: true, force: true });
   const result = await build({
     ...common,
-    entryPoints: { landing: "src/landing.ts", terminal: "src/terminal-page.ts", style: "src/style.css" },
+    entryPoints: { landing: "src/landing.ts", terminal: "src/terminal-page.ts", admin: "src/admin.ts", style: "src/style.css" },
     outdir: "dist",
     minify: true,
     legalComments: "none",
@@ -69,11 +69,15 @@ async function buildPage() {
   await compress(join(here, "dist"));
 }
 
-/** Puts X.gz beside each file X that is worth it; below 1 KiB the answer's head weighs as much. */
+/**
+ * Puts X.gz beside each file X that is worth it; below 1 KiB the answer's head weighs as much. In the place of a big X:
+ * the server unpacks it for the few who can't.
+ */
 async function compress(folder) {
   for (const name of await readdir(folder)) {
     const bytes = await readFile(join(folder, name));
     if (bytes.length > 1024) await writeFile(join(folder, `${name}.gz`), gzipSync(bytes, { level: 9 }));
+    if (bytes.length > 64 * 1024) await rm(join(folder, name));
   }
 }
 

@@ -15,7 +15,7 @@ use shellcraft::session::{sandbox, spellbook};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::terminal::{Bare, Relayed, Socket, Terminal};
+use crate::terminal::{self, Bare, Relayed, Socket, Terminal};
 
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -246,6 +246,12 @@ impl Server {
             .env_clear()
             .args(["--port", "0", "--docker-host", docker_host])
             .args(["--cpu-limit", CPUS, "--max-sessions", "5000"])
+            // All players come from one address here. Older binaries know nothing of it.
+            .envs([
+                ("RATE_LIMIT", "off"),
+                ("CONNECTIONS_PER_ADDRESS", "100000"),
+                ("SESSIONS_PER_ADDRESS", "100000"),
+            ])
             .arg("--data-dir")
             .arg(data.path())
             .args(flags)
@@ -307,11 +313,15 @@ impl Server {
     pub fn create(&self, shell: &str) -> Outcome<Game> {
         let body = format!("{{\"shell\":\"{shell}\"}}");
         let answer = request(self.address, "POST", "/session", &body)?;
-        let id = answer.split("\"session_id\":\"").nth(1);
-        let id = id.and_then(|rest| rest.split('"').next());
+        let text = |name: &str| {
+            let rest = answer.split(&format!("\"{name}\":\"")).nth(1)?;
+            Some(rest.split('"').next()?.to_owned())
+        };
+        let id = text("session_id").ok_or(answer.clone())?;
+        terminal::note_token(&id, &text("token").ok_or(answer.clone())?);
         Ok(Game {
             address: self.address,
-            id: id.ok_or(answer.clone())?.to_owned(),
+            id,
         })
     }
 }
@@ -362,7 +372,8 @@ fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Outcome
     let mut stream = TcpStream::connect(address)?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{}Content-Length: {}\r\n\r\n{body}",
+        terminal::authorization(path),
         body.len()
     )?;
     let mut answer = String::new();

@@ -3,9 +3,11 @@
 //! [`Bare`] is an attach to the Engine. [`Socket`] is a WebSocket whose frames are coded and parsed by hand:
 //! no copies, one `read` a call, so that what is measured is the server and not a client library.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -185,6 +187,26 @@ impl Terminal for Relayed {
     }
 }
 
+/// The tokens of the sessions that were started, by the session's id.
+static TOKENS: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
+
+/// Remembers by what a session's owner is known.
+pub fn note_token(session: &str, token: &str) {
+    let mut tokens = TOKENS.lock().expect("no panic");
+    tokens.insert(session.to_owned(), token.to_owned());
+}
+
+/// The header that makes whoever sends it the owner of the session that the path is about.
+pub fn authorization(path: &str) -> String {
+    let id = path.strip_prefix("/session/");
+    let id = id.and_then(|rest| rest.split('/').next());
+    let tokens = TOKENS.lock().expect("no panic");
+    let token = id.and_then(|id| tokens.get(id));
+    token.map_or(String::new(), |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    })
+}
+
 /// A WebSocket at a session, raw or `shellcraft.v1`.
 pub struct Socket {
     stream: TcpStream,
@@ -215,7 +237,8 @@ impl Socket {
         write!(
             stream,
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}{}\r\n",
+            authorization(path)
         )?;
         let mut socket = Socket {
             stream,

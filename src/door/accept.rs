@@ -14,13 +14,13 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use super::proxy::{is_trusted, plain};
 use super::refusal::Refusal;
-use super::seldom::Seldom;
 use super::signal::Signal;
 use super::slots::Slot;
 use super::stats::{Gauge, count};
 use super::wire::{Cut, wait};
 use super::{Shared, connection};
 use crate::http::server::{Form, RequestId, print};
+use crate::logging::Seldom;
 
 /// A terminal runs on this stack; only touched pages count.
 const STACK_BYTES: usize = 256 * 1024;
@@ -113,14 +113,18 @@ impl Acceptor {
         self.sweep();
     }
 
-    /// A thread for a connection, or a 503 when there are too many.
+    /// A thread for a connection, or a 503 when there are too many, or a 429 when one address has too many.
     fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
         let counted = (!is_trusted(peer, &self.shared.trusted_proxies)).then_some(peer);
-        let Some(slot) = self.shared.connections.take(counted) else {
-            count(&self.shared.stats.refused_connections);
-            log::debug!("door: too many connections peer={peer}");
-            turn_away(&stream);
-            return;
+        let slot = match self.shared.connections.take(counted) {
+            Ok(slot) => slot,
+            Err(no_slot) => {
+                let refusal = Refusal::from(no_slot);
+                count(refusal.counter(&self.shared.stats));
+                log::debug!("door: {} peer={peer}", refusal.code());
+                turn_away(&stream, refusal);
+                return;
+            }
         };
         if self.threads.len() >= self.sweep_at {
             self.sweep();
@@ -147,9 +151,9 @@ impl Acceptor {
             .spawn(move || {
                 // INVARIANT: dropped in reverse order, so the slot is free before the close stops waiting for us.
                 let _alive = alive;
-                let _slot = slot;
+                let mut slot = slot;
                 let _open = Gauge::raise(&shared.stats.connections_open);
-                connection::run(&shared, stream, peer, accepted);
+                connection::run(&shared, stream, peer, accepted, &mut slot);
             })
     }
 
@@ -163,12 +167,8 @@ impl Acceptor {
 }
 
 /// Refuses without ever waiting, as far as a socket takes an answer at once.
-fn turn_away(stream: &TcpStream) {
-    let (mut answer, body) = print(
-        Refusal::TooMany.response(),
-        RequestId::new(),
-        Form::default(),
-    );
+fn turn_away(stream: &TcpStream, refusal: Refusal) {
+    let (mut answer, body) = print(refusal.response(), RequestId::new(), Form::default());
     answer.extend_from_slice(&body);
     let _ = rustix::net::send(stream, &answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     let _ = stream.shutdown(Shutdown::Write);

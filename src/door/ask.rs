@@ -17,7 +17,7 @@ pub(super) fn ask(shared: &Shared, heard: &Heard, facts: Facts) -> Result<Answer
     let place = shared
         .in_flight
         .take_by(Some(facts.peer), queue_by)
-        .ok_or(Refusal::Busy)?;
+        .map_err(|_| Refusal::Busy)?;
     let ticket = shared.server.issue(facts);
     let mut request = rewrite(&heard.head, &ticket.to_text());
     request.extend_from_slice(&heard.body);

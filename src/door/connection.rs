@@ -12,12 +12,14 @@ use super::Shared;
 use super::answer::Manner;
 use super::ask::ask;
 use super::head::{Trouble, read_body, read_head};
-use super::proxy::{client_address, is_https};
+use super::proxy::{client_address, is_https, is_trusted};
 use super::refusal::Refusal;
+use super::slots::Slot;
 use super::stats::{Gauge, count};
 use super::vet::{BodyPlan, Head};
 use super::wire::{Cut, send_all};
 use crate::http::server::{Answer, Facts, Form, HandOff, RequestId, Response, panic_message};
+use crate::warn_seldom;
 
 /// A stranger's connection as a hand-off gets it: blocking, no timeouts set, `TCP_NODELAY` on.
 #[derive(Debug)]
@@ -96,7 +98,13 @@ struct Client<'a> {
 }
 
 /// Serves one connection to its end. Never panics.
-pub(super) fn run(shared: &Shared, stream: TcpStream, peer: IpAddr, accepted: Instant) {
+pub(super) fn run(
+    shared: &Shared,
+    stream: TcpStream,
+    peer: IpAddr,
+    accepted: Instant,
+    slot: &mut Slot,
+) {
     // Terminals want it, others don't mind. It fails only on a socket that is dead already.
     let _ = stream.set_nodelay(true);
     let manner = Manner {
@@ -111,7 +119,7 @@ pub(super) fn run(shared: &Shared, stream: TcpStream, peer: IpAddr, accepted: In
         id: RequestId::new(),
         manner,
     };
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| client.converse(accepted))) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| client.converse(accepted, slot))) {
         count(&shared.stats.panics);
         let told = panic_message(&*panic);
         log::error!("the connection of {peer} panicked: {told}");
@@ -119,7 +127,7 @@ pub(super) fn run(shared: &Shared, stream: TcpStream, peer: IpAddr, accepted: In
 }
 
 impl Client<'_> {
-    fn converse(mut self, accepted: Instant) {
+    fn converse(mut self, accepted: Instant, slot: &mut Slot) {
         let heard = match self.hear(accepted) {
             Ok(heard) => heard,
             Err(Trouble::Refused(refusal)) => return self.refuse(refusal),
@@ -128,6 +136,9 @@ impl Client<'_> {
         let facts = self.facts(&heard);
         self.peer = facts.peer;
         self.manner.form = heard.head.form();
+        if let Err(no_slot) = slot.charge_to(self.peer) {
+            return self.refuse(no_slot.into());
+        }
         match ask(self.shared, &heard, facts) {
             Ok(Answer::Response(response)) => self.answer(response),
             Ok(Answer::HandOff(hand_off)) => self.hand_on(hand_off, heard),
@@ -164,10 +175,17 @@ impl Client<'_> {
 
     fn facts(&self, heard: &Heard) -> Facts {
         let (head, trusted) = (&heard.head, &self.shared.trusted_proxies);
+        if head.forwarded.is_any && self.peer.is_loopback() && !is_trusted(self.peer, trusted) {
+            warn_seldom!(
+                "a proxy at {} is not in TRUSTED_PROXIES: all its clients are one to us, with one address's limits",
+                self.peer
+            );
+        }
         Facts {
             id: self.id,
             peer: client_address(self.peer, &head.forwarded.hops, trusted),
             is_https: is_https(self.peer, &head.forwarded, trusted),
+            is_forwarded: head.forwarded.is_any,
             is_websocket_upgrade: head.is_websocket_upgrade,
             body_left: match head.body {
                 BodyPlan::Leave(length) => Some(length),
@@ -207,14 +225,7 @@ impl Client<'_> {
     /// Tells the client why not. At `debug`: strangers must not be able to fill the disk.
     fn refuse(&self, refusal: Refusal) {
         let stats = &self.shared.stats;
-        count(match refusal {
-            Refusal::TooSlow => &stats.client_timeouts,
-            Refusal::Busy => &stats.refused_busy,
-            Refusal::TooMany => &stats.refused_connections,
-            Refusal::Lost => &stats.lost_requests,
-            Refusal::NoAnswer => &stats.answer_timeouts,
-            _ => &stats.bad_requests,
-        });
+        count(refusal.counter(stats));
         let (peer, id) = (self.peer, self.id);
         let (status, code) = (refusal.status(), refusal.code());
         log::debug!("door: refused peer={peer} status={status} code={code} request={id}");

@@ -27,7 +27,8 @@ const WRITE_PACE: Pace = Pace {
 pub struct Limits {
     /// Connections at once, terminals included; one more gets a 503.
     pub max_connections: usize,
-    /// Connections at once from one IPv4 address or one IPv6 /64. Trusted proxies are exempt.
+    /// Connections at once from one IPv4 address or one IPv6 /64; one more gets a 429. Trusted proxies are exempt: their
+    /// clients count, each as soon as its request has told whose it is.
     pub max_per_address: usize,
     /// Requests at once inside tiny_http, which is also the number of router threads.
     pub max_in_flight: usize,

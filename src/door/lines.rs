@@ -86,6 +86,7 @@ impl<'a> Lines<'a> {
         Forwarded {
             hops: self.all("x-forwarded-for").map(str::to_owned).collect(),
             proto: self.all("x-forwarded-proto").last().map(str::to_owned),
+            is_any: self.0.iter().any(|line| is_a_proxy_s(line.name)),
         }
     }
 
@@ -127,6 +128,12 @@ fn is_ours(name: &str) -> bool {
         "x-request-id",
     ];
     DROPPED.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("x-gate-")
+}
+
+/// Headers that proxies add and nobody else.
+fn is_a_proxy_s(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("x-forwarded-") || ["forwarded", "via", "x-real-ip"].contains(&&*name)
 }
 
 /// The value without the blanks around it. The head is ASCII, so it always is text.

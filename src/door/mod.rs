@@ -24,10 +24,11 @@ mod head;
 pub mod limits;
 mod lines;
 mod private_dir;
+#[doc(hidden)]
+pub mod probe;
 mod proxy;
 mod refusal;
 mod rewrite;
-mod seldom;
 mod signal;
 mod slots;
 mod stats;
@@ -46,6 +47,7 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use crate::http::server::{Server, Service};
+use crate::logging::Seldom;
 use accept::Threads;
 use private_dir::PrivateDirectory;
 use signal::Signal;
@@ -54,7 +56,7 @@ use slots::Slots;
 pub use connection::Connection;
 pub use error::Error;
 pub use limits::{Limits, Pace};
-pub(crate) use seldom::Seldom;
+pub use proxy::household;
 pub use stats::Stats;
 pub(crate) use stats::count;
 

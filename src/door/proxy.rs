@@ -11,6 +11,8 @@ pub(super) struct Forwarded {
     pub(super) hops: Vec<String>,
     /// The value of the last `X-Forwarded-Proto` header.
     pub(super) proto: Option<String>,
+    /// Whether there is any header that only proxies add.
+    pub(super) is_any: bool,
 }
 
 /// Whether `address` is one of ours and believed.
@@ -67,7 +69,7 @@ pub(super) fn plain(address: IpAddr) -> IpAddr {
 }
 
 /// What a per-address limit counts: an IPv4 address, or an IPv6 /64, which is what one household gets.
-pub(super) fn household(address: IpAddr) -> IpAddr {
+pub fn household(address: IpAddr) -> IpAddr {
     match plain(address) {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
             address.to_bits() & !u128::from(u64::MAX),
@@ -156,6 +158,7 @@ mod tests {
         let forwarded = Forwarded {
             hops: vec![],
             proto: proto.map(str::to_owned),
+            is_any: true,
         };
         assert_eq!(
             is_https(peer.parse().unwrap(), &forwarded, &trusted()),

@@ -1,5 +1,9 @@
 //! The door's own answers: what a stranger hears who never reaches the service. One table, all JSON.
 
+use std::sync::atomic::AtomicU64;
+
+use super::slots::NoSlot;
+use super::stats::Stats;
 use crate::http::server::Response;
 
 /// Why a request gets no further than the door.
@@ -19,8 +23,10 @@ pub(super) enum Refusal {
     HeadTooLong,
     /// HTTP, but not 1.0 or 1.1.
     Version,
-    /// Too many connections, in all or from this address.
+    /// Too many connections in all.
     TooMany,
+    /// Too many connections from this address.
+    TooManyOfYours,
     /// Too many requests in flight for too long.
     Busy,
     /// tiny_http gave no answer at all.
@@ -65,6 +71,11 @@ impl Refusal {
                 "too_many_connections",
                 "Too many connections are open; try again soon.",
             ),
+            Refusal::TooManyOfYours => (
+                429,
+                "too_many_connections",
+                "Too many connections from your address are open; close one or try again soon.",
+            ),
             Refusal::Busy => (503, "busy", "The server is busy; try again soon."),
             Refusal::Lost => (
                 503,
@@ -72,6 +83,19 @@ impl Refusal {
                 "The server lost this request; try again.",
             ),
             Refusal::NoAnswer => (504, "no_answer", "The server took too long to answer."),
+        }
+    }
+
+    /// Where it is counted.
+    pub(super) fn counter(self, stats: &Stats) -> &AtomicU64 {
+        match self {
+            Refusal::TooSlow => &stats.client_timeouts,
+            Refusal::Busy => &stats.refused_busy,
+            Refusal::TooMany => &stats.refused_connections,
+            Refusal::TooManyOfYours => &stats.refused_per_address,
+            Refusal::Lost => &stats.lost_requests,
+            Refusal::NoAnswer => &stats.answer_timeouts,
+            _ => &stats.bad_requests,
         }
     }
 
@@ -88,10 +112,19 @@ impl Refusal {
     pub(super) fn response(self) -> Response {
         let (status, code, message) = self.parts();
         let mut response = Response::error(status, code, message);
-        if status == 503 {
+        if matches!(status, 429 | 503) {
             response.headers.push(("Retry-After", "1".to_owned()));
         }
         response
+    }
+}
+
+impl From<NoSlot> for Refusal {
+    fn from(no_slot: NoSlot) -> Refusal {
+        match no_slot {
+            NoSlot::HouseholdFull => Refusal::TooManyOfYours,
+            NoSlot::Full | NoSlot::Closed => Refusal::TooMany,
+        }
     }
 }
 

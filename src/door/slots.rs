@@ -27,6 +27,17 @@ struct Counts {
     closed: bool,
 }
 
+/// Why there is no slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoSlot {
+    /// All are taken.
+    Full,
+    /// The household has as many as one may have.
+    HouseholdFull,
+    /// Nobody gets one any more.
+    Closed,
+}
+
 /// One taken slot; dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -44,31 +55,31 @@ impl Slots {
         })
     }
 
-    /// A slot at once, or `None`. Without an address only the total counts.
-    pub(super) fn take(self: &Arc<Slots>, address: Option<IpAddr>) -> Option<Slot> {
+    /// A slot at once. Without an address only the total counts.
+    pub(super) fn take(self: &Arc<Slots>, address: Option<IpAddr>) -> Result<Slot, NoSlot> {
         self.take_by(address, Instant::now())
     }
 
-    /// A slot as soon as one is free; `None` at the deadline or when closed.
+    /// A slot as soon as one is free, until the deadline or the close.
     pub(super) fn take_by(
         self: &Arc<Slots>,
         address: Option<IpAddr>,
         deadline: Instant,
-    ) -> Option<Slot> {
+    ) -> Result<Slot, NoSlot> {
         let household = address.map(household);
         let mut counts = self.counts.lock();
         while !counts.closed {
-            if counts.take(household, self.max_total, self.max_per_address) {
-                return Some(Slot {
+            let Err(no_slot) = counts.take(household, self.max_total, self.max_per_address) else {
+                return Ok(Slot {
                     slots: Arc::clone(self),
                     household,
                 });
-            }
+            };
             if self.freed.wait_until(&mut counts, deadline).timed_out() {
-                return None;
+                return Err(no_slot);
             }
         }
-        None
+        Err(NoSlot::Closed)
     }
 
     /// Lets nobody in any more and sends those away who wait.
@@ -84,19 +95,25 @@ impl Counts {
         household: Option<IpAddr>,
         max_total: usize,
         max_per_address: usize,
-    ) -> bool {
-        let held = household
-            .and_then(|household| self.per_address.get(&household))
-            .copied()
-            .unwrap_or(0);
-        if self.total >= max_total || held >= max_per_address {
-            return false;
+    ) -> Result<(), NoSlot> {
+        if self.total >= max_total {
+            return Err(NoSlot::Full);
         }
+        self.charge(household, max_per_address)?;
         self.total += 1;
-        if let Some(household) = household {
-            self.per_address.insert(household, held + 1);
+        Ok(())
+    }
+
+    fn charge(&mut self, household: Option<IpAddr>, max_per_address: usize) -> Result<(), NoSlot> {
+        let Some(household) = household else {
+            return Ok(());
+        };
+        let held = self.per_address.get(&household).copied().unwrap_or(0);
+        if held >= max_per_address {
+            return Err(NoSlot::HouseholdFull);
         }
-        true
+        self.per_address.insert(household, held + 1);
+        Ok(())
     }
 
     fn give_back(&mut self, household: Option<IpAddr>) {
@@ -108,6 +125,23 @@ impl Counts {
                 self.per_address.remove(&household);
             }
         }
+    }
+}
+
+impl Slot {
+    /// The slot is this address's from now on: known is at last who speaks through a proxy.
+    pub(super) fn charge_to(&mut self, address: IpAddr) -> Result<(), NoSlot> {
+        if self.household.is_some() {
+            return Ok(());
+        }
+        let household = Some(household(address));
+        let slots = &self.slots;
+        slots
+            .counts
+            .lock()
+            .charge(household, slots.max_per_address)?;
+        self.household = household;
+        Ok(())
     }
 }
 
@@ -130,24 +164,44 @@ mod tests {
         Some(text.parse().unwrap())
     }
 
+    fn refused(slots: &Arc<Slots>, text: &str) -> Option<NoSlot> {
+        slots.take(address(text)).err()
+    }
+
     #[test]
     fn the_total_is_a_limit() {
         let slots = Slots::new(2, 2);
         let _first = slots.take(address("10.0.0.1")).unwrap();
         let second = slots.take(address("10.0.0.2")).unwrap();
-        assert!(slots.take(address("10.0.0.3")).is_none());
+        assert_eq!(refused(&slots, "10.0.0.3"), Some(NoSlot::Full));
         drop(second);
-        assert!(slots.take(address("10.0.0.3")).is_some());
+        assert_eq!(refused(&slots, "10.0.0.3"), None);
     }
 
     #[test]
     fn a_household_is_a_limit() {
         let slots = Slots::new(9, 1);
         let first = slots.take(address("2001:db8::1")).unwrap();
-        assert!(slots.take(address("2001:db8::2")).is_none());
-        assert!(slots.take(address("2001:db8:0:1::1")).is_some());
+        assert_eq!(refused(&slots, "2001:db8::2"), Some(NoSlot::HouseholdFull));
+        assert_eq!(refused(&slots, "2001:db8:0:1::1"), None);
         drop(first);
-        assert!(slots.take(address("2001:db8::2")).is_some());
+        assert_eq!(refused(&slots, "2001:db8::2"), None);
+    }
+
+    #[test]
+    fn who_comes_through_a_proxy_is_charged_when_known() {
+        let slots = Slots::new(9, 1);
+        let mut proxied = [(); 3].map(|()| slots.take(None).unwrap());
+        let client = |text: &str| text.parse().unwrap();
+        assert_eq!(proxied[0].charge_to(client("10.0.0.1")), Ok(()));
+        assert_eq!(proxied[0].charge_to(client("10.0.0.1")), Ok(()), "once");
+        let full = Err(NoSlot::HouseholdFull);
+        assert_eq!(proxied[1].charge_to(client("10.0.0.1")), full);
+        assert_eq!(proxied[1].charge_to(client("10.0.0.2")), Ok(()));
+        assert_eq!(refused(&slots, "10.0.0.1"), Some(NoSlot::HouseholdFull));
+        drop(proxied);
+        let counts = slots.counts.lock();
+        assert_eq!((counts.total, counts.per_address.len()), (0, 0));
     }
 
     #[test]
@@ -155,7 +209,7 @@ mod tests {
         let slots = Slots::new(2, 1);
         let _first = slots.take(None).unwrap();
         let _second = slots.take(None).unwrap();
-        assert!(slots.take(None).is_none());
+        assert!(slots.take(None).is_err());
     }
 
     #[test]
@@ -177,7 +231,7 @@ mod tests {
             let held = waiting.join().unwrap().unwrap();
             let waiting = scope.spawn(|| slots.take_by(None, far));
             slots.close();
-            assert!(waiting.join().unwrap().is_none());
+            assert_eq!(waiting.join().unwrap().err(), Some(NoSlot::Closed));
             drop(held);
         });
     }

@@ -12,8 +12,10 @@ pub struct Stats {
     pub accepted: AtomicU64,
     /// Errors of `accept` itself, such as no descriptor left.
     pub accept_errors: AtomicU64,
-    /// Connections refused because there were too many, in all or from one address, or no thread to be had.
+    /// Connections refused because there were too many in all, or no thread to be had.
     pub refused_connections: AtomicU64,
+    /// Connections refused because their address had too many.
+    pub refused_per_address: AtomicU64,
     /// Vetted requests that waited too long for their turn.
     pub refused_busy: AtomicU64,
     /// Requests passed to the service.

@@ -346,7 +346,8 @@ mod tests {
             head.forwarded,
             Forwarded {
                 hops: vec!["a, b".into(), "c".into()],
-                proto: Some("https".into())
+                proto: Some("https".into()),
+                is_any: true,
             }
         );
     }

@@ -147,6 +147,11 @@ fn parse_head(received: &[u8]) -> Result<Option<Head>, Error> {
     }))
 }
 
+/// How long an answer's head is; `None` while its end has not come.
+pub fn head_length(received: &[u8]) -> Result<Option<usize>, Error> {
+    Ok(parse_head(received)?.map(|head| head.len))
+}
+
 /// What the Engine says instead of attaching. DOCKER: plain text without a length, ended by EOF, from an
 /// Engine that had already taken the connection over; JSON with a length from one that had not.
 fn refusal(stream: &mut UnixStream, head: Head, mut received: Vec<u8>, deadline: Instant) -> Error {

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 use parking_lot::Mutex;
@@ -19,16 +19,17 @@ use super::attach::{self, Attach};
 use super::call::{
     Answer, Body, CONNECT_LIMIT, LONG_ANSWER, Request, SMALL_ANSWER, Wire, encode, words,
 };
-use super::dialect::{ApiVersion, Dialect, choose};
+use super::dialect::{ApiVersion, Dialect, Unfinished, choose};
 use super::error::{Error, HostError};
 use super::events::{self, Events};
 use super::names::{
     archive_target, is_image_name, label_filter, load_outcome, path_stat, segment, socket_path,
 };
+use super::podman;
 use super::transport::connect;
 use super::types::{
-    ContainerId, ContainerSummary, CreateContainer, ImageSummary, Inspection, PathStat, Ping, Size,
-    Version,
+    ContainerId, ContainerSummary, CreateContainer, Image, ImageSummary, Inspection, PathStat,
+    Ping, Size, Stats, SystemInfo, Version,
 };
 
 type Result<T> = std::result::Result<T, Error>;
@@ -61,11 +62,20 @@ struct Shared {
     /// Never held across a call.
     dialect: Mutex<Option<Dialect>>,
     has_warned: AtomicBool,
+    watcher: Watcher,
 }
+
+/// Is told of each call that was made: the API operation, how long it took, and why it failed if it did.
+pub type Watcher = Box<dyn Fn(&'static str, Duration, Option<&Error>) + Send + Sync>;
 
 impl Engine {
     /// An Engine at `docker_host`, a URL such as `unix:///var/run/docker.sock`. Does not speak to it yet.
     pub fn new(docker_host: &str) -> std::result::Result<Engine, HostError> {
+        Engine::watched(docker_host, Box::new(|_, _, _| {}))
+    }
+
+    /// The same, with somebody who is told of each call.
+    pub fn watched(docker_host: &str, watcher: Watcher) -> std::result::Result<Engine, HostError> {
         let path = socket_path(docker_host)?;
         Ok(Engine {
             shared: Arc::new(Shared {
@@ -73,6 +83,7 @@ impl Engine {
                 socket: path.display().to_string(),
                 dialect: Mutex::new(None),
                 has_warned: AtomicBool::new(false),
+                watcher,
             }),
         })
     }
@@ -121,6 +132,11 @@ impl Engine {
         Ok(self.dialect()?.has_console_size())
     }
 
+    /// How a file in a container looks that an archive was unpacked into in part only.
+    pub fn unfinished(&self) -> Result<Unfinished> {
+        Ok(self.dialect()?.unfinished())
+    }
+
     /// All images on the Engine.
     pub fn images(&self) -> Result<Vec<ImageSummary>> {
         self.get("ImageList", "/images/json".into())?
@@ -129,12 +145,17 @@ impl Engine {
 
     /// Whether the Engine has an image of this name.
     pub fn has_image(&self, name: &str) -> Result<bool> {
+        self.image(name).map(|image| image.is_some())
+    }
+
+    /// The image of this name, if the Engine has one.
+    pub fn image(&self, name: &str) -> Result<Option<Image>> {
         if !is_image_name(name) {
-            return Ok(false);
+            return Ok(None);
         }
         match self.get("ImageInspect", format!("/images/{name}/json")) {
-            Ok(answer) => answer.bytes(SMALL_ANSWER).map(|_| true),
-            Err(error) if error.is_not_found() => Ok(false),
+            Ok(answer) => answer.json(SMALL_ANSWER).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -152,6 +173,48 @@ impl Engine {
         load_outcome(call, &answer.bytes(SMALL_ANSWER)?)
     }
 
+    /// Removes an image and its name. One that is gone already is fine.
+    pub fn remove_image(&self, name: &str) -> Result<()> {
+        if !is_image_name(name) {
+            return Ok(());
+        }
+        match self.delete_image(format!("/images/{name}?force=1")) {
+            Err(error) if error.is_not_found() => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Removes an image by its id, if it has no name any more. One that a container still uses stays.
+    pub fn remove_unnamed_image(&self, id: &str) -> Result<()> {
+        match self.image(id)? {
+            // DOCKER: without `force` an image loses its last name all the same.
+            Some(image) if image.repo_tags.is_empty() => {}
+            _ => return Ok(()),
+        }
+        match self.delete_image(format!("/images/{id}")) {
+            Err(Error::Refused {
+                status: 404 | 409, ..
+            }) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn delete_image(&self, target: String) -> Result<()> {
+        let answer = self.send(Request {
+            call: "ImageDelete",
+            method: Method::DELETE,
+            target,
+            body: Body::Empty,
+            deadline: LONGEST,
+        })?;
+        answer.bytes(SMALL_ANSWER).map(drop)
+    }
+
+    /// What the Engine says about itself and its host.
+    pub fn info(&self) -> Result<SystemInfo> {
+        self.get("SystemInfo", "/info".into())?.json(SMALL_ANSWER)
+    }
+
     /// Creates a container called `name`; it does not run yet.
     pub fn create(&self, name: &str, body: &CreateContainer) -> Result<ContainerId> {
         #[derive(Deserialize)]
@@ -161,17 +224,32 @@ impl Engine {
             warnings: Option<Vec<String>>,
         }
         let call = "ContainerCreate";
-        let json = serde_json::to_vec(body).map_err(|error| Error::Garbled {
+        let is_podman = self.dialect()?.is_podman;
+        let (target, json) = match is_podman {
+            true => (
+                podman::CREATE.to_owned(),
+                serde_json::to_vec(&podman::specification(name, body)),
+            ),
+            false => (
+                format!("/containers/create?name={}", encode(name)),
+                serde_json::to_vec(body),
+            ),
+        };
+        let json = json.map_err(|error| Error::Garbled {
             call,
             what: format!("our own request: {error}"),
         })?;
         let answer = self.send(Request {
             call,
             method: Method::POST,
-            target: format!("/containers/create?name={}", encode(name)),
+            target,
             body: Body::Json(json),
             deadline: LONG,
-        })?;
+        });
+        let answer = match is_podman {
+            true => answer.map_err(podman::explain)?,
+            false => answer?,
+        };
         let created: Created = answer.json(SMALL_ANSWER)?;
         for warning in created.warnings.unwrap_or_default() {
             self.pass_on(&words(warning.as_bytes()));
@@ -192,6 +270,16 @@ impl Engine {
             .json(SMALL_ANSWER)
     }
 
+    /// What a container uses now. DOCKER: takes about a second, one-shot (API 1.41) or not.
+    pub fn stats(&self, id: &ContainerId) -> Result<Stats> {
+        let call = "ContainerStats";
+        let target = format!(
+            "/containers/{}/stats?stream=false&one-shot=true",
+            segment(call, id)?
+        );
+        self.get(call, target)?.json(SMALL_ANSWER)
+    }
+
     /// Joins a container's terminal. DOCKER: one that has ended also agrees, then never says a word, so
     /// [`Engine::inspect`] first; one that was not started yet loses no output.
     pub fn attach(&self, id: &ContainerId) -> Result<Attach> {
@@ -202,7 +290,9 @@ impl Engine {
             dialect.version,
             dialect.detach_keys()
         );
-        self.noting_outage(attach::open(self.shared.wire.socket(), &target))
+        self.making("ContainerAttach", || {
+            attach::open(self.shared.wire.socket(), &target)
+        })
     }
 
     /// Gives a running container's terminal a size. DOCKER: 409 before the start; absurd sizes are accepted and
@@ -241,6 +331,12 @@ impl Engine {
                 message,
                 ..
             }) if message.contains("is not running") => Ok(()),
+            // PODMAN: 500, and in other words.
+            Err(Error::Refused {
+                status: 500,
+                message,
+                ..
+            }) if message.contains("can only kill running containers") => Ok(()),
             result => result,
         }
     }
@@ -379,7 +475,9 @@ impl Engine {
     fn open_events(&self, target: &str) -> Result<Option<Events>> {
         let target = format!("/v{}{target}", self.dialect()?.version);
         debug!("engine call=SystemEvents GET {target}");
-        self.noting_outage(events::open(self.shared.wire.socket(), &target))
+        self.making("SystemEvents", || {
+            events::open(self.shared.wire.socket(), &target)
+        })
     }
 
     fn get(&self, call: &'static str, target: String) -> Result<Answer> {
@@ -426,8 +524,12 @@ impl Engine {
     }
 
     fn send_once(&self, request: &mut Request<'_>) -> Result<Answer> {
-        let prefix = format!("/v{}", self.dialect()?.version);
-        self.noting_outage(self.shared.wire.send(&prefix, request))
+        let prefix = match request.target == podman::CREATE {
+            // It names a version of its own.
+            true => String::new(),
+            false => format!("/v{}", self.dialect()?.version),
+        };
+        self.making(request.call, || self.shared.wire.send(&prefix, request))
     }
 
     /// A call without a version in its path, as is needed to learn the version.
@@ -440,7 +542,7 @@ impl Engine {
             body: Body::Empty,
             deadline,
         };
-        self.noting_outage(self.shared.wire.send("", &mut request))
+        self.making(call, || self.shared.wire.send("", &mut request))
     }
 
     /// How to speak to the Engine, asked from it when not known.
@@ -475,7 +577,11 @@ impl Engine {
         })
     }
 
-    fn noting_outage<T>(&self, result: Result<T>) -> Result<T> {
+    /// Makes a call, and notes how it went.
+    fn making<T>(&self, call: &'static str, make: impl FnOnce() -> Result<T>) -> Result<T> {
+        let began = Instant::now();
+        let result = make();
+        (self.shared.watcher)(call, began.elapsed(), result.as_ref().err());
         if let Err(Error::Unreachable { .. } | Error::Broken { .. }) = &result {
             self.forget_dialect();
         }

@@ -49,6 +49,18 @@ impl fmt::Display for ApiVersion {
     }
 }
 
+/// What tells a file that an archive was unpacked into in part only from a whole one, in `GET …/archive`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// It is root's. DOCKER: an archive's file is written by root and becomes its owner's when all of it is there (seen on
+    /// 20.10, with archives cut at every place). With `userns-remap` too, where a whole one's owner is told as the host
+    /// knows it, such as 101000 (seen).
+    IsRoots,
+    /// Its mode is 0600. PODMAN: the same, but whoever asks is told that every file is the container's user's. What can
+    /// be seen is the mode, which becomes the archive's last (seen on 4.3.1, with archives cut at many places).
+    IsPrivate,
+}
+
 /// How to speak to the Engine at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect {
@@ -70,6 +82,14 @@ impl Dialect {
             ""
         } else {
             "%FF,%C1,%FE,%F5,%FF,%C0,%FD,%F9"
+        }
+    }
+
+    /// How an unfinished file is told from a whole one.
+    pub fn unfinished(&self) -> Unfinished {
+        match self.is_podman {
+            true => Unfinished::IsPrivate,
+            false => Unfinished::IsRoots,
         }
     }
 

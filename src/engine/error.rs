@@ -78,6 +78,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Its kind in one word, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Unreachable { .. } => "unreachable",
+            Error::Refused { .. } => "refused",
+            Error::TimedOut { .. } => "timed_out",
+            Error::Broken { .. } => "broken",
+            _ => "garbled",
+        }
+    }
+
     /// Whether the container (or image, or path) is not there, which `remove` counts as success.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Error::Refused { status: 404, .. })

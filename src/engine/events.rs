@@ -98,10 +98,13 @@ impl Events {
 }
 
 /// One line of the stream.
-fn read_line(line: &[u8]) -> Result<Event, Error> {
+pub fn read_line(line: &[u8]) -> Result<Event, Error> {
     let mut event: Event = parse(CALL, line)?;
-    if event.action == "died" {
-        event.action = "die".into();
+    // PODMAN: older ones say `died` here too.
+    match event.action.as_str() {
+        "died" => event.action = "die".into(),
+        "remove" => event.action = "destroy".into(),
+        _ => {}
     }
     Ok(event)
 }
@@ -149,6 +152,10 @@ mod tests {
         check(
             r#"{"Action":"died","Actor":{"ID":"a1","Attributes":null}}"#,
             "die a1 {}",
+        );
+        check(
+            r#"{"Action":"remove","Actor":{"ID":"a1"}}"#,
+            "destroy a1 {}",
         );
     }
 }

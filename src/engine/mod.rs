@@ -5,7 +5,8 @@
 //!    └─────attach, events───▶ attach, events ─────┘
 //! ```
 //!
-//! `client` has a function for each of the Engine's verbs; `dialect` chooses the API version.
+//! `client` has a function for each of the Engine's verbs; `dialect` chooses the API version; `podman` has the one call
+//! that Podman does in its own way.
 
 mod attach;
 mod call;
@@ -14,11 +15,15 @@ mod dialect;
 pub mod error;
 mod events;
 mod names;
+mod podman;
+#[doc(hidden)]
+pub mod probe;
 mod transport;
 pub mod types;
 
 pub use attach::{Attach, AttachReader};
-pub use client::Engine;
+pub use client::{Engine, Watcher};
+pub use dialect::Unfinished;
 pub use error::{Error, HostError};
 pub use events::{Events, EventsCloser};
-pub use types::{ContainerId, Event, Inspection, PathStat, Ping, Size, Version};
+pub use types::{ContainerId, Event, Inspection, PathStat, Ping, Size, SystemInfo, Version};

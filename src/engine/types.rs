@@ -81,8 +81,10 @@ pub struct HostConfig {
     pub memory: u64,
     /// Bytes of memory and swap together.
     pub memory_swap: u64,
-    /// Processor time in billionths of a processor.
-    pub nano_cpus: u64,
+    /// In how many microseconds a container may use its quota.
+    pub cpu_period: u64,
+    /// Microseconds of processor time in each period.
+    pub cpu_quota: u64,
     /// Processes and threads at once, counted by the cgroup.
     pub pids_limit: u32,
     /// Limits of each process.
@@ -97,6 +99,9 @@ pub struct HostConfig {
     pub ipc_mode: String,
     /// Bytes of `/dev/shm`.
     pub shm_size: u64,
+    /// Paths hidden behind something empty. DOCKER: they take the place of the Engine's own list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub masked_paths: Vec<String>,
     /// The OCI runtime; the Engine's default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
@@ -197,10 +202,34 @@ pub struct ImageSummary {
     pub size: i64,
 }
 
+/// What `ImageInspect` (`GET /images/{name}/json`) tells.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Image {
+    /// `sha256:` and the digest.
+    pub id: String,
+    /// `name:tag`, none for an untagged image.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub repo_tags: Vec<String>,
+    /// What it was built with.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub config: ImageConfig,
+}
+
+/// The `Config` of `ImageInspect`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageConfig {
+    /// Its labels.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub labels: BTreeMap<String, String>,
+}
+
 /// One line of `SystemEvents` (`GET /events`) about a container.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Event {
-    /// What happened: `die`, `oom`, `destroy`… DOCKER: Podman says `died`; the client makes it `die`.
+    /// What happened: `die`, `oom`, `destroy`… DOCKER: Podman says `died` and `remove`; the client makes it
+    /// `die` and `destroy`.
     #[serde(rename = "Action")]
     pub action: String,
     /// Whom it happened to.
@@ -245,6 +274,63 @@ pub struct Version {
     /// The processor, such as `amd64`.
     #[serde(default)]
     pub arch: String,
+    /// What it is made of: the Engine itself, containerd, runc.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub components: Vec<Component>,
+}
+
+/// A part of an Engine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Component {
+    /// Such as `runc`.
+    pub name: String,
+    /// Such as `1.1.12`.
+    #[serde(default)]
+    pub version: String,
+    /// More about it. DOCKER: distributions put their package's version into `GitCommit`.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub details: BTreeMap<String, String>,
+}
+
+/// What `SystemInfo` (`GET /info`) tells, as far as somebody wants to know.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SystemInfo {
+    /// The storage driver, such as `overlay2`.
+    pub driver: String,
+    /// Where the Engine keeps everything.
+    pub docker_root_dir: String,
+    /// `1` or `2`.
+    pub cgroup_version: String,
+    /// `cgroupfs`, `systemd` or `none`.
+    pub cgroup_driver: String,
+    /// Such as `name=seccomp,profile=default`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub security_options: Vec<String>,
+    /// Whether memory can be limited.
+    pub memory_limit: bool,
+    /// Whether swap can be limited.
+    pub swap_limit: bool,
+    /// Whether processor time can be limited.
+    pub cpu_cfs_quota: bool,
+    /// Whether the number of processes can be limited.
+    pub pids_limit: bool,
+    /// PODMAN: whether it runs without root. Docker tells it among `security_options`.
+    pub rootless: bool,
+    /// Whether containers outlive the Engine's restart.
+    pub live_restore_enabled: bool,
+    /// The OCI runtime used where none is named.
+    pub default_runtime: String,
+    /// Such as `Debian GNU/Linux 12 (bookworm)`.
+    pub operating_system: String,
+    /// Such as `6.1.0-18-amd64`.
+    pub kernel_version: String,
+    /// The Engine's clock, as RFC 3339 has it.
+    pub system_time: String,
+    /// What the Engine itself would have an operator know.
+    #[serde(deserialize_with = "null_is_default")]
+    pub warnings: Vec<String>,
 }
 
 /// What lies at a path in a container, as `ContainerArchiveInfo` tells.
@@ -281,4 +367,38 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// What a container uses, from `GET /containers/{id}/stats`; podman and old kernels leave out what they don't know.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Stats {
+    /// Processor time.
+    #[serde(default)]
+    pub cpu_stats: CpuStats,
+    /// Memory.
+    #[serde(default)]
+    pub memory_stats: MemoryStats,
+}
+
+/// Processor time.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct CpuStats {
+    /// The container's own.
+    #[serde(default)]
+    pub cpu_usage: CpuUsage,
+}
+
+/// A container's processor time.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct CpuUsage {
+    /// Nanoseconds since its start.
+    #[serde(default)]
+    pub total_usage: u64,
+}
+
+/// Memory.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct MemoryStats {
+    /// Bytes, page cache included.
+    pub usage: Option<u64>,
 }

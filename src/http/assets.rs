@@ -1,8 +1,8 @@
-//! The page's files, built by npm and embedded in the binary, the longer ones a second time as `.gz`.
+//! The page's files, built by npm and embedded in the binary, the longer ones also as `.gz`, the longest only so.
 
 use std::borrow::Cow;
 
-use rust_embed::{EmbeddedFile, RustEmbed};
+use rust_embed::RustEmbed;
 
 use super::error::ApiError;
 use super::route::NoRoute;
@@ -19,9 +19,9 @@ const PACKED: &str = ".gz";
 
 /// Whether the page was built before the binary was.
 pub fn is_complete() -> bool {
-    ["landing.js", "terminal.js", "style.css"]
+    ["landing.js", "terminal.js", "admin.js", "style.css"]
         .iter()
-        .all(|name| Dist::get(name).is_some())
+        .all(|name| Dist::get(name).is_some() || Dist::get(&format!("{name}{PACKED}")).is_some())
 }
 
 /// What stands in the addresses of files: the version, and a hash of their content, so that a browser may
@@ -50,9 +50,14 @@ pub fn serve<'a>(
     version: &str,
 ) -> Result<Response, ApiError> {
     // The packed ones are no files of their own: the same address serves them.
-    let plain = (!name.ends_with(PACKED)).then(|| Dist::get(name)).flatten();
-    let plain = plain.ok_or(NoRoute::NotFound)?;
+    if name.ends_with(PACKED) {
+        return Err(NoRoute::NotFound.into());
+    }
+    let plain = Dist::get(name);
     let packed = Dist::get(&format!("{name}{PACKED}"));
+    let Some(original) = plain.as_ref().or(packed.as_ref()) else {
+        return Err(NoRoute::NotFound.into());
+    };
     let mut headers = vec![
         ("X-Content-Type-Options", "nosniff".to_owned()),
         ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
@@ -60,10 +65,15 @@ pub fn serve<'a>(
     if packed.is_some() {
         headers.push(("Vary", "Accept-Encoding".to_owned()));
     }
-    let packed = packed.filter(|_| header("accept-encoding").is_some_and(allows_gzip));
-    let is_packed = packed.is_some();
-    let EmbeddedFile { data, metadata } = packed.unwrap_or(plain);
-    let etag = format!("\"{}\"", hex(&metadata.sha256_hash()[..8]));
+    let is_packed = packed.is_some() && header("accept-encoding").is_some_and(allows_gzip);
+    let tagged = packed.as_ref().filter(|_| is_packed).unwrap_or(original);
+    // What is unpacked has a tag of its own, as RFC 9110 8.8.3.3 wants.
+    let mark = if is_packed || plain.is_some() {
+        ""
+    } else {
+        "-u"
+    };
+    let etag = format!("\"{}{mark}\"", hex(&tagged.metadata.sha256_hash()[..8]));
     let is_versioned = query.and_then(|query| query.strip_prefix("v=")) == Some(version);
     let cache = if is_versioned {
         "public, max-age=31536000, immutable"
@@ -83,11 +93,28 @@ pub fn serve<'a>(
         headers.push(("Content-Encoding", "gzip".to_owned()));
     }
     headers.push(("Content-Type", media_type(name).to_owned()));
+    let data = match (plain, packed) {
+        (_, Some(packed)) if is_packed => packed.data,
+        (Some(plain), _) => plain.data,
+        (None, packed) => {
+            Cow::Owned(packed.and_then(|file| unpack(&file.data)).ok_or_else(|| {
+                ApiError::new(500, "internal_error", "This file can't be unpacked.")
+            })?)
+        }
+    };
     Ok(Response {
         status: 200,
         headers,
         body: data,
     })
+}
+
+/// Unpacks what zlib's gzip writes: a head of ten bytes without a name, and at the end a sum and a length.
+fn unpack(gzip: &[u8]) -> Option<Vec<u8>> {
+    /// More than any file here has.
+    const LONGEST: usize = 8 << 20;
+    let deflated = gzip.get(10..gzip.len().checked_sub(8)?)?;
+    miniz_oxide::inflate::decompress_to_vec_with_limit(deflated, LONGEST).ok()
 }
 
 /// Whether `If-None-Match` names the tag. Proxies that touch an answer mark its tag as weak.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::route::NoRoute;
 use super::server::Response;
+use crate::auth::Refusal;
 use crate::session;
+use crate::session::pace::whole_seconds;
 use crate::terminal::upgrade::BadUpgrade;
 
 /// An error as a client gets it.
@@ -37,8 +39,10 @@ impl ApiError {
         self
     }
 
-    fn retry_after(self, wait: Duration) -> Self {
-        self.with("Retry-After", wait.as_secs().max(1).to_string())
+    /// The same, and when it makes sense to try again.
+    pub fn retry_after(self, wait: Duration) -> Self {
+        // Rounded up: whoever comes at that second is not told to wait again.
+        self.with("Retry-After", whole_seconds(wait).max(1).to_string())
     }
 
     /// Whoever asked is not known.
@@ -106,18 +110,29 @@ impl From<session::Error> for ApiError {
             Error::NotFound => (404, "session_not_found", None),
             Error::Over => (410, "session_over", None),
             Error::TooManySpectators => (429, "too_many_spectators", Some(later)),
-            Error::Full { .. } => (503, "full", Some(later)),
+            Error::Full { retry_after, .. } => (503, "full", Some((*retry_after).min(later))),
+            Error::TooManySessions { retry_after, .. } => {
+                (429, "too_many_sessions", Some(*retry_after))
+            }
+            Error::AddressFull { retry_after, .. } => {
+                (429, "address_full", Some((*retry_after).min(later)))
+            }
+            Error::BookBusy => (429, "spellbook_busy", Some(soon)),
+            Error::RateLimited { retry_after } => (429, "rate_limited", Some(*retry_after)),
             Error::Busy { retry_after, .. } => (503, "busy", Some(*retry_after)),
             Error::QueueFull { retry_after, .. } => (503, "queue_full", Some(*retry_after)),
             // Nobody reads it but the log; nginx made the number known.
             Error::Left { .. } => (499, "client_left", None),
             Error::Stopping => (503, "stopping", Some(soon)),
             Error::NoImage(_) => (503, "shell_not_installed", Some(later)),
+            Error::ImageNotLoaded(_) => (503, "shell_not_ready", Some(soon)),
             Error::Engine(_) => (503, "engine_unavailable", Some(soon)),
             Error::System(_) => (503, "out_of_resources", Some(later)),
             Error::State(_) => (500, "internal_error", None),
             Error::Store(session::store::Error::TooBig) => (413, "body_too_large", None),
             Error::Store(_) => (503, "store_unavailable", Some(soon)),
+            // Mended before anybody is told.
+            Error::BookInPart => (503, "engine_unavailable", Some(soon)),
             Error::NotABook(_) => (409, "no_spellbook", None),
             Error::Starting => (503, "starting", Some(soon)),
             Error::StillEnding(_) => (503, "still_ending", Some(soon)),
@@ -126,6 +141,22 @@ impl From<session::Error> for ApiError {
         match retry {
             Some(wait) => api.retry_after(wait),
             None => api,
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.player_message();
+        match refusal {
+            // INVARIANT: as if there were no such session.
+            Refusal::NotOwner | Refusal::BadTicket => session::Error::NotFound.into(),
+            Refusal::KeysAway => {
+                Self::new(503, "login_unavailable", message).retry_after(Duration::from_secs(10))
+            }
+            Refusal::NothingShown => Self::unauthorized(&message),
+            _ => Self::new(401, "unauthorized", message)
+                .with("WWW-Authenticate", "Bearer error=\"invalid_token\""),
         }
     }
 }
@@ -167,7 +198,12 @@ mod tests {
 
     #[test]
     fn what_can_be_tried_again_says_when() {
-        for error in [session::Error::Full { limit: 3 }, session::Error::Stopping] {
+        let soon = Duration::from_secs(1);
+        let full = session::Error::Full {
+            limit: 3,
+            retry_after: soon,
+        };
+        for error in [full, session::Error::Stopping] {
             let api = ApiError::from(error);
             assert_eq!(api.status, 503);
             assert!(

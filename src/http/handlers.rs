@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -11,15 +10,15 @@ use serde_json::json;
 use super::error::ApiError;
 use super::route::Route;
 use super::server::{Body, Request, Response};
-use super::{Outcome, Site, assets, books, origin, terminal};
-use crate::auth;
+use super::{Outcome, Side, Site, admin, assets, identity, origin, terminal};
+use crate::door;
 use crate::session::pace::whole_seconds;
 use crate::session::{
     self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Status, WATCH_LINK_LIFE,
 };
 use crate::terminal::Role;
 
-type Handled = Result<Outcome, ApiError>;
+pub(super) type Handled = Result<Outcome, ApiError>;
 
 /// The body of `POST /session`. Unknown fields are left alone, for clients newer than we are.
 #[derive(Debug, Default, Deserialize)]
@@ -29,18 +28,23 @@ struct CreateSession {
 
 impl Site {
     /// Does what the route says.
-    pub(super) fn handle(&self, route: Route, request: Request) -> Handled {
+    pub(super) fn handle(&self, route: Route, request: Request, side: Side) -> Handled {
+        check_encoding(&request)?;
         match route {
             Route::Health => now(text("ok")),
             Route::Ready => self.ready(),
-            Route::Landing => now(self.pages.landing(&self.manager.settings().shells)),
+            Route::Landing => {
+                let shells = &self.manager.settings().shells;
+                now(self.pages.landing(shells, self.guard.gate.wants_tokens()))
+            }
             Route::Asset(name) => now(assets::serve(
                 &name,
                 request.query.as_deref(),
                 |name| request.header(name),
                 self.pages.version(),
             )?),
-            Route::Metrics => self.metrics(),
+            Route::Metrics => self.metrics(&request, side),
+            Route::OpenApi => now(json_response(200, &self.openapi)),
             Route::ListSessions => self.list(&request),
             Route::CreateSession => self.create(&request),
             Route::Queue(ticket) => self.queue(ticket),
@@ -48,6 +52,15 @@ impl Site {
             Route::DestroySession(id) => self.destroy(id, &request),
             Route::Connect(id) => self.connect(id, &request),
             Route::Terminal(id) => self.terminal(id, &request),
+            Route::CreateTicket(id) => self.create_ticket(id, &request),
+            Route::Admin => now(self.pages.admin()),
+            Route::AdminLogin => self.admin_login(&request),
+            Route::AdminLogout => self.admin_logout(&request),
+            Route::AdminHealth => self.admin_health(&request),
+            Route::AdminNotice => self.admin_notice(&request),
+            Route::AdminDrain => self.admin_drain(&request),
+            Route::Login => self.login(&request),
+            Route::Logout => self.logout(&request),
             Route::CreateWatchLink(id) => self.create_watch_link(id, &request),
             Route::RevokeWatchLinks(id) => self.revoke_watch_links(id, &request),
             Route::Spellbook(id) => self.spellbook(id, &request),
@@ -63,11 +76,11 @@ impl Site {
     fn ready(&self) -> Handled {
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move |_| {
-            if manager.is_stopping() {
+            if manager.is_draining() {
                 return Err(session::Error::Stopping.into());
             }
             let not_ready = |cause: String, code, message: &str| {
-                log::warn!("not ready: {cause}");
+                crate::warn_seldom!("not ready: {cause}");
                 ApiError::new(503, code, message).with("Retry-After", "2")
             };
             manager.engine_health().map_err(|cause| {
@@ -81,110 +94,41 @@ impl Site {
             if !manager.is_settled() {
                 return Err(session::Error::Starting.into());
             }
+            manager.images_health().map_err(|cause| {
+                let message = "A shell's image is still to be loaded into the container engine.";
+                not_ready(cause, "shell_not_ready", message)
+            })?;
             Ok(text("ok"))
         })))
     }
 
-    fn metrics(&self) -> Handled {
-        let (manager, metrics, door) = (&self.manager, &self.metrics, &self.door);
-        let sessions = manager.list();
-        for (status, name) in [
-            (Status::Running, "running"),
-            (Status::Stopped, "stopped"),
-            (Status::Missing, "missing"),
-        ] {
-            let count = sessions
-                .iter()
-                .filter(|session| session.owner().is_some())
-                .filter(|session| session.snapshot().state.status() == status)
-                .count();
-            metrics
-                .sessions
-                .with_label_values(&[name])
-                .set(count as i64);
-        }
-        metrics.viewers.set(
-            sessions
-                .iter()
-                .map(|session| session.hub.viewers() as i64)
-                .sum(),
-        );
-        metrics.terminal_memory.set(
-            sessions
-                .iter()
-                .map(|session| session.hub.memory_bytes() as i64)
-                .sum(),
-        );
-        metrics
-            .books_unsafe
-            .set(manager.count_unsafe_books() as i64);
-        metrics.queue_length.set(manager.queue_length() as i64);
-        metrics
-            .connections
-            .set(door.connections_open.load(Ordering::Relaxed) as i64);
-        for (reason, counter) in [
-            ("full", &door.refused_connections),
-            ("busy", &door.refused_busy),
-            ("bad_request", &door.bad_requests),
-            ("slow", &door.client_timeouts),
-        ] {
-            metrics
-                .turned_away
-                .with_label_values(&[reason])
-                .set(counter.load(Ordering::Relaxed) as i64);
-        }
-        let (manager, metrics) = (Arc::clone(manager), Arc::clone(metrics));
-        Ok(Outcome::Later(Box::new(move |_| {
-            metrics
-                .engine_up
-                .set(manager.engine_health().is_ok().into());
-            metrics.store_up.set(manager.store_health().is_ok().into());
-            for (shell, count) in manager.pool_counts() {
-                metrics.pool.with_label_values(&[&shell]).set(count as i64);
-            }
-            let text = metrics.to_text().map_err(|error| {
-                log::error!("metrics: {error}");
-                ApiError::new(
-                    500,
-                    "internal_error",
-                    "The metrics could not be written down.",
-                )
-            })?;
-            let headers = vec![(
-                "Content-Type",
-                "text/plain; version=0.0.4; charset=utf-8".to_owned(),
-            )];
-            Ok(Response {
-                status: 200,
-                headers,
-                body: Cow::Owned(text.into_bytes()),
-            })
-        })))
-    }
-
     fn list(&self, request: &Request) -> Handled {
-        let Some(admin_token) = &self.settings.admin_token else {
-            return Err(ApiError::new(
-                403,
-                "operator_only",
-                "Operator routes are closed: the server has no ADMIN_TOKEN.",
-            ));
-        };
-        let given = request.header("authorization").and_then(auth::bearer);
-        if !given.is_some_and(|given| auth::is_same_secret(given, admin_token)) {
-            return Err(ApiError::unauthorized(
-                "Send the operator's token as Authorization: Bearer.",
-            ));
-        }
+        self.check_operator(request)?;
         let own = self.own_origin(request);
         let sessions = self.manager.list();
         let alive = sessions
             .iter()
             .filter(|session| session.owner().is_some() && !session.snapshot().state.is_over());
         let sessions: Vec<_> = alive
-            .map(|session| describe(&self.manager, session, &own))
+            .map(|session| {
+                let mut body = describe(&self.manager, session, &own);
+                admin::add_details(&mut body, &self.manager, session);
+                body
+            })
             .collect();
         now(json_response(200, &json!({"sessions": sessions})))
+    }
+
+    /// Metrics are open to the machine itself and on the private address; others show the operator's token.
+    pub(super) fn check_may_scrape(&self, request: &Request, side: Side) -> Result<(), ApiError> {
+        let is_open = side == Side::Private || request.is_local();
+        // A page whose name was turned to point here (DNS rebinding) asks from this machine, by that name.
+        let host = request.header("host").unwrap_or_default();
+        let public_url = self.settings.public_url.as_deref();
+        if is_open && (!request.peer.is_loopback() || origin::is_our_name(host, public_url)) {
+            return Ok(());
+        }
+        self.check_operator(request)
     }
 
     fn create(&self, request: &Request) -> Handled {
@@ -199,23 +143,32 @@ impl Site {
         };
         let ticket = queue_ticket(request)?;
         let (manager, own) = (Arc::clone(&self.manager), self.own_origin(request));
-        let player = books::player(request);
+        let applicant = self.applicant(request)?;
+        let household = door::household(request.peer);
+        let guard = Arc::clone(&self.guard);
         Ok(Outcome::Later(Box::new(move |connection| {
+            let admitted = applicant.admit()?;
             let newcomer = Newcomer {
+                household: Some(household),
+                is_new_player: admitted.is_new,
                 ticket,
                 // Whoever names no ticket may have ended sending only, and is answered.
                 has_left: &|| ticket.is_some() && connection.has_ended_sending(),
             };
-            let new = manager.new_session(newcomer, wanted.shell.as_deref(), &player.id())?;
+            let new = manager.new_session(newcomer, wanted.shell.as_deref(), &admitted.player)?;
             let session = new.session;
             let mut body = describe(&manager, &session, &own);
-            body["token"] = new.token.into();
+            let ticket = guard.ticket(session.id, admitted.until);
+            body["ws_url"] = identity::with_ticket(&ws_url(&own, session.id), &ticket).into();
+            if guard.gives_session_tokens() {
+                body["token"] = new.token.into();
+            }
             let mut response = json_response(201, &body);
             response
                 .headers
                 .push(("Location", format!("/session/{}/status", session.id)));
-            let is_https = own.starts_with("https:");
-            response.headers.push(books::set_cookie(&player, is_https));
+            let cookie = admitted.cookie.map(|cookie| ("Set-Cookie", cookie));
+            response.headers.extend(cookie);
             Ok(response)
         })))
     }
@@ -236,17 +189,14 @@ impl Site {
     }
 
     fn status(&self, id: SessionId, request: &Request) -> Handled {
-        let session = match self.manager.get(id) {
-            Ok(session) => session,
-            Err(session::Error::NotFound) => {
-                let mut response = ApiError::from(session::Error::NotFound).response();
+        let session = match self.owned_session(id, request) {
+            Err(error) if error.status == 404 => {
+                let mut response = error.response();
                 response.body = Cow::Owned(missing(id));
                 return now(response);
             }
-            // Not known yet is not unknown: a page that is told so comes back.
-            Err(error) => return Err(error.into()),
+            found => found?,
         };
-        self.check_owner(&session, request)?;
         now(json_response(
             200,
             &describe(&self.manager, &session, &self.own_origin(request)),
@@ -254,16 +204,19 @@ impl Site {
     }
 
     fn destroy(&self, id: SessionId, request: &Request) -> Handled {
-        self.own_session(id, request)?;
+        let by_operator = self.own_session_or_operator(id, request)?;
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move |_| {
+            if by_operator {
+                log::info!("session={id} destroyed by operator");
+            }
             manager.destroy(id)?;
             Ok(no_content())
         })))
     }
 
     fn connect(&self, id: SessionId, request: &Request) -> Handled {
-        let session = self.manager.get(id)?;
+        let session = self.owned_session(id, request)?;
         if session.snapshot().state.is_over() {
             return Err(session::Error::Over.into());
         }
@@ -274,13 +227,29 @@ impl Site {
     }
 
     fn terminal(&self, id: SessionId, request: &Request) -> Handled {
-        self.own_session(id, request)?;
-        terminal::prepare(&self.manager, id, Role::Player, request).map(Outcome::Terminal)
+        self.check_origin(request)?;
+        let ticket = terminal::ticket(request);
+        // A ticket is good once, so it is looked at when nothing else can go wrong.
+        let until = match ticket {
+            None => Some(self.may_open(id, None, request)?),
+            Some(_) => None,
+        };
+        let handshake = terminal::handshake(Role::Player, request)?;
+        let until = match until {
+            Some(until) => until,
+            None => self.may_open(id, ticket, request)?,
+        };
+        let until = identity::deadline(until);
+        let opening = terminal::sit_down(&self.manager, id, handshake, until)?;
+        if let Ok(session) = self.manager.get(id) {
+            session.note_peer(request.peer);
+        }
+        Ok(Outcome::Terminal(opening))
     }
 
     fn create_watch_link(&self, id: SessionId, request: &Request) -> Handled {
-        self.own_session(id, request)?;
-        let secret = self.manager.watch_link(id)?;
+        let by_operator = self.own_session_or_operator(id, request)?;
+        let secret = self.manager.watch_link(id, by_operator)?;
         let own = self.own_origin(request);
         let body = json!({
             "watch_url": format!("{own}/watch/{secret}"),
@@ -305,14 +274,17 @@ impl Site {
             "{}/watch/{secret}/ws",
             origin::websocket(&self.own_origin(request))
         );
-        // A spectator is not told the session's id: whoever has it, plays.
+        // A spectator has no need of the session's id.
         now(self.pages.terminal("", &session.shell, &url, "spectator"))
     }
 
     fn watch_terminal(&self, secret: &str, request: &Request) -> Handled {
         self.check_origin(request)?;
         let id = self.manager.watched(secret)?;
-        terminal::prepare(&self.manager, id, Role::Spectator, request).map(Outcome::Terminal)
+        let handshake = terminal::handshake(Role::Spectator, request)?;
+        let opening = terminal::sit_down(&self.manager, id, handshake, None)?;
+        self.manager.note_watcher(secret);
+        Ok(Outcome::Terminal(opening))
     }
 
     fn start_recording(&self, id: SessionId, request: &Request) -> Handled {
@@ -334,14 +306,22 @@ impl Site {
     }
 
     fn recording(&self, id: SessionId, request: &Request) -> Handled {
-        let session = self.manager.get(id)?;
-        self.check_owner(&session, request)?;
+        let session = self.owned_session(id, request)?;
+        if !session.hub.has_recording() {
+            return Err(no_recording());
+        }
+        let place = session.hub.download().ok_or_else(|| {
+            let message =
+                "This recording is being downloaded twice already; try again in a moment.";
+            ApiError::new(429, "too_many_downloads", message).retry_after(Duration::from_secs(2))
+        })?;
         let text = session.hub.recording().ok_or_else(no_recording)?;
-        now(download(
+        let response = download(
             "application/x-asciicast",
             "shellcraft.cast",
             text.into_bytes(),
-        ))
+        );
+        Ok(Outcome::Download(response, place))
     }
 
     fn drop_recording(&self, id: SessionId, request: &Request) -> Handled {
@@ -352,38 +332,23 @@ impl Site {
             Err(no_recording())
         }
     }
+}
 
-    /// The session, for a request that changes something and comes from its owner.
-    pub(super) fn own_session(
-        &self,
-        id: SessionId,
-        request: &Request,
-    ) -> Result<Arc<Session>, ApiError> {
-        self.check_origin(request)?;
-        let session = self.manager.get(id)?;
-        self.check_owner(&session, request)?;
-        Ok(session)
+/// A body is taken as it is: one that has to be unpacked first could be a bomb.
+fn check_encoding(request: &Request) -> Result<(), ApiError> {
+    let is_packed = request
+        .header("content-encoding")
+        .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
+    let is_empty = matches!(&request.body, Body::Whole(body) if body.is_empty());
+    if is_packed && !is_empty {
+        return Err(ApiError::new(
+            415,
+            "unsupported_encoding",
+            "Send the body as it is, without a Content-Encoding.",
+        )
+        .with("Accept-Encoding", "identity"));
     }
-
-    /// The session's id is a secret of its own, so a token is not needed; but a wrong one is wrong.
-    pub(super) fn check_owner(&self, session: &Session, request: &Request) -> Result<(), ApiError> {
-        let Some(authorization) = request.header("authorization") else {
-            return Ok(());
-        };
-        let given = auth::bearer(authorization).unwrap_or_default();
-        let is_operator = self
-            .settings
-            .admin_token
-            .as_deref()
-            .is_some_and(|admin| auth::is_same_secret(given, admin));
-        if is_operator || session.is_owned_by(given) {
-            Ok(())
-        } else {
-            Err(ApiError::unauthorized(
-                "This token does not belong to this session.",
-            ))
-        }
-    }
+    Ok(())
 }
 
 /// The ticket that the request names, if it names one.
@@ -395,7 +360,7 @@ fn queue_ticket(request: &Request) -> Result<Option<QueueTicket>, ApiError> {
         .transpose()
 }
 
-fn now(response: Response) -> Handled {
+pub(super) fn now(response: Response) -> Handled {
     Ok(Outcome::Now(response))
 }
 
@@ -420,7 +385,7 @@ fn parse(body: &[u8]) -> Result<CreateSession, ApiError> {
     serde_json::from_value(value).map_err(|_| wrong())
 }
 
-fn ws_url(own: &str, id: SessionId) -> String {
+pub(super) fn ws_url(own: &str, id: SessionId) -> String {
     format!("{}/session/{id}/ws", origin::websocket(own))
 }
 
@@ -489,7 +454,7 @@ pub(super) fn no_content() -> Response {
     }
 }
 
-fn timestamp(at: SystemTime) -> String {
+pub(super) fn timestamp(at: SystemTime) -> String {
     humantime::format_rfc3339_seconds(at).to_string()
 }
 
@@ -505,7 +470,7 @@ fn text(text: &'static str) -> Response {
     }
 }
 
-fn json_response(status: u16, body: &serde_json::Value) -> Response {
+pub(super) fn json_response(status: u16, body: &serde_json::Value) -> Response {
     let headers = vec![
         ("Content-Type", "application/json".into()),
         ("Cache-Control", "no-store".into()),

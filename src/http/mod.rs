@@ -10,10 +10,15 @@
 //! whatever needs the socket itself (a terminal) is handed off to the connection's own thread, so slow
 //! requests never keep quick ones waiting.
 
+mod admin;
 pub mod assets;
 mod books;
 pub mod error;
 mod handlers;
+mod headers;
+mod identity;
+mod metrics;
+pub mod openapi;
 pub mod origin;
 pub mod pages;
 pub mod route;
@@ -22,28 +27,39 @@ mod terminal;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use log::info;
+use log::{Level, log};
 
+use crate::auth::desk::Desk;
+use crate::auth::tickets::Tickets;
+use crate::auth::{self, Gate};
 use crate::door;
 use crate::door::Connection;
+use crate::logging::{self, Entered};
 use crate::metrics::Metrics;
-use crate::session::Manager;
+use crate::session::{Manager, SessionId};
+use crate::terminal::budget::Paces;
+use crate::terminal::viewer::Heartbeat;
 use error::ApiError;
+use identity::Guard;
 use pages::Pages;
-use route::Route;
+use route::{NoRoute, Route};
 use server::{Answer, Request, RequestId, Response, Service};
 
 /// What the routes need to know beside the sessions.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// The server's address as players see it, if it is not simply the one they used.
     pub public_url: Option<String>,
     /// Origins besides our own whose pages may act on us.
     pub allowed_origins: Vec<String>,
-    /// The operator's secret; operator routes are closed without it.
-    pub admin_token: Option<String>,
+    /// How players and operators are known.
+    pub auth: auth::Settings,
+    /// How much a terminal's client may send.
+    pub paces: Paces,
+    /// How a terminal's client that is gone is told from one that is quiet.
+    pub heartbeat: Heartbeat,
 }
 
 /// Answers everything that is asked.
@@ -52,6 +68,10 @@ pub struct Site {
     metrics: Arc<Metrics>,
     door: Arc<door::Stats>,
     pages: Pages,
+    guard: Arc<Guard>,
+    desk: Desk,
+    started: Instant,
+    openapi: serde_json::Value,
     settings: Settings,
 }
 
@@ -63,6 +83,22 @@ struct Line {
     pattern: &'static str,
     peer: IpAddr,
     started: Instant,
+    is_https: bool,
+    /// The session that it names.
+    session: Option<SessionId>,
+}
+
+impl Line {
+    /// This thread works for the request from now on, as its log lines tell.
+    fn enter(&self) -> Entered {
+        let Line { id, peer, .. } = self;
+        match &self.session {
+            Some(session) => {
+                logging::enter(&[("peer", peer), ("request", id), ("session", session)])
+            }
+            None => logging::enter(&[("peer", peer), ("request", id)]),
+        }
+    }
 }
 
 /// What may take long, with a look at the connection that waits for it.
@@ -74,6 +110,8 @@ enum Outcome {
     Now(Response),
     /// Whoever runs this on the connection's own thread gets the answer.
     Later(Work),
+    /// This is the answer, whose place is given back when the client has taken it.
+    Download(Response, Arc<()>),
     /// Whoever reads so many bytes of body on the connection's own thread gives them to this.
     Upload(usize, books::WithBody),
     /// The connection becomes a terminal.
@@ -91,33 +129,22 @@ impl Site {
         door: Arc<door::Stats>,
         settings: Settings,
     ) -> Result<Self, ramhorns::Error> {
+        let shells = &manager.settings().shells;
+        let openapi = openapi::document(shells.iter().map(|shell| shell.name.as_str()));
         Ok(Self {
+            openapi,
             manager,
             metrics,
             door,
             pages: Pages::new()?,
+            guard: Arc::new(Guard {
+                gate: Gate::new(settings.auth.clone()),
+                tickets: Tickets::default(),
+            }),
+            desk: Desk::default(),
+            started: Instant::now(),
             settings,
         })
-    }
-
-    /// The address the client reached us by.
-    fn own_origin(&self, request: &Request) -> String {
-        let host = request.header("host").unwrap_or_default();
-        origin::own(self.settings.public_url.as_deref(), request.is_https, host)
-    }
-
-    fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
-        let own = self.own_origin(request);
-        let is_allowed = origin::is_allowed(
-            request.header("origin"),
-            &own,
-            &self.settings.allowed_origins,
-        );
-        if is_allowed {
-            Ok(())
-        } else {
-            Err(ApiError::foreign_origin())
-        }
     }
 
     /// An error: a page for people who followed a link, JSON for everybody else.
@@ -128,7 +155,9 @@ impl Site {
         error: &ApiError,
     ) -> Response {
         match route {
-            Some(Route::Landing | Route::Connect(_) | Route::Watch(_)) | None if wants_html => {
+            Some(Route::Landing | Route::Admin | Route::Connect(_) | Route::Watch(_)) | None
+                if wants_html =>
+            {
                 let mut page = self.pages.error(error.status, &error.message);
                 page.headers.extend(error.headers.iter().cloned());
                 page
@@ -147,38 +176,70 @@ impl Site {
             .requests
             .with_label_values(&[method, line.pattern, &status.to_string()])
             .inc();
-        let Line {
-            id,
-            path,
-            peer,
-            started,
-            ..
-        } = line;
-        let is_secret = path.starts_with("/watch/");
-        let path: String = if is_secret {
-            line.pattern.into()
-        } else {
-            path.chars().take(200).collect()
+        let took = line.started.elapsed();
+        if status != 101 {
+            let seconds = self
+                .metrics
+                .request_seconds
+                .with_label_values(&[line.pattern]);
+            seconds.observe(took.as_secs_f64());
+        }
+        // Tenths of a millisecond are enough for anybody.
+        let duration_ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;
+        let told = format!("{} {}", line.method, shown_path(&line.path));
+        let level = match line.pattern {
+            // What is asked for all the time, by machines.
+            "/healthz" | "/readyz" | "/metrics" | "/assets/{name}" | "/sessions"
+            | "/admin/health"
+                if status < 400 =>
+            {
+                Level::Debug
+            }
+            _ => Level::Info,
         };
-        info!(
-            "request={id} {} {path} {status} {} peer={peer}",
-            line.method,
-            milliseconds(started.elapsed())
-        );
+        log!(level, status, duration_ms; "{told}");
     }
 }
 
-fn milliseconds(duration: Duration) -> String {
-    format!("{:.1}ms", duration.as_secs_f64() * 1000.0)
+/// A path as the log may have it: without the secret of a watch link or a ticket.
+pub(crate) fn shown_path(path: &str) -> String {
+    for secret in ["/watch/", "/queue/"] {
+        if path.starts_with(secret) {
+            return format!("{secret}…");
+        }
+    }
+    path.chars().take(200).collect()
 }
 
-/// [`Site`] behind an `Arc`, as hand-offs need it.
-pub struct SiteService(pub Arc<Site>);
+/// Through which address somebody came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The only one there is.
+    Only,
+    /// The public one of two: the operator's routes are not there.
+    Public,
+    /// The private one of two.
+    Private,
+}
+
+/// [`Site`] behind an `Arc`, as hand-offs need it, at one of its addresses.
+pub struct SiteService(pub Arc<Site>, pub Side);
 
 impl Service for SiteService {
     fn answer(&self, request: Request) -> Answer {
         let site = &self.0;
+        let side = self.1;
         let found = route::find(&request.method, &request.path);
+        let found = match found {
+            Ok(route) if side == Side::Public && route.is_operator_s() => Err(NoRoute::NotFound),
+            // Nor does another method show that there is such a route elsewhere.
+            Err(NoRoute::MethodNotAllowed(allowed))
+                if side == Side::Public && is_operator_s(allowed, &request.path) =>
+            {
+                Err(NoRoute::NotFound)
+            }
+            found => found,
+        };
         let mut line = Line {
             id: request.id,
             method: request.method.clone(),
@@ -186,20 +247,32 @@ impl Service for SiteService {
             pattern: found.as_ref().map_or("other", Route::pattern),
             peer: request.peer,
             started: request.started,
+            is_https: site.is_https(&request),
+            session: found.as_ref().ok().and_then(Route::session),
         };
+        let _entered = line.enter();
         let wants_html = request
             .header("accept")
             .is_some_and(|accept| accept.contains("text/html"));
         let route = found.as_ref().ok().cloned();
         let outcome = found
             .map_err(ApiError::from)
-            .and_then(|route| site.handle(route, request));
-        let response = match outcome {
+            .and_then(|route| site.handle(route, request, side));
+        let mut response = match outcome {
             Ok(Outcome::Now(response)) => response,
-            Ok(Outcome::Later(work)) => return later(Arc::clone(site), line, work),
+            Ok(Outcome::Later(work)) => return later(Arc::clone(site), line, work, None),
+            Ok(Outcome::Download(response, place)) => {
+                return later(
+                    Arc::clone(site),
+                    line,
+                    Box::new(|_| Ok(response)),
+                    Some(place),
+                );
+            }
             Ok(Outcome::Upload(length, work)) => {
                 let site = Arc::clone(site);
                 return Answer::HandOff(Box::new(move |connection| {
+                    let _entered = line.enter();
                     books::upload(&site, &line, connection, length, work);
                 }));
             }
@@ -208,18 +281,28 @@ impl Service for SiteService {
             }
             Err(error) => site.error_response(route.as_ref(), wants_html, &error),
         };
+        headers::keep_to_tls(&mut response, line.is_https);
         line.method.truncate(16);
         site.note(&line, response.status);
         Answer::Response(response)
     }
 }
 
-/// Runs `work` on the connection's own thread and answers there.
-fn later(site: Arc<Site>, line: Line, work: Work) -> Answer {
+/// Whether that path is an operator's route with the first of these methods.
+fn is_operator_s(allowed: &str, path: &str) -> bool {
+    let method = allowed.split(',').next().unwrap_or_default();
+    route::find(method, path).is_ok_and(|route| route.is_operator_s())
+}
+
+/// Runs `work` on the connection's own thread and answers there; `place` is given back then.
+fn later(site: Arc<Site>, line: Line, work: Work, place: Option<Arc<()>>) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
-        let response = work(&connection).unwrap_or_else(|error| error.response());
+        let _entered = line.enter();
+        let mut response = work(&connection).unwrap_or_else(|error| error.response());
+        headers::keep_to_tls(&mut response, line.is_https);
         site.note(&line, response.status);
         // Fails when the client is gone; what it asked for was done all the same.
         let _ = connection.respond(line.id, response);
+        drop(place);
     }))
 }

@@ -1,5 +1,7 @@
 //! Which address we are to the client, and which pages may act on us. Pure.
 
+use std::net::IpAddr;
+
 /// The scheme and host that the client reached us by, such as `http://127.0.0.1:8080`.
 pub fn own(public_url: Option<&str>, is_https: bool, host: &str) -> String {
     match public_url {
@@ -12,6 +14,20 @@ pub fn own(public_url: Option<&str>, is_https: bool, host: &str) -> String {
     }
 }
 
+/// Whether a `Host` header names this machine as only itself does: by an address, as `localhost`, or as the public address
+/// does. Any other name may be a stranger's.
+pub fn is_our_name(host: &str, public_url: Option<&str>) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let is_public = public_url
+        .and_then(|url| url.split_once("://"))
+        .is_some_and(|(_, public)| public.eq_ignore_ascii_case(host));
+    is_public || address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+}
+
 /// The same for WebSockets.
 pub fn websocket(own: &str) -> String {
     // `http` becomes `ws` and `https` becomes `wss`.
@@ -19,9 +35,12 @@ pub fn websocket(own: &str) -> String {
 }
 
 /// Whether a page of `origin` may act on us. Only browsers send an origin, and they never lie about it; so
-/// a request without one is no page's.
-pub fn is_allowed(origin: Option<&str>, own: &str, allowed: &[String]) -> bool {
-    let Some(origin) = origin else { return true };
+/// a request without one is no page's. `site` is what newer browsers say beside it (`Sec-Fetch-Site`): a request that
+/// comes from elsewhere and hides where is refused.
+pub fn is_allowed(origin: Option<&str>, site: Option<&str>, own: &str, allowed: &[String]) -> bool {
+    let Some(origin) = origin else {
+        return matches!(site, None | Some("same-origin" | "none"));
+    };
     origin.eq_ignore_ascii_case(own)
         || allowed
             .iter()
@@ -31,6 +50,30 @@ pub fn is_allowed(origin: Option<&str>, own: &str, allowed: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_this_machine() {
+        let public = Some("https://play.example.org");
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:8080",
+            "[::1]:9090",
+            "[::1]",
+            "LocalHost:1",
+            "play.example.org",
+        ] {
+            assert!(is_our_name(host, public), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:8080",
+            "127.0.0.1.evil.example",
+            "localhost.evil",
+        ] {
+            assert!(!is_our_name(host, public), "{host}");
+        }
+    }
 
     #[test]
     fn our_address_is_the_client_s_or_the_public_one() {
@@ -61,7 +104,11 @@ mod tests {
             (Some("null"), false),
             (Some(""), false),
         ] {
-            assert_eq!(is_allowed(origin, own, &allowed), expected, "{origin:?}");
+            assert_eq!(
+                is_allowed(origin, None, own, &allowed),
+                expected,
+                "{origin:?}"
+            );
         }
     }
 }

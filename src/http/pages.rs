@@ -18,6 +18,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 pub struct Pages {
     landing: Template<'static>,
     terminal: Template<'static>,
+    admin: Template<'static>,
     error: Template<'static>,
     version: String,
 }
@@ -26,6 +27,7 @@ pub struct Pages {
 struct Landing<'a> {
     version: &'a str,
     shells: Vec<Choice<'a>>,
+    has_logins: bool,
 }
 
 #[derive(Content)]
@@ -45,6 +47,11 @@ struct Terminal<'a> {
 }
 
 #[derive(Content)]
+struct Admin<'a> {
+    version: &'a str,
+}
+
+#[derive(Content)]
 struct Error<'a> {
     status: u16,
     title: &'a str,
@@ -60,6 +67,7 @@ impl Pages {
         Ok(Self {
             landing: Template::new(include_str!("../../templates/landing.html"))?,
             terminal: Template::new(include_str!("../../templates/terminal.html"))?,
+            admin: Template::new(include_str!("../../templates/admin.html"))?,
             error: Template::new(include_str!("../../templates/error.html"))?,
             version: assets::version(),
         })
@@ -70,8 +78,8 @@ impl Pages {
         &self.version
     }
 
-    /// The page to start a game from.
-    pub fn landing(&self, shells: &[Shell]) -> Response {
+    /// The page to start a game from. Whoever had to log in can log out there.
+    pub fn landing(&self, shells: &[Shell], has_logins: bool) -> Response {
         let choice = |(index, shell): (usize, &'_ Shell)| (index == 0, shell.name.clone());
         let choices: Vec<_> = shells.iter().enumerate().map(choice).collect();
         let shells = choices
@@ -87,6 +95,7 @@ impl Pages {
             self.landing.render(&Landing {
                 version: &self.version,
                 shells,
+                has_logins,
             }),
         )
     }
@@ -101,6 +110,16 @@ impl Pages {
                 shell,
                 ws_url,
                 role,
+            }),
+        )
+    }
+
+    /// The operator's page. There is nothing secret in it: what it shows it asks for.
+    pub fn admin(&self) -> Response {
+        html(
+            200,
+            self.admin.render(&Admin {
+                version: &self.version,
             }),
         )
     }
@@ -186,8 +205,9 @@ mod tests {
             },
         ];
         for page in [
-            pages.landing(&shells),
+            pages.landing(&shells, true),
             pages.terminal("id", "rust", "ws://h/", "player"),
+            pages.admin(),
             pages.error(404, "Gone."),
         ] {
             let text = text(&page);
@@ -195,10 +215,13 @@ mod tests {
                 assert!(!text.contains(forbidden), "{forbidden} in {text}");
             }
         }
-        let landing = text(&pages.landing(&shells));
+        let landing = text(&pages.landing(&shells, false));
         assert!(
             landing.contains("Rust") && landing.contains("value=\"perl\""),
             "{landing}"
         );
+        let has_logout = |page: &Response| text(page).contains("id=\"logout\"");
+        assert!(!has_logout(&pages.landing(&shells, false)));
+        assert!(has_logout(&pages.landing(&shells, true)));
     }
 }

@@ -13,6 +13,8 @@ pub enum Route {
     Ready,
     /// `GET /metrics`
     Metrics,
+    /// `GET /openapi.json`
+    OpenApi,
     /// `GET /sessions`
     ListSessions,
     /// `POST /session`
@@ -27,6 +29,24 @@ pub enum Route {
     Connect(SessionId),
     /// `GET /session/{id}/ws`
     Terminal(SessionId),
+    /// `POST /session/{id}/ticket`
+    CreateTicket(SessionId),
+    /// `POST /login`
+    Login,
+    /// `POST /logout`
+    Logout,
+    /// `GET /admin`
+    Admin,
+    /// `POST /admin/login`
+    AdminLogin,
+    /// `POST /admin/logout`
+    AdminLogout,
+    /// `GET /admin/health`
+    AdminHealth,
+    /// `POST /admin/notice`
+    AdminNotice,
+    /// `POST /admin/drain`
+    AdminDrain,
     /// `POST /session/{id}/watch`
     CreateWatchLink(SessionId),
     /// `DELETE /session/{id}/watch`
@@ -62,6 +82,41 @@ pub enum NoRoute {
     MethodNotAllowed(&'static str),
 }
 
+/// Every route, by a method and the pattern of its path: for what is true of all of them.
+pub const TABLE: [(&str, &str); 31] = [
+    ("GET", "/"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/sessions"),
+    ("POST", "/session"),
+    ("POST", "/login"),
+    ("POST", "/logout"),
+    ("GET", "/admin"),
+    ("POST", "/admin/login"),
+    ("POST", "/admin/logout"),
+    ("GET", "/admin/health"),
+    ("POST", "/admin/notice"),
+    ("POST", "/admin/drain"),
+    ("GET", "/queue/{ticket}"),
+    ("DELETE", "/session/{id}"),
+    ("GET", "/session/{id}/status"),
+    ("GET", "/session/{id}/connect"),
+    ("GET", "/session/{id}/ws"),
+    ("POST", "/session/{id}/ticket"),
+    ("POST", "/session/{id}/watch"),
+    ("DELETE", "/session/{id}/watch"),
+    ("POST", "/session/{id}/recording"),
+    ("GET", "/session/{id}/recording"),
+    ("DELETE", "/session/{id}/recording"),
+    ("GET", "/session/{id}/spellbook"),
+    ("PUT", "/session/{id}/spellbook"),
+    ("GET", "/watch/{secret}"),
+    ("GET", "/watch/{secret}/ws"),
+    ("GET", "/assets/{name}"),
+];
+
 const GET: &str = "GET, HEAD";
 const LINK: &str = "POST, DELETE";
 const BOOK: &str = "GET, HEAD, PUT";
@@ -78,13 +133,23 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["healthz"] => (GET, Route::Health),
         ["readyz"] => (GET, Route::Ready),
         ["metrics"] => (GET, Route::Metrics),
+        ["openapi.json"] => (GET, Route::OpenApi),
         ["sessions"] => (GET, Route::ListSessions),
         ["session"] => ("POST", Route::CreateSession),
+        ["login"] => ("POST", Route::Login),
+        ["logout"] => ("POST", Route::Logout),
+        ["admin"] => (GET, Route::Admin),
+        ["admin", "login"] => ("POST", Route::AdminLogin),
+        ["admin", "logout"] => ("POST", Route::AdminLogout),
+        ["admin", "health"] => (GET, Route::AdminHealth),
+        ["admin", "notice"] => ("POST", Route::AdminNotice),
+        ["admin", "drain"] => ("POST", Route::AdminDrain),
         ["queue", ticket] => (GET, Route::Queue(queue_ticket(ticket)?)),
         ["session", id] => ("DELETE", Route::DestroySession(session(id)?)),
         ["session", id, "status"] => (GET, Route::Status(session(id)?)),
         ["session", id, "connect"] => (GET, Route::Connect(session(id)?)),
         ["session", id, "ws"] => ("GET", Route::Terminal(session(id)?)),
+        ["session", id, "ticket"] => ("POST", Route::CreateTicket(session(id)?)),
         ["session", id, "watch"] if method == "DELETE" => {
             (LINK, Route::RevokeWatchLinks(session(id)?))
         }
@@ -124,6 +189,40 @@ fn recording(method: &str, id: SessionId) -> Route {
 }
 
 impl Route {
+    /// Whether it is for operators only, so that it is not there at a public address beside a private one.
+    pub fn is_operator_s(&self) -> bool {
+        matches!(
+            self,
+            Route::Metrics
+                | Route::ListSessions
+                | Route::Admin
+                | Route::AdminLogin
+                | Route::AdminLogout
+                | Route::AdminHealth
+                | Route::AdminNotice
+                | Route::AdminDrain
+        )
+    }
+
+    /// The session that it is about.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Route::DestroySession(id)
+            | Route::Status(id)
+            | Route::Connect(id)
+            | Route::CreateTicket(id)
+            | Route::Terminal(id)
+            | Route::CreateWatchLink(id)
+            | Route::RevokeWatchLinks(id)
+            | Route::StartRecording(id)
+            | Route::Recording(id)
+            | Route::DropRecording(id)
+            | Route::Spellbook(id)
+            | Route::PutSpellbook(id) => Some(*id),
+            _ => None,
+        }
+    }
+
     /// The path's pattern, for metrics: never anything that a stranger made up.
     pub fn pattern(&self) -> &'static str {
         match self {
@@ -131,6 +230,7 @@ impl Route {
             Route::Health => "/healthz",
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
+            Route::OpenApi => "/openapi.json",
             Route::ListSessions => "/sessions",
             Route::CreateSession => "/session",
             Route::Queue(_) => "/queue/{ticket}",
@@ -138,6 +238,15 @@ impl Route {
             Route::Status(_) => "/session/{id}/status",
             Route::Connect(_) => "/session/{id}/connect",
             Route::Terminal(_) => "/session/{id}/ws",
+            Route::CreateTicket(_) => "/session/{id}/ticket",
+            Route::Admin => "/admin",
+            Route::AdminLogin => "/admin/login",
+            Route::AdminLogout => "/admin/logout",
+            Route::AdminHealth => "/admin/health",
+            Route::AdminNotice => "/admin/notice",
+            Route::AdminDrain => "/admin/drain",
+            Route::Login => "/login",
+            Route::Logout => "/logout",
             Route::CreateWatchLink(_) | Route::RevokeWatchLinks(_) => "/session/{id}/watch",
             Route::StartRecording(_) | Route::Recording(_) | Route::DropRecording(_) => {
                 "/session/{id}/recording"
@@ -186,6 +295,7 @@ mod tests {
             "Ok(StartRecording(SessionId(ID)))",
         );
         check("GET /session/ID/recording", "Ok(Recording(SessionId(ID)))");
+        check("POST /admin/drain", "Ok(AdminDrain)");
         check("GET /watch/abc/ws", "Ok(WatchTerminal(\"abc\"))");
         check("GET /assets/style.css", "Ok(Asset(\"style.css\"))");
     }
@@ -231,5 +341,57 @@ mod tests {
             check(&format!("GET /session/{id}/status"), "Err(NoSuchSession)");
             check(&format!("GET /queue/{id}"), "Err(NoSuchTicket)");
         }
+    }
+
+    /// A number for each route. Whoever adds a route must give it one, and then a line in the table.
+    fn number(route: &Route) -> usize {
+        match route {
+            Route::Landing => 0,
+            Route::Health => 1,
+            Route::Ready => 2,
+            Route::Metrics => 3,
+            Route::ListSessions => 4,
+            Route::CreateSession => 5,
+            Route::Queue(_) => 6,
+            Route::DestroySession(_) => 7,
+            Route::Status(_) => 8,
+            Route::Connect(_) => 9,
+            Route::Terminal(_) => 10,
+            Route::CreateTicket(_) => 11,
+            Route::Login => 12,
+            Route::Logout => 13,
+            Route::CreateWatchLink(_) => 14,
+            Route::RevokeWatchLinks(_) => 15,
+            Route::StartRecording(_) => 16,
+            Route::Recording(_) => 17,
+            Route::DropRecording(_) => 18,
+            Route::Spellbook(_) => 19,
+            Route::PutSpellbook(_) => 20,
+            Route::Watch(_) => 21,
+            Route::WatchTerminal(_) => 22,
+            Route::Asset(_) => 23,
+            Route::OpenApi => 24,
+            Route::Admin => 25,
+            Route::AdminLogin => 26,
+            Route::AdminLogout => 27,
+            Route::AdminHealth => 28,
+            Route::AdminNotice => 29,
+            Route::AdminDrain => 30,
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_route() {
+        let mut found = std::collections::BTreeSet::new();
+        for (method, pattern) in TABLE {
+            let path = pattern
+                .replace("{id}", ID)
+                .replace("{ticket}", ID)
+                .replace(['{', '}'], "");
+            let route = find(method, &path).expect("a route");
+            assert_eq!(route.pattern(), pattern);
+            found.insert(number(&route));
+        }
+        assert_eq!(found, (0..31).collect());
     }
 }

@@ -32,7 +32,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::door::{Connection, Seldom, Stats, count};
+use crate::door::{Connection, Stats, count};
+use crate::logging::Seldom;
 pub(crate) use print::{Form, print};
 use router::Router;
 pub(crate) use router::panic_message;
@@ -83,6 +84,8 @@ pub struct Request {
     pub peer: IpAddr,
     /// Whether a trusted proxy says that the client came by HTTPS.
     pub is_https: bool,
+    /// Whether anything in it says that it came through a proxy, trusted or not.
+    pub is_forwarded: bool,
     /// A GET that asks to become a WebSocket. Its `Sec-WebSocket-*` headers are not checked yet.
     pub is_websocket_upgrade: bool,
     /// When the head was complete.
@@ -90,6 +93,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether it comes from this machine itself, and not through a proxy on it, as far as one can tell.
+    pub fn is_local(&self) -> bool {
+        self.peer.is_loopback() && !self.is_forwarded
+    }
+
     /// The first header of that lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers

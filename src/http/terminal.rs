@@ -2,8 +2,9 @@
 //! connection's own thread the terminal's.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use log::{debug, info, warn};
+use log::{debug, info};
 use uuid::Uuid;
 
 use super::error::ApiError;
@@ -14,23 +15,29 @@ use crate::session::{Manager, SessionId};
 use crate::terminal::hub::Arrival;
 use crate::terminal::seat::Seat;
 use crate::terminal::upgrade::Upgrade;
-use crate::terminal::viewer::{Heartbeat, Terms};
+use crate::terminal::viewer::Terms;
 use crate::terminal::{Role, viewer};
+use crate::warn_seldom;
 
 /// A handshake that was accepted, with its seat at the terminal.
 pub(super) struct Opening {
     id: SessionId,
     upgrade: Upgrade,
     seat: Seat,
+    /// When the viewer's login runs out.
+    until: Option<Instant>,
 }
 
-/// Checks everything that can be wrong before the 101.
-pub(super) fn prepare(
-    manager: &Manager,
-    id: SessionId,
-    role: Role,
-    request: &Request,
-) -> Result<Opening, ApiError> {
+/// A handshake without fault.
+pub(super) struct Handshake {
+    upgrade: Upgrade,
+    arrival: Arrival,
+}
+
+/// Checks the handshake itself.
+pub(super) fn handshake(role: Role, request: &Request) -> Result<Handshake, ApiError> {
+    let query = request.query.as_deref().unwrap_or_default();
+    let (from, page) = (from(query)?, client(query)?);
     if !request.is_websocket_upgrade {
         return Err(ApiError::new(
             426,
@@ -41,15 +48,35 @@ pub(super) fn prepare(
         .with("Sec-WebSocket-Version", "13"));
     }
     let upgrade = Upgrade::new(|name| request.header(name))?;
-    let query = request.query.as_deref().unwrap_or_default();
     let arrival = Arrival {
         role,
         is_acking: upgrade.is_shellcraft_v1,
-        from: from(query)?,
-        page: client(query)?,
+        from,
+        page,
     };
+    Ok(Handshake { upgrade, arrival })
+}
+
+/// The last thing that can go wrong before the 101.
+pub(super) fn sit_down(
+    manager: &Manager,
+    id: SessionId,
+    handshake: Handshake,
+    until: Option<Instant>,
+) -> Result<Opening, ApiError> {
+    let Handshake { upgrade, arrival } = handshake;
     let seat = manager.attach_container(id, arrival)?;
-    Ok(Opening { id, upgrade, seat })
+    Ok(Opening {
+        id,
+        upgrade,
+        seat,
+        until,
+    })
+}
+
+/// The ticket in the query, if there is one.
+pub(super) fn ticket(request: &Request) -> Option<&str> {
+    value(request.query.as_deref().unwrap_or_default(), "ticket")
 }
 
 /// The offset to go on at, if the query has one.
@@ -91,42 +118,53 @@ fn value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 /// Hands the connection over.
 pub(super) fn open(site: Arc<Site>, line: Line, opening: Opening) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
-        let Opening { id, upgrade, seat } = opening;
+        let _entered = line.enter();
+        let Opening {
+            id,
+            upgrade,
+            seat,
+            until,
+        } = opening;
         if let Err(cause) = viewer::accept(
             &connection.stream,
             &upgrade.response_head(&line.id.to_string()),
         ) {
-            debug!(
-                "request={} session={id} gone before the 101: {cause}",
-                line.id
-            );
+            debug!("session={id} gone before the 101: {cause}");
             return;
         }
         site.note(&line, 101);
-        serve(&site, &line, id, connection, seat, upgrade.is_shellcraft_v1);
+        let terms = Terms {
+            session_id: id.0,
+            is_v1: upgrade.is_shellcraft_v1,
+            heartbeat: site.settings.heartbeat,
+            until,
+            paces: site.settings.paces,
+        };
+        serve(&site, &line, id, connection, seat, terms);
     }))
 }
 
-fn serve(site: &Site, line: &Line, id: SessionId, connection: Connection, seat: Seat, is_v1: bool) {
-    let terms = Terms {
-        session_id: id.0,
-        is_v1,
-        heartbeat: Heartbeat::default(),
-    };
+fn serve(
+    site: &Site,
+    line: &Line,
+    id: SessionId,
+    connection: Connection,
+    seat: Seat,
+    terms: Terms,
+) {
     match viewer::run(&connection.stream, connection.leftover, seat, terms) {
         Ok(visit) => {
-            site.metrics.input_bytes.inc_by(visit.input_bytes);
+            site.metrics.count_close(visit.close_code);
             let close_code = visit
                 .close_code
                 .map_or("none".into(), |code| code.to_string());
             info!(
-                "request={} session={id} terminal closed code={close_code} input_bytes={} after={}s",
-                line.id,
+                "session={id} terminal closed code={close_code} input_bytes={} after={}s",
                 visit.input_bytes,
                 line.started.elapsed().as_secs()
             );
         }
-        Err(cause) => warn!("request={} session={id} terminal failed: {cause}", line.id),
+        Err(cause) => warn_seldom!("session={id} terminal failed: {cause}"),
     }
 }
 

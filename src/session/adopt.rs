@@ -16,6 +16,7 @@ use super::session::{Owner, Session, SessionId};
 use super::state::{Event, Reason};
 use super::store::{Phase, Record, StoredScreen};
 use super::{Error, Manager, live};
+use crate::auth::CookieKey;
 use crate::engine::types::ContainerSummary;
 use crate::engine::{self, ContainerId, Size};
 use crate::terminal::handover::Still;
@@ -87,6 +88,9 @@ impl Manager {
     /// Takes over everything, once. Returns when to try again if the Engine or the store is away.
     pub(super) fn settle(self: &Arc<Self>) -> Result<(), Error> {
         let began = Instant::now();
+        let key = self.store.cookie_key(&CookieKey::random_bytes())?;
+        // Fails when a try before this one has come so far, and then it is the same.
+        let _ = self.cookie_key.set(CookieKey::new(&key));
         let records = self.store.list()?;
         let containers = self
             .engine
@@ -171,6 +175,7 @@ impl Manager {
             session.set_owner(Owner {
                 token_hash: token_hash.clone(),
                 player: player.clone(),
+                household: None,
                 created_at,
                 since: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
             });

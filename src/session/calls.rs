@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,10 @@ impl fmt::Display for QueueTicket {
 /// Somebody who wants a session, as far as the queue needs to know them.
 #[derive(Clone, Copy)]
 pub struct Newcomer<'a> {
+    /// The address they come from, or the IPv6 /64; none for whom no limit of addresses is meant.
+    pub household: Option<IpAddr>,
+    /// Whether the player has just come into being, for this game.
+    pub is_new_player: bool,
     /// By what they ask for their place, if they do.
     pub ticket: Option<QueueTicket>,
     /// Whether they don't want it any more. Asked about once a second while they wait.
@@ -62,6 +67,8 @@ pub struct Newcomer<'a> {
 impl Newcomer<'_> {
     /// One who says nothing and waits to the end.
     pub const PATIENT: Newcomer<'static> = Newcomer {
+        household: None,
+        is_new_player: false,
         ticket: None,
         has_left: &|| false,
     };
@@ -489,8 +496,8 @@ mod tests {
         thread::scope(|scope| {
             let leaver = scope.spawn(|| {
                 let newcomer = Newcomer {
-                    ticket: None,
                     has_left: &|| has_left.load(Ordering::SeqCst),
+                    ..Newcomer::PATIENT
                 };
                 calls.turn(newcomer, Instant::now() + PATIENCE).err()
             });

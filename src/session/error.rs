@@ -27,6 +27,33 @@ pub enum Error {
     Full {
         /// `MAX_SESSIONS`.
         limit: usize,
+        /// When the first of them ends by itself, if nobody types in it.
+        retry_after: Duration,
+    },
+    /// The player has as many sessions as one may have.
+    #[error("the player has {limit} sessions already, which is the limit")]
+    TooManySessions {
+        /// `SESSIONS_PER_PLAYER`.
+        limit: usize,
+        /// When the first of them ends by itself, if nobody types in it.
+        retry_after: Duration,
+    },
+    /// The address has as many sessions as one may have.
+    #[error("the address has {limit} sessions already, which is the limit")]
+    AddressFull {
+        /// `SESSIONS_PER_ADDRESS`.
+        limit: usize,
+        /// When the first of them ends by itself, if nobody types in it.
+        retry_after: Duration,
+    },
+    /// The session's spellbook is being read and written by as many requests as may at once.
+    #[error("too many requests for one spellbook at once")]
+    BookBusy,
+    /// The address, or the player, has started too many sessions lately.
+    #[error("too many sessions were started from one address or by one player")]
+    RateLimited {
+        /// When one more may be started.
+        retry_after: Duration,
     },
     /// The turn at the Engine did not come in time.
     #[error("the Engine did not get to it within {waited:?}: too many containers are being made")]
@@ -54,8 +81,13 @@ pub enum Error {
     #[error("the server is stopping")]
     Stopping,
     /// The shell's image is not on the Engine.
-    #[error("image {0:?} is not on the Engine: build or load it")]
+    #[error(
+        "image {0:?} is not on the Engine, and this binary does not bring it: load it, or run `make images`"
+    )]
     NoImage(String),
+    /// The shell's image is in this binary, and not on the Engine yet.
+    #[error("image {0:?} is not on the Engine yet")]
+    ImageNotLoaded(String),
     /// The Engine failed us.
     #[error(transparent)]
     Engine(#[from] engine::Error),
@@ -71,6 +103,9 @@ pub enum Error {
     /// What lies in the spellbook's place is no file, or too big.
     #[error("there is no spellbook to read: {0}")]
     NotABook(String),
+    /// A spellbook was being put into the container when the Engine or the server ended, and not all of it is there.
+    #[error("the spellbook is in the container in part only")]
+    BookInPart,
     /// The sessions of the server's last life have not been taken over yet.
     #[error("the sessions of before the start are not taken over yet")]
     Starting,
@@ -87,16 +122,22 @@ impl Error {
             Error::NotFound => "There is no such session; start a new game.".into(),
             Error::Over => "This session is over; start a new game.".into(),
             Error::TooManySpectators => "Too many are watching this game already; try again later.".into(),
+            Error::TooManySessions { .. } => "You have as many games as a player may have; end one of them first.".into(),
+            Error::AddressFull { .. } => "As many games run from your address as may; end one of them, or try again in a little while.".into(),
+            Error::BookBusy => "Your spellbook is being read or written already; try again in a moment.".into(),
+            Error::RateLimited { .. } => "Too many games were started from your address; try again in a little while.".into(),
             Error::Full { .. } => "All places are taken; try again in a little while.".into(),
             Error::Busy { .. } | Error::QueueFull { .. } => "Too many games are being started right now; try again in a little while.".into(),
             Error::Left { .. } => "The connection was closed before the game was started.".into(),
             Error::Stopping => "The server is restarting; try again in a moment.".into(),
             Error::NoImage(_) => "This shell is not installed on the server; choose another one or tell its operator.".into(),
+            Error::ImageNotLoaded(_) => "This shell is being installed on the server; try again in a moment.".into(),
             Error::Engine(_) => "The server's container engine does not answer; try again in a little while.".into(),
             Error::System(_) => "The server is out of resources; try again in a little while.".into(),
             Error::State(_) => "Something went wrong on the server; try again.".into(),
             Error::Store(store::Error::TooBig) => "A spellbook has at most 1 MiB.".into(),
             Error::Store(_) => "The server can't reach what it keeps; try again in a little while.".into(),
+            Error::BookInPart => "Your spellbook is being put back in its place; try again in a moment.".into(),
             Error::NotABook(_) => "There is no spellbook in this game.".into(),
             Error::Starting => "The server is starting; try again in a moment.".into(),
             Error::StillEnding(_) => "The session is being ended, which takes longer than usual.".into(),

@@ -8,13 +8,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 use log::{debug, info, warn};
 
 use super::session::Session;
-use super::spellbook::Found;
+use super::spellbook::{Found, Unreadable};
 use super::state::State;
 use super::store::{self, PlayerId};
 use super::{Error, Manager, SessionId, sandbox, spellbook};
@@ -25,11 +25,18 @@ use crate::engine::{self, ContainerId};
 /// A tar of the largest book: its header, the book in whole blocks, the end.
 const ARCHIVE_LIMIT_BYTES: usize = sandbox::BOOK_LIMIT_BYTES as usize + 16 * 1024;
 
+/// Requests for one book that wait at once. A player has no use for two.
+const MOST_WAITING: usize = 4;
+/// How long one of them waits: longer than the Engine's deadline for the call before it.
+const TURN_WAIT: Duration = Duration::from_secs(15);
+
 /// What is known of a session's book. Guarded by the session's lock, which is held for moves only.
 #[derive(Debug, Default)]
 pub(super) struct BookNotes {
     /// Whether a thread has its turn with the book: to save it or to put another one in its place.
     is_busy: bool,
+    /// How many requests wait for theirs.
+    waiting: usize,
     /// Digest of what the store has, as far as this session knows.
     saved: Option<String>,
     /// Size and time of the file when it was looked at last.
@@ -51,6 +58,8 @@ pub(super) enum Kept {
     Unchanged,
     /// There is no book that could be saved.
     NotABook,
+    /// Somebody else has the turn; the reaper's next pass finds the book again.
+    Later,
 }
 
 /// One thread's turn with a session's book. INVARIANT: without turns an older copy could overtake a newer one on its way
@@ -58,6 +67,7 @@ pub(super) enum Kept {
 struct Turn<'a>(&'a Session);
 
 impl<'a> Turn<'a> {
+    /// For whoever must have it.
     fn take(session: &'a Session) -> Turn<'a> {
         let mut notes = session.book.lock();
         session
@@ -65,6 +75,32 @@ impl<'a> Turn<'a> {
             .wait_while(&mut notes, |notes| notes.is_busy);
         notes.is_busy = true;
         Turn(session)
+    }
+
+    /// Unless somebody else has it: for the saver, which others wait for.
+    fn take_if_free(session: &'a Session) -> Option<Turn<'a>> {
+        let mut notes = session.book.lock();
+        let is_free = !std::mem::replace(&mut notes.is_busy, true);
+        is_free.then(|| Turn(session))
+    }
+
+    /// For a request: a few of one session wait for each other, more are turned away.
+    fn take_asked(session: &'a Session) -> Result<Turn<'a>, Error> {
+        let due = Instant::now() + TURN_WAIT;
+        let mut notes = session.book.lock();
+        if notes.waiting >= MOST_WAITING {
+            return Err(Error::BookBusy);
+        }
+        notes.waiting += 1;
+        let waited = session
+            .book_free
+            .wait_while_until(&mut notes, |notes| notes.is_busy, due);
+        notes.waiting -= 1;
+        if waited.timed_out() {
+            return Err(Error::BookBusy);
+        }
+        notes.is_busy = true;
+        Ok(Turn(session))
     }
 }
 
@@ -116,7 +152,11 @@ impl Manager {
         let container = session
             .container()
             .filter(|_| !session.snapshot().state.is_over());
-        match container.map(|container| self.read_book(container)) {
+        let read = |container| {
+            let _turn = Turn::take_asked(&session)?;
+            self.read_or_mend(&session, container, &owner.player)
+        };
+        match container.map(read) {
             Some(Ok(book)) => Ok(book.bytes),
             Some(Err(Error::Engine(error))) if error.is_not_found() => self.book_of(&owner.player),
             Some(Err(error)) => Err(error),
@@ -139,12 +179,17 @@ impl Manager {
         else {
             return Err(Error::Over);
         };
+        if let Some(household) = owner.household {
+            self.check_stored(household)?;
+        }
         // One turn for all of it: what is written in the new book must not be saved before the new book is.
-        let _turn = Turn::take(&session);
+        let _turn = Turn::take_asked(&session)?;
         // What is there now is a version of its own.
-        self.save(&session, container, &owner.player)?;
+        let book_before = self.read_book(container);
+        self.save(&session, book_before, &owner.player)?;
         self.put(&session, container, &spellbook::pack_new(book)?)?;
         self.store.save_book(&owner.player, book)?;
+        self.charge_stored(&session, book.len());
         // INVARIANT: noted only now: after a failure the end of the session saves it.
         self.note_book(&session, book);
         Ok(())
@@ -153,13 +198,14 @@ impl Manager {
     /// The book as it is in the session's container now.
     ///
     /// # Errors
-    /// [`Error::NotABook`] for what is none; else what the Engine says.
+    /// [`Error::NotABook`] for what is none, [`Error::BookInPart`] for what is not all of one; else what the Engine says.
     pub(super) fn read_book(&self, container: &ContainerId) -> Result<Found, Error> {
         let stat = match self.stat_book(container) {
             Ok(stat) => stat,
             // DOCKER: 404 says either that there is no such file or that there is no such container.
             Err(error) if error.is_not_found() && self.engine.inspect(container).is_ok() => {
-                return Err(Error::NotABook("there is no file".into()));
+                // DOCKER: an archive's file takes the place of one that is removed first. A player can't remove it.
+                return Err(Error::BookInPart);
             }
             // DOCKER: 500 for a link that leads to itself.
             Err(engine::Error::Refused { status: 500, .. })
@@ -178,7 +224,35 @@ impl Manager {
         let archive = self
             .engine
             .get_archive(container, &book_path(), ARCHIVE_LIMIT_BYTES)?;
-        spellbook::unpack(&archive).map_err(|cause| Error::NotABook(cause.to_string()))
+        spellbook::unpack(&archive, self.engine.unfinished()?).map_err(|cause| match cause {
+            Unreadable::InPart => Error::BookInPart,
+            Unreadable::NotABook(cause) => Error::NotABook(cause.to_string()),
+        })
+    }
+
+    /// The same. One that is there in part only is put there again, as the store has it: whoever put it there had saved
+    /// what was there before. For sessions that go on, and for who has the turn.
+    fn read_or_mend(
+        &self,
+        session: &Session,
+        container: &ContainerId,
+        player: &PlayerId,
+    ) -> Result<Found, Error> {
+        match self.read_book(container) {
+            Err(Error::BookInPart) => {}
+            read => return read,
+        }
+        let bytes = self.book_of(player)?;
+        self.put(session, container, &spellbook::pack(&bytes)?)?;
+        self.note_book(session, &bytes);
+        warn!(
+            "session={} its book was there in part only: put back as it was saved last",
+            session.id
+        );
+        Ok(Found {
+            bytes,
+            is_touched: false,
+        })
     }
 
     /// Whether a link that leads to itself is in the book's place.
@@ -201,7 +275,9 @@ impl Manager {
         container: &ContainerId,
         player: &PlayerId,
     ) -> Result<Kept, Error> {
-        let turn = Turn::take(session);
+        let Some(turn) = Turn::take_if_free(session) else {
+            return Ok(Kept::Later);
+        };
         let stat = self.stat_book(container)?;
         let seen = Some((stat.size, stat.mtime));
         let mut notes = session.book.lock();
@@ -210,7 +286,8 @@ impl Manager {
             return Ok(Kept::Unchanged);
         }
         drop(notes);
-        let kept = self.save(session, container, player)?;
+        let book = self.read_or_mend(session, container, player);
+        let kept = self.save(session, book, player)?;
         // INVARIANT: noted only now, and as it was before the copy was taken: what is written during the copy or after a
         // failure is looked at again.
         session.book.lock().seen = seen;
@@ -226,19 +303,21 @@ impl Manager {
         player: &PlayerId,
     ) -> Result<Kept, Error> {
         let _turn = Turn::take(session);
-        self.save(session, container, player)
+        self.save(session, self.read_book(container), player)
     }
 
+    /// Saves what was read, if it is a book and new.
     fn save(
         &self,
         session: &Session,
-        container: &ContainerId,
+        read: Result<Found, Error>,
         player: &PlayerId,
     ) -> Result<Kept, Error> {
-        let book = match self.read_book(container) {
+        let book = match read {
             Ok(book) => book,
-            Err(Error::NotABook(what)) => {
-                warn!("session={} no book to save: {what}", session.id);
+            // INVARIANT: part of a book is not saved over a whole one.
+            Err(error @ (Error::NotABook(_) | Error::BookInPart)) => {
+                warn!("session={} no book to save: {error}", session.id);
                 return Ok(Kept::NotABook);
             }
             Err(error) => return Err(error),
@@ -257,6 +336,7 @@ impl Manager {
         self.store.save_book(player, &book.bytes)?;
         session.book.lock().saved = Some(digest);
         let size = book.bytes.len();
+        self.charge_stored(session, size);
         debug!("session={} book saved: {size} bytes", session.id);
         Ok(Kept::Saved)
     }
@@ -299,6 +379,7 @@ impl Manager {
             return;
         }
         match self.keep_changed_book(&session, container, &owner.player) {
+            Ok(Kept::Later) => self.metrics.count_save(Kept::Later.as_str()),
             Ok(kept) => {
                 session.book.lock().has_failed = false;
                 self.metrics.count_save(kept.as_str());
@@ -323,7 +404,7 @@ impl Manager {
     ) -> Result<(), Error> {
         let book = match self.read_book(container) {
             Ok(book) => book,
-            Err(Error::NotABook(_)) => return Ok(()),
+            Err(Error::NotABook(_) | Error::BookInPart) => return Ok(()),
             Err(Error::Engine(error)) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -354,6 +435,7 @@ impl Kept {
             Kept::Saved => "saved",
             Kept::Unchanged => "unchanged",
             Kept::NotABook => "not_a_book",
+            Kept::Later => "later",
         }
     }
 }

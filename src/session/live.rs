@@ -57,6 +57,8 @@ pub(super) fn run(
                     session.id
                 );
                 session.set_unclear(false);
+                // An Engine that was killed may have been about to put a book in.
+                manager.queue_save(session);
                 next = Some(again);
             }
             Fate::Ended { reason, code } => break end(manager, session, container, reason, code),
@@ -72,6 +74,7 @@ pub(super) fn run(
         // A fault of ours; the sweep removes what is left.
         warn!("session={} container={container} {illegal}", session.id);
     }
+    session.hub.retire();
     let life = session.snapshot();
     let reason = life.reason.unwrap_or(Reason::Vanished);
     manager
@@ -153,10 +156,14 @@ pub(super) fn attach_running(
     manager: &Manager,
     container: &ContainerId,
 ) -> Result<Option<Attach>, engine::Error> {
+    let is_running = || Ok(manager.engine.inspect(container)?.state.running);
+    // PODMAN: attach to a container that has ended prepares it for another start, and its exit code is forgotten.
+    if !is_running()? {
+        return Ok(None);
+    }
     let attach = manager.engine.attach(container)?;
     // DOCKER: attach to a container that has ended answers 101 too and says nothing: look again.
-    let is_running = manager.engine.inspect(container)?.state.running;
-    Ok(is_running.then_some(attach))
+    Ok(is_running()?.then_some(attach))
 }
 
 fn exit_of(

@@ -3,6 +3,7 @@
 //! A player's session is claimed from the pool where one waits there, and made from nothing where none does;
 //! either way its record is stored before the player hears of it.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -18,14 +19,23 @@ use super::{Error, Manager, Shell, live, sandbox, spellbook};
 use crate::auth;
 use crate::engine::Attach;
 use crate::engine::ContainerId;
+use crate::logging;
 use crate::terminal::hub::FIRST_SIZE;
 use crate::terminal::{Close, Hub};
+use crate::warn_seldom;
 
 /// The pump's buffer is on the heap; the deepest call is one to the Engine.
 const STACK_BYTES: usize = 256 * 1024;
 
 /// How long a player's new game waits for the book of the one before.
 const LAST_SAVE_WAIT: Duration = Duration::from_secs(5);
+
+/// Whose sessions are as many as there may be.
+enum NoRoom {
+    Player(Vec<Arc<Session>>),
+    Address(Vec<Arc<Session>>),
+    All(Vec<Arc<Session>>),
+}
 
 /// A session that was just made, for its owner.
 pub struct NewSession {
@@ -50,11 +60,18 @@ impl Manager {
     ) -> Result<NewSession, Error> {
         let shell = self.shell(shell)?.clone();
         self.wait_until_settled()?;
+        if let Some(household) = newcomer.household {
+            let known = (!newcomer.is_new_player).then_some(player);
+            self.check_rate(household, known)?;
+            self.check_stored(household)?;
+        }
+        self.wait_for_image(&shell)?;
         let began = Instant::now();
         let token = auth::new_token();
         let owner = Owner {
             token_hash: auth::digest(&token),
             player: player.clone(),
+            household: newcomer.household,
             created_at: SystemTime::now(),
             since: began,
         };
@@ -135,7 +152,7 @@ impl Manager {
                     return Ok(Some(session));
                 }
                 Err(error) => {
-                    warn!("session={} could not be claimed: {error}", session.id);
+                    warn_seldom!("session={} could not be claimed: {error}", session.id);
                     // INVARIANT: nobody has played in it. Saved late, its copy of the book would overwrite a newer one.
                     session.book.lock().is_final = true;
                     let _ = session.order_end(Reason::Destroyed);
@@ -159,7 +176,10 @@ impl Manager {
     /// A prewarmed session that is the owner's from now on.
     fn take_prewarmed(&self, shell: &Shell, owner: &Owner) -> Result<Option<Arc<Session>>, Error> {
         let sessions = self.sessions.write();
-        self.check_room(sessions.values())?;
+        if let Err(no_room) = self.check_room(&sessions, owner) {
+            drop(sessions);
+            return Err(self.turn_away(&no_room, owner.since));
+        }
         let session = self.pool.take(&shell.name);
         if let Some(session) = &session {
             session.set_owner(owner.clone());
@@ -193,9 +213,10 @@ impl Manager {
 
     /// Closes the books on a session that could not be made.
     fn unmake(&self, session: &Session, error: &Error) {
-        warn!(
+        warn_seldom!(
             "session={} shell={} could not be made: {error}",
-            session.id, session.shell
+            session.id,
+            session.shell
         );
         self.metrics.sessions_failed.inc();
         self.sessions.write().remove(&session.id);
@@ -212,11 +233,14 @@ impl Manager {
     ) -> Result<Arc<Session>, Error> {
         let session = self.empty_session(SessionId::random(), &shell.name);
         let mut sessions = self.sessions.write();
-        if self.is_stopping() {
+        if self.is_draining() {
             return Err(Error::Stopping);
         }
         if let Some(owner) = owner {
-            self.check_room(sessions.values())?;
+            if let Err(no_room) = self.check_room(&sessions, &owner) {
+                drop(sessions);
+                return Err(self.turn_away(&no_room, owner.since));
+            }
             session.set_owner(owner);
         }
         sessions.insert(session.id, Arc::clone(&session));
@@ -233,23 +257,77 @@ impl Manager {
                 manager.queue_resize(&session);
             }
         };
-        let hub = Arc::new(Hub::new(self.settings.terminal, Instant::now(), on_resize));
+        let hub = Hub::new(self.settings.terminal, Instant::now(), on_resize);
+        let hub = Arc::new(hub.metered(Arc::clone(&self.metrics.terminals)));
         Arc::new(Session::new(id, shell, hub))
     }
 
-    /// Whether one more may play. Those that wait for a player do not count.
-    fn check_room<'a>(
+    /// Whether one more may play, and this player and this household one more. Those that wait for a player do not count.
+    fn check_room(
         &self,
-        sessions: impl Iterator<Item = &'a Arc<Session>>,
-    ) -> Result<(), Error> {
-        let limit = self.settings.max_sessions;
-        let playing = sessions
+        sessions: &HashMap<SessionId, Arc<Session>>,
+        owner: &Owner,
+    ) -> Result<(), NoRoom> {
+        let settings = &self.settings;
+        let playing: Vec<_> = sessions
+            .values()
             .filter(|session| session.owner().is_some() && !session.snapshot().state.is_over())
-            .count();
-        if playing >= limit {
-            return Err(Error::Full { limit });
+            .collect();
+        let those = |is_theirs: &dyn Fn(&Owner) -> bool| -> Vec<Arc<Session>> {
+            let theirs = playing
+                .iter()
+                .filter(|session| session.owner().is_some_and(is_theirs));
+            theirs.map(|session| Arc::clone(session)).collect()
+        };
+        let of_player = those(&|theirs| theirs.player == owner.player);
+        if of_player.len() >= settings.sessions_per_player {
+            return Err(NoRoom::Player(of_player));
+        }
+        if let Some(household) = owner.household {
+            let of_household = those(&|theirs| theirs.household == Some(household));
+            if of_household.len() >= settings.sessions_per_address {
+                return Err(NoRoom::Address(of_household));
+            }
+        }
+        if playing.len() >= settings.max_sessions {
+            return Err(NoRoom::All(those(&|_| true)));
         }
         Ok(())
+    }
+
+    /// Turns away for want of room. INVARIANT: the sessions' lock is not held: each of theirs is asked, and may be busy.
+    fn turn_away(&self, no_room: &NoRoom, now: Instant) -> Error {
+        // When a place is free at the latest, unless somebody types on.
+        let first_end = |sessions: &[Arc<Session>]| {
+            let ends = sessions.iter().map(|session| self.expires_in(session, now));
+            ends.min().unwrap_or_default()
+        };
+        let settings = &self.settings;
+        let (reason, error) = match no_room {
+            NoRoom::Player(sessions) => (
+                "too_many_sessions",
+                Error::TooManySessions {
+                    limit: settings.sessions_per_player,
+                    retry_after: first_end(sessions),
+                },
+            ),
+            NoRoom::Address(sessions) => (
+                "address_full",
+                Error::AddressFull {
+                    limit: settings.sessions_per_address,
+                    retry_after: first_end(sessions),
+                },
+            ),
+            NoRoom::All(sessions) => (
+                "full",
+                Error::Full {
+                    limit: settings.max_sessions,
+                    retry_after: first_end(sessions),
+                },
+            ),
+        };
+        self.metrics.count_refused(reason);
+        error
     }
 
     fn make(
@@ -320,7 +398,8 @@ impl Manager {
             image,
             &self.settings.limits,
         );
-        let text = serde_json::to_string(&body).unwrap_or_default();
+        let mut text = serde_json::to_string(&body).unwrap_or_default();
+        text += self.images.sources(image);
         auth::digest(&text).chars().take(16).collect()
     }
 
@@ -347,7 +426,7 @@ impl Manager {
             .create(&sandbox::container_name(session.id.0), &body)
         {
             Ok(container) => container,
-            Err(error) if error.is_not_found() => return Err(Error::NoImage(shell.image.clone())),
+            Err(error) if error.is_not_found() => return Err(self.no_image(&shell.image)),
             Err(error) => return Err(error.into()),
         };
         session.set_container(container.clone());
@@ -391,6 +470,7 @@ impl Manager {
         // 15 bytes are what Linux shows of a thread's name.
         let name = format!("s-{}", session.id).chars().take(15).collect();
         let body = move || {
+            let _entered = logging::enter(&[("session", &session.id)]);
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 live::run(&manager, &session, &container, attach)
             }));

@@ -7,27 +7,35 @@
 //!               ├─ reaper thread ──────────┤ who is idle, what is left over
 //!               ├─ resizer thread ─────────┤ the newest size of each terminal, to the Engine
 //!               ├─ saver thread ───────────┤ books that have changed, to the store
-//!               └─ pool threads ───────────┘ containers for players who are still to come
+//!               ├─ pool threads ───────────┘ containers for players who are still to come
+//!               └─ images thread: the sandbox images that the binary brings, to the Engine
 //! ```
 //!
 //! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
 //! * [`keep`]: the spellbooks. * [`adopt`]: what the server's last life left. * [`pool`]: containers made ahead.
-//! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes.
+//! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes. * [`rates`]: how often who may start a game.
+//! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
+//! * [`stats`]: what containers use, while an operator looks. * [`drain`]: the end as an operator orders it.
 //! * [`store`]: what outlives the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
 
 pub mod adopt;
+pub mod bundle;
 pub mod calls;
+mod drain;
 pub mod error;
+pub mod images;
 mod keep;
+mod ledger;
 mod live;
 mod make;
 pub mod pace;
 mod player;
 pub mod pool;
 mod queue;
+pub mod rates;
 pub mod reaper;
 mod resizer;
 pub mod sandbox;
@@ -35,13 +43,14 @@ pub mod sandbox;
 mod session;
 pub mod spellbook;
 pub mod state;
+mod stats;
 mod stop;
 pub mod store;
 mod watch;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -52,20 +61,24 @@ use parking_lot::{Condvar, Mutex, RwLock};
 pub use calls::{Newcomer, Place, QueueTicket};
 pub use error::Error;
 pub use make::NewSession;
-pub use player::PlayerSecret;
 pub use session::{NotAnId, Owner, Session, SessionId, Snapshot};
 pub use state::{Reason, State, Status};
 pub use stop::Farewell;
 pub use watch::WATCH_LINK_LIFE;
 
+use crate::auth::CookieKey;
 use crate::engine::{Engine, Size};
 use crate::metrics::Metrics;
 use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival, NoSeat};
 use crate::terminal::seat::Seat;
+use bundle::Bundled;
 use calls::Calls;
+use images::Images;
+use ledger::Ledger;
 use pool::Pool;
-use store::SessionStore;
+use rates::{Rate, Rates};
+use store::{PlayerId, SessionStore};
 use watch::WatchLinks;
 
 /// A shell that players can choose.
@@ -94,6 +107,12 @@ pub struct Settings {
     pub max_lifetime: Option<Duration>,
     /// Sessions alive at once.
     pub max_sessions: usize,
+    /// Sessions of one player alive at once.
+    pub sessions_per_player: usize,
+    /// `SESSIONS_PER_ADDRESS`: sessions started from one address, alive at once.
+    pub sessions_per_address: usize,
+    /// How often one address, and one player, may start a session.
+    pub rate: Option<Rate>,
     /// A book that may have changed is looked at so often.
     pub save_interval: Duration,
     /// Containers of each shell that wait for a player.
@@ -123,13 +142,19 @@ pub struct Manager {
     workers: Mutex<Vec<JoinHandle<()>>>,
     watch_links: WatchLinks,
     calls: Calls,
+    images: Images,
     pool: Pool,
+    rates: Rates,
+    /// What households have written into the store.
+    stored: Ledger,
     resizes: Sender<SessionId>,
     saves: Sender<SessionId>,
     engine_health: Health,
     store_health: Health,
     /// Whether the last life's sessions are taken over. Held for moves only.
     is_settled: Mutex<bool>,
+    /// Told by the store before that.
+    cookie_key: OnceLock<CookieKey>,
     /// Told when they are.
     settled: Condvar,
     /// Records of sessions that are over, which the store did not forget yet. Never held together with `sessions`.
@@ -137,6 +162,11 @@ pub struct Manager {
     /// Whether a stop leaves the containers where they are.
     leaves_containers: AtomicBool,
     is_stopping: AtomicBool,
+    /// Whether newcomers are turned away because an end is near.
+    is_draining: AtomicBool,
+    /// What ends the process when it is drained.
+    on_drained: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    usage: stats::Usage,
     /// Dropped by `stop`, which ends the workers.
     stopper: Mutex<Option<Sender<()>>>,
     stopped: Receiver<()>,
@@ -154,6 +184,7 @@ impl Manager {
         engine: Engine,
         store: Arc<dyn SessionStore>,
         settings: Settings,
+        bundle: Vec<Bundled>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Arc<Manager>> {
         // A session is on the list at most once, and stays countable a while after it was over.
@@ -162,10 +193,14 @@ impl Manager {
         let (saves, save_list) = bounded(most);
         let (stopper, stopped) = bounded(0);
         let (abandoner, abandoned) = bounded(0);
+        let (usage, usage_list) = stats::Usage::new();
         let manager = Arc::new(Manager {
             engine,
             store,
             pool: Pool::default(),
+            images: Images::new(bundle, &settings.shells),
+            rates: Rates::new(settings.rate),
+            stored: Ledger::default(),
             settings,
             metrics,
             sessions: RwLock::default(),
@@ -178,10 +213,14 @@ impl Manager {
             engine_health: Health::default(),
             store_health: Health::default(),
             is_settled: Mutex::default(),
+            cookie_key: OnceLock::new(),
             settled: Condvar::new(),
             stale_records: Mutex::default(),
             leaves_containers: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            on_drained: OnceLock::new(),
+            usage,
             stopper: Mutex::new(Some(stopper)),
             stopped,
             abandoner: Mutex::new(Some(abandoner)),
@@ -191,7 +230,9 @@ impl Manager {
             resizer::spawn(Arc::clone(&manager), resize_list)?,
             keep::spawn(Arc::clone(&manager), save_list)?,
             reaper::spawn(Arc::clone(&manager))?,
+            stats::spawn(Arc::clone(&manager), usage_list)?,
         ];
+        workers.extend(images::spawn(&manager)?);
         workers.extend(pool::spawn(&manager)?);
         *manager.workers.lock() = workers;
         Ok(manager)
@@ -297,13 +338,41 @@ impl Manager {
             .ask(|| self.store.check().map_err(|error| error.to_string()))
     }
 
+    /// The key of players' cookies, once the store has told it.
+    ///
+    /// # Errors
+    /// [`Error::Starting`].
+    pub fn cookie_key(&self) -> Result<&CookieKey, Error> {
+        self.cookie_key.get().ok_or(Error::Starting)
+    }
+
+    /// Whether there is such a player: one who has a session, or a book.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn knows(&self, player: &PlayerId) -> Result<bool, Error> {
+        let has_session = self.sessions_of(player).next().is_some();
+        Ok(has_session || self.store.load_book(player)?.is_some())
+    }
+
+    /// All sessions of a player that are remembered.
+    pub fn sessions_of(&self, player: &PlayerId) -> impl Iterator<Item = Arc<Session>> {
+        let is_theirs = move |session: &Arc<Session>| {
+            session.owner().is_some_and(|owner| owner.player == *player)
+        };
+        self.list().into_iter().filter(is_theirs)
+    }
+
     /// Whether the sessions of the server's last life are taken over.
     pub fn is_settled(&self) -> bool {
         *self.is_settled.lock()
     }
 
     /// Waits a moment for that.
-    fn wait_until_settled(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// Who is to blame that it takes longer.
+    pub fn wait_until_settled(&self) -> Result<(), Error> {
         let deadline = Instant::now() + SETTLE_WAIT;
         let mut is_settled = self.is_settled.lock();
         self.settled

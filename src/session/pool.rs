@@ -193,6 +193,13 @@ impl Manager {
         self.pool.counts()
     }
 
+    /// The shells whose images are there, as far as we know.
+    fn makeable(&self) -> Vec<Shell> {
+        let shells = self.settings.shells.iter();
+        let has_image = |shell: &&Shell| !self.images.lacks(&shell.image);
+        shells.filter(has_image).cloned().collect()
+    }
+
     /// Looks at the host's memory, and ends what the pool no longer needs.
     fn review_pool(&self) {
         let waiting = self.pool.counts().values().sum();
@@ -242,9 +249,7 @@ fn make_ahead(manager: &Arc<Manager>, reviews: bool) {
             manager.review_pool();
         }
         let job = if manager.is_settled() {
-            manager
-                .pool
-                .next_job(&manager.settings.shells, Instant::now())
+            manager.pool.next_job(&manager.makeable(), Instant::now())
         } else {
             None
         };

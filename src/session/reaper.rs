@@ -1,6 +1,7 @@
 //! The reaper thread (`reaper`) does all periodic work: at first it takes over what the last life of the server
 //! left; then it ends idle and old sessions, has changed books saved, forgets sessions that are long over, removes
-//! containers of this instance that no session has, joins threads that are done.
+//! containers of this instance that no session has, joins threads that are done, and forgets who has started no game
+//! lately.
 //!
 //! What is due is decided by a pure function, [`judge`]; the thread only asks it and acts.
 
@@ -18,6 +19,8 @@ use crate::terminal::frame::Notice;
 
 /// The player is told when so much idle time is left.
 const WARN_BEFORE: Duration = Duration::from_secs(60);
+/// Recordings of ended sessions, all together: sixteen of the longest.
+const RECORDINGS_BYTES: usize = 64 * 1024 * 1024;
 /// A session that is over can be asked about for so long.
 const REMEMBER: Duration = Duration::from_secs(10 * 60);
 /// How often the Engine is asked for containers that no session has. A list takes 22 ms at 200 containers.
@@ -128,6 +131,8 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
             pass(&manager, Instant::now());
             manager.join_finished_threads();
             manager.forget_stale_records();
+            manager.rates.sweep();
+            manager.stored.sweep(Instant::now());
             if Instant::now() >= next_sweep {
                 let pause = if settled.elapsed() < LAST_LIFE_ECHO {
                     SWEEP_RETRY
@@ -195,7 +200,29 @@ fn pass(manager: &Manager, now: Instant) {
             manager.queue_resize(&session);
         }
     }
+    drop_old_recordings(manager);
     metrics.count_pass();
+}
+
+/// Ended sessions are remembered for a while, and their recordings with them: of those that ended last, so much that
+/// whoever starts game after game does not fill the memory.
+fn drop_old_recordings(manager: &Manager) {
+    let mut over: Vec<_> = manager
+        .list()
+        .into_iter()
+        .filter_map(|session| Some((session.snapshot().over_at?, session)))
+        .collect();
+    over.sort_by_key(|(over_at, _)| *over_at);
+    let mut kept_bytes = 0;
+    for (_, session) in over.iter().rev() {
+        kept_bytes += session.hub.recording_bytes();
+        if kept_bytes > RECORDINGS_BYTES && session.hub.drop_recording() {
+            info!(
+                "session={} its recording is dropped: newer ones need the room",
+                session.id
+            );
+        }
+    }
 }
 
 fn warning(reason: Reason, left: Duration) -> Notice {

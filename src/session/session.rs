@@ -1,6 +1,7 @@
 //! One session: who it is, where it is in its life, and its terminal.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -103,6 +104,8 @@ pub struct Session {
     pub(super) is_save_queued: AtomicBool,
     /// Whether the shell should draw its line again when the page's size is known: nobody has its screen.
     pub(super) wants_redraw: AtomicBool,
+    /// Where its player last came from. Guards nothing else.
+    peer: Mutex<Option<IpAddr>>,
 }
 
 /// Whose a session is, once it has a player.
@@ -112,6 +115,8 @@ pub struct Owner {
     pub token_hash: String,
     /// Whose spellbook it has.
     pub player: PlayerId,
+    /// Where it was started from; none for one that was taken over.
+    pub household: Option<IpAddr>,
     /// When it became theirs, for people.
     pub created_at: SystemTime,
     /// When it became theirs, for durations.
@@ -169,6 +174,7 @@ impl Session {
             warned_of: Mutex::new(None),
             is_save_queued: AtomicBool::new(false),
             wants_redraw: AtomicBool::new(false),
+            peer: Mutex::new(None),
         }
     }
 
@@ -191,6 +197,16 @@ impl Session {
     pub(super) fn set_owner(&self, owner: Owner) {
         // INVARIANT: called once, by the one thread that creates, claims or adopts the session.
         let _ = self.owner.set(owner);
+    }
+
+    /// Notes where its player comes from.
+    pub fn note_peer(&self, peer: IpAddr) {
+        *self.peer.lock() = Some(peer);
+    }
+
+    /// Where its player last came from, if anybody did.
+    pub fn peer(&self) -> Option<IpAddr> {
+        *self.peer.lock()
     }
 
     /// Its container, once there is one.

@@ -6,12 +6,22 @@ use std::io::{self, Read};
 use std::time::SystemTime;
 
 use super::sandbox::{BOOK_LIMIT_BYTES, PLAYER_GID, PLAYER_UID};
+use crate::engine::Unfinished;
 
 /// The spellbook's file name under `/home`.
 pub const FILE: &str = "spellbook.dat";
 
 /// When a book was written in that nobody has written in since it came from the store.
 const UNTOUCHED: u64 = 0;
+
+/// Whose a file is while the Engine writes it.
+const ROOT: u64 = 0;
+
+/// The mode of a file while Podman writes it.
+const PRIVATE: u32 = 0o600;
+
+/// The mode of a whole one.
+const MODE: u32 = 0o644;
 
 /// A book as a container has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +30,17 @@ pub struct Found {
     pub bytes: Vec<u8>,
     /// Whether it was written in since it was put there from the store.
     pub is_touched: bool,
+}
+
+/// Why there is no book in an archive.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Whoever put it there, the Engine or the server, was cut short.
+    #[error("{FILE} was put there in part only")]
+    InPart,
+    /// It is none.
+    #[error(transparent)]
+    NotABook(#[from] io::Error),
 }
 
 /// A tar that puts `book`, which is the store's, into `/home`, owned by the player, whose directory stays root's.
@@ -43,7 +64,7 @@ fn pack_at(book: &[u8], mtime: u64) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);
     header.set_size(book.len() as u64);
-    header.set_mode(0o644);
+    header.set_mode(MODE);
     header.set_uid(PLAYER_UID);
     header.set_gid(PLAYER_GID);
     header.set_mtime(mtime);
@@ -52,12 +73,16 @@ fn pack_at(book: &[u8], mtime: u64) -> io::Result<Vec<u8>> {
     builder.into_inner()
 }
 
-/// The book in a tar from `GET …/archive`.
+/// The book in a tar from `GET …/archive`, of an Engine whose unfinished files look like that.
 ///
 /// # Errors
-/// When the first entry is anything but a regular file of that name and at most 1 MiB.
-pub fn unpack(archive: &[u8]) -> io::Result<Found> {
-    let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{FILE} is {what}"));
+/// [`Unreadable::NotABook`] when the first entry is anything but a regular file of that name and at most 1 MiB;
+/// [`Unreadable::InPart`] for an unfinished one.
+pub fn unpack(archive: &[u8], unfinished: Unfinished) -> Result<Found, Unreadable> {
+    let bad = |what: &str| {
+        let what = format!("{FILE} is {what}");
+        Unreadable::NotABook(io::Error::new(io::ErrorKind::InvalidData, what))
+    };
     let mut archive = tar::Archive::new(archive);
     let entry = archive
         .entries()?
@@ -71,6 +96,15 @@ pub fn unpack(archive: &[u8]) -> io::Result<Found> {
     }
     if entry.size() > BOOK_LIMIT_BYTES {
         return Err(bad("too big"));
+    }
+    let is_in_part = match unfinished {
+        // A player can't give it back to root.
+        Unfinished::IsRoots => entry.header().uid()? == ROOT,
+        // A player who has a `chmod` can do this to a whole one, and harms nobody's book but their own.
+        Unfinished::IsPrivate => entry.header().mode()? & 0o777 == PRIVATE,
+    };
+    if is_in_part {
+        return Err(Unreadable::InPart);
     }
     let size = entry.size();
     let is_touched = entry.header().mtime()? != UNTOUCHED;
@@ -95,6 +129,7 @@ mod tests {
         header.set_entry_type(kind);
         header.set_path(name).expect("a short name");
         header.set_size(size);
+        header.set_uid(PLAYER_UID);
         header.set_cksum();
         let mut archive = header.as_bytes().to_vec();
         archive.extend_from_slice(content);
@@ -105,12 +140,14 @@ mod tests {
     #[test]
     fn what_is_packed_is_unpacked() {
         for book in [&b""[..], b"hi\techo hello $1\n", &[0xff; 1024 * 1024]] {
-            let archive = pack(book).expect("memory");
-            let found = unpack(&archive).expect("our own");
-            assert_eq!((found.bytes.as_slice(), found.is_touched), (book, false));
-            let archive = pack_new(book).expect("memory");
-            let found = unpack(&archive).expect("our own");
-            assert_eq!((found.bytes.as_slice(), found.is_touched), (book, true));
+            for unfinished in [Unfinished::IsRoots, Unfinished::IsPrivate] {
+                let archive = pack(book).expect("memory");
+                let found = unpack(&archive, unfinished).expect("our own");
+                assert_eq!((found.bytes.as_slice(), found.is_touched), (book, false));
+                let archive = pack_new(book).expect("memory");
+                let found = unpack(&archive, unfinished).expect("our own");
+                assert_eq!((found.bytes.as_slice(), found.is_touched), (book, true));
+            }
         }
     }
 
@@ -151,7 +188,38 @@ mod tests {
             ("empty", Vec::new()),
             ("noise", vec![0x55; 4096]),
         ] {
-            assert!(unpack(&archive).is_err(), "{case}");
+            let unpacked = unpack(&archive, Unfinished::IsRoots);
+            assert!(
+                matches!(unpacked, Err(Unreadable::NotABook(_))),
+                "{case}: {unpacked:?}"
+            );
         }
+    }
+
+    /// Whether one with that owner and mode is there in part, on Docker and on Podman.
+    #[track_caller]
+    fn check(uid: u64, mode: u32, expected: (bool, bool)) {
+        let mut archive = pack(b"x").expect("memory");
+        let mut header = tar::Header::from_byte_slice(&archive[..512]).clone();
+        header.set_uid(uid);
+        header.set_mode(mode);
+        header.set_cksum();
+        archive[..512].copy_from_slice(header.as_bytes());
+        let is_in_part =
+            |unfinished| matches!(unpack(&archive, unfinished), Err(Unreadable::InPart));
+        let found = (
+            is_in_part(Unfinished::IsRoots),
+            is_in_part(Unfinished::IsPrivate),
+        );
+        assert_eq!(found, expected, "{uid} {mode:o}");
+    }
+
+    #[test]
+    fn each_engine_s_unfinished_file_is_there_in_part() {
+        check(PLAYER_UID, MODE, (false, false));
+        check(ROOT, MODE, (true, false));
+        // The player of an Engine with `userns-remap`.
+        check(100_000 + PLAYER_UID, MODE, (false, false));
+        check(PLAYER_UID, PRIVATE, (false, true));
     }
 }

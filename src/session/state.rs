@@ -104,6 +104,34 @@ impl State {
         }
     }
 
+    /// All of them, for metrics.
+    pub const ALL: [State; 9] = [
+        State::Creating,
+        State::Prewarmed,
+        State::Running,
+        State::Ending,
+        State::Stopped,
+        State::Saving,
+        State::Removed,
+        State::Missing,
+        State::Kept,
+    ];
+
+    /// The word, for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Creating => "creating",
+            State::Prewarmed => "prewarmed",
+            State::Running => "running",
+            State::Ending => "ending",
+            State::Stopped => "stopped",
+            State::Saving => "saving",
+            State::Removed => "removed",
+            State::Missing => "missing",
+            State::Kept => "kept",
+        }
+    }
+
     /// What clients are told.
     pub fn status(self) -> Status {
         match self {

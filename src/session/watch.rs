@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 
 use super::{Error, Manager, SessionId};
 use crate::auth;
+use crate::terminal::frame::Notice;
 
 /// How long a link can be used to sit down. Whoever watches then may stay.
 pub const WATCH_LINK_LIFE: Duration = Duration::from_secs(4 * 3600);
@@ -23,11 +24,13 @@ pub(super) struct WatchLinks {
 #[derive(Clone, Copy)]
 struct Link {
     session: SessionId,
+    /// Whether an operator made it, of which the player is told.
+    is_operator_s: bool,
     expires: Instant,
 }
 
 impl WatchLinks {
-    fn add(&self, session: SessionId, now: Instant) -> String {
+    fn add(&self, session: SessionId, is_operator_s: bool, now: Instant) -> String {
         let secret = auth::new_token();
         let mut links = self.links.write();
         links.retain(|_, link| link.expires > now);
@@ -48,19 +51,20 @@ impl WatchLinks {
             secret.clone(),
             Link {
                 session,
+                is_operator_s,
                 expires: now + WATCH_LINK_LIFE,
             },
         );
         secret
     }
 
-    fn find(&self, secret: &str, now: Instant) -> Option<SessionId> {
+    fn find(&self, secret: &str, now: Instant) -> Option<Link> {
         // A map's look-up is not in constant time, but what differs is its hash under a random key.
         self.links
             .read()
             .get(secret)
             .filter(|link| link.expires > now)
-            .map(|link| link.session)
+            .copied()
     }
 
     /// Forgets a session's links.
@@ -74,12 +78,12 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Over`].
-    pub fn watch_link(&self, id: SessionId) -> Result<String, Error> {
+    pub fn watch_link(&self, id: SessionId, is_operator_s: bool) -> Result<String, Error> {
         let session = self.get(id)?;
         if session.snapshot().state.is_over() {
             return Err(Error::Over);
         }
-        Ok(self.watch_links.add(id, Instant::now()))
+        Ok(self.watch_links.add(id, is_operator_s, Instant::now()))
     }
 
     /// Revokes all links of a session and sends its spectators away (1008).
@@ -100,7 +104,17 @@ impl Manager {
     pub fn watched(&self, secret: &str) -> Result<SessionId, Error> {
         self.watch_links
             .find(secret, Instant::now())
+            .map(|link| link.session)
             .ok_or(Error::NotFound)
+    }
+
+    /// Somebody sits down by this link: if an operator made it, the player is told.
+    pub fn note_watcher(&self, secret: &str) {
+        let link = self.watch_links.find(secret, Instant::now());
+        let link = link.filter(|link| link.is_operator_s);
+        if let Some(session) = link.and_then(|link| self.get(link.session).ok()) {
+            session.hub.notify(&Notice::operator_watches());
+        }
     }
 }
 
@@ -112,13 +126,17 @@ mod tests {
     fn links_expire_and_can_be_revoked() {
         let (links, now) = (WatchLinks::default(), Instant::now());
         let (one, two) = (SessionId::random(), SessionId::random());
-        let (first, second) = (links.add(one, now), links.add(two, now));
-        assert_eq!(links.find(&first, now), Some(one));
-        assert_eq!(links.find(&first, now + WATCH_LINK_LIFE), None);
-        assert_eq!(links.find("", now), None);
+        let (first, second) = (links.add(one, true, now), links.add(two, false, now));
+        let session = |link: Option<Link>| link.map(|link| link.session);
+        assert_eq!(session(links.find(&first, now)), Some(one));
+        assert!(links.find(&first, now + WATCH_LINK_LIFE).is_none());
+        assert!(links.find("", now).is_none());
         links.revoke(one);
         assert_eq!(
-            (links.find(&first, now), links.find(&second, now)),
+            (
+                session(links.find(&first, now)),
+                session(links.find(&second, now))
+            ),
             (None, Some(two))
         );
     }
@@ -127,7 +145,7 @@ mod tests {
     fn the_oldest_link_gives_way() {
         let (links, now, id) = (WatchLinks::default(), Instant::now(), SessionId::random());
         let secrets: Vec<_> = (0..10)
-            .map(|n| links.add(id, now + Duration::from_secs(n)))
+            .map(|n| links.add(id, false, now + Duration::from_secs(n)))
             .collect();
         let alive = secrets
             .iter()

@@ -13,6 +13,9 @@ pub const SUBPROTOCOL: &str = "shellcraft.v1";
 
 /// The largest terminal side that is believed. DOCKER: the Engine takes any number and wraps it.
 pub const MAX_SIDE: u16 = 1000;
+/// The most cells a terminal may have, which is what the server keeps of its screens (32 bytes each): more than there are
+/// on a display of 5120 by 2880 dots in letters of the usual size.
+pub const MAX_CELLS: u32 = 100_000;
 
 /// A control message from the page.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +37,7 @@ pub enum BadFrame {
     #[error("control message refused: {0}")]
     Malformed(String),
     /// A size that no terminal has. The page may go on.
-    #[error("resize refused: cols and rows must be 1 to {MAX_SIDE}")]
+    #[error("resize refused: cols and rows must be 1 to {MAX_SIDE}, and {MAX_CELLS} cells at most")]
     BadSize,
 }
 
@@ -74,10 +77,14 @@ fn checked_size(cols: u64, rows: u64) -> Result<Size, BadFrame> {
             .filter(|cells| (1..=MAX_SIDE).contains(cells))
             .ok_or(BadFrame::BadSize)
     };
-    Ok(Size {
+    let size = Size {
         cols: side(cols)?,
         rows: side(rows)?,
-    })
+    };
+    if u32::from(size.cols) * u32::from(size.rows) > MAX_CELLS {
+        return Err(BadFrame::BadSize);
+    }
+    Ok(size)
 }
 
 /// Who a viewer is.
@@ -120,6 +127,12 @@ pub enum Kind {
     RecordingFull,
     /// A size was refused.
     BadSize,
+    /// An operator says something.
+    Operator,
+    /// An operator looks on.
+    OperatorWatches,
+    /// The server is about to end this and all other games.
+    Drain,
 }
 
 /// A sentence for a viewer.
@@ -155,6 +168,24 @@ impl Notice {
             ends_in: Some(seconds),
             ..Self::new(Kind::LifetimeWarning, Level::Warning, text)
         }
+    }
+
+    /// An operator's own words.
+    pub fn operator(level: Level, text: &str) -> Self {
+        Self::new(Kind::Operator, level, text)
+    }
+
+    /// An operator has sat down among the spectators.
+    pub fn operator_watches() -> Self {
+        let text = "An operator of this server is watching your game.";
+        Self::new(Kind::OperatorWatches, Level::Info, text)
+    }
+
+    /// All games end in a moment.
+    pub fn drain() -> Self {
+        let text =
+            "The server is being shut down: this game ends in a moment. Your spellbook is kept.";
+        Self::new(Kind::Drain, Level::Warning, text)
     }
 
     /// The attach broke and can't be made again yet.
@@ -272,6 +303,10 @@ pub enum Close {
     NotUtf8,
     /// A control message that makes no sense.
     NotAllowed,
+    /// The viewer has logged out, or its login has run out.
+    LoggedOut,
+    /// More input than a client may send, for too long.
+    TooMuch,
     /// A message above the size limit.
     TooBig,
     /// The Engine failed.
@@ -292,7 +327,7 @@ impl Close {
             Close::GoingAway => 1001,
             Close::ProtocolError => 1002,
             Close::NotUtf8 => 1007,
-            Close::NotAllowed => 1008,
+            Close::NotAllowed | Close::LoggedOut | Close::TooMuch => 1008,
             Close::TooBig => 1009,
             Close::EngineFailed => 1011,
             Close::TakenOver => 4000,
@@ -309,6 +344,8 @@ impl Close {
             Close::ProtocolError => "protocol error",
             Close::NotUtf8 => "a text message must be UTF-8",
             Close::NotAllowed => "control message not understood",
+            Close::LoggedOut => "You have logged out, or your login has run out.",
+            Close::TooMuch => "too much input for too long",
             Close::TooBig => "message too big",
             Close::EngineFailed => "the game's engine failed",
             Close::TakenOver => "taken over by another tab",
@@ -334,8 +371,12 @@ mod tests {
             "Ok(Resize(Size { cols: 80, rows: 24 }))",
         );
         check(
-            r#"{"type":"resize","cols":1000,"rows":1}"#,
-            "Ok(Resize(Size { cols: 1000, rows: 1 }))",
+            r#"{"type":"resize","cols":1000,"rows":100}"#,
+            "Ok(Resize(Size { cols: 1000, rows: 100 }))",
+        );
+        check(
+            r#"{"type":"resize","cols":1000,"rows":101}"#,
+            "Err(BadSize)",
         );
         check(r#"{"type":"resize","cols":0,"rows":24}"#, "Err(BadSize)");
         check(

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 use super::frame::{Close, Notice, Role};
 use super::input::Input;
+use super::meters::Meters;
 use super::past::Past;
 use super::recording::Recording;
 use super::rest::Rest;
@@ -53,6 +55,8 @@ const EXCESS_BYTES: usize = 32 * 1024;
 /// When a page is cut off, the program stays held for so long at the page's window, so that a page that comes back
 /// finds everything; after that the program runs on and only the scrollback is kept.
 const AWAY_GRACE: Duration = Duration::from_secs(30);
+/// Downloads of one recording at once.
+const MAX_DOWNLOADS: usize = 2;
 /// Sizes that wait for the output before them to be taken in; the oldest give way.
 const SIZES: usize = 64;
 
@@ -110,6 +114,11 @@ pub struct Hub {
     /// Called after a new size was noted; must not block.
     pub(super) on_resize: Box<dyn Fn() + Send + Sync>,
     pub(super) limits: Limits,
+    pub(super) meters: Arc<Meters>,
+    /// Bytes of keys that the container took.
+    pub(super) typed_bytes: AtomicU64,
+    /// Shared by all that download the recording now.
+    downloads: Arc<()>,
 }
 
 pub(super) struct State {
@@ -121,6 +130,10 @@ pub(super) struct State {
     pub(super) seats: Vec<SeatState>,
     next_seat: u64,
     pub(super) last_input: Instant,
+    /// When the oldest keys were written that no output has followed yet.
+    pub(super) typed_at: Option<Instant>,
+    /// The offset of the output that followed keys, and when those were written; until it is sent.
+    pub(super) echo: Option<(u64, Instant)>,
     pub(super) size: Option<Size>,
     /// Whether the offset is only a guess: see [`super::handover`].
     pub(super) is_uncharted: bool,
@@ -128,6 +141,8 @@ pub(super) struct State {
     closed: Option<Close>,
     pub(super) exit: Option<ExitNote>,
     recording: Option<Recording>,
+    /// Whether nothing comes any more and nobody is let in: what was kept for viewers goes with the last of them.
+    is_retired: bool,
     /// The player's page was cut off: what it had drawn, and until when the program waits for it.
     away: Option<(u64, Instant)>,
     /// Viewers were told that the Engine does not answer, and not yet that it does.
@@ -146,11 +161,14 @@ impl Hub {
                 seats: Vec::new(),
                 next_seat: 0,
                 last_input: now,
+                typed_at: None,
+                echo: None,
                 size: None,
                 is_uncharted: false,
                 closed: None,
                 exit: None,
                 recording: None,
+                is_retired: false,
                 away: None,
                 is_engine_away: false,
             }),
@@ -158,13 +176,23 @@ impl Hub {
             typed: Wake::default(),
             on_resize: Box::new(on_resize),
             limits,
+            meters: Arc::default(),
+            typed_bytes: AtomicU64::new(0),
+            downloads: Arc::default(),
         }
+    }
+
+    /// The same, counted together with others.
+    pub fn metered(self, meters: Arc<Meters>) -> Self {
+        Self { meters, ..self }
     }
 
     /// Keys go to this attach from now on. Whoever was told that the Engine is away hears that it is back.
     pub fn connect_input(&self, stream: UnixStream) {
         self.input.lock().connect(Some(stream));
         let mut state = self.state.lock();
+        // Nobody knows what came of keys that the last attach took.
+        state.forget_echo();
         if std::mem::take(&mut state.is_engine_away) {
             state.notify(&Notice::engine_back());
         }
@@ -248,7 +276,12 @@ impl Hub {
 
     /// Adds output and wakes the viewers.
     fn push(&self, output: &[u8]) {
+        self.meters.output_bytes.inc_by(output.len() as u64);
         let mut state = self.state.lock();
+        if let Some(typed_at) = state.typed_at.take() {
+            let offset = state.scrollback.end();
+            state.echo.get_or_insert((offset, typed_at));
+        }
         state.scrollback.push(output);
         let player = state.player().map(SeatState::address);
         let window_bytes = self.limits.window_bytes as u64;
@@ -270,10 +303,17 @@ impl Hub {
         }
         // Not under the lock: whoever is woken wants it at once.
         drop(state);
-        if let Some((number, rest)) = player
-            && !rest.send(|out| self.code_little(number, out))
-        {
-            rest.wake();
+        if let Some((number, rest)) = player {
+            let mut typed_at = None;
+            let code = |out: &mut Vec<u8>| {
+                let coded = self.code_little(number, out);
+                typed_at = coded.flatten();
+                coded.is_some()
+            };
+            if !rest.send(code) {
+                rest.wake();
+            }
+            self.note_echo(typed_at);
         }
         // After the player's: each wake-up takes the time of one.
         for rest in spectators {
@@ -281,9 +321,21 @@ impl Hub {
         }
     }
 
-    fn code_little(&self, number: u64, out: &mut Vec<u8>) -> bool {
-        let mut state = self.state.lock();
-        state.code_little(number, self.limits.window_bytes, out)
+    fn code_little(&self, number: u64, out: &mut Vec<u8>) -> Option<Option<Instant>> {
+        let before = out.len();
+        let coded = {
+            let mut state = self.state.lock();
+            state.code_little(number, self.limits.window_bytes, out)
+        };
+        self.meters.sent_bytes.inc_by((out.len() - before) as u64);
+        coded
+    }
+
+    /// Output that follows these keys has been sent to the player.
+    pub(super) fn note_echo(&self, typed_at: Option<Instant>) {
+        if let Some(typed_at) = typed_at {
+            self.meters.echo.observe(typed_at.elapsed().as_secs_f64());
+        }
     }
 
     /// A viewer sits down. A second player takes the first one's place, who is sent away with 4000.
@@ -310,6 +362,11 @@ impl Hub {
             state.chart(arrival.from);
         }
         let greeting = state.greet(arrival.from);
+        match (arrival.from, greeting.is_exact) {
+            (Some(_), true) => self.meters.resumed_exactly.inc(),
+            (Some(_), false) => self.meters.resumed_by_state.inc(),
+            (None, _) => {}
+        }
         let page = arrival.page.filter(|_| arrival.role == Role::Player);
         let settled = page.and_then(|page| input.settled(page, arrival.from.is_none()));
         drop(input);
@@ -356,12 +413,28 @@ impl Hub {
         }
     }
 
+    /// Sends the player's own connections away: it has logged out. The game goes on without it.
+    pub fn log_out(&self) {
+        let mut state = self.state.lock();
+        let seats = state.seats.iter_mut();
+        for seat in seats.filter(|seat| seat.role == Role::Player) {
+            seat.close(Close::LoggedOut);
+        }
+    }
+
     /// The shell has ended: everybody gets what is left, then this note, then 1000.
     pub fn finish(&self, exit: ExitNote) {
         let mut state = self.state.lock();
         state.closed.get_or_insert(Close::ShellEnded);
         state.exit.get_or_insert(exit);
         state.wake_all();
+    }
+
+    /// The session is over: its memory is given back when the last viewer has what is left. A recording stays.
+    pub fn retire(&self) {
+        let mut state = self.state.lock();
+        state.is_retired = true;
+        state.release();
     }
 
     /// Tells everybody a sentence.
@@ -389,6 +462,16 @@ impl Hub {
         self.state.lock().seats.len()
     }
 
+    /// How many of them are spectators.
+    pub fn spectators(&self) -> usize {
+        self.state.lock().spectators()
+    }
+
+    /// Bytes of keys so far.
+    pub fn input_bytes(&self) -> u64 {
+        self.typed_bytes.load(Ordering::Relaxed)
+    }
+
     /// Bytes of output so far.
     pub fn output_bytes(&self) -> u64 {
         self.state.lock().scrollback.end()
@@ -398,11 +481,9 @@ impl Hub {
     pub fn memory_bytes(&self) -> usize {
         let state = self.state.lock();
         let past = state.past.as_ref().map_or(0, |past| past.memory_bytes());
-        let recording = state
-            .recording
-            .as_ref()
-            .map_or(0, |recording| recording.text().len());
-        state.scrollback.memory_bytes() + past + recording
+        let rest = state.scrollback.memory_bytes() + past;
+        drop(state);
+        rest + self.recording_bytes()
     }
 
     /// Whether keys wait for the container to read them.
@@ -438,6 +519,20 @@ impl Hub {
             .recording
             .as_ref()
             .map(|recording| recording.text().to_owned())
+    }
+
+    /// Leave to download the recording, until it is dropped: each download takes as much memory as the recording has,
+    /// for as long as its client wants to take. None while two are under way.
+    pub fn download(&self) -> Option<Arc<()>> {
+        // Our own is one of them.
+        (Arc::strong_count(&self.downloads) <= MAX_DOWNLOADS).then(|| Arc::clone(&self.downloads))
+    }
+
+    /// Bytes of the recording, if there is one.
+    pub fn recording_bytes(&self) -> usize {
+        let state = self.state.lock();
+        let recording = state.recording.as_ref();
+        recording.map_or(0, |recording| recording.text().len())
     }
 
     /// Whether there is a recording.
@@ -493,11 +588,29 @@ impl State {
             return;
         };
         let seat = self.seats.swap_remove(index);
+        if seat.role == Role::Player {
+            self.forget_echo();
+        }
         // Who was sent away, or never says what it has drawn, does not come back for the rest.
         if seat.role == Role::Player && seat.is_acking && !seat.is_closing() {
             self.away = Some((seat.done(), Instant::now() + AWAY_GRACE));
         }
         self.wake_all();
+        self.release();
+    }
+
+    /// Gives the memory back that nobody needs any more.
+    fn release(&mut self) {
+        if self.is_retired && self.seats.is_empty() {
+            self.scrollback = Scrollback::starting_at(self.scrollback.end(), 0);
+            self.past = None;
+            self.sizes = VecDeque::new();
+        }
+    }
+
+    /// What comes next is no answer to keys that were typed before.
+    fn forget_echo(&mut self) {
+        (self.typed_at, self.echo) = (None, None);
     }
 
     fn player(&self) -> Option<&SeatState> {
@@ -568,10 +681,15 @@ impl State {
             return false;
         }
         self.size = Some(size);
+        let end = self.scrollback.end();
+        // Nothing was drawn in the one before.
+        if self.sizes.back().is_some_and(|(at, _)| *at == end) {
+            self.sizes.pop_back();
+        }
         if self.sizes.len() == SIZES {
             self.sizes.pop_front();
         }
-        self.sizes.push_back((self.scrollback.end(), size));
+        self.sizes.push_back((end, size));
         if let Some(recording) = &mut self.recording
             && recording.resize(size, Instant::now())
         {
@@ -628,6 +746,13 @@ mod tests {
         window_bytes: 32 * 1024,
     };
 
+    const PLAYER: Arrival = Arrival {
+        role: Role::Player,
+        is_acking: true,
+        from: None,
+        page: None,
+    };
+
     /// Pumps what a program without end would write; how much memory that takes.
     #[track_caller]
     fn check_memory(start: &[u8], endless: &[u8]) {
@@ -642,13 +767,7 @@ mod tests {
             hub.memory_bytes()
         );
         // And a page that comes then is told something to draw.
-        let arrival = Arrival {
-            role: Role::Player,
-            is_acking: true,
-            from: None,
-            page: None,
-        };
-        let seat = hub.join(arrival).expect("it is not over");
+        let seat = hub.join(PLAYER).expect("it is not over");
         assert!(seat.greeting().screen.is_some() && !seat.greeting().is_exact);
     }
 
@@ -665,27 +784,50 @@ mod tests {
         check_memory(b"", b"\xff\xfe\x80");
     }
 
+    /// What has ended is remembered for minutes, and must not take a terminal's memory for so long.
+    #[test]
+    fn a_retired_terminal_keeps_its_recording_only() {
+        let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        let seat = hub.join(PLAYER).expect("it is not over");
+        hub.start_recording(Instant::now(), SystemTime::UNIX_EPOCH);
+        hub.push(&[b'x'; 200 * 1024]);
+        hub.close(Close::Destroyed);
+        hub.retire();
+        assert!(hub.memory_bytes() > 300 * 1024, "somebody still reads");
+        drop(seat);
+        assert_eq!(hub.memory_bytes(), hub.recording_bytes());
+        assert!(hub.recording_bytes() > 200 * 1024);
+        assert_eq!(hub.output_bytes(), 200 * 1024);
+        assert_eq!(
+            hub.join(PLAYER).err(),
+            Some(NoSeat::Closed(Close::Destroyed))
+        );
+    }
+
+    #[test]
+    fn a_recording_is_downloaded_twice_at_once() {
+        let hub = Hub::new(LIMITS, Instant::now(), || {});
+        let (first, second) = (hub.download(), hub.download());
+        assert!(first.is_some() && second.is_some() && hub.download().is_none());
+        drop(first);
+        assert!(hub.download().is_some());
+    }
+
     #[test]
     fn a_lost_page_holds_the_program_for_a_while_only() {
         let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
-        let arrival = Arrival {
-            role: Role::Player,
-            is_acking: true,
-            from: None,
-            page: None,
-        };
-        drop(hub.join(arrival).expect("it is not over"));
+        drop(hub.join(PLAYER).expect("it is not over"));
         hub.push(&[b'x'; 40 * 1024]);
         let hold = |hub: &Hub| hub.state.lock().hold(LIMITS.window_bytes as u64);
         assert!(matches!(hold(&hub), Hold::Until(_)));
         hub.state.lock().away = Some((0, Instant::now()));
         assert!(matches!(hold(&hub), Hold::No), "the grace is over");
-        let seat = hub.join(arrival).expect("it is not over");
+        let seat = hub.join(PLAYER).expect("it is not over");
         assert!(matches!(hold(&hub), Hold::Yes));
         seat.ack(1);
         drop(hub.join(Arrival {
             is_acking: false,
-            ..arrival
+            ..PLAYER
         }));
         assert!(
             matches!(hold(&hub), Hold::No),

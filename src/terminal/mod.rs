@@ -24,10 +24,12 @@
 //!
 //! Nothing here knows Docker's JSON or the session map.
 
+pub mod budget;
 pub mod frame;
 pub mod handover;
 pub mod hub;
 pub mod input;
+pub mod meters;
 pub mod past;
 pub mod recording;
 pub mod rest;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use uuid::Uuid;
@@ -47,8 +48,12 @@ pub struct Greeting {
 /// What a viewer's writer has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Output was appended to the buffer, behind the frame header.
-    Output,
+    /// Output was appended to the buffer, behind the frame header; `typed_at` is when the keys were written that it
+    /// follows, where it is the first to do so.
+    Output {
+        /// To be noted when the buffer is sent.
+        typed_at: Option<Instant>,
+    },
     /// Output was lost to this spectator; greet it again and go on.
     Skipped(Greeting),
     /// A sentence for the viewer.
@@ -235,14 +240,16 @@ impl Seat {
         }
         let count = state.sendable(index, self.hub.limits.window_bytes);
         if count > 0 {
-            state.code(index, count.min(FRAME_BYTES), out);
+            let count = count.min(FRAME_BYTES);
+            let typed_at = state.code(index, count, out);
+            self.hub.meters.sent_bytes.inc_by(count as u64);
             let seat = &state.seats[index];
             let frees_pump = !seat.is_acking && seat.role == Role::Player;
             drop(state);
             if frees_pump {
                 self.hub.wake_pump();
             }
-            return Next::Output;
+            return Next::Output { typed_at };
         }
         let is_all_sent = state.scrollback.end() == state.seats[index].sent;
         match &state.exit {
@@ -285,12 +292,21 @@ impl Seat {
     pub fn type_in(&self, keys: &[u8], now: Instant) -> Typed {
         // INVARIANT: `input` before `state`, and held over the write, so that a newcomer's count is exact.
         let mut input = self.hub.input.lock();
-        let is_player = self.as_player(|state| state.last_input = now).is_some();
-        if !is_player {
+        let as_player = self.as_player(|state| {
+            state.last_input = now;
+            state.typed_at.get_or_insert(now);
+        });
+        if as_player.is_none() {
             return Typed::NotPlayer;
         }
         let typed = input.type_in(keys, self.arrival.page);
         drop(input);
+        if typed == Typed::Taken {
+            self.hub.meters.input_bytes.inc_by(keys.len() as u64);
+            self.hub
+                .typed_bytes
+                .fetch_add(keys.len() as u64, Ordering::Relaxed);
+        }
         self.hub.typed.raise();
         typed
     }
@@ -353,36 +369,38 @@ impl State {
         unsent.min(room) as usize
     }
 
-    /// Codes the next `count` bytes for a viewer as a binary frame.
-    fn code(&mut self, index: usize, count: usize, out: &mut Vec<u8>) {
+    /// Codes the next `count` bytes for a viewer as a binary frame. Returns when the player wrote the keys that they
+    /// are the first output after.
+    fn code(&mut self, index: usize, count: usize, out: &mut Vec<u8>) -> Option<Instant> {
         let seat = &mut self.seats[index];
         split::binary_header(count, out);
         seat.sent += self.scrollback.copy_from(seat.sent, count, out) as u64;
+        let is_echo = |(offset, _): &mut (u64, Instant)| {
+            seat.role == Role::Player && !seat.is_closing() && seat.sent > *offset
+        };
+        self.echo.take_if(is_echo).map(|(_, typed_at)| typed_at)
     }
 
-    /// Codes all that a viewer has not been sent yet, if that is output only, and little. Returns whether it
-    /// was.
+    /// Codes all that a viewer has not been sent yet, if that is output only, and little; else nothing. Returns what
+    /// [`State::code`] does.
     pub(super) fn code_little(
         &mut self,
         number: u64,
         window_bytes: usize,
         out: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Option<Option<Instant>> {
         let (spectators, size) = (self.spectators(), self.shown_size());
-        let Some(index) = self.seats.iter().position(|seat| seat.number == number) else {
-            return false;
-        };
+        let index = self.seats.iter().position(|seat| seat.number == number)?;
         let seat = &self.seats[index];
         if seat.has_untold(spectators, size) || !self.scrollback.has(seat.sent) {
-            return false;
+            return None;
         }
         let unsent = self.scrollback.end() - seat.sent;
         let count = self.sendable(index, window_bytes);
         if count == 0 || count as u64 != unsent || count > LITTLE_BYTES {
-            return false;
+            return None;
         }
-        self.code(index, count, out);
-        true
+        Some(self.code(index, count, out))
     }
 }
 

@@ -9,15 +9,16 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
 use tungstenite::WebSocket;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::budget::{Budget, Leave};
 use super::frame::Close;
 use super::hub::Hub;
 
@@ -35,23 +36,86 @@ const IDLE_BUFFER_BYTES: usize = 4 * 1024;
 /// It is also the one place where the reading thread waits, so while keys wait for the container it waits
 /// for both: input from the client, and room in the attach socket. An `ack` behind a huge paste is
 /// therefore always read, and a program that waits for it can't be waiting for us.
+///
+/// And it is where a client that sends too much is not read for a moment ([`super::budget`]).
 pub struct ReadSide {
     stream: Arc<TcpStream>,
     hub: Arc<Hub>,
+    budget: Budget,
 }
 
 /// Puts a `WebSocket` over the reading half. `leftover` came behind the handshake's head.
-pub fn reader(stream: Arc<TcpStream>, leftover: Vec<u8>, hub: Arc<Hub>) -> WebSocket<ReadSide> {
+pub fn reader(
+    stream: Arc<TcpStream>,
+    leftover: Vec<u8>,
+    hub: Arc<Hub>,
+    budget: Budget,
+) -> WebSocket<ReadSide> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let side = ReadSide { stream, hub };
+    let side = ReadSide {
+        stream,
+        hub,
+        budget,
+    };
     WebSocket::from_partially_read(side, leftover, Role::Server, Some(config))
 }
 
 impl ReadSide {
+    /// Counts a message that was read.
+    pub fn count_message(&mut self) {
+        self.budget.spend_message();
+    }
+
+    /// Waits until the client may send more.
+    fn hold_back(&mut self) -> io::Result<()> {
+        loop {
+            match self.budget.leave(Instant::now()) {
+                Leave::Now => return Ok(()),
+                Leave::Never => return Err(io::ErrorKind::QuotaExceeded.into()),
+                Leave::After(wait) if self.is_shut_within(wait)? => return Ok(()),
+                Leave::After(_) => {}
+            }
+        }
+    }
+
+    /// Lets the time pass, writing the container's waiting keys meanwhile. Returns early, with true, when the
+    /// connection was shut down.
+    fn is_shut_within(&self, wait: Duration) -> io::Result<bool> {
+        let until = Instant::now() + wait;
+        loop {
+            let input = self.hub.input_stream().filter(|_| self.hub.has_backlog());
+            // That it hung up or broke is always told.
+            let mut fds = vec![PollFd::new(&*self.stream, PollFlags::empty())];
+            fds.extend(
+                input
+                    .iter()
+                    .map(|input| PollFd::new(&**input, PollFlags::OUT)),
+            );
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let limit = Timespec {
+                tv_sec: left.as_secs() as i64,
+                tv_nsec: i64::from(left.subsec_nanos()),
+            };
+            match poll(&mut fds, Some(&limit)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(cause) => return Err(cause.into()),
+            }
+            if !fds[0].revents().is_empty() {
+                return Ok(true);
+            }
+            if fds.get(1).is_some_and(|input| !input.revents().is_empty()) {
+                self.hub.drain_backlog();
+            }
+        }
+    }
+
     /// Waits until the client has sent something, writing the container's waiting keys meanwhile.
     fn wait_for_client(&self) -> io::Result<()> {
         while self.hub.has_backlog() {
@@ -80,12 +144,17 @@ impl ReadSide {
 
 impl Read for ReadSide {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.hold_back()?;
         loop {
             self.wait_for_client()?;
             match (&*self.stream).read(buffer) {
                 // tungstenite would pass this up as the end of the connection.
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
+                Ok(count) => {
+                    self.budget.spend_bytes(count);
+                    return Ok(count);
+                }
+                Err(cause) => return Err(cause),
             }
         }
     }
@@ -223,6 +292,9 @@ pub fn close_for(error: &tungstenite::Error) -> Option<Close> {
     match error {
         tungstenite::Error::Capacity(_) => Some(Close::TooBig),
         tungstenite::Error::Utf8(_) => Some(Close::NotUtf8),
+        tungstenite::Error::Io(cause) if cause.kind() == io::ErrorKind::QuotaExceeded => {
+            Some(Close::TooMuch)
+        }
         tungstenite::Error::Protocol(
             tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
         ) => None,

@@ -22,6 +22,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tungstenite::{Message, WebSocket};
 use uuid::Uuid;
 
+use super::budget::{Budget, Paces};
 use super::frame::{self, BadFrame, Close, FromPage, Notice, Role, ToPage};
 use super::hub::{Next, Typed};
 use super::seat::{Greeting, Screen, Seat};
@@ -44,14 +45,20 @@ pub struct Heartbeat {
     pub limit: Duration,
 }
 
-impl Default for Heartbeat {
-    /// Pings below the 60 s after which nginx and most others cut an idle connection; three of them may go
-    /// unanswered.
-    fn default() -> Self {
+impl Heartbeat {
+    /// A ping so often; three of them may go unanswered.
+    pub fn every(every: Duration) -> Self {
         Self {
-            every: Duration::from_secs(20),
-            limit: Duration::from_secs(60),
+            every,
+            limit: every * 3,
         }
+    }
+}
+
+impl Default for Heartbeat {
+    /// Pings below the 60 s after which nginx and most others cut an idle connection.
+    fn default() -> Self {
+        Self::every(Duration::from_secs(20))
     }
 }
 
@@ -64,6 +71,10 @@ pub struct Terms {
     pub is_v1: bool,
     /// When it is pinged and given up on.
     pub heartbeat: Heartbeat,
+    /// When its login runs out.
+    pub until: Option<Instant>,
+    /// How much it may send.
+    pub paces: Paces,
 }
 
 /// How long a viewer stayed and what passed through it, for the log and the metrics.
@@ -104,7 +115,9 @@ pub fn run(stream: &TcpStream, leftover: Vec<u8>, seat: Seat, terms: Terms) -> i
     stream.set_nodelay(true)?;
     stream.set_read_timeout(None)?;
     let shared = Arc::new(stream.try_clone()?);
-    let mut socket = split::reader(Arc::clone(&shared), leftover, seat.hub().clone());
+    let budget = Budget::new(terms.paces, Instant::now());
+    let hub = Arc::clone(seat.hub());
+    let mut socket = split::reader(Arc::clone(&shared), leftover, hub, budget);
     let control = Control {
         pong: None,
         page_pong: None,
@@ -168,6 +181,7 @@ impl Viewer {
                 }
             };
             self.control.lock().last_heard = Instant::now();
+            socket.get_mut().count_message();
             match message {
                 Message::Binary(keys) => typed_bytes += self.type_in(&keys),
                 Message::Text(text) if self.terms.is_v1 => {
@@ -286,6 +300,11 @@ impl Viewer {
             if self.code_control(out) {
                 return None;
             }
+            if self.is_logged_out() {
+                out.close(Close::LoggedOut.code(), Close::LoggedOut.reason());
+                self.flush_last(out)?;
+                return Some(Close::LoggedOut.code());
+            }
             // Not only when it has nothing else to do: a flood may have no pause.
             let now = Instant::now();
             if now >= next_ping {
@@ -302,9 +321,14 @@ impl Viewer {
                 return Some(code);
             }
             self.flush(out).ok()?;
+            self.seat.hub().note_echo(next.typed_at);
             if next.is_idle {
                 out.rest();
-                self.seat.rest().lend_until(next_ping, out);
+                let next_look = self
+                    .terms
+                    .until
+                    .map_or(next_ping, |until| until.min(next_ping));
+                self.seat.rest().lend_until(next_look, out);
             }
         }
     }
@@ -331,7 +355,10 @@ impl Viewer {
             return Step::close(code, reason);
         }
         match self.seat.next(&mut out.buffer) {
-            Next::Output => Step::GO_ON,
+            Next::Output { typed_at } => Step {
+                typed_at,
+                ..Step::GO_ON
+            },
             Next::Wait => Step::IDLE,
             Next::Skipped(greeting) => {
                 self.hello(out, &greeting);
@@ -405,8 +432,21 @@ impl Viewer {
         out.flush(|| {
             self.silence() < self.terms.heartbeat.limit
                 && !self.seat.is_closing()
+                && !self.is_logged_out()
                 && !self.control.lock().is_reader_gone
         })
+    }
+
+    /// The same for the frame that tells why: a client that takes nothing is not waited for any more.
+    fn flush_last(&self, out: &mut Outgoing) -> Option<()> {
+        let deadline = Instant::now() + LINGER;
+        out.flush(|| Instant::now() < deadline).ok()
+    }
+
+    fn is_logged_out(&self) -> bool {
+        self.terms
+            .until
+            .is_some_and(|until| Instant::now() >= until)
     }
 
     fn silence(&self) -> Duration {
@@ -428,22 +468,27 @@ impl Viewer {
 struct Step {
     close: Option<(u16, &'static str)>,
     is_idle: bool,
+    /// When the keys were written that the coded output follows.
+    typed_at: Option<Instant>,
 }
 
 impl Step {
     const GO_ON: Step = Step {
         close: None,
         is_idle: false,
+        typed_at: None,
     };
     const IDLE: Step = Step {
         close: None,
         is_idle: true,
+        typed_at: None,
     };
 
     fn close(code: u16, reason: &'static str) -> Step {
         Step {
             close: Some((code, reason)),
             is_idle: false,
+            typed_at: None,
         }
     }
 }

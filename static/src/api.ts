@@ -94,6 +94,13 @@ export async function endSession(sessionId: string, token?: string): Promise<Fai
   return status === 204 || status === 404 || status === 410 ? undefined : { message: errorMessage(body, status) };
 }
 
+/** Makes this browser nobody's; undefined when it is. */
+export async function logOut(): Promise<Failure | undefined> {
+  const answer = await ask("/logout", DEADLINE_MS, { method: "POST" });
+  if (answer === undefined) return { message: "The server can't be reached, so you are still logged in." };
+  return answer.status === 204 ? undefined : { message: errorMessage(answer.body, answer.status) };
+}
+
 /** Seconds from a `Retry-After` header: a number, or a date as RFC 9110 also allows. */
 export function retrySeconds(header: string | null, now = Date.now()): number | undefined {
   if (header === null) return undefined;

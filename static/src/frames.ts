@@ -132,9 +132,18 @@ function isOffset(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Columns or rows, as far as the server allows them. */
+/** What the server allows: columns and rows each, and cells. */
+const MOST_SIDE = 1000;
+const MOST_CELLS = 100_000;
+
 function isSide(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 1000;
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MOST_SIDE;
+}
+
+/** The largest terminal that is allowed in such a room; it keeps its width. */
+export function within(room: { cols: number; rows: number }): { cols: number; rows: number } {
+  const cols = Math.min(room.cols, MOST_SIDE);
+  return { cols, rows: Math.min(room.rows, MOST_SIDE, Math.floor(MOST_CELLS / cols)) };
 }
 
 /** Cuts keystrokes into messages no larger than the server takes. */

@@ -1,6 +1,6 @@
 /** The landing page: choose a shell and start, or go on with a game that still runs. */
 
-import { createSession, endSession, sessionStatus } from "./api";
+import { createSession, endSession, logOut, sessionStatus } from "./api";
 import { make, makeButton, need } from "./dom";
 import { browserMemory } from "./memory";
 import type { RememberedSession } from "./memory";
@@ -29,6 +29,8 @@ window.addEventListener("pageshow", (event) => {
   setBusy(false);
   void listRunning();
 });
+// There only where players log in.
+document.getElementById("logout")?.addEventListener("click", () => void leave());
 preselect();
 void listRunning();
 
@@ -170,6 +172,14 @@ async function endGame(session: RememberedSession, item: HTMLElement, end: HTMLB
   item.remove();
   running.hidden = list.children.length === 0;
   say("The game is ended.");
+}
+
+/** The games go on, and are listed again after the next login; the server closes their terminals. */
+async function leave(): Promise<void> {
+  const failure = await logOut();
+  if (failure !== undefined) return say(failure.message);
+  await listRunning();
+  say("You have logged out. Log in again to go on with your games.");
 }
 
 /** The title of a shell as the page offers it. */

@@ -11,6 +11,7 @@ import { Terminal } from "@xterm/xterm";
 
 import { copyText } from "./clipboard";
 import { Disposables } from "./disposal";
+import { within } from "./frames";
 import { largestFitting } from "./letterbox";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "./text";
 import { DAY, NIGHT } from "./themes";
@@ -199,7 +200,8 @@ export class GameTerminal {
     }
     const size = this._fit.proposeDimensions();
     if (size === undefined || !Number.isFinite(size.cols) || !Number.isFinite(size.rows)) return;
-    if (size.cols !== this._xterm.cols || size.rows !== this._xterm.rows) this._xterm.resize(size.cols, size.rows);
+    const { cols, rows } = within(size);
+    if (cols !== this._xterm.cols || rows !== this._xterm.rows) this._xterm.resize(cols, rows);
     this._showSize();
   }
 

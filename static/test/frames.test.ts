@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { decode, encode, INPUT_FRAME_BYTES, splitInput } from "../src/frames";
+import { decode, encode, INPUT_FRAME_BYTES, splitInput, within } from "../src/frames";
 
 const decoded: Array<[string, string, unknown]> = [
   ["hello", '{"type":"hello","session_id":"a","offset":7,"role":"player","replay":true}',
@@ -53,4 +53,11 @@ test("input is cut, in order and whole", () => {
   const parts = splitInput(bytes);
   assert.deepEqual(parts.map(({ length }) => length), [INPUT_FRAME_BYTES, INPUT_FRAME_BYTES, 5]);
   assert.deepEqual(Buffer.concat(parts), Buffer.from(bytes));
+});
+
+test("a terminal is no larger than the server allows", () => {
+  assert.deepEqual(within({ cols: 80, rows: 24 }), { cols: 80, rows: 24 });
+  assert.deepEqual(within({ cols: 426, rows: 120 }), { cols: 426, rows: 120 });
+  assert.deepEqual(within({ cols: 2000, rows: 2000 }), { cols: 1000, rows: 100 });
+  assert.deepEqual(within({ cols: 50, rows: 5000 }), { cols: 50, rows: 1000 });
 });

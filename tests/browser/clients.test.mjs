@@ -93,9 +93,15 @@ test("Node's ws plays a game, and hears nothing but output", async () => {
 });
 
 test("Node's ws leaves, and the game stays", async () => {
-  const { ws_url } = await newSession();
+  const { session_id, token, ws_url } = await newSession();
+  const headers = { Authorization: `Bearer ${token}` };
+  const again = async () => {
+    const answer = await fetch(`${server.url}session/${session_id}/ticket`, { method: "POST", headers });
+    return (await answer.json()).ws_url;
+  };
   for (const word of ["first", "second"]) {
-    const socket = new WebSocket(ws_url);
+    // What is in an address is good once.
+    const socket = new WebSocket(word === "first" ? ws_url : await again());
     let output = "";
     socket.on("message", (data) => (output += data.toString()));
     const closed = new Promise((resolve) => socket.on("close", resolve));

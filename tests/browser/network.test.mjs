@@ -121,8 +121,10 @@ story("a game ended elsewhere is over here, too", async (player) => {
   const game = await player.open(wire.url);
   await game.start("rust");
   const id = /session\/([^/]+)/.exec(game.page.url())[1];
-  const answer = await fetch(`${server.url}session/${id}`, { method: "DELETE" });
-  assert.equal(answer.status, 204);
+  // Another device of the player: it has the cookie, and goes past the cut wire.
+  const elsewhere = player.context.request;
+  const answer = await elsewhere.delete(`${server.url}session/${id}`);
+  assert.equal(answer.status(), 204);
   await game.state("ended");
   await game.page.getByRole("dialog", { name: "The game was ended" }).waitFor();
 
@@ -132,7 +134,7 @@ story("a game ended elsewhere is over here, too", async (player) => {
   wire.down();
   await other.state("waiting");
   const otherId = /session\/([^/]+)/.exec(other.page.url())[1];
-  await fetch(`${server.url}session/${otherId}`, { method: "DELETE" });
+  await elsewhere.delete(`${server.url}session/${otherId}`);
   wire.up();
   await other.state("ended");
   await other.page.getByRole("dialog", { name: "This game is over" }).waitFor();

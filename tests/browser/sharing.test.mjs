@@ -213,9 +213,10 @@ test("a recording starts, is shown, and is taken home at any time and at the end
     await game.page.reload();
     await game.seesLine("on the record");
     await mark.waitFor();
-    // The server knows, so another browser learns of it as well.
+    // The server knows, so another browser of the player learns of it as well.
     const elsewhere = await Player.enter(browser, PHONE);
     try {
+      await elsewhere.context.addCookies(await player.context.cookies());
       const other = await elsewhere.open(game.page.url());
       await other.page.getByRole("img", { name: "This game is recorded" }).waitFor();
     } finally {
@@ -269,7 +270,8 @@ test("an idle game counts down, and a key or a button keeps it", async () => {
     await game.state("playing");
     // Two ways that type nothing.
     const shown = await game.text();
-    const deadline = async () => Date.parse((await (await fetch(`${hasty.url}session/${id}/status`)).json()).expires_at);
+    const status = async () => (await player.context.request.get(`${hasty.url}session/${id}/status`)).json();
+    const deadline = async () => Date.parse((await status()).expires_at);
     for (const stay of [
       () => game.page.keyboard.press("Shift"),
       async () => {

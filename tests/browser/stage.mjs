@@ -90,16 +90,26 @@ export async function startServer(env = {}) {
       INSTANCE: `browser-test-${process.pid}`,
       DATA_DIR: data,
       POOL_SIZE: "0",
+      // All tests are one address, and often one player.
+      RATE_LIMIT: "off",
+      SESSIONS_PER_PLAYER: "1000",
+      SESSIONS_PER_ADDRESS: "1000",
       ...env,
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  // A test that fails before it stops the server is not waited for by its process, and leaves none behind.
+  for (const handle of [child, child.stdout, child.stderr]) handle.unref();
+  process.once("exit", () => child.kill("SIGKILL"));
   let said = "";
   const hear = (chunk) => (said += chunk);
   child.stdout.on("data", hear);
   child.stderr.on("data", hear);
   const ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal)));
+  /** Its exit status, when it ends by itself. */
+  const end = () => (child.ref(), ended);
   const stop = async (how = "SIGINT") => {
+    child.ref();
     child.kill(how);
     const status = await Promise.race([ended, pause(DEADLINE_MS, "still there", { ref: false })]);
     if (status === "still there") child.kill("SIGKILL");
@@ -112,7 +122,7 @@ export async function startServer(env = {}) {
       return /http:\/\/127\.0\.0\.1:\d+\//.exec(said)?.[0];
     });
     await until("readyz", async () => (await fetch(`${url}readyz`).catch(() => undefined))?.status === 200);
-    return { url, stop };
+    return { url, stop, end };
   } catch (error) {
     child.kill("SIGKILL");
     throw error;
@@ -154,6 +164,7 @@ export class Player {
 
   static async enter(browser, options = DESKTOP) {
     const player = new Player();
+    player._browser = browser;
     player.context = await browser.newContext({ colorScheme: "dark", ...options });
     player.context.setDefaultTimeout(DEADLINE_MS);
     return player;
@@ -176,6 +187,8 @@ export class Player {
 
   async leave() {
     await this.context.close();
+    // Nor does the browser stay when this fails.
+    if (this.complaints.length > 0) await this._browser.close();
     assert.deepEqual(this.complaints, [], "the browser's console");
   }
 }

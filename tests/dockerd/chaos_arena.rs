@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::binary::Process;
 use crate::ground::unique;
-use crate::site::{ADMIN_TOKEN, Client, wait_for};
+use crate::site::{ADMIN_TOKEN, COOKIE_KEY, Client, wait_for};
 
 /// Longer than a drain of a few sessions takes on a machine that is busy with other tests.
 const GRACE: &str = "60s";
@@ -52,9 +52,7 @@ impl Arena {
             docker_host: docker_host.to_owned(),
             flags,
             folder,
-            client: Mutex::new(Client {
-                address: server.address,
-            }),
+            client: Mutex::new(Client::at(server.address)),
             server: Mutex::new(Some(server)),
             disaster: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
@@ -82,9 +80,7 @@ impl Arena {
             &self.flags,
             self.folder.path(),
         );
-        *self.client.lock().expect("no panic") = Client {
-            address: server.address,
-        };
+        *self.client.lock().expect("no panic") = Client::at(server.address);
         *self.server.lock().expect("no panic") = Some(server);
     }
 
@@ -195,6 +191,8 @@ fn launch(docker_host: &str, instance: &str, flags: &[String], folder: &Path) ->
         data_dir,
         "--admin-token",
         ADMIN_TOKEN,
+        "--cookie-key",
+        COOKIE_KEY,
         "--shutdown-grace",
         GRACE,
     ];

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::busybox;
 use crate::chaos_arena::Arena;
 use crate::docker::{self, container_of};
-use crate::site::{Game, Reply, wait_for};
+use crate::site::{Game, Reply, cookie_of, wait_for};
 
 const SHELLS: &str = "busybox=shellcraft-test/busybox";
 /// Room for a few books.
@@ -50,12 +50,12 @@ impl Drop for Disk {
     }
 }
 
-const COOKIE: &str =
-    "shellcraft_player=d15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15c";
+const SECRET: &str = "d15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15cd15c";
 
 #[track_caller]
 fn request(arena: &Arena, method: &str, path: &str, body: &[u8]) -> Reply {
-    let headers = [("Cookie", COOKIE)];
+    let cookie = cookie_of(SECRET);
+    let headers = [("Cookie", cookie.as_str())];
     arena.client().request(method, path, &headers, body)
 }
 

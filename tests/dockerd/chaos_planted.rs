@@ -11,7 +11,7 @@ use crate::busybox;
 use crate::chaos_arena::{Arena, files};
 use crate::dice::Dice;
 use crate::docker::{self, container_of, inspect};
-use crate::site::{Game, Reply, wait_for};
+use crate::site::{Game, Reply, cookie_of, wait_for};
 
 const SHELLS: &str = "busybox=shellcraft-test/busybox";
 const BOOK: &str = "spellbook.dat";
@@ -178,7 +178,7 @@ fn what_is_no_spellbook_is_not_saved() {
     arena.wait_until_ready();
     let planter = |number: usize| Planter {
         arena: &arena,
-        cookie: format!("shellcraft_player={number:064x}"),
+        cookie: cookie_of(&format!("{number:064x}")),
     };
     for (number, (name, tar, expected)) in plants().into_iter().enumerate() {
         let plant = |container: &str| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::chaos_arena::{Arena, let_pass};
 use crate::dice::Dice;
 use crate::ground::PATIENCE;
-use crate::site::{Game, Player, Reply, find};
+use crate::site::{Game, Player, Reply, cookie_of, find};
 
 /// What survives: the server comes back in a second, an Engine in ten, both slower on a busy machine.
 const COME_BACK: Duration = PATIENCE.saturating_mul(3);
@@ -61,7 +61,7 @@ impl Chaotic {
         let mut dice = Dice(seed);
         let cookie = (0..4).map(|_| format!("{:016x}", dice.below(u64::MAX)));
         Chaotic {
-            cookie: format!("shellcraft_player={}", cookie.collect::<String>()),
+            cookie: cookie_of(&cookie.collect::<String>()),
             arena: Arc::clone(arena),
             dice,
             hand,

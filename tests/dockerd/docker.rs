@@ -82,3 +82,19 @@ pub fn remaining(volumes: &[String]) -> Vec<String> {
 fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
+
+/// By its /proc/PID/status, a process that has no rights but its user's, and can't get any.
+#[track_caller]
+pub fn check_powerless(status: &str) {
+    for line in [
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    ] {
+        assert!(
+            status.lines().any(|found| found == line),
+            "{line}\n{status}"
+        );
+    }
+}

@@ -3,19 +3,24 @@
 //! * the engine contract: what the fake Engine promises, held against a real one;
 //! * [`games`]: both shells played to the end through HTTP and WebSocket;
 //! * [`sandbox`]: attacks from inside a session; [`image`]: what Engine and images say of it;
+//! * [`selftest`]: the same from a program of our own, with bombs beside a neighbour; the doctor;
 //! * [`bytes`]: any byte through a terminal; [`resume`]: pages that are cut off;
 //! * [`crowd`]: fifty at once, and nothing left; [`life`]: how sessions end; [`restart`]: the Engine itself ends;
+//! * [`dist`]: the one binary of `make dist` by itself; [`compose`]: in a container, beside Redis; [`systemd`]: as a service;
+//! * [`podman`]: rootless Podman in the Engine's place;
 //! * [`chaos`]: servers, Engines and Redis killed at any moment; [`chaos_disk`]: no room to save;
 //!   [`chaos_planted`]: what is no spellbook.
 //!
-//! The images `shellcraft/rust` and `shellcraft/perl` must be there (`sandbox/build`); those that only tests
-//! need are made here.
+//! The images `shellcraft/rust` and `shellcraft/perl` must be there (`sandbox/build`), and target/dist/shellcraft (`make dist`);
+//! images that only tests need are made here.
 
 #[allow(dead_code)] // Each ring uses its own part of what both stand on.
 #[path = "../support/binary.rs"]
 mod binary;
 #[path = "../support/ground.rs"]
 mod ground;
+#[path = "../support/openapi.rs"]
+mod openapi_check;
 #[path = "../support/promises.rs"]
 mod promises;
 #[allow(dead_code)]
@@ -38,13 +43,18 @@ mod chaos_arena;
 mod chaos_disk;
 mod chaos_planted;
 mod chaos_player;
+mod compose;
 mod crowd;
+mod dist;
 mod games;
 mod image;
 mod life;
+mod podman;
 mod restart;
 mod resume;
 mod sandbox;
+mod selftest;
+mod systemd;
 
 use shellcraft::engine::Engine;
 

@@ -25,6 +25,13 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one, and loads the image that is played in.
     pub fn start(flags: &[&str]) -> Daemon {
+        let daemon = Daemon::start_empty(flags);
+        busybox::image(&daemon.engine());
+        daemon
+    }
+
+    /// Starts one that has no images.
+    pub fn start_empty(flags: &[&str]) -> Daemon {
         let dir = TempDir::with_prefix("shellcraft-dockerd-").expect("a directory");
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let containerd = spawn_containerd(&dir);
@@ -36,7 +43,6 @@ impl Daemon {
             dockerd,
         };
         daemon.wait_until_up();
-        busybox::image(&daemon.engine());
         daemon
     }
 
@@ -139,8 +145,10 @@ fn spawn_containerd(dir: &TempDir) -> Child {
 fn spawn_dockerd(dir: &TempDir, flags: &[String]) -> Child {
     // The machine's own configuration is not for this one.
     std::fs::write(at(dir, "dockerd.json"), "{}").expect("a file");
-    let mut command = Command::new("dockerd");
+    // DOCKER: --bridge=none deletes the link docker0, which is the machine's own Engine's: so in a network of its own.
+    let mut command = Command::new("unshare");
     command
+        .args(["--net", "dockerd"])
         .args(["--config-file", &at(dir, "dockerd.json")])
         .args(["--data-root", &at(dir, "data")])
         .args(["--exec-root", &at(dir, "exec")])
@@ -177,7 +185,7 @@ fn kill(signal: &str, pid: u32) -> bool {
 
 /// Types until an answer comes: what is typed while the Engine is away is lost, and said to be.
 #[track_caller]
-fn plays_again(page: &mut Player) {
+pub fn plays_again(page: &mut Player) {
     let due = Instant::now() + PATIENCE;
     while crate::site::find(&page.seen, b"back again\r\n").is_none() {
         assert!(Instant::now() < due, "{:?} {:?}", page.closed, page.notes);

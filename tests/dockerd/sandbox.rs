@@ -2,10 +2,12 @@
 //!
 //! * here: who the player is, and what that forbids; * [`bombs`]: what a player can use up;
 //! * [`places`]: where a player can write, and what there is to read; * [`network`]: whom a player can reach.
+//! * [`shells`]: what can be tried at the prompts of the game itself.
 
 mod bombs;
 mod network;
 mod places;
+mod shells;
 
 use std::collections::BTreeMap;
 

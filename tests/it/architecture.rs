@@ -83,6 +83,35 @@ fn each_folder_knows_only_what_it_may() {
     );
 }
 
+/// Commands stand above everything; and what runs among players knows as little as it can.
+#[test]
+fn nobody_needs_the_commands() {
+    for folder in ["door", "http", "terminal", "session", "engine"] {
+        must_not_know(folder, &["crate::cli"]);
+    }
+    let outside = [
+        "crate::engine",
+        "crate::config",
+        "crate::terminal",
+        "crate::http",
+    ];
+    must_not_know("cli/attack", &outside);
+}
+
+/// `unsafe` has one place, and it is no part of the server.
+#[test]
+fn unsafe_code_has_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for manifest in [
+        "Cargo.toml",
+        "sandbox/rust/Cargo.toml",
+        "tests/fake-engine/Cargo.toml",
+    ] {
+        let text = fs::read_to_string(root.join(manifest)).expect("a manifest");
+        assert!(text.contains("[lints]\nworkspace = true"), "{manifest}");
+    }
+}
+
 #[test]
 fn the_environment_is_read_in_one_place() {
     for (path, text) in sources("")

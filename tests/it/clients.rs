@@ -45,9 +45,10 @@ asyncio.run(asyncio.wait_for(play(sys.argv[1]), 30))
 fn python_s_websockets_plays_a_game() {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), &[]);
-    let game = site.create("rust");
-    let url = format!("ws://{}{}", site.address, game.path("/ws"));
-    let output = Command::new(PYTHON).args(["-c", SCRIPT, &url]).output();
+    let created = site.post("/session", "").json();
+    // It needs nothing but the address: a ticket is in it.
+    let url = created["ws_url"].as_str().expect("an address");
+    let output = Command::new(PYTHON).args(["-c", SCRIPT, url]).output();
     let output = output.unwrap_or_else(|error| panic!("{PYTHON}: {error}; install python3"));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(

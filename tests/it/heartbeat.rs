@@ -1,16 +1,14 @@
 //! The heartbeat, in real time: quiet terminals behind proxies stay, clients that are gone are dropped. The
 //! minute that each of these takes is spent waiting, next to the others.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fake_engine::FakeEngine;
 
-use crate::proxy::{Nginx, free_address};
-use crate::site::{Site, wait_for};
+use crate::proxy::{Caddy, Nginx, free_address};
+use crate::site::Site;
 
 /// Longer than nginx's default `proxy_read_timeout` of 60 s.
 const QUIET: Duration = Duration::from_secs(70);
@@ -51,57 +49,23 @@ fn nginx_with_its_defaults_cuts_nothing() {
 fn caddy_with_its_defaults_cuts_nothing() {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
-    let caddy = Caddy::start(site.address);
-    stays_behind(caddy.address, site);
-}
-
-/// A running Caddy, killed when it goes out of scope.
-struct Caddy {
-    child: Child,
-    address: SocketAddr,
-    _directory: tempfile::TempDir,
-}
-
-impl Caddy {
-    fn start(upstream: SocketAddr) -> Caddy {
-        let directory = tempfile::tempdir().expect("a directory");
-        let address = free_address();
-        let config = directory.path().join("Caddyfile");
-        let text = format!(
-            "{{\n admin off\n auto_https off\n}}\nhttp://{address} {{\n reverse_proxy {upstream}\n}}\n"
-        );
-        fs::write(&config, text).expect("written");
-        let child = Command::new("caddy")
-            .args(["run", "--adapter", "caddyfile", "--config"])
-            .arg(&config)
-            .env("HOME", directory.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("caddy: {error}; install the package caddy"));
-        let caddy = Caddy {
-            child,
-            address,
-            _directory: directory,
-        };
-        wait_for("Caddy to listen", || TcpStream::connect(address).is_ok());
-        caddy
-    }
-}
-
-impl Drop for Caddy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    let (address, upstream) = (free_address(), site.address);
+    let config = format!(
+        "{{\n admin off\n auto_https off\n}}\nhttp://{address} {{\n reverse_proxy {upstream}\n}}\n"
+    );
+    let directory = tempfile::tempdir().expect("a directory");
+    let _caddy = Caddy::start_with(&config, address, directory);
+    stays_behind(address, site);
 }
 
 /// A raw WebSocket on a plain socket, which answers nothing by itself.
 fn silent_client(site: &Site, path: &str) -> TcpStream {
     let mut stream = site.connect();
+    let authorization = site.authorization(path, &[]).expect("our own session");
     let head = format!(
         "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Authorization: {authorization}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).expect("sent");
     stream

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
+use shellcraft::terminal::budget::Paces;
 use shellcraft::terminal::hub::{Arrival, Hub, Limits};
 use shellcraft::terminal::viewer::{self, Heartbeat, Terms, Visit};
 use shellcraft::terminal::{Close, Role};
@@ -37,6 +38,11 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
+        Stage::with(Paces::NONE)
+    }
+
+    /// One whose client may send so much.
+    fn with(paces: Paces) -> Stage {
         let limits = Limits {
             scrollback_bytes: 256 * 1024,
             window_bytes: 128 * 1024,
@@ -63,6 +69,8 @@ impl Stage {
             session_id: Uuid::new_v4(),
             is_v1: false,
             heartbeat: PULSE,
+            until: None,
+            paces,
         };
         let viewer = thread::spawn(move || {
             viewer::run(&server, Vec::new(), seat, terms).expect("a thread and a descriptor")
@@ -87,7 +95,7 @@ impl Stage {
                 }
             }
         });
-        Flood(Some(is_over.0), writer)
+        Flood(is_over.0, writer)
     }
 
     /// Lets the container end and everybody go; what the viewer came to.
@@ -110,12 +118,17 @@ impl Stage {
     }
 }
 
-struct Flood(Option<crossbeam_channel::Sender<()>>, JoinHandle<()>);
+struct Flood(crossbeam_channel::Sender<()>, JoinHandle<()>);
 
 impl Flood {
-    fn stop(mut self) {
-        drop(self.0.take());
-        self.1.join().expect("no panic");
+    fn stop(self) {
+        self.told_to_stop().join().expect("no panic");
+    }
+
+    /// Its thread, which ends when what it is writing is written.
+    fn told_to_stop(self) -> JoinHandle<()> {
+        drop(self.0);
+        self.1
     }
 }
 
@@ -138,7 +151,12 @@ fn a_client_that_only_reads_a_flood_stays() {
         thread::park_timeout(Duration::from_millis(20));
     }
     assert!(pings >= 6, "{pings} pings in 12 beats of a flood");
-    flood.stop();
+    // What it is just writing must be read, or it never ends.
+    let flood = flood.told_to_stop();
+    while !flood.is_finished() {
+        read(&mut pings);
+    }
+    flood.join().expect("no panic");
     // The first pause: a client that was pinged all the time is not found silent.
     let before = pings;
     while pings < before + 2 {
@@ -180,4 +198,64 @@ fn a_client_that_takes_nothing_of_a_flood_goes() {
     stage.container.shutdown(Shutdown::Both).expect("it floods");
     flood.stop();
     assert_eq!(stage.end().close_code, None, "there is nobody to tell");
+}
+
+/// A binary frame of 4096 bytes, masked with zeros.
+fn frame() -> Vec<u8> {
+    [[0x82, 0xfe, 0x10, 0, 0, 0, 0, 0].as_slice(), &[b'y'; 4096]].concat()
+}
+
+/// The other direction: a paste as big as a message may be, at the default paces.
+#[test]
+fn a_paste_of_a_mebibyte_arrives_whole() {
+    let stage = Stage::with(Paces {
+        bytes: Some(512 * 1024),
+        messages: Some(5000),
+        patience: Paces::PATIENCE,
+    });
+    let (input, mut container) = UnixStream::pair().expect("a pair");
+    stage.hub.connect_input(input);
+    let mut client = stage.client.try_clone().expect("a descriptor");
+    let paste = thread::spawn(move || client.write_all(&frame().repeat(256)));
+    let limit = Some(PATIENCE);
+    container.set_read_timeout(limit).expect("a timeout");
+    let mut typed = vec![0; 256 * 4096];
+    container.read_exact(&mut typed).expect("all of it");
+    assert!(typed.iter().all(|key| *key == b'y'));
+    paste.join().expect("no panic").expect("it is read");
+    assert!(!stage.viewer.is_finished());
+    stage.end();
+}
+
+/// A client that never stops sending, more than it may.
+#[test]
+fn a_client_that_pushes_on_above_its_pace_is_sent_away() {
+    let paces = Paces {
+        bytes: Some(64 * 1024),
+        messages: None,
+        patience: Duration::from_millis(500),
+    };
+    let stage = Stage::with(paces);
+    let mut client = stage.client.try_clone().expect("a descriptor");
+    let flood = thread::spawn(move || {
+        let frame = frame();
+        while client.write_all(&frame).is_ok() {}
+    });
+    let client = stage.client.try_clone().expect("a descriptor");
+    let mut client = WebSocket::from_raw_socket(client, tungstenite::protocol::Role::Client, None);
+    let close = loop {
+        match client.read().expect("a close frame comes first") {
+            Message::Close(frame) => break frame.expect("a reason"),
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        (u16::from(close.code), close.reason.as_str()),
+        (1008, "too much input for too long")
+    );
+    drop(client);
+    let visit = stage.end();
+    flood.join().expect("no panic");
+    assert_eq!(visit.close_code, Some(1008));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fake_engine::FakeEngine;
 use serde_json::json;
 
-use crate::site::{Client, Game, Reply, Site, wait_for};
+use crate::site::{Client, Game, Life, Reply, Site, wait_for};
 
 const BOOK: &str = "/home/spellbook.dat";
 
@@ -160,11 +160,77 @@ fn a_book_can_be_downloaded_and_uploaded() {
     let foreign = [("Origin", "https://evil.example")];
     assert_eq!(site.request("PUT", &path, &foreign, b"x").status, 403);
     let stranger = [("Authorization", "Bearer wrong")];
-    assert_eq!(site.request("GET", &path, &stranger, b"").status, 401);
+    assert_eq!(site.request("GET", &path, &stranger, b"").status, 404);
     assert_eq!(site.get(&path).body.len(), 1 << 20, "nothing has changed");
     assert_eq!(site.delete(&game.path("")).status, 204);
     let (next, _) = start(&site, Some(&cookie));
     assert_eq!(book(&engine, &next).len(), 1 << 20);
+}
+
+/// The Engine dies while it puts an uploaded book into the container. What is there then is no book of anybody's.
+#[test]
+fn part_of_a_book_is_never_saved() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--save-interval", "50ms"]);
+    let ends: [End; 3] = [
+        ("destroyed", &|game| {
+            assert_eq!(site.delete(&game.path("")).status, 204);
+        }),
+        ("exited", &|game| engine.exit(&name(game), 0)),
+        ("killed", &|game| engine.exit(&name(game), 137)),
+    ];
+    for ((end, act), bytes) in ends.into_iter().zip([0, 3, 10]) {
+        let (game, cookie) = start(&site, None);
+        let path = game.path("/spellbook");
+        // Written in the game, and not saved yet.
+        engine.write_file(&name(&game), BOOK, b"old\techo old\n");
+        engine.tear_archives_after(Some(bytes));
+        let put = site.request("PUT", &path, &[], b"new\techo new\n");
+        assert_eq!(put.status, 503, "{end}");
+        let torn = engine.read_file(&name(&game), BOOK);
+        assert_eq!(torn, Some((b"new\techo new\n"[..bytes].to_vec(), 0)));
+        act(&game);
+        wait_for("the container to be removed", || {
+            engine.container(&name(&game)).is_none()
+        });
+        engine.tear_archives_after(None);
+        let (next, _) = start(&site, Some(&cookie));
+        assert_eq!(book(&engine, &next), b"old\techo old\n", "{end}");
+        assert_eq!(site.delete(&next.path("")).status, 204);
+    }
+}
+
+/// The same, and the game goes on: the book of before is put back, in whatever way it is noticed.
+#[test]
+fn part_of_a_book_is_mended() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--save-interval", "1h"]);
+    let notices: [End; 3] = [
+        ("read", &|game| {
+            let read = site.get(&game.path("/spellbook"));
+            assert_eq!((read.status, read.text().as_str()), (200, "old\techo\n"));
+        }),
+        ("attached again", &|_| engine.cut_attaches()),
+        ("uploaded again", &|game| {
+            let path = game.path("/spellbook");
+            assert_eq!(site.request("PUT", &path, &[], b"old\techo\n").status, 204);
+        }),
+    ];
+    for (how, notice) in notices {
+        let (game, _) = start(&site, None);
+        let path = game.path("/spellbook");
+        engine.write_file(&name(&game), BOOK, b"old\techo\n");
+        engine.tear_archives_after(Some(3));
+        let put = site.request("PUT", &path, &[], b"new\techo\n");
+        assert_eq!(put.status, 503, "{how}");
+        engine.tear_archives_after(None);
+        notice(&game);
+        let whole = Some((b"old\techo\n".to_vec(), 1000));
+        wait_for("the book to be mended", || {
+            engine.read_file(&name(&game), BOOK) == whole
+        });
+        assert_eq!(site.delete(&game.path("")).status, 204);
+    }
 }
 
 /// The server stops and starts again: the game goes on, at the very byte.
@@ -248,6 +314,47 @@ fn ends_that_nobody_saw() {
     // It was never saved: the container took it along.
     assert_eq!(book(&engine, &start(&site, Some(&second)).0), b"");
     assert_eq!(site.stop(), 0);
+}
+
+/// Copied while games were played, and brought to another host: the books are there, and browsers are known again.
+#[test]
+fn a_copied_directory_is_a_backup() {
+    let engine = FakeEngine::start();
+    let life = Life::new("backup");
+    let site = Site::start_in(life, &engine.docker_host(), &["--save-interval", "50ms"]);
+    let (done, of_done) = start(&site, None);
+    engine.write_file(&name(&done), BOOK, b"done\techo\n");
+    assert_eq!(site.delete(&done.path("")).status, 204);
+    let (played, of_played) = start(&site, None);
+    let mut player = site.raw(&played);
+    player.expect("$ ");
+    engine.write_file(&name(&played), BOOK, b"played\techo\n");
+    wait_for("both books to be saved", || {
+        player.type_in("x");
+        let saved = "spellbook_saves_total{outcome=\"saved\"} 2";
+        site.get("/metrics").text().contains(saved)
+    });
+
+    let copy = Life::new("backup");
+    let status = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(site.data_dir().join("."))
+        .arg(copy.data_dir())
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
+    let other_host = FakeEngine::start();
+    let restored = Site::start_in(copy, &other_host.docker_host(), &[]);
+    for (cookie, expected) in [(of_done, "done\techo\n"), (of_played, "played\techo\n")] {
+        let (game, _) = start(&restored, Some(&cookie));
+        assert_eq!(book(&other_host, &game), expected.as_bytes());
+    }
+    let headers = [("Accept", "application/json")];
+    let lost = restored.request("GET", &played.path("/status"), &headers, b"");
+    assert_eq!(
+        lost.json()["status"],
+        "missing",
+        "its container stayed behind"
+    );
 }
 
 /// A container without a record is not ours to play with, but its book is kept.

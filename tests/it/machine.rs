@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use fake_engine::FakeEngine;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence};
+use shellcraft::auth::PlayerSecret;
 use shellcraft::engine::Engine;
 use shellcraft::metrics::Metrics;
 use shellcraft::session::store::memory::{Memory, Shared};
-use shellcraft::session::store::{Book, Error, PlayerId, Record, SessionStore};
+use shellcraft::session::store::{Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
 use shellcraft::session::{
-    Farewell, Manager, NewSession, Newcomer, PlayerSecret, SessionId, Settings, Shell, State,
+    Farewell, Manager, NewSession, Newcomer, SessionId, Settings, Shell, State,
 };
 use shellcraft::terminal::frame::Role;
 use shellcraft::terminal::hub::{self, Arrival};
@@ -126,6 +127,10 @@ impl SessionStore for Leash {
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.reach()?.load_book(player)
     }
+
+    fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
+        self.reach()?.cookie_key(new)
+    }
 }
 
 /// One life of the server.
@@ -221,13 +226,17 @@ impl World {
             idle_timeout: Duration::from_secs(60),
             max_lifetime: None,
             max_sessions: 10,
+            sessions_per_player: 10,
+            sessions_per_address: 10,
+            rate: None,
             // The reaper looks twice as often, so that the idle ones go at once.
             save_interval: Duration::from_millis(40),
             pool_size: 1,
         };
         let engine = Engine::new(&self.engine.docker_host()).expect("a Unix socket");
         let metrics = Arc::new(Metrics::new().expect("valid names"));
-        let manager = Manager::start(engine, Arc::new(store), settings, metrics).expect("threads");
+        let manager = Manager::start(engine, Arc::new(store), settings, Vec::new(), metrics)
+            .expect("threads");
         self.life = Some(Life { manager, is_cut });
     }
 

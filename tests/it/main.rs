@@ -6,6 +6,12 @@
 mod binary;
 #[path = "../support/ground.rs"]
 mod ground;
+#[path = "../support/openapi.rs"]
+mod openapi_check;
+#[path = "../support/images.rs"]
+mod packed;
+#[path = "../support/probes.rs"]
+mod probes;
 #[path = "../support/promises.rs"]
 mod promises;
 #[path = "../support/redis_server.rs"]
@@ -16,15 +22,28 @@ mod site;
 #[path = "../support/store_promises.rs"]
 mod store_promises;
 
+mod admin;
 mod architecture;
+mod attacks;
+mod browser_security;
 mod clients;
+mod corpora;
+mod deploy;
+mod doctor;
 mod door;
 mod engine_contract;
 mod engine_trouble;
 mod heartbeat;
 mod heartbeat_flood;
+mod identity;
+mod images;
+mod jwt;
+mod limits;
 mod lives;
+mod logs;
 mod machine;
+mod metrics;
+mod openapi;
 mod outages;
 mod pressure;
 mod process;

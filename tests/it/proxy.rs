@@ -30,9 +30,14 @@ pub struct Nginx {
 impl Nginx {
     /// Starts one in front of `upstream`.
     pub fn start(upstream: SocketAddr) -> Nginx {
-        let directory = tempfile::tempdir().expect("a directory");
         let address = free_address();
-        let config = format!("{FRAME}{}}}\n", readme_server(address, upstream));
+        let directory = tempfile::tempdir().expect("a directory");
+        Nginx::start_with(&readme_server(address, upstream), address, directory)
+    }
+
+    /// Starts one with these servers in its configuration, which is put into `directory`.
+    pub fn start_with(servers: &str, address: SocketAddr, directory: tempfile::TempDir) -> Nginx {
+        let config = format!("{FRAME}{servers}}}\n");
         fs::write(directory.path().join("nginx.conf"), config).expect("written");
         let child = Command::new(NGINX)
             .arg("-p")
@@ -65,6 +70,47 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running Caddy, killed when it goes out of scope.
+pub struct Caddy {
+    child: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Caddy {
+    /// Starts one with that Caddyfile, beside what else is in `directory`; it must listen at `address`.
+    pub fn start_with(config: &str, address: SocketAddr, directory: tempfile::TempDir) -> Caddy {
+        fs::write(directory.path().join("Caddyfile"), config).expect("written");
+        // Not a pipe: nobody would read it while Caddy runs.
+        let log = fs::File::create(directory.path().join("caddy.log")).expect("a file");
+        let child = Command::new("caddy")
+            .args(["run", "--adapter", "caddyfile", "--config", "Caddyfile"])
+            .current_dir(directory.path())
+            .env("HOME", directory.path())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("caddy: {error}; install the package caddy"));
+        let mut caddy = Caddy { child, directory };
+        wait_for("Caddy to listen", || {
+            let ended = caddy.child.try_wait().expect("our child");
+            assert!(ended.is_none(), "caddy: {ended:?}");
+            TcpStream::connect(address).is_ok()
+        });
+        caddy
+    }
+}
+
+impl Drop for Caddy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let told = fs::read_to_string(self.directory.path().join("caddy.log"));
+            eprintln!("Caddy said: {}", told.unwrap_or_default());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use fake_engine::FakeEngine;
+use shellcraft::auth::PlayerSecret;
 use shellcraft::engine::{ContainerId, Engine};
-use shellcraft::session::{Error, Manager, Newcomer, PlayerSecret, Session, SessionId};
+use shellcraft::session::{Error, Manager, Newcomer, Session, SessionId};
 use shellcraft::terminal::Role;
 use shellcraft::terminal::hub::Arrival;
 
@@ -137,7 +138,8 @@ fn the_container_is_as_the_contract_says() {
         (&host["ReadonlyRootfs"], "true"),
         (&host["Memory"], "67108864"),
         (&host["MemorySwap"], "67108864"),
-        (&host["NanoCpus"], "500000000"),
+        (&host["CpuQuota"], "5000"),
+        (&host["CpuPeriod"], "10000"),
         (&host["PidsLimit"], "64"),
         (&host["LogConfig"], "{\"Type\":\"none\"}"),
         (

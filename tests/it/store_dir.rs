@@ -124,7 +124,7 @@ fn nobody_else_can_look_into_it() {
             }
         }
     }
-    assert_eq!(files, 3, "a lock, a record and a book");
+    assert_eq!(files, 4, "a lock, a key, a record and a book");
 }
 
 #[test]

@@ -459,7 +459,7 @@ fn upgrades_that_are_refused_are_ordinary_answers() {
     );
     assert_eq!(
         site.open(&ws, &[("Authorization", "Bearer wrong")]).err(),
-        Some(401)
+        Some(404)
     );
     assert_eq!(site.open(&format!("{ws}?from=x"), &[]).err(), Some(400));
     let plain = site.get(&ws);

@@ -1,12 +1,14 @@
 //! The server as a process of its own: what only a real one can show (signals, limits, its own threads).
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::ops::Deref;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::ground::PATIENCE;
-use crate::site::Client;
+use crate::site::{Client, unlimited};
 
 /// The server's binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_shellcraft");
@@ -32,8 +34,24 @@ impl Process {
         Process::start_after("", docker_host, instance, flags)
     }
 
+    /// The same, with its log in a file.
+    pub fn start_logged(log: &Path, docker_host: &str, instance: &str, flags: &[&str]) -> Process {
+        let log = File::create(log).expect("a file");
+        Process::start_with("", log.into(), docker_host, instance, flags)
+    }
+
     /// The same, after these shell commands.
     pub fn start_after(before: &str, docker_host: &str, instance: &str, flags: &[&str]) -> Process {
+        Process::start_with(before, Stdio::null(), docker_host, instance, flags)
+    }
+
+    fn start_with(
+        before: &str,
+        log: Stdio,
+        docker_host: &str,
+        instance: &str,
+        flags: &[&str],
+    ) -> Process {
         let mut command = Command::new("sh");
         command
             .arg("-c")
@@ -50,9 +68,10 @@ impl Process {
         if !flags.contains(&"--pool-size") {
             command.args(["--pool-size", "0"]);
         }
+        command.args(unlimited(flags));
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the binary runs");
         let mut line = String::new();
@@ -69,7 +88,7 @@ impl Process {
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
         Process {
             child,
-            client: Client { address },
+            client: Client::at(address),
             _data: data,
         }
     }

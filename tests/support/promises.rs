@@ -18,6 +18,8 @@ macro_rules! with_all_promises {
             the_engine_says_who_it_is,
             images_are_found_by_name,
             a_broken_image_archive_is_an_error,
+            an_image_that_is_gone_already_is_removed,
+            the_engine_tells_of_its_host,
             a_missing_image_is_not_found,
             a_name_is_given_once,
             unknown_containers_are_not_found,
@@ -37,6 +39,7 @@ macro_rules! with_all_promises {
             waiting_has_a_limit,
             the_list_shows_only_what_carries_the_label,
             a_book_is_put_before_the_start_and_read_after_the_end,
+            a_file_that_is_cut_short_stays_root_s,
             an_archive_has_a_limit,
             missing_paths_are_not_found,
             a_read_only_image_is_not_written_to,
@@ -79,6 +82,24 @@ pub fn a_broken_image_archive_is_an_error(engine: &Engine, _image: &str) {
     assert!(
         matches!(error, Error::Refused { status: 500, .. }),
         "{error}"
+    );
+}
+
+pub fn an_image_that_is_gone_already_is_removed(engine: &Engine, _image: &str) {
+    engine
+        .remove_image("shellcraft-test/no-such-image:1")
+        .expect("nothing to do");
+}
+
+pub fn the_engine_tells_of_its_host(engine: &Engine, _image: &str) {
+    let info = engine.info().expect("info");
+    assert!(
+        !info.driver.is_empty() && !info.docker_root_dir.is_empty(),
+        "{info:?}"
+    );
+    assert!(
+        ["1", "2"].contains(&info.cgroup_version.as_str()),
+        "{info:?}"
     );
 }
 
@@ -363,6 +384,27 @@ pub fn a_book_is_put_before_the_start_and_read_after_the_end(engine: &Engine, im
         .get_archive(&guinea.id, path, 1 << 20)
         .expect("get after the end");
     assert!(unpack(&ended) == ("spellbook.dat".into(), 1000, book));
+}
+
+/// That tells it from a whole one: see `spellbook::unpack`.
+pub fn a_file_that_is_cut_short_stays_root_s(engine: &Engine, image: &str) {
+    let (guinea, _terminal) = Guinea::at_prompt(engine, image);
+    let path = "/home/spellbook.dat";
+    let whole = archive("spellbook.dat", &[b'x'; 100_000]);
+    let owner_and_size = || {
+        let read = engine.get_archive(&guinea.id, path, 1 << 20);
+        let (_, owner, book) = unpack(&read.expect("there is a file"));
+        (owner, book.len())
+    };
+    let put = |archive: &[u8]| engine.put_archive(&guinea.id, "/home", archive);
+    put(&whole).expect("put");
+    assert_eq!(owner_and_size(), (1000, 100_000));
+    for bytes in [0, 1, 32_768, 99_999] {
+        put(&whole[..512 + bytes]).expect_err("the archive breaks off");
+        assert_eq!(owner_and_size(), (0, bytes));
+    }
+    put(&whole).expect("put");
+    assert_eq!(owner_and_size(), (1000, 100_000));
 }
 
 pub fn an_archive_has_a_limit(engine: &Engine, image: &str) {

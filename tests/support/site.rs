@@ -1,17 +1,21 @@
 //! A whole server in this process, and clients that speak to it through its real doors.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use shellcraft::app::App;
+use shellcraft::auth::cookie::PLAIN_NAME;
+use shellcraft::auth::{CookieKey, PlayerSecret};
 use shellcraft::config::Config;
 use shellcraft::session::Farewell;
+use shellcraft::session::bundle::Bundled;
 use tempfile::TempDir;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::WebSocketConfig;
@@ -21,6 +25,21 @@ use crate::ground::{PATIENCE, unique};
 
 /// The operator's secret of every server here.
 pub const ADMIN_TOKEN: &str = "the-operator-of-tests";
+
+/// The key of players' cookies where tests make these up.
+#[allow(dead_code)] // Only one of the rings does.
+pub const COOKIE_KEY: &str = "the-key-of-the-cookies-of-tests!";
+
+/// The `Cookie` header of the player with that secret of 64 hexadecimal digits, for servers with [`COOKIE_KEY`].
+#[allow(dead_code)] // Only one of the rings makes players up.
+pub fn cookie_of(secret: &str) -> String {
+    let player = PlayerSecret::parse(&format!("2.{secret}")).expect("64 digits");
+    let key = CookieKey::new(COOKIE_KEY.as_bytes());
+    format!("{PLAIN_NAME}={}", key.sign(&player))
+}
+
+/// The tokens of all sessions that clients here have started, by the session's id.
+static TOKENS: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
 
 /// What one life of a server leaves to the next.
 pub struct Life {
@@ -70,7 +89,7 @@ impl Site {
     /// Goes to the server through a proxy from now on.
     #[allow(dead_code)] // Only one of the rings has a proxy.
     pub fn go_through(&mut self, proxy: SocketAddr) {
-        self.client = Client { address: proxy };
+        self.client = Client::at(proxy);
     }
 
     /// Starts a server under an instance's name.
@@ -80,6 +99,16 @@ impl Site {
 
     /// Starts a server's next life: the same instance with the same data.
     pub fn start_in(life: Life, docker_host: &str, flags: &[&str]) -> Site {
+        Site::start_bringing(Vec::new(), life, docker_host, flags)
+    }
+
+    /// The same, of a server that brings these images along.
+    pub fn start_bringing(
+        images: Vec<Bundled>,
+        life: Life,
+        docker_host: &str,
+        flags: &[&str],
+    ) -> Site {
         let Life { instance, data } = life;
         let data_dir = data.path().to_str().expect("a path in UTF-8").to_owned();
         let own = [
@@ -103,13 +132,12 @@ impl Site {
             &["--pool-size", "0"]
         };
         let own = own.chain(pool.iter().copied());
+        let own = own.chain(unlimited(flags));
         let arguments = own.chain(flags.iter().copied()).map(OsString::from);
         let config = Config::read(arguments).expect("the flags are valid");
-        let app = App::start(&config).expect("the server starts");
+        let app = App::start_with(&config, images).expect("the server starts");
         Site {
-            client: Client {
-                address: app.local_addr(),
-            },
+            client: Client::at(app.local_addr()),
             app: Some(app),
             instance,
             data,
@@ -118,6 +146,12 @@ impl Site {
 
     pub fn app(&self) -> &App {
         self.app.as_ref().expect("it runs")
+    }
+
+    /// The directory with its records and books.
+    #[allow(dead_code)] // Not every ring looks.
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
     }
 
     /// Stops it, with all its sessions, and says how many threads were left behind.
@@ -152,13 +186,55 @@ impl Drop for Site {
     }
 }
 
-/// Speaks to a server, whether it is in this process or in one of its own.
+/// Flags that lift what one address may do: all of the tests are one. Those about limits say which they want.
+pub fn unlimited(flags: &[&str]) -> Vec<&'static str> {
+    let lifted = [
+        ["--rate-limit", "off"],
+        ["--sessions-per-player", "100000"],
+        ["--sessions-per-address", "100000"],
+        ["--connections-per-address", "100000"],
+    ];
+    let wanted = lifted.into_iter().filter(|[flag, _]| !flags.contains(flag));
+    wanted.flatten().collect()
+}
+
+/// Speaks to a server, whether it is in this process or in one of its own. What it asks of a session that a client here
+/// has started it asks as the owner, with the session's token, unless the request shows something else.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub address: SocketAddr,
+    is_stranger: bool,
 }
 
 impl Client {
+    pub fn at(address: SocketAddr) -> Client {
+        Client {
+            address,
+            is_stranger: false,
+        }
+    }
+
+    /// One that shows nothing but what it is told to.
+    pub fn stranger(&self) -> Client {
+        Client {
+            is_stranger: true,
+            ..self.clone()
+        }
+    }
+
+    /// The `Authorization` header of the session's owner, where that is to be sent.
+    pub fn authorization(&self, path: &str, headers: &[(&str, &str)]) -> Option<String> {
+        let shows_something = headers.iter().any(|(name, _)| {
+            ["authorization", "cookie"].contains(&name.to_ascii_lowercase().as_str())
+        });
+        if self.is_stranger || shows_something || path.contains("ticket=") {
+            return None;
+        }
+        let id = path.strip_prefix("/session/")?.split(['/', '?']).next()?;
+        let tokens = TOKENS.lock().expect("no panic");
+        Some(format!("Bearer {}", tokens.get(id)?))
+    }
+
     pub fn get(&self, path: &str) -> Reply {
         self.request("GET", path, &[], b"")
     }
@@ -179,7 +255,10 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Reply {
-        self.exchange(&self.whole_request(method, path, headers, body))
+        let reply = self.exchange(&self.whole_request(method, path, headers, body));
+        reply.note_token(method, path);
+        crate::openapi_check::check(method, path, &reply);
+        reply
     }
 
     /// The same with a server that may die meanwhile: none when no whole answer came.
@@ -198,6 +277,7 @@ impl Client {
         stream.read_to_end(&mut answer).ok()?;
         find(&answer, b"\r\n\r\n")?;
         let reply = Reply::parse(&answer);
+        reply.note_token(method, path);
         let length = reply.header("content-length").map_or(Ok(0), str::parse);
         (length == Ok(reply.body.len())).then_some(reply)
     }
@@ -212,6 +292,16 @@ impl Client {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
+        }
+        if let Some(authorization) = self.authorization(path, headers) {
+            head += &format!("Authorization: {authorization}\r\n");
+        }
+        // The end of the answer is where the connection ends, behind a proxy too.
+        if !headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("connection"))
+        {
+            head += "Connection: close\r\n";
         }
         head += &format!("Content-Length: {}\r\n\r\n", body.len());
         [head.as_bytes(), body].concat()
@@ -293,6 +383,10 @@ impl Client {
         let mut request = format!("ws://{}{path}", self.address)
             .into_client_request()
             .expect("a valid URL");
+        if let Some(authorization) = self.authorization(path, headers) {
+            let authorization = authorization.parse().expect("a valid header");
+            request.headers_mut().insert("Authorization", authorization);
+        }
         for (name, value) in headers {
             request
                 .headers_mut()
@@ -355,6 +449,11 @@ impl Game {
     pub fn path(&self, rest: &str) -> String {
         format!("/session/{}{rest}", self.id)
     }
+
+    /// The header by which its owner is known.
+    pub fn authorization(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
 }
 
 /// An HTTP answer.
@@ -386,6 +485,20 @@ impl Reply {
                 .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
                 .collect(),
             body: answer[end + 4..].to_vec(),
+        }
+    }
+
+    /// Remembers the token, if this is the answer to `POST /session`.
+    fn note_token(&self, method: &str, path: &str) {
+        if (method, path, self.status) != ("POST", "/session", 201) {
+            return;
+        }
+        let Ok(body) = serde_json::from_slice::<Value>(&self.body) else {
+            return;
+        };
+        if let (Some(id), Some(token)) = (body["session_id"].as_str(), body["token"].as_str()) {
+            let mut tokens = TOKENS.lock().expect("no panic");
+            tokens.insert(id.to_owned(), token.to_owned());
         }
     }
 

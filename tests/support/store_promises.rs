@@ -46,6 +46,7 @@ macro_rules! with_all_store_promises {
             players_have_their_own_books,
             books_are_the_player_s_on_every_instance,
             saves_at_once_are_whole,
+            the_first_cookie_key_is_kept,
         }
     };
 }
@@ -460,4 +461,16 @@ pub fn saves_at_once_are_whole(place: &dyn Place) {
         }
     });
     assert_eq!(place.versions(&player("anna")), BOOK_VERSIONS);
+}
+
+pub fn the_first_cookie_key_is_kept(place: &impl Place) {
+    let (one, two) = ([1; 32], [2; 32]);
+    let store = place.open(INSTANCE);
+    // It may have made one by itself before.
+    let kept = store.cookie_key(&one).expect("a key");
+    assert_eq!(store.cookie_key(&two).expect("a key"), kept);
+    drop(store);
+    let other = place.open("there:8080");
+    assert_eq!(other.cookie_key(&two).expect("a key"), kept);
+    assert_ne!(kept, two);
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tiny_http::StatusCode;
 
+use super::super::headers;
 use super::{RequestId, Response};
 
 /// What the request asks of the answer's form. `Default` is for requests that were not understood.
@@ -28,10 +29,11 @@ impl Default for Form {
 
 /// The answer's head, blank line included, and the body to send after it, which is not copied.
 pub(crate) fn print(
-    response: Response,
+    mut response: Response,
     id: RequestId,
     form: Form,
 ) -> (Vec<u8>, Cow<'static, [u8]>) {
+    headers::harden(&mut response);
     let Response {
         status,
         headers,

@@ -35,7 +35,8 @@ impl Router {
     }
 
     fn ask(&self, request: Request) -> Answer {
-        let told = format!("{} {} request={}", request.method, request.path, request.id);
+        let path = crate::http::shown_path(&request.path);
+        let told = format!("{} {path} request={}", request.method, request.id);
         catch_unwind(AssertUnwindSafe(|| self.service.answer(request))).unwrap_or_else(|panic| {
             count(&self.stats.panics);
             log::error!("a handler panicked: {}: {told}", panic_message(&*panic));
@@ -91,6 +92,7 @@ fn to_request(tiny: &mut tiny_http::Request, facts: Facts) -> Option<Request> {
         body,
         peer: facts.peer,
         is_https: facts.is_https,
+        is_forwarded: facts.is_forwarded,
         is_websocket_upgrade: facts.is_websocket_upgrade,
         started: facts.started,
     })

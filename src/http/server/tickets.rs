@@ -27,6 +27,7 @@ pub(crate) struct Facts {
     pub(crate) id: RequestId,
     pub(crate) peer: IpAddr,
     pub(crate) is_https: bool,
+    pub(crate) is_forwarded: bool,
     pub(crate) is_websocket_upgrade: bool,
     /// The declared length of a body that was left in the socket.
     pub(crate) body_left: Option<u64>,
@@ -124,6 +125,7 @@ mod tests {
             id: RequestId::new(),
             peer: IpAddr::from([127, 0, 0, 1]),
             is_https: false,
+            is_forwarded: false,
             is_websocket_upgrade: false,
             body_left: None,
             started: Instant::now(),

@@ -4,6 +4,7 @@
 //!   DATA_DIR/lock                                  held by the server that uses it
 //!            sessions/<session id>.json            a record each, readable by a person
 //!            books/<player>/<number>.<sha256>.book the bytes of a spellbook, a version each
+//!            cookie.key                            signs players' cookies
 //!            tmp/                                  what is being written; emptied at the start
 //! ```
 //!
@@ -25,14 +26,17 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, Error, Phase, PlayerId, RECORD_LIMIT_BYTES, Record, SessionStore,
+    BOOK_VERSIONS, Book, CookieKeyBytes, Error, Phase, PlayerId, RECORD_LIMIT_BYTES, Record,
+    SessionStore, key_from_text, key_to_text,
 };
+use crate::auth::CookieKey;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use books::{Version, versions};
 use folder::{Folder, Found, Lasts, Lock};
 
 const LOCK_NAME: &str = "lock";
+const COOKIE_KEY: &str = "cookie.key";
 const SESSIONS: &str = "sessions";
 const BOOKS: &str = "books";
 const TEMPORARY: &str = "tmp";
@@ -48,6 +52,7 @@ const STRIPES: usize = 16;
 #[derive(Debug)]
 pub struct Directory {
     instance: String,
+    root: Folder,
     sessions: Folder,
     books: Folder,
     temporary: Folder,
@@ -73,15 +78,19 @@ impl Directory {
         let temporary = root.folder(TEMPORARY, "DATA_DIR/tmp")?;
         // INVARIANT: after the lock, or they might be another server's.
         remove_leftovers(&temporary)?;
-        Ok(Directory {
+        let directory = Directory {
             instance: instance.to_owned(),
             sessions: root.folder(SESSIONS, "DATA_DIR/sessions")?,
             books: root.folder(BOOKS, "DATA_DIR/books")?,
             temporary,
+            root,
             _lock: lock,
             writes: AtomicU64::new(0),
             stripes: Default::default(),
-        })
+        };
+        // Now, where a key that is damaged is still told to whoever starts the server.
+        directory.cookie_key(&CookieKey::random_bytes())?;
+        Ok(directory)
     }
 
     fn guard(&self, name: &impl Hash) -> MutexGuard<'_, ()> {
@@ -254,6 +263,22 @@ impl SessionStore for Directory {
         {
             Some(folder) => self.newest(player, &folder, &versions(&folder.names()?)),
             None => Ok(None),
+        }
+    }
+
+    fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
+        let _guard = self.guard(&COOKIE_KEY);
+        let place = format!("DATA_DIR/{COOKIE_KEY}");
+        match self.root.read(COOKIE_KEY, 1024)? {
+            Found::Whole(text, _) => key_from_text(&text, &place),
+            Found::Odd(cause) => Err(Error::Unavailable(format!(
+                "{place} can't be read: {cause}"
+            ))),
+            Found::Nothing => {
+                let text = key_to_text(new);
+                self.write(&self.root, COOKIE_KEY, text.as_bytes())?;
+                Ok(*new)
+            }
         }
     }
 }

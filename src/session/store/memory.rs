@@ -11,7 +11,7 @@ use log::warn;
 use parking_lot::Mutex;
 
 use super::record::{self, Unreadable};
-use super::{BOOK_VERSIONS, Book, Error, PlayerId, Record, SessionStore};
+use super::{BOOK_VERSIONS, Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
@@ -26,6 +26,7 @@ struct Contents {
     broken: HashMap<(String, SessionId), Vec<u8>>,
     /// Oldest first.
     books: HashMap<PlayerId, Vec<Book>>,
+    cookie_key: Option<CookieKeyBytes>,
     is_away: bool,
 }
 
@@ -189,5 +190,9 @@ impl SessionStore for Memory {
                 .get(player)
                 .and_then(|all| all.last().cloned()))
         })
+    }
+
+    fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
+        self.with(|contents| Ok(*contents.cookie_key.get_or_insert(*new)))
     }
 }

@@ -13,6 +13,7 @@ pub mod dir;
 pub mod memory;
 pub mod record;
 pub mod redis;
+pub mod timed;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -169,6 +170,27 @@ pub enum Error {
     TooBig,
 }
 
+/// A key that signs cookies.
+pub type CookieKeyBytes = [u8; crate::auth::cookie::KEY_BYTES];
+
+/// The key as it is written down.
+fn key_to_text(key: &CookieKeyBytes) -> String {
+    crate::auth::secret::to_hex(key) + "\n"
+}
+
+/// The reverse; `place` is where it was found.
+fn key_from_text(text: &[u8], place: &str) -> Result<CookieKeyBytes, Error> {
+    let text = std::str::from_utf8(text).unwrap_or_default().trim_end();
+    let key = crate::auth::secret::from_hex(text);
+    let key = key.and_then(|bytes| CookieKeyBytes::try_from(bytes).ok());
+    key.ok_or_else(|| {
+        Error::Unavailable(format!(
+            "{place} is no key of 64 hexadecimal digits: bring it back from a backup, or remove it, \
+             and all players are new ones"
+        ))
+    })
+}
+
 /// SHA-256 in hexadecimal: whether a book is whole.
 fn checksum(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
@@ -243,4 +265,11 @@ pub trait SessionStore: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unavailable`].
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error>;
+
+    /// The key that signs players' cookies: the one that is kept, or else `new`, which is kept from now on. One for all
+    /// instances, as the books are.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], also for something else in its place: to overwrite it could make all players strangers.
+    fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error>;
 }

@@ -4,6 +4,7 @@
 //!   shellcraft:<instance>:session:<id>     a record, JSON; forgotten a week after it was last written
 //!   shellcraft:<instance>:session:index    the set of ids
 //!   shellcraft:<instance>:broken:<id>      what was no record, set aside
+//!   shellcraft:cookie-key                  signs players' cookies
 //!   shellcraft:book:<player>               the versions of a book, newest first; kept for ever
 //! ```
 //!
@@ -16,7 +17,7 @@ mod link;
 mod scripts;
 mod url;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ::redis::{Cmd, Value, cmd};
@@ -25,18 +26,36 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, Error, PlayerId, RECORD_LIFE, RECORD_LIMIT_BYTES, Record, SessionStore,
-    checksum,
+    BOOK_VERSIONS, Book, CookieKeyBytes, Error, PlayerId, RECORD_LIFE, RECORD_LIMIT_BYTES, Record,
+    SessionStore, checksum, key_from_text, key_to_text,
 };
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use link::{CALL, Link};
 pub use url::{NotAUrl, Url, without_secret};
 
+/// What `CONFIG GET` tells of settings on which it depends whether books are safe; less where that is forbidden.
+///
+/// # Errors
+/// [`Error::Unavailable`] when Redis does not answer at all.
+pub fn safety_settings(url: &Url) -> Result<BTreeMap<String, String>, Error> {
+    let link = Link::new(url);
+    link.call::<String>(&cmd("PING"))?;
+    let mut settings = BTreeMap::new();
+    for name in ["appendonly", "appendfsync", "maxmemory-policy"] {
+        let asked = link.call::<BTreeMap<String, String>>(cmd("CONFIG").arg("GET").arg(name));
+        // Hosts of Redis forbid it.
+        settings.extend(asked.unwrap_or_default());
+    }
+    Ok(settings)
+}
+
 /// Records read in one go: at most so many MiB are on their way then.
 const CHUNK: usize = 32;
 /// Ids asked for in one go.
 const IDS_AT_ONCE: usize = 500;
+
+const COOKIE_KEY: &str = "shellcraft:cookie-key";
 
 /// The store of one instance.
 pub struct Redis {
@@ -256,6 +275,15 @@ impl SessionStore for Redis {
             warn!("number {place} of {key} is not what was written; the one before it is taken");
         }
         Ok(None)
+    }
+
+    fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
+        let mut keep = cmd("SET");
+        keep.arg(COOKIE_KEY).arg(key_to_text(new)).arg("NX");
+        // Whether it was kept or there was one: the next call tells, and tells all servers the same.
+        let _: Value = self.link.call(&keep)?;
+        let kept: Vec<u8> = self.link.call(cmd("GET").arg(COOKIE_KEY))?;
+        key_from_text(&kept, COOKIE_KEY)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use crate::attacker::Attacker;
 use crate::docker::{container_of, docker};
 use crate::games::site;
+use crate::site::wait_for;
 
 use super::perl;
 
@@ -75,7 +76,10 @@ fn neighbours_are_not_seen() {
     let mut one = Attacker::enter(&site);
     let mut other = Attacker::enter(&site);
     other.run("(sleep 4711 > /dev/null 2>&1 &)");
-    assert!(other.run("ps").output.contains("4711"));
+    // It is the shell for a moment, and `sleep` after that.
+    wait_for("the process to show", || {
+        other.run("ps").output.contains("4711")
+    });
     let processes = one.run("ps").output;
     assert!(!processes.contains("4711"), "{processes}");
     other.run("echo mine > /tmp/note; echo mine > /home/spellbook.dat; echo mine > /dev/shm/note");

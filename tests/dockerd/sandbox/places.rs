@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shellcraft::engine::ContainerId;
+use shellcraft::engine::{ContainerId, Unfinished};
 use shellcraft::session::spellbook;
 
 use crate::attacker::Attacker;
@@ -104,7 +104,9 @@ fn a_book_without_permissions_can_still_be_saved() {
         .get_archive(&id, "/home/spellbook.dat", 4 << 20)
         .expect("root reads it");
     assert_eq!(
-        spellbook::unpack(&archive).expect("a file").bytes,
+        spellbook::unpack(&archive, Unfinished::IsRoots)
+            .expect("a file")
+            .bytes,
         b"secret\n"
     );
 }

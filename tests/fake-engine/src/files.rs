@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 use crate::container::{Container, File};
 use crate::http::Reply;
+use crate::world::seconds;
+
+/// What a tar has before a file's bytes.
+pub const HEADER_BYTES: usize = 512;
 
 /// What every image has.
 const DIRECTORIES: [&str; 4] = ["/", "/bin", "/home", "/tmp"];
@@ -42,8 +46,18 @@ fn unpack(container: &Container, dir: &str, archive: &[u8]) -> io::Result<()> {
             data: Vec::new(),
         };
         let path = clean(&format!("{dir}/{}", entry.path()?.display()));
-        entry.read_to_end(&mut file.data)?;
+        let size = usize::try_from(entry.size()).map_err(io::Error::other)?;
+        // What an archive that breaks off has is there all the same.
+        let _ = entry.read_to_end(&mut file.data);
+        let is_whole = file.data.len() == size;
+        if !is_whole {
+            // It would become its owner's, and get its time, when all of it is there.
+            (file.uid, file.gid, file.mtime) = (0, 0, seconds());
+        }
         container.lock().files.insert(path, file);
+        if !is_whole {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
     Ok(())
 }

@@ -210,6 +210,12 @@ impl FakeEngine {
         self.order(|script| script.cut_attach_after = bytes);
     }
 
+    /// Dies, as far as its client can tell, in the middle of each `PutContainerArchive` from now on: its file has so many
+    /// bytes then and is root's, as the real one leaves it. `None` ends that.
+    pub fn tear_archives_after(&self, bytes: Option<usize>) {
+        self.order(|script| script.tear_archives_after = bytes);
+    }
+
     /// Cuts every attach there is. The containers run on.
     pub fn cut_attaches(&self) {
         for container in self.world.all() {

@@ -37,9 +37,12 @@ fn answer(world: &Arc<World>, connection: &mut Connection, request: &Request) ->
             .write(&stream, request.method == "HEAD")
             .map(|()| true)
     };
-    let send_unless_silent = |op: &str, reply: Reply| match world.trouble.is_unanswered(op) {
-        true => Ok(false),
-        false => send(reply),
+    let send_unless_silent = |op: &str, reply: Reply| {
+        let is_torn = op == "PutContainerArchive" && world.trouble.tear_archives_after().is_some();
+        match is_torn || world.trouble.is_unanswered(op) {
+            true => Ok(false),
+            false => send(reply),
+        }
     };
     if let Some(refusal) = check_version(world, request) {
         return send(refusal);
@@ -87,13 +90,18 @@ fn operation(method: &str, parts: &[&str]) -> Option<&'static str> {
     Some(match (method, parts) {
         ("GET" | "HEAD", ["_ping"]) => "SystemPing",
         ("GET", ["version"]) => "SystemVersion",
+        ("GET", ["info"]) => "SystemInfo",
         ("GET", ["events"]) => "SystemEvents",
         ("GET", ["images", "json"]) => "ImageList",
         ("POST", ["images", "load"]) => "ImageLoad",
         ("GET", ["images", .., "json"]) => "ImageInspect",
-        ("POST", ["containers", "create"]) => "ContainerCreate",
+        ("DELETE", ["images", ..]) => "ImageDelete",
+        ("POST", ["containers", "create"] | ["libpod", "containers", "create"]) => {
+            "ContainerCreate"
+        }
         ("GET", ["containers", "json"]) => "ContainerList",
         ("GET", ["containers", _, "json"]) => "ContainerInspect",
+        ("GET", ["containers", _, "stats"]) => "ContainerStats",
         ("POST", ["containers", _, "start"]) => "ContainerStart",
         ("POST", ["containers", _, "attach"]) => "ContainerAttach",
         ("POST", ["containers", _, "resize"]) => "ContainerResize",
@@ -115,6 +123,10 @@ fn check_version(world: &World, request: &Request) -> Option<Reply> {
             .and_then(|minor| minor.parse::<u16>().ok())
     };
     let asked = request.version.as_deref()?;
+    if request.path.starts_with("/libpod/") {
+        // Podman's own calls have versions of their own.
+        return None;
+    }
     let (newest, oldest) = (
         &world.options().api_version,
         &world.options().min_api_version,
@@ -170,7 +182,10 @@ fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
             match has_image(world, name) {
                 true => Reply::json(
                     200,
-                    &json!({ "Id": format!("sha256:{name}"), "RepoTags": [name] }),
+                    &json!({
+                        "Id": format!("sha256:{name}"), "RepoTags": [name],
+                        "Config": { "Labels": lock(&world.image_labels).get(&tagged(name)) },
+                    }),
                 ),
                 false => Reply::error(
                     404,
@@ -179,6 +194,25 @@ fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
             }
         }
         "ImageLoad" => load(world, &request.body),
+        "ImageDelete" => {
+            let name = tagged(request.path.trim_start_matches("/images/"));
+            let mut images = lock(&world.images);
+            let before = images.len();
+            images.retain(|known| *known != name);
+            match images.len() < before {
+                true => Reply::json(200, &json!([{ "Untagged": name }])),
+                false => Reply::error(404, format!("No such image: {name}")),
+            }
+        }
+        "SystemInfo" => Reply::json(
+            200,
+            &json!({
+                "Driver": "overlay2", "DockerRootDir": "/nonexistent", "CgroupVersion": "2",
+                "CgroupDriver": "systemd", "SecurityOptions": ["name=seccomp,profile=default"],
+                "MemoryLimit": true, "SwapLimit": true, "CpuCfsQuota": true, "PidsLimit": true,
+                "LiveRestoreEnabled": true, "Warnings": null, "KernelVersion": "6.1.0",
+            }),
+        ),
         "ContainerList" => list(world, request),
         _ => create(world, request),
     }
@@ -202,9 +236,13 @@ fn has_image(world: &World, name: &str) -> bool {
 }
 
 fn load(world: &World, archive: &[u8]) -> Reply {
-    match names_in(archive) {
-        Ok(names) => {
-            lock(&world.images).extend(names);
+    match images_in(archive) {
+        Ok((names, labels)) => {
+            let mut images = lock(&world.images);
+            images.retain(|known| !names.contains(known));
+            let labelled = names.iter().map(|name| (name.clone(), labels.clone()));
+            lock(&world.image_labels).extend(labelled);
+            images.extend(names);
             Reply::json(200, &json!({ "stream": "Loaded image\n" }))
         }
         Err(error) => {
@@ -217,34 +255,45 @@ fn load(world: &World, archive: &[u8]) -> Reply {
     }
 }
 
-/// The names in the `manifest.json` of a `docker save` archive.
-fn names_in(archive: &[u8]) -> io::Result<Vec<String>> {
+/// The names and the labels of the image in a `docker save` archive.
+fn images_in(archive: &[u8]) -> io::Result<(Vec<String>, Value)> {
+    let manifest = json_in(archive, "manifest.json")?;
+    let names = serde_json::from_value(manifest[0]["RepoTags"].clone())?;
+    let config = manifest[0]["Config"].as_str().unwrap_or_default();
+    let config = json_in(archive, config)?;
+    Ok((names, config["config"]["Labels"].clone()))
+}
+
+fn json_in(archive: &[u8], name: &str) -> io::Result<Value> {
     for entry in tar::Archive::new(archive).entries()? {
         let mut entry = entry?;
-        if entry.path()?.ends_with("manifest.json") {
+        if entry.path()?.ends_with(name) {
             let mut text = Vec::new();
             entry.read_to_end(&mut text)?;
-            let manifest: Value = serde_json::from_slice(&text)?;
-            return Ok(serde_json::from_value(manifest[0]["RepoTags"].clone())?);
+            return Ok(serde_json::from_slice(&text)?);
         }
     }
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
 fn create(world: &World, request: &Request) -> Reply {
-    let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
+    let Ok(mut body) = serde_json::from_slice::<Value>(&request.body) else {
         return Reply::error(500, "invalid character in request body");
     };
+    let is_libpod = request.path.starts_with("/libpod/");
+    let asked_name = match is_libpod {
+        true => body["name"].as_str().map(str::to_owned),
+        false => request.query.get("name").cloned(),
+    };
+    if is_libpod {
+        body = from_libpod(&body);
+    }
     let image = body["Image"].as_str().unwrap_or_default();
     if !has_image(world, image) {
         return Reply::error(404, format!("No such image: {}", tagged(image)));
     }
     let id = world.new_id();
-    let name = request
-        .query
-        .get("name")
-        .cloned()
-        .unwrap_or_else(|| format!("fake_{}", &id[..12]));
+    let name = asked_name.unwrap_or_else(|| format!("fake_{}", &id[..12]));
     if !name
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
@@ -278,6 +327,21 @@ fn create(world: &World, request: &Request) -> Reply {
     }
     world.tell(&container, "create", &[]);
     Reply::json(201, &json!({ "Id": id, "Warnings": [] }))
+}
+
+/// What Podman's own specification of a container says, as far as anything here looks at it, in Docker's words.
+fn from_libpod(specification: &Value) -> Value {
+    let volumes = specification["volumes"].as_array().into_iter().flatten();
+    let volumes: serde_json::Map<_, _> = volumes
+        .filter_map(|volume| Some((volume["Dest"].as_str()?.to_owned(), json!({}))))
+        .collect();
+    json!({
+        "Image": specification["image"],
+        "Tty": specification["terminal"],
+        "Labels": specification["labels"],
+        "Volumes": volumes,
+        "HostConfig": { "ReadonlyRootfs": specification["read_only_filesystem"] },
+    })
 }
 
 /// The size a terminal begins with: nothing, unless the client's version knows `ConsoleSize`.
@@ -349,6 +413,13 @@ fn about_container(
         .unwrap_or_default();
     match op {
         "ContainerInspect" => inspect(container),
+        "ContainerStats" => Reply::json(
+            200,
+            &json!({
+                "cpu_stats": {"cpu_usage": {"total_usage": 1_000_000}},
+                "memory_stats": {"usage": 3_145_728},
+            }),
+        ),
         "ContainerStart" if request.is_chunked => Reply::error(
             400,
             "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
@@ -368,7 +439,12 @@ fn about_container(
         "ContainerDelete" => delete(world, request, container),
         "ContainerArchiveInfo" => files::stat(container, path),
         "ContainerArchive" => files::get(container, path),
-        _ => files::put(container, path, &request.body),
+        _ => {
+            let whole = request.body.len();
+            let torn = world.trouble.tear_archives_after();
+            let end = torn.map_or(whole, |bytes| whole.min(files::HEADER_BYTES + bytes));
+            files::put(container, path, &request.body[..end])
+        }
     }
 }
 

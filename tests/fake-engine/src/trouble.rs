@@ -19,6 +19,7 @@ pub struct Script {
     pub hung: BTreeSet<String>,
     pub unanswered: BTreeSet<String>,
     pub cut_attach_after: Option<usize>,
+    pub tear_archives_after: Option<usize>,
     calls: BTreeMap<String, usize>,
     is_over: bool,
 }
@@ -91,6 +92,10 @@ impl Trouble {
 
     pub fn cut_attach_after(&self) -> Option<usize> {
         self.lock().cut_attach_after
+    }
+
+    pub fn tear_archives_after(&self) -> Option<usize> {
+        self.lock().tear_archives_after
     }
 
     pub fn end(&self) {

@@ -23,6 +23,8 @@ pub struct World {
     pub is_over: AtomicBool,
     pub containers: Mutex<BTreeMap<String, Arc<Container>>>,
     pub images: Mutex<Vec<String>>,
+    /// The labels of those that were loaded.
+    pub image_labels: Mutex<BTreeMap<String, Value>>,
     /// Deletions by the name they were asked for.
     pub deletions: Mutex<BTreeMap<String, usize>>,
     streams: Mutex<Vec<Weak<UnixStream>>>,
@@ -44,6 +46,7 @@ impl World {
     pub fn new(options: Options) -> World {
         World {
             images: Mutex::new(options.images.clone()),
+            image_labels: Mutex::default(),
             options: Mutex::new(options),
             trouble: Trouble::default(),
             deletions: Mutex::default(),
@@ -160,10 +163,10 @@ impl World {
                 .iter()
                 .map(|(key, value)| ((*key).into(), (*value).into())),
         );
-        let action = if self.options().is_podman && action == "die" {
-            "died"
-        } else {
-            action
+        let action = match action {
+            "die" if self.options().is_podman => "died",
+            "destroy" if self.options().is_podman => "remove",
+            action => action,
         };
         let event = json!({
             "status": action, "id": container.id, "Type": "container", "Action": action,

@@ -153,7 +153,7 @@ fn one_address_cannot_take_all_connections() {
     });
     let answer = house.get("/hello");
     assert!(
-        answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: 1\r\n"),
+        answer.starts_with("HTTP/1.1 429 ") && answer.contains("\r\nRetry-After: 1\r\n"),
         "{answer}"
     );
     let other = connect_from("127.0.0.2", house.address);

@@ -17,11 +17,30 @@ pub fn digest(secret: &str) -> String {
 
 /// The same of any bytes.
 pub fn digest_bytes(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
+    to_hex(&Sha256::digest(bytes))
+}
+
+/// Hexadecimal digits, two a byte.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    let text = String::with_capacity(bytes.len() * 2);
+    bytes
         .iter()
-        .fold(String::with_capacity(64), |text, byte| {
-            text + &format!("{byte:02x}")
-        })
+        .fold(text, |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// The reverse.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let pairs = text.as_bytes().chunks(2);
+    let bytes = pairs.map(|pair| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    });
+    bytes.collect()
 }
 
 /// Whether two secrets are the same, in a time that does not tell where they differ.
@@ -46,6 +65,23 @@ mod tests {
         assert!(is_same_secret(&one, &one.clone()));
         assert!(!is_same_secret(&one, &two));
         assert!(!is_same_secret("", &one));
+    }
+
+    /// Of something so long that a comparison which stops at the first difference would be a thousand times faster.
+    #[test]
+    fn a_comparison_s_time_does_not_tell_where_the_difference_is() {
+        let secret = "x".repeat(64 * 1024);
+        let (early, late) = (format!("y{}", &secret[1..]), format!("{}y", &secret[1..]));
+        let time = |given: &str| {
+            let began = std::time::Instant::now();
+            assert!(!is_same_secret(std::hint::black_box(given), &secret));
+            began.elapsed()
+        };
+        // In turns, and the shortest of each: whatever else the machine does only makes some of them longer.
+        let times = (0..100).map(|_| (time(&early), time(&late)));
+        let (early, late): (Vec<_>, Vec<_>) = times.unzip();
+        let (early, late) = (early.iter().min(), late.iter().min());
+        assert!(early.unwrap().as_secs_f64() > late.unwrap().as_secs_f64() / 4.0);
     }
 
     #[test]

@@ -1,0 +1,127 @@
+//! Browsers in which an operator has logged in: a random cookie each, kept here as a hash, for eight hours; and how
+//! often who may try. Lost with the process, so that a restart logs everybody out.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::secret;
+
+/// How long a login lasts.
+pub const LOGIN_LIFE: Duration = Duration::from_secs(8 * 3600);
+/// Logins at a time; the oldest give way.
+const LOGINS: usize = 32;
+/// Wrong tokens that an address may show within [`FORGIVEN_AFTER`].
+const TRIES: u32 = 5;
+/// After so long without a wrong one, an address has all its tries again.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
+/// Addresses that are remembered; when there are more, the longest ago is forgotten.
+const ADDRESSES: usize = 4096;
+
+/// Name of the cookie. Behind TLS a browser takes it from this very host only.
+pub fn cookie_name(is_https: bool) -> &'static str {
+    if is_https {
+        "__Host-shellcraft_admin"
+    } else {
+        "shellcraft_admin"
+    }
+}
+
+/// All logins, and the failures before them.
+#[derive(Default)]
+pub struct Desk {
+    /// Hashes of cookies, and when they run out. Guards nothing else.
+    logins: Mutex<HashMap<String, Instant>>,
+    /// Failures by address, and when the last one was. Guards nothing else.
+    failures: Mutex<HashMap<IpAddr, (u32, Instant)>>,
+}
+
+impl Desk {
+    /// A new login's cookie.
+    pub fn log_in(&self, life: Duration, now: Instant) -> String {
+        let cookie = secret::new_token();
+        let mut logins = self.logins.lock();
+        logins.retain(|_, until| *until > now);
+        if logins.len() >= LOGINS {
+            let oldest = logins.iter().min_by_key(|(_, until)| **until);
+            let oldest = oldest.map(|(hash, _)| hash.clone());
+            oldest.map(|hash| logins.remove(&hash));
+        }
+        logins.insert(secret::digest(&cookie), now + life.min(LOGIN_LIFE));
+        cookie
+    }
+
+    /// Whether somebody with this cookie is logged in. It is looked up by its hash, which nobody can aim.
+    pub fn knows(&self, cookie: &str, now: Instant) -> bool {
+        let logins = self.logins.lock();
+        logins
+            .get(&secret::digest(cookie))
+            .is_some_and(|until| *until > now)
+    }
+
+    /// Ends a login.
+    pub fn log_out(&self, cookie: &str) {
+        self.logins.lock().remove(&secret::digest(cookie));
+    }
+
+    /// How long an address must wait before it may try a token, if it must.
+    pub fn must_wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+        let (count, last) = *self.failures.lock().get(&address)?;
+        let left = (last + FORGIVEN_AFTER).saturating_duration_since(now);
+        (count >= TRIES && !left.is_zero()).then_some(left)
+    }
+
+    /// Notes a wrong token.
+    pub fn note_failure(&self, address: IpAddr, now: Instant) {
+        let mut failures = self.failures.lock();
+        failures.retain(|_, (_, last)| *last + FORGIVEN_AFTER > now);
+        if failures.len() >= ADDRESSES {
+            let oldest = failures.iter().min_by_key(|(_, (_, last))| *last);
+            let oldest = oldest.map(|(address, _)| *address);
+            oldest.map(|address| failures.remove(&address));
+        }
+        let entry = failures.entry(address).or_insert((0, now));
+        *entry = (entry.0.saturating_add(1), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_end() {
+        let (desk, now) = (Desk::default(), Instant::now());
+        let cookie = desk.log_in(LOGIN_LIFE, now);
+        assert!(desk.knows(&cookie, now) && !desk.knows("", now));
+        assert!(!desk.knows(&cookie, now + LOGIN_LIFE));
+        let short = desk.log_in(Duration::from_secs(1), now);
+        assert!(!desk.knows(&short, now + Duration::from_secs(1)));
+        desk.log_out(&cookie);
+        assert!(!desk.knows(&cookie, now));
+    }
+
+    #[test]
+    fn the_oldest_login_gives_way() {
+        let (desk, now) = (Desk::default(), Instant::now());
+        let cookies: Vec<_> = (0..=LOGINS as u64)
+            .map(|n| desk.log_in(LOGIN_LIFE, now + Duration::from_secs(n)))
+            .collect();
+        assert!(!desk.knows(&cookies[0], now) && desk.knows(&cookies[1], now));
+    }
+
+    #[test]
+    fn whoever_guesses_waits() {
+        let (desk, now) = (Desk::default(), Instant::now());
+        let address = IpAddr::from([192, 0, 2, 1]);
+        for _ in 0..TRIES {
+            assert_eq!(desk.must_wait(address, now), None);
+            desk.note_failure(address, now);
+        }
+        assert_eq!(desk.must_wait(address, now), Some(FORGIVEN_AFTER));
+        assert_eq!(desk.must_wait(IpAddr::from([192, 0, 2, 2]), now), None);
+        assert_eq!(desk.must_wait(address, now + FORGIVEN_AFTER), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! Why somebody is not believed: a word for the metrics, a sentence for the person.
+
+/// Why what a request shows does not make it anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// It shows nothing.
+    #[error("log in first: send your token as Authorization: Bearer")]
+    NothingShown,
+    /// It is no token at all, or one above the size limit.
+    #[error("this is not a token that is understood here")]
+    Malformed,
+    /// Another algorithm than the key's, `none` among them.
+    #[error("this token is signed in a way that is not accepted here")]
+    WrongAlgorithm,
+    /// The signature is not of our key.
+    #[error("this token's signature is wrong")]
+    WrongSignature,
+    /// None of the known keys has that name.
+    #[error("this token is signed by a key that is not known here")]
+    UnknownKey,
+    /// It has run out.
+    #[error("your login has run out: log in again")]
+    Expired,
+    /// It is not valid yet.
+    #[error("this token is not valid yet")]
+    NotYet,
+    /// From somebody else.
+    #[error("this token's issuer is not accepted here")]
+    WrongIssuer,
+    /// For somebody else.
+    #[error("this token is meant for another service")]
+    WrongAudience,
+    /// A claim that is needed is not there, or is not of its type.
+    #[error(
+        "this token lacks a claim: exp and sub are needed, and iss and aud where they are configured"
+    )]
+    MissingClaim,
+    /// The public keys could not be fetched yet, or not for too long.
+    #[error("logins can't be checked at the moment: try again soon")]
+    KeysAway,
+    /// The operator's secret, or what was shown in its place, is wrong.
+    #[error("this is not an operator's token")]
+    NotOperator,
+    /// A valid identity, and somebody else's session.
+    #[error("the session is somebody else's")]
+    NotOwner,
+    /// A ticket that was never issued, is used or too old.
+    #[error("this ticket is not valid, or was used before")]
+    BadTicket,
+    /// A cookie that we have not signed.
+    #[error("the cookie is not one of ours")]
+    BadCookie,
+    /// A page of another site.
+    #[error("the request comes from a page of another site")]
+    ForeignOrigin,
+}
+
+impl Refusal {
+    /// All of them, for metrics.
+    pub const ALL: [Refusal; 16] = [
+        Refusal::NothingShown,
+        Refusal::Malformed,
+        Refusal::WrongAlgorithm,
+        Refusal::WrongSignature,
+        Refusal::UnknownKey,
+        Refusal::Expired,
+        Refusal::NotYet,
+        Refusal::WrongIssuer,
+        Refusal::WrongAudience,
+        Refusal::MissingClaim,
+        Refusal::KeysAway,
+        Refusal::NotOperator,
+        Refusal::NotOwner,
+        Refusal::BadTicket,
+        Refusal::BadCookie,
+        Refusal::ForeignOrigin,
+    ];
+
+    /// One word, for the metrics' label.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Refusal::NothingShown => "nothing_shown",
+            Refusal::Malformed => "malformed",
+            Refusal::WrongAlgorithm => "wrong_algorithm",
+            Refusal::WrongSignature => "wrong_signature",
+            Refusal::UnknownKey => "unknown_key",
+            Refusal::Expired => "expired",
+            Refusal::NotYet => "not_yet",
+            Refusal::WrongIssuer => "wrong_issuer",
+            Refusal::WrongAudience => "wrong_audience",
+            Refusal::MissingClaim => "missing_claim",
+            Refusal::KeysAway => "keys_away",
+            Refusal::NotOperator => "not_operator",
+            Refusal::NotOwner => "not_owner",
+            Refusal::BadTicket => "bad_ticket",
+            Refusal::BadCookie => "bad_cookie",
+            Refusal::ForeignOrigin => "foreign_origin",
+        }
+    }
+
+    /// What a person is told: a sentence.
+    pub fn player_message(self) -> String {
+        let text = self.to_string();
+        let mut letters = text.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters).chain(['.']).collect()
+    }
+}

@@ -1,0 +1,274 @@
+//! Public keys from an address (JWKS, RFC 7517), fetched when they are needed: the first time, when they are ten minutes
+//! old, and when a token names a key that is not among them, which is how keys are changed.
+//!
+//! No thread of its own: whoever needs the keys fetches them, one at a time, at most every few seconds; the others go on
+//! with those that are there. So an address that is slow or away holds up one request now and then, and keys that were
+//! fetched once are good for a day without it.
+
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use log::warn;
+use parking_lot::Mutex;
+use serde_json::Value;
+use ureq::Agent;
+use ureq::tls::{self, PemItem, RootCerts, TlsConfig};
+
+use super::error::Refusal;
+use super::jwt::Key;
+
+/// Keys of this age are fetched anew.
+const FRESH_FOR: Duration = Duration::from_secs(600);
+/// Keys of this age are good for nothing, if the address was away for so long.
+const GOOD_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Between two fetches, whoever asks for whatever key.
+const PAUSE: Duration = Duration::from_secs(10);
+/// A fetch takes no longer.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// No set of keys is bigger.
+const LIMIT_BYTES: u64 = 256 * 1024;
+/// Keys of a set that are looked at.
+const KEYS: usize = 64;
+
+/// Who may vouch for an address.
+#[derive(Debug, Clone)]
+pub struct Authorities(RootCerts);
+
+impl Authorities {
+    /// Those of a file with certificates in PEM; none if there is none in it.
+    pub fn of_pem(pem: &[u8]) -> Option<Authorities> {
+        let items: Result<Vec<_>, _> = tls::parse_pem(pem).collect();
+        let certificates = items.ok()?.into_iter().filter_map(|item| match item {
+            PemItem::Certificate(certificate) => Some(certificate),
+            _ => None,
+        });
+        let certificates: Vec<_> = certificates.collect();
+        (!certificates.is_empty()).then(|| Authorities(certificates.into()))
+    }
+}
+
+/// A set of keys at an address.
+pub struct Jwks {
+    url: String,
+    agent: Agent,
+    /// Between two fetches; a constant but in tests.
+    pause: Duration,
+    /// Guards nothing else. Held for look-ups and changes only.
+    cache: Mutex<Cache>,
+    /// Held by the one who fetches, over the whole exchange; nobody waits for it.
+    fetching: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Cache {
+    keys: Vec<Named>,
+    fetched: Option<Instant>,
+    tried: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct Named {
+    kid: Option<String>,
+    key: Key,
+}
+
+impl Jwks {
+    /// The keys at `url`; nothing is fetched yet. Without `authorities` those vouch for it that browsers know.
+    pub fn new(url: &str, authorities: Option<Authorities>) -> Jwks {
+        let roots = authorities.map_or(RootCerts::WebPki, |Authorities(roots)| roots);
+        let config = Agent::config_builder()
+            .timeout_global(Some(DEADLINE))
+            .max_redirects(0)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            // The environment is read in one place, and not here.
+            .proxy(None)
+            .build();
+        Jwks {
+            url: url.to_owned(),
+            agent: config.into(),
+            pause: PAUSE,
+            cache: Mutex::default(),
+            fetching: Mutex::new(()),
+        }
+    }
+
+    /// The same, which asks more often.
+    pub fn with_pause(self, pause: Duration) -> Jwks {
+        Jwks { pause, ..self }
+    }
+
+    /// The key of that name for that algorithm.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownKey`], [`Refusal::KeysAway`].
+    pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Key, Refusal> {
+        let now = Instant::now();
+        let is_old = self.age(now).is_none_or(|age| age >= FRESH_FOR);
+        if is_old {
+            self.fetch_if_due(now);
+        }
+        if let Some(key) = self.known(kid, algorithm) {
+            return self.if_good(key);
+        }
+        if !is_old {
+            self.fetch_if_due(now);
+        }
+        match self.known(kid, algorithm) {
+            Some(key) => self.if_good(key),
+            None if self.age(Instant::now()).is_none() => Err(Refusal::KeysAway),
+            None => Err(Refusal::UnknownKey),
+        }
+    }
+
+    fn age(&self, now: Instant) -> Option<Duration> {
+        let fetched = self.cache.lock().fetched?;
+        Some(now.saturating_duration_since(fetched))
+    }
+
+    fn if_good(&self, key: Key) -> Result<Key, Refusal> {
+        let age = self.age(Instant::now());
+        if age.is_some_and(|age| age < GOOD_FOR) {
+            Ok(key)
+        } else {
+            Err(Refusal::KeysAway)
+        }
+    }
+
+    /// A token that names no key must be signed by the only one of its algorithm.
+    fn known(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Key> {
+        let cache = self.cache.lock();
+        let fitting = |named: &&Named| named.key.algorithm == algorithm;
+        let mut keys = cache.keys.iter().filter(fitting);
+        let found = match kid {
+            Some(kid) => keys.find(|named| named.kid.as_deref() == Some(kid)),
+            None => keys.next().filter(|_| keys.next().is_none()),
+        };
+        found.map(|named| named.key.clone())
+    }
+
+    fn fetch_if_due(&self, now: Instant) {
+        let Some(_fetching) = self.fetching.try_lock() else {
+            return;
+        };
+        let tried = self.cache.lock().tried;
+        if tried.is_some_and(|tried| now.saturating_duration_since(tried) < self.pause) {
+            return;
+        }
+        self.cache.lock().tried = Some(now);
+        match self.fetch() {
+            Ok(keys) => {
+                let mut cache = self.cache.lock();
+                cache.keys = keys;
+                cache.fetched = Some(Instant::now());
+            }
+            Err(cause) => warn!("no keys from JWT_JWKS_URL: {cause}"),
+        }
+    }
+
+    fn fetch(&self) -> Result<Vec<Named>, String> {
+        let mut answer = self
+            .agent
+            .get(&self.url)
+            .header("Accept", "application/json")
+            .call()
+            .map_err(|error| error.to_string())?;
+        if answer.status() != 200 {
+            return Err(format!("status {}", answer.status()));
+        }
+        let body = answer.body_mut().with_config().limit(LIMIT_BYTES);
+        let text = body.read_to_string().map_err(|error| error.to_string())?;
+        let keys = parse(&text).ok_or("it is no set of keys")?;
+        if keys.is_empty() {
+            return Err("none of its keys is for RS256 or EdDSA signatures".into());
+        }
+        Ok(keys)
+    }
+}
+
+/// The keys of a set that we can use; the others are for somebody else.
+fn parse(text: &str) -> Option<Vec<Named>> {
+    let set: Value = serde_json::from_str(text).ok()?;
+    let keys = set.get("keys")?.as_array()?.iter().take(KEYS);
+    Some(keys.filter_map(named).collect())
+}
+
+fn named(value: &Value) -> Option<Named> {
+    // One of a kind that nobody knows must not spoil the others.
+    let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+    let common = &jwk.common;
+    if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+        return None;
+    }
+    let algorithm = match (&jwk.algorithm, common.key_algorithm) {
+        (AlgorithmParameters::RSA(_), None | Some(KeyAlgorithm::RS256)) => Algorithm::RS256,
+        (AlgorithmParameters::OctetKeyPair(pair), None | Some(KeyAlgorithm::EdDSA))
+            if pair.curve == EllipticCurve::Ed25519 =>
+        {
+            Algorithm::EdDSA
+        }
+        // INVARIANT: never a symmetric one; whoever can read the address could sign with it.
+        _ => return None,
+    };
+    Some(Named {
+        kid: common.key_id.clone(),
+        key: Key {
+            algorithm,
+            key: DecodingKey::from_jwk(&jwk).ok()?,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+    /// The algorithms and names of the keys in this list.
+    fn read(keys: &[&str]) -> Vec<String> {
+        let found = parse(&format!("{{\"keys\":[{}]}}", keys.join(","))).expect("a set");
+        let told = found.iter().map(|named| {
+            let kid = named.kid.as_deref().unwrap_or("-");
+            format!("{:?} {kid}", named.key.algorithm)
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn keys_for_something_else_are_left_alone() {
+        let rsa = r#"{"kty":"RSA","kid":"r","n":"AQAB","e":"AQAB"}"#;
+        assert_eq!(read(&[ED, rsa]), ["EdDSA ed", "RS256 r"]);
+        for other in [
+            r#"{"kty":"oct","kid":"s","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}"#,
+            r#"{"kty":"RSA","kid":"r","use":"enc","n":"AQAB","e":"AQAB"}"#,
+            r#"{"kty":"RSA","kid":"r","alg":"HS256","n":"AQAB","e":"AQAB"}"#,
+            r#"{"kty":"RSA","kid":"r","alg":"RS512","n":"AQAB","e":"AQAB"}"#,
+            r#"{"kty":"EC","crv":"P-256","kid":"e","x":"AQAB","y":"AQAB"}"#,
+            r#"{"kty":"OKP","crv":"X25519","kid":"x","x":"AQAB"}"#,
+            r#"{"kty":"new","kid":"n"}"#,
+            "7",
+        ] {
+            assert_eq!(read(&[other, ED]), ["EdDSA ed"], "{other}");
+        }
+        for odd in ["", "{}", "[]", "{\"keys\":7}"] {
+            assert!(parse(odd).is_none(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_token_without_a_name_needs_the_only_key() {
+        let jwks = Jwks::new("http://127.0.0.1:1/", None);
+        let set = |keys: &[&str]| {
+            let keys = parse(&format!("{{\"keys\":[{}]}}", keys.join(",")));
+            jwks.cache.lock().keys = keys.expect("a set");
+        };
+        set(&[ED]);
+        assert!(jwks.known(None, Algorithm::EdDSA).is_some());
+        assert!(jwks.known(Some("ed"), Algorithm::EdDSA).is_some());
+        assert!(jwks.known(Some("ed"), Algorithm::RS256).is_none());
+        assert!(jwks.known(Some("other"), Algorithm::EdDSA).is_none());
+        set(&[ED, &ED.replace("\"ed\"", "\"two\"")]);
+        assert!(jwks.known(None, Algorithm::EdDSA).is_none());
+    }
+}

@@ -1,0 +1,237 @@
+//! Tokens (JWT, RFC 7519): by which key they must be signed, what they must say, and whom they then make somebody.
+//!
+//! INVARIANT: the algorithm is the key's, never the token's. A token that names another one, `none` included, is refused
+//! before any key is looked at.
+
+use std::time::{Duration, SystemTime};
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use serde_json::{Map, Value};
+
+use super::crypto;
+use super::error::Refusal;
+use super::jwks::Jwks;
+use crate::session::store::PlayerId;
+
+/// A token is no longer: the door takes heads of 16 KiB.
+const TOKEN_LIMIT_BYTES: usize = 8 * 1024;
+/// How far the clocks of two servers may be apart.
+const LEEWAY_SECONDS: u64 = 10;
+/// A subject's name is no longer.
+const SUBJECT_LIMIT_BYTES: usize = 255;
+/// A secret has at least as many bytes as the hash (RFC 7518 §3.2).
+pub const SECRET_LEAST_BYTES: usize = 32;
+/// An RSA key of 2048 bits has more bytes than this in PKCS #1; shorter ones are not secure, and are not taken.
+const RSA_LEAST_BYTES: usize = 260;
+
+/// A key that checks tokens, with the one algorithm that it is for.
+#[derive(Clone)]
+pub struct Key {
+    pub(super) algorithm: Algorithm,
+    pub(super) key: DecodingKey,
+}
+
+/// Where the key comes from.
+pub enum Keys {
+    /// It was given at the start.
+    One(Key),
+    /// From an address.
+    Fetched(Jwks),
+}
+
+/// What makes an operator: a claim, and the value that it must have or that must be among its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorClaim {
+    /// The claim's name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// What tokens must say besides `exp` and `sub`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// `iss`, if it matters.
+    pub issuer: Option<String>,
+    /// `aud`. Without it a token that names any is refused, as RFC 7519 §4.1.3 wants.
+    pub audience: Option<String>,
+    /// Who is an operator; nobody without it.
+    pub operator: Option<OperatorClaim>,
+}
+
+/// Whom a token names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The player.
+    pub player: PlayerId,
+    /// Whether its claims make an operator.
+    pub is_operator: bool,
+    /// When it runs out.
+    pub until: SystemTime,
+}
+
+/// Checks tokens.
+pub struct Verifier {
+    keys: Keys,
+    demands: Demands,
+}
+
+/// Why a key can't be used; for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    /// The secret is too short.
+    #[error("a secret of at least 32 bytes is needed (openssl rand -hex 32)")]
+    Short,
+    /// It is no public key that we understand.
+    #[error(
+        "a public key in PEM is needed, RSA of at least 2048 bits or Ed25519 (openssl pkey -pubout)"
+    )]
+    NotPem,
+}
+
+impl Key {
+    /// The key of HS256.
+    ///
+    /// # Errors
+    /// [`BadKey::Short`].
+    pub fn of_secret(secret: &[u8]) -> Result<Key, BadKey> {
+        if secret.len() < SECRET_LEAST_BYTES {
+            return Err(BadKey::Short);
+        }
+        Ok(Key {
+            algorithm: Algorithm::HS256,
+            key: DecodingKey::from_secret(secret),
+        })
+    }
+
+    /// A public key, of RS256 or EdDSA.
+    ///
+    /// # Errors
+    /// [`BadKey::NotPem`].
+    pub fn of_pem(pem: &[u8]) -> Result<Key, BadKey> {
+        // A private key has no business on this server.
+        let is_public = pem.windows(10).any(|window| window == b"PUBLIC KEY");
+        if !is_public {
+            return Err(BadKey::NotPem);
+        }
+        let ed = DecodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key, 32));
+        let rsa = || {
+            let key = DecodingKey::from_rsa_pem(pem)?;
+            Ok((Algorithm::RS256, key, RSA_LEAST_BYTES))
+        };
+        let found = ed.or_else(|_: jsonwebtoken::errors::Error| rsa());
+        let (algorithm, key, least) =
+            found.map_err(|_: jsonwebtoken::errors::Error| BadKey::NotPem)?;
+        match key.try_get_as_bytes() {
+            Ok(bytes) if bytes.len() >= least => Ok(Key { algorithm, key }),
+            _ => Err(BadKey::NotPem),
+        }
+    }
+}
+
+impl Verifier {
+    /// Checks by these keys.
+    pub fn new(keys: Keys, demands: Demands) -> Verifier {
+        crypto::install();
+        Verifier { keys, demands }
+    }
+
+    /// Whom the token names. May fetch keys, which takes seconds at most, and seldom.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn verify(&self, token: &str) -> Result<Bearer, Refusal> {
+        if token.len() > TOKEN_LIMIT_BYTES {
+            return Err(Refusal::Malformed);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|error| refusal(error.kind()))?;
+        let key = self.key(&header)?;
+        if header.alg != key.algorithm {
+            return Err(Refusal::WrongAlgorithm);
+        }
+        let validation = self.validation(key.algorithm);
+        let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation);
+        let claims = decoded.map_err(|error| refusal(error.kind()))?.claims;
+        self.bearer(&claims)
+    }
+
+    fn key(&self, header: &Header) -> Result<Key, Refusal> {
+        match &self.keys {
+            Keys::One(key) => Ok(key.clone()),
+            Keys::Fetched(jwks) => jwks.find(header.kid.as_deref(), header.alg),
+        }
+    }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let Demands {
+            issuer, audience, ..
+        } = &self.demands;
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
+        let mut required = vec!["exp", "sub"];
+        if let Some(issuer) = issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        if let Some(audience) = audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
+    fn bearer(&self, claims: &Map<String, Value>) -> Result<Bearer, Refusal> {
+        let subject = claims.get("sub").and_then(Value::as_str);
+        let is_name = |subject: &&str| (1..=SUBJECT_LIMIT_BYTES).contains(&subject.len());
+        let subject = subject.filter(is_name).ok_or(Refusal::MissingClaim)?;
+        let until = claims.get("exp").and_then(Value::as_f64);
+        let until = until.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let until = until.and_then(|after| SystemTime::UNIX_EPOCH.checked_add(after));
+        Ok(Bearer {
+            player: PlayerId::of_subject(subject),
+            is_operator: self
+                .demands
+                .operator
+                .as_ref()
+                .is_some_and(|claim| claim.is_in(claims)),
+            until: until.ok_or(Refusal::MissingClaim)?,
+        })
+    }
+}
+
+impl OperatorClaim {
+    /// Whether these claims make an operator. A list holds it if one of its values is it; `true` is the text `true`.
+    fn is_in(&self, claims: &Map<String, Value>) -> bool {
+        let is_it = |value: &Value| match value {
+            Value::String(text) => *text == self.value,
+            Value::Bool(value) => value.to_string() == self.value,
+            _ => false,
+        };
+        match claims.get(&self.name) {
+            Some(Value::Array(values)) => values.iter().any(is_it),
+            Some(value) => is_it(value),
+            None => false,
+        }
+    }
+}
+
+fn refusal(kind: &ErrorKind) -> Refusal {
+    match kind {
+        ErrorKind::InvalidSignature => Refusal::WrongSignature,
+        ErrorKind::ExpiredSignature => Refusal::Expired,
+        ErrorKind::ImmatureSignature => Refusal::NotYet,
+        ErrorKind::InvalidIssuer => Refusal::WrongIssuer,
+        ErrorKind::InvalidAudience => Refusal::WrongAudience,
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) => {
+            Refusal::MissingClaim
+        }
+        ErrorKind::InvalidAlgorithm
+        | ErrorKind::InvalidAlgorithmName
+        | ErrorKind::UnsupportedAlgorithm
+        | ErrorKind::InvalidKeyFormat => Refusal::WrongAlgorithm,
+        _ => Refusal::Malformed,
+    }
+}

@@ -1,0 +1,33 @@
+//! Who asks: the player or operator behind a request, decided from what the request shows. No threads, no sockets but
+//! the one to an address with public keys.
+//!
+//! ```text
+//!   cookie ────────┐
+//!   Authorization ─┼─▶ Gate ──▶ Identity { player, operator, until when } ──▶ may this identity have that session?
+//!   ticket ────────┘     ▲
+//!                        └── key of the cookies, or key of the tokens (a secret, a public key, a JWKS address)
+//! ```
+//!
+//! * [`gate`]: the decision, for `AUTH=anonymous` and `AUTH=jwt`. * [`cookie`]: signed cookies.
+//! * [`jwt`]: what a token must be like; [`jwks`]: public keys from an address; [`crypto`]: their mathematics.
+//! * [`desk`]: browsers in which an operator has logged in.
+//! * [`tickets`]: one WebSocket each, for clients that can send no header. * [`secret`]: random, hashed, compared.
+//!
+//! Knows nothing of HTTP servers and Docker.
+
+pub mod cookie;
+pub mod crypto;
+pub mod desk;
+pub mod error;
+pub mod gate;
+pub mod jwks;
+pub mod jwt;
+pub mod player;
+pub mod secret;
+pub mod tickets;
+
+pub use cookie::CookieKey;
+pub use error::Refusal;
+pub use gate::{Gate, Identity, Mode, Settings, Shown};
+pub use player::PlayerSecret;
+pub use secret::{bearer, digest, digest_bytes, is_same_secret, new_token};

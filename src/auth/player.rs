@@ -1,0 +1,105 @@
+//! By what a returning player is known where nobody signs up: a random secret in a cookie.
+//!
+//! What is stored is the secret's hash, so that the spellbooks on disk tell nobody how to be their owner. The cookie is
+//! signed ([`super::cookie`]), so that a browser believes only in secrets that came from us.
+
+use super::secret;
+use crate::session::store::PlayerId;
+
+/// How a player's name is made from the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// As servers did it whose cookies were not signed.
+    First,
+    /// With a prefix. So whoever cuts the signature off a cookie of today has a secret of nobody.
+    Second,
+}
+
+/// A player's secret as a browser keeps it. Not `Debug`: it must not get into a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlayerSecret {
+    kind: Kind,
+    secret: String,
+}
+
+impl PlayerSecret {
+    /// A new player's.
+    pub fn random() -> Self {
+        Self {
+            kind: Kind::Second,
+            secret: secret::new_token(),
+        }
+    }
+
+    /// One that a cookie held before cookies were signed. None unless it has the form of those: others could be guessed.
+    pub fn of_old(shown: &str) -> Option<Self> {
+        has_form(shown).then(|| Self {
+            kind: Kind::First,
+            secret: shown.to_owned(),
+        })
+    }
+
+    /// What is signed: `2.` and 64 hexadecimal digits.
+    pub fn to_text(&self) -> String {
+        match self.kind {
+            Kind::First => format!("1.{}", self.secret),
+            Kind::Second => format!("2.{}", self.secret),
+        }
+    }
+
+    /// The reverse.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, secret) = text.split_once('.')?;
+        let kind = match kind {
+            "1" => Kind::First,
+            "2" => Kind::Second,
+            _ => return None,
+        };
+        has_form(secret).then(|| Self {
+            kind,
+            secret: secret.to_owned(),
+        })
+    }
+
+    /// The player.
+    pub fn id(&self) -> PlayerId {
+        match self.kind {
+            Kind::First => PlayerId::anonymous(&secret::digest(&self.secret)),
+            Kind::Second => PlayerId::anonymous(&secret::digest(&format!("2.{}", self.secret))),
+        }
+    }
+}
+
+fn has_form(secret: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    secret.len() == 64 && secret.bytes().all(is_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_names_one_player_and_is_not_in_the_name() {
+        let secret = PlayerSecret::random();
+        let again = PlayerSecret::parse(&secret.to_text()).expect("ours");
+        assert_eq!(secret.id(), again.id());
+        assert_ne!(secret.id(), PlayerSecret::random().id());
+        assert!(!secret.id().to_string().contains(&secret.secret));
+        let long = "0".repeat(65);
+        for shown in ["", "0", "../../../../etc/passwd", &long, &"G".repeat(64)] {
+            assert!(PlayerSecret::of_old(shown).is_none(), "{shown}");
+            assert!(PlayerSecret::parse(&format!("2.{shown}")).is_none());
+        }
+        assert!(PlayerSecret::parse(&format!("3.{}", "0".repeat(64))).is_none());
+    }
+
+    #[test]
+    fn without_its_signature_a_secret_is_nobody_s() {
+        let new = PlayerSecret::random();
+        let cut = PlayerSecret::of_old(&new.secret).expect("the old form");
+        assert_ne!(cut.id(), new.id());
+        let kept = PlayerSecret::parse(&cut.to_text()).expect("ours");
+        assert_eq!(kept.id(), cut.id());
+    }
+}

@@ -1,0 +1,130 @@
+//! What a host is like, as far as a server cares. Gathered by [`super::gather`], judged by [`super::judge`].
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::cli::finding::Finding;
+use crate::engine::types::SystemInfo;
+use crate::engine::{Ping, Version};
+
+/// Everything. A text in place of a value says why there is none.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// What the operator has set.
+    pub settings: SettingsFacts,
+    /// The Engine, if it answers.
+    pub engine: Result<EngineFacts, String>,
+    /// The Engine's socket, if there is one.
+    pub socket: Option<SocketFacts>,
+    /// What the attacker in a container found out about its limits.
+    pub limits: Result<Vec<Finding>, String>,
+    /// File systems that may become full.
+    pub disks: Vec<DiskFacts>,
+    /// Where what lasts is kept.
+    pub store: StoreFacts,
+    /// The machine itself.
+    pub host: HostFacts,
+}
+
+/// What the operator has set.
+#[derive(Debug, Clone)]
+pub struct SettingsFacts {
+    /// `BIND`.
+    pub bind: IpAddr,
+    /// `METRICS_BIND`.
+    pub metrics_bind: Option<IpAddr>,
+    /// `PUBLIC_URL`.
+    pub public_url: Option<String>,
+    /// Whether `TRUSTED_PROXIES` names anybody.
+    pub has_trusted_proxies: bool,
+    /// `ADMIN_TOKEN`.
+    pub admin_token: Option<String>,
+    /// `MAX_SESSIONS`.
+    pub max_sessions: u64,
+    /// `MEMORY_LIMIT`.
+    pub memory_bytes: u64,
+    /// `PIDS_LIMIT`.
+    pub pids: u64,
+}
+
+/// An Engine that answers.
+#[derive(Debug, Clone)]
+pub struct EngineFacts {
+    /// How it greets.
+    pub ping: Ping,
+    /// What it is made of.
+    pub version: Version,
+    /// What it tells about itself; a text where it tells nothing.
+    pub info: Result<SystemInfo, String>,
+    /// The catalogue's shells, their images, and whether they are there.
+    pub images: Vec<(String, String, bool)>,
+    /// By how many seconds its clock differs from ours, where it tells.
+    pub clock_off_seconds: Option<u64>,
+}
+
+/// The Engine's socket.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketFacts {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// One file system.
+#[derive(Debug, Clone)]
+pub struct DiskFacts {
+    /// What it is for.
+    pub name: &'static str,
+    /// A directory on it.
+    pub path: PathBuf,
+    /// Bytes, and how many of them are free.
+    pub bytes: (u64, u64),
+    /// Files that there may be, and how many more; none on file systems that do not count them.
+    pub files: Option<(u64, u64)>,
+}
+
+/// Where what lasts is kept.
+#[derive(Debug, Clone)]
+pub enum StoreFacts {
+    /// In `DATA_DIR`.
+    Directory {
+        /// `DATA_DIR`.
+        path: PathBuf,
+        /// Its permission bits; none where there is no such directory yet.
+        mode: Option<u32>,
+        /// Whether a file can be written there and read again; else why not.
+        written: Result<(), String>,
+    },
+    /// In Redis: its settings, or why they are not known.
+    Redis {
+        /// Without the password.
+        url: String,
+        /// Whether it answers.
+        answers: Result<(), String>,
+        /// Some of what `CONFIG GET` tells; less where that is forbidden.
+        settings: BTreeMap<String, String>,
+    },
+}
+
+/// The machine.
+#[derive(Debug, Clone)]
+pub struct HostFacts {
+    /// Such as `6.1.0-18-amd64`.
+    pub kernel: String,
+    /// How many files this process may open.
+    pub descriptors: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// `kernel.pid_max`.
+    pub pid_max: Option<u64>,
+    /// Who has the players' uid on this host.
+    pub uid_1000: Option<String>,
+    /// Whether the clock is before the day this program was built.
+    pub is_clock_behind: bool,
+    /// Whether this process is root.
+    pub is_root: bool,
+}

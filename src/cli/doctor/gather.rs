@@ -1,0 +1,233 @@
+//! Looks at the host and at the Engine. What can't be looked at is noted as such.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::process::{Resource, getrlimit};
+
+use super::facts::{
+    DiskFacts, EngineFacts, Facts, HostFacts, SettingsFacts, SocketFacts, StoreFacts,
+};
+use crate::cli::attack::Order;
+use crate::cli::finding::Finding;
+use crate::cli::selftest::bombs::ready_attacker;
+use crate::cli::selftest::{self, ground};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::session::sandbox::PLAYER_UID;
+use crate::session::store::{self, redis};
+
+/// The attacker runs into its limits within a second or two.
+const LIMITS: Duration = Duration::from_secs(60);
+
+/// Looks at everything.
+pub fn gather(config: &Config) -> Facts {
+    let engine = Engine::new(&config.docker_host).map_err(|error| error.to_string());
+    let socket = engine
+        .as_ref()
+        .ok()
+        .and_then(|engine| socket(engine.socket()));
+    let engine =
+        engine.and_then(|engine| engine_facts(&engine, config).map_err(|error| error.to_string()));
+    let limits = match &engine {
+        Ok(_) => limits(config).map_err(|error| error.to_string()),
+        Err(cause) => Err(cause.clone()),
+    };
+    let info = engine
+        .as_ref()
+        .ok()
+        .and_then(|engine| engine.info.as_ref().ok());
+    let root = info.map(|info| PathBuf::from(&info.docker_root_dir));
+    let data = match config.store_choice() {
+        store::Choice::Directory(path) => Some(path),
+        store::Choice::Redis(_) => None,
+    };
+    let disks = [("the Engine", root), ("DATA_DIR", data)];
+    Facts {
+        settings: settings(config),
+        socket,
+        limits,
+        disks: disks
+            .into_iter()
+            .filter_map(|(name, path)| disk(name, &path?))
+            .collect(),
+        store: store_facts(config),
+        host: host(),
+        engine,
+    }
+}
+
+fn settings(config: &Config) -> SettingsFacts {
+    let settings = config.session_settings(config.port);
+    SettingsFacts {
+        bind: config.bind,
+        metrics_bind: config.metrics_bind.map(|address| address.ip()),
+        public_url: config.public_url.clone(),
+        has_trusted_proxies: !config.trusted_proxies.0.is_empty(),
+        admin_token: config.admin_token.clone(),
+        max_sessions: settings.max_sessions as u64,
+        memory_bytes: settings.limits.memory_bytes,
+        pids: settings.limits.pids.into(),
+    }
+}
+
+fn engine_facts(engine: &Engine, config: &Config) -> Result<EngineFacts, crate::engine::Error> {
+    let ping = engine.ping()?;
+    let version = engine.version()?;
+    let mut images = Vec::new();
+    for shell in &config.shells.0 {
+        let is_there = engine.has_image(&shell.image)?;
+        images.push((shell.name.clone(), shell.image.clone(), is_there));
+    }
+    let info = engine.info().map_err(|error| error.to_string());
+    let clock_off_seconds = info.as_ref().ok().and_then(|info| {
+        let theirs = humantime::parse_rfc3339_weak(&info.system_time).ok()?;
+        Some(apart(theirs, SystemTime::now()).as_secs())
+    });
+    Ok(EngineFacts {
+        ping,
+        version,
+        info,
+        images,
+        clock_off_seconds,
+    })
+}
+
+fn apart(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other)
+        .unwrap_or_else(|error| error.duration())
+}
+
+fn socket(path: &str) -> Option<SocketFacts> {
+    let meta = fs::metadata(path).ok()?;
+    Some(SocketFacts {
+        mode: meta.permissions().mode(),
+        uid: meta.uid(),
+        gid: meta.gid(),
+    })
+}
+
+/// Starts a container as a session's would be, and has it run into its limits.
+fn limits(config: &Config) -> Result<Vec<Finding>, ground::Error> {
+    let ground = ground::Ground::open(config)?;
+    let asked = ready_attacker(&ground, "doctor").and_then(|mut attacker| {
+        let findings = selftest::ask(&mut attacker, &Order::Limits(ground.terms), LIMITS);
+        attacker.destroy()?;
+        findings
+    });
+    let left = ground.leave();
+    let findings = asked?;
+    left?;
+    Ok(findings)
+}
+
+/// The file system of a directory, or of what is above it where it is not there yet.
+fn disk(name: &'static str, path: &Path) -> Option<DiskFacts> {
+    let path = path.ancestors().find(|path| path.is_dir())?;
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some(DiskFacts {
+        name,
+        path: path.to_owned(),
+        bytes: (stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize),
+        files: (stat.f_files > 0).then_some((stat.f_files, stat.f_favail)),
+    })
+}
+
+fn store_facts(config: &Config) -> StoreFacts {
+    match config.store_choice() {
+        store::Choice::Redis(url) => {
+            let asked = redis::safety_settings(&url);
+            StoreFacts::Redis {
+                url: url.to_string(),
+                answers: asked.as_ref().map(|_| ()).map_err(ToString::to_string),
+                settings: asked.unwrap_or_default(),
+            }
+        }
+        store::Choice::Directory(path) => StoreFacts::Directory {
+            mode: fs::metadata(&path)
+                .ok()
+                .map(|meta| meta.permissions().mode()),
+            written: try_to_write(&path),
+            path,
+        },
+    }
+}
+
+/// Writes a file beside the others, or beside where the directory would be made, and removes it.
+fn try_to_write(path: &Path) -> Result<(), String> {
+    let dir = path.ancestors().find(|path| path.is_dir()).unwrap_or(path);
+    let probe = dir.join(format!(
+        ".shellcraft-doctor-{}",
+        rustix::process::getpid().as_raw_nonzero()
+    ));
+    let written = fs::write(&probe, b"doctor").and_then(|()| fs::read(&probe));
+    // It may not be there.
+    let _ = fs::remove_file(&probe);
+    match written {
+        Ok(bytes) if bytes == b"doctor" => Ok(()),
+        Ok(_) => Err("what is written is not what is read".into()),
+        Err(cause) => Err(cause.to_string()),
+    }
+}
+
+fn host() -> HostFacts {
+    let built = fs::metadata("/proc/self/exe").and_then(|meta| meta.modified());
+    HostFacts {
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+        descriptors: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
+        memory_bytes: rustix::system::sysinfo().totalram as u64
+            * u64::from(rustix::system::sysinfo().mem_unit),
+        pid_max: fs::read_to_string("/proc/sys/kernel/pid_max")
+            .ok()
+            .and_then(|text| text.trim().parse().ok()),
+        uid_1000: fs::read_to_string("/etc/passwd")
+            .ok()
+            .and_then(|text| user_of(&text, PLAYER_UID)),
+        // A day of tolerance: it may have been built in another time zone on a machine with a wrong one.
+        is_clock_behind: built
+            .is_ok_and(|built| SystemTime::now() + Duration::from_secs(24 * 3600) < built),
+        is_root: rustix::process::geteuid().is_root(),
+    }
+}
+
+/// The name of a uid in the text of `/etc/passwd`.
+fn user_of(passwd: &str, uid: u64) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let theirs: u64 = fields.nth(1)?.parse().ok()?;
+        (theirs == uid).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_their_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\nbroken\n";
+        assert_eq!(user_of(passwd, 1000).as_deref(), Some("me"));
+        assert_eq!(user_of(passwd, 1001), None);
+    }
+
+    #[test]
+    fn a_directory_is_tried_out() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(try_to_write(dir.path()), Ok(()));
+        assert_eq!(try_to_write(&dir.path().join("not/yet")), Ok(()));
+        assert!(fs::read_dir(dir.path()).expect("there").next().is_none());
+        assert!(try_to_write(Path::new("/proc")).is_err());
+    }
+
+    #[test]
+    fn file_systems_are_measured() {
+        let disk = disk("this", Path::new("/tmp/not/there")).expect("a file system");
+        assert!(disk.bytes.0 >= disk.bytes.1 && disk.bytes.0 > 0);
+    }
+}

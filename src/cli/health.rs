@@ -1,0 +1,93 @@
+//! `shellcraft health`: whether a server is ready for players, for health checks where there is no shell and no curl.
+//!
+//! No threads; the one call has a deadline. Asks what strangers may ask, so it needs no token.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::remote::{agent, reachable};
+use crate::config::Config;
+
+/// A server that needs longer for this is not well.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Asks the server's `/readyz` and prints what it said. True when it is ready.
+pub fn run(server: Option<&str>, config: &Config) -> bool {
+    let server = match server {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        // Not METRICS_BIND: players' own door is asked about.
+        None => format!(
+            "http://{}",
+            reachable(SocketAddr::new(config.bind, config.port))
+        ),
+    };
+    match ask(&server) {
+        Ok(()) => {
+            println!("{server} is ready.");
+            true
+        }
+        Err(cause) => {
+            eprintln!("shellcraft: {server} is not ready: {cause}");
+            false
+        }
+    }
+}
+
+fn ask(server: &str) -> Result<(), String> {
+    let away = |cause: ureq::Error| cause.to_string();
+    let mut response = agent(DEADLINE)
+        .get(format!("{server}/readyz"))
+        .call()
+        .map_err(away)?;
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().map_err(away)?;
+    verdict(status, &text)
+}
+
+/// What an answer means.
+fn verdict(status: u16, body: &str) -> Result<(), String> {
+    if status == 200 {
+        return Ok(());
+    }
+    let answer: Value = serde_json::from_str(body).unwrap_or_default();
+    Err(match answer["error"]["message"].as_str() {
+        // Nothing of it reaches the terminal as an escape sequence.
+        Some(message) => message.escape_debug().to_string(),
+        None => format!("it answers {status}, which no ShellCraft server would here"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(status: u16, body: &str, expected: &str) {
+        assert_eq!(format!("{:?}", verdict(status, body)), expected);
+    }
+
+    #[test]
+    fn only_200_is_ready() {
+        check(200, "ok", "Ok(())");
+        let away =
+            r#"{"error": {"code": "store_unavailable", "message": "The store does not answer."}}"#;
+        check(503, away, "Err(\"The store does not answer.\")");
+        for (status, body) in [(302, ""), (404, "<html>"), (503, "{\"error\": 1}")] {
+            let expected =
+                format!("Err(\"it answers {status}, which no ShellCraft server would here\")");
+            check(status, body, &expected);
+        }
+    }
+
+    #[test]
+    fn nobody_there_is_not_ready() {
+        // A port that was free a moment ago, on which nobody listens.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        assert!(ask(&format!("http://{address}")).is_err());
+        assert!(ask("no address").is_err());
+    }
+}

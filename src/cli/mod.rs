@@ -1,0 +1,106 @@
+//! What the program does besides serving: `shellcraft sessions|end|notice|drain`, `health`, `doctor` and `selftest`.
+//!
+//! * [`remote`]: the operator's orders to a server that runs. * [`health`]: whether it is ready.
+//!
+//! * [`doctor`]: what on this host is missing or unsafe. * [`selftest`]: real sessions, attacked from inside.
+//! * [`attack`]: the attacker itself, which runs in containers of the two. * [`finding`]: how they all report.
+//!
+//! * [`files`]: what an operator needs beside the binary.
+//!
+//! Each is a list of findings and an exit status. No threads but those that a command says it has.
+
+pub mod attack;
+pub mod doctor;
+pub mod files;
+pub mod finding;
+pub mod health;
+pub mod remote;
+pub mod selftest;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::config::Config;
+use crate::session::SessionId;
+
+/// What to do in place of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// List the games on a running server.
+    Sessions(remote::Target),
+    /// End a game on a running server; its spellbook is kept.
+    End {
+        /// The session's id.
+        id: SessionId,
+        /// Which server.
+        #[command(flatten)]
+        target: remote::Target,
+    },
+    /// Show a sentence on a game's pages.
+    Notice {
+        /// The session's id, followed by the sentence; with --all only the sentence.
+        #[arg(required = true, num_args = 1.., value_name = "[ID] TEXT")]
+        words: Vec<String>,
+        /// On every game's pages.
+        #[arg(long)]
+        all: bool,
+        /// Make it a warning.
+        #[arg(long)]
+        urgent: bool,
+        /// Which server.
+        #[command(flatten)]
+        target: remote::Target,
+    },
+    /// Turn newcomers away, tell every page, save and remove all games, and end the server.
+    Drain(remote::Target),
+    /// Ask a running server whether it is ready for players; the exit status tells.
+    Health {
+        /// The server's address; http://BIND:PORT without it.
+        #[arg(long, env = "SHELLCRAFT_URL", value_name = "URL")]
+        server: Option<String>,
+    },
+    /// List the files for operators, or print one: systemd unit, proxies' configurations, dashboards.
+    Files {
+        /// The file to print.
+        name: Option<String>,
+    },
+    /// Tell what on this host is missing or unsafe.
+    Doctor {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start real sessions on the Engine and attack them from inside; takes a minute or two.
+    Selftest {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+        /// Only attacks whose name has this in it: look, fork-bomb, memory-bomb…
+        #[arg(long)]
+        only: Option<String>,
+    },
+}
+
+/// Does it. The status is 0 when all went well, 1 when not, 2 for an order that makes no sense.
+pub fn run(command: &Command, config: &Config) -> ExitCode {
+    let is_well = match command {
+        Command::Sessions(target) => return remote::sessions(target, config),
+        Command::End { id, target } => return remote::end(*id, target, config),
+        Command::Notice {
+            words,
+            all,
+            urgent,
+            target,
+        } => return remote::notice(words, *all, *urgent, target, config),
+        Command::Drain(target) => return remote::drain(target, config),
+        Command::Health { server } => health::run(server.as_deref(), config),
+        Command::Files { name } => files::run(name.as_deref()),
+        Command::Doctor { json } => doctor::run(config, *json),
+        Command::Selftest { json, only } => selftest::run(config, *json, only.as_deref()),
+    };
+    match is_well {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,309 @@
+//! `shellcraft sessions|end|notice|drain`: an operator's orders to a server that runs, over its own HTTP API.
+//!
+//! No threads; every call has a deadline. Exit status 0: done; 1: the server said no, or nothing; 2: the order itself
+//! makes no sense.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+use ureq::Agent;
+use ureq::http::Request;
+
+use crate::config::Config;
+use crate::session::SessionId;
+
+/// Ending a game waits for the Engine, as long as the server does and a little more.
+const DEADLINE: Duration = Duration::from_secs(25);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// Columns of the table: title, field, and how a number is shown.
+const COLUMNS: [(&str, &str); 11] = [
+    ("SESSION", "session_id"),
+    ("SHELL", "shell"),
+    ("STATE", "state"),
+    ("AGE", "age_seconds"),
+    ("IDLE", "idle_seconds"),
+    ("MEMORY", "memory_bytes"),
+    ("CPU", "cpus"),
+    ("IN", "bytes_in"),
+    ("OUT", "bytes_out"),
+    ("VIEWERS", "viewers"),
+    ("PEER", "peer"),
+];
+
+/// Which server, and how to tell what it said.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// The server's address; http://METRICS_BIND or http://BIND:PORT without it.
+    #[arg(long, env = "SHELLCRAFT_URL", value_name = "URL")]
+    pub server: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why an order was not carried out; one sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("there is no ADMIN_TOKEN: set it to the token that the server was started with")]
+    NoToken,
+    #[error("{0} is no address of a server; it looks like http://127.0.0.1:8080")]
+    BadServer(String),
+    #[error("{0}")]
+    BadOrder(String),
+    #[error(
+        "{server} does not answer: {cause}. Does the server run there? --server URL names another one"
+    )]
+    NoServer { server: String, cause: String },
+    #[error("the server does not take this ADMIN_TOKEN")]
+    WrongToken,
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Error {
+    /// 2 for what the operator wrote, 1 for what the server did.
+    fn status(&self) -> u8 {
+        match self {
+            Error::NoToken | Error::BadServer(_) | Error::BadOrder(_) => 2,
+            Error::NoServer { .. } | Error::WrongToken | Error::Refused(_) => 1,
+        }
+    }
+}
+
+/// `shellcraft sessions`
+pub fn sessions(target: &Target, config: &Config) -> ExitCode {
+    finish(target, ask(target, config, "GET", "/sessions", None), table)
+}
+
+/// `shellcraft end ID`
+pub fn end(id: SessionId, target: &Target, config: &Config) -> ExitCode {
+    let answer = ask(target, config, "DELETE", &format!("/session/{id}"), None);
+    let answer = answer.map(|_| json!({"session_id": id, "ended": true}));
+    finish(target, answer, |_| format!("{id} has ended.\n"))
+}
+
+/// `shellcraft notice ID TEXT`
+pub fn notice(
+    words: &[String],
+    is_for_all: bool,
+    is_urgent: bool,
+    target: &Target,
+    config: &Config,
+) -> ExitCode {
+    let answer = addressee(words, is_for_all).and_then(|(id, text)| {
+        let level = if is_urgent { "warning" } else { "info" };
+        let body = json!({"session_id": id, "level": level, "text": text});
+        ask(target, config, "POST", "/admin/notice", Some(&body))
+    });
+    finish(target, answer, |answer| {
+        format!("Shown in {} games.\n", answer["sessions"])
+    })
+}
+
+/// `shellcraft drain`
+pub fn drain(target: &Target, config: &Config) -> ExitCode {
+    let answer = ask(target, config, "POST", "/admin/drain", None);
+    finish(target, answer, |answer| {
+        format!(
+            "{} games are saved and removed; the server ends.\n",
+            answer["sessions"]
+        )
+    })
+}
+
+/// For whom a notice is, and what it says.
+fn addressee(words: &[String], is_for_all: bool) -> Result<(Option<SessionId>, String), Error> {
+    if is_for_all {
+        return Ok((None, words.join(" ")));
+    }
+    let (first, text) = words.split_first().unwrap_or((&words[0], &[]));
+    let id = first.parse().map_err(|_| {
+        Error::BadOrder(format!(
+            "{first:?} is no session's id; use --all to tell everybody"
+        ))
+    })?;
+    if text.is_empty() {
+        return Err(Error::BadOrder("say what the notice is to say".into()));
+    }
+    Ok((Some(id), text.join(" ")))
+}
+
+fn finish(
+    target: &Target,
+    answer: Result<Value, Error>,
+    show: impl Fn(&Value) -> String,
+) -> ExitCode {
+    match answer {
+        Ok(answer) if target.json => println!("{answer}"),
+        Ok(answer) => print!("{}", show(&answer)),
+        Err(error) => {
+            eprintln!("shellcraft: {error}");
+            return ExitCode::from(error.status());
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn ask(
+    target: &Target,
+    config: &Config,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, Error> {
+    let token = config.admin_token.as_deref().ok_or(Error::NoToken)?;
+    let server = match &target.server {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://{}", own_address(config)),
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{server}{path}"))
+        .header("Authorization", format!("Bearer {token}"))
+        .header("Content-Type", "application/json")
+        .body(body.map_or(String::new(), Value::to_string))
+        .map_err(|_| Error::BadServer(server.clone()))?;
+    let away = |cause: ureq::Error| Error::NoServer {
+        server: server.clone(),
+        cause: cause.to_string(),
+    };
+    let mut response = agent(DEADLINE).run(request).map_err(away)?;
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().map_err(away)?;
+    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+    match status {
+        200..=299 => Ok(answer),
+        401 => Err(Error::WrongToken),
+        _ => Err(Error::Refused(match answer["error"]["message"].as_str() {
+            Some(message) => message.escape_debug().to_string(),
+            None => format!("{server} answers {status}, which no ShellCraft server would here"),
+        })),
+    }
+}
+
+/// A client that gives up after so long.
+pub(super) fn agent(deadline: Duration) -> Agent {
+    Agent::new_with_config(
+        Agent::config_builder()
+            .timeout_global(Some(deadline))
+            .timeout_connect(Some(CONNECT_DEADLINE))
+            .http_status_as_error(false)
+            // The token goes where the operator said and nowhere else: not through the environment's HTTP_PROXY either.
+            .proxy(None)
+            .max_redirects(0)
+            .build(),
+    )
+}
+
+/// Where a server with these settings takes orders from its own host.
+fn own_address(config: &Config) -> SocketAddr {
+    let public = SocketAddr::new(config.bind, config.port);
+    reachable(config.metrics_bind.unwrap_or(public))
+}
+
+/// Where whoever listens there is reached from its own host.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
+            IpAddr::V6(_) => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+        });
+    }
+    address
+}
+
+/// The sessions for people.
+fn table(answer: &Value) -> String {
+    let sessions = answer["sessions"].as_array().map_or(&[][..], Vec::as_slice);
+    if sessions.is_empty() {
+        return "No games.\n".into();
+    }
+    let titles = COLUMNS.iter().map(|(title, _)| (*title).to_owned());
+    let mut rows: Vec<Vec<String>> = vec![titles.collect()];
+    rows.extend(sessions.iter().map(|session| {
+        let cells = COLUMNS.iter();
+        cells
+            .map(|(_, field)| cell(field, &session[*field]))
+            .collect()
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..COLUMNS.len())
+        .map(|column| width(column).unwrap_or(0))
+        .collect();
+    rows.iter().fold(String::new(), |mut text, row| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        // Writing to a text never fails.
+        let _ = writeln!(text, "{}", line.trim_end());
+        text
+    })
+}
+
+fn cell(field: &str, value: &Value) -> String {
+    match (field, value.as_f64(), value.as_str()) {
+        ("age_seconds" | "idle_seconds", Some(seconds), _) => {
+            humantime::format_duration(Duration::from_secs(seconds as u64)).to_string()
+        }
+        ("cpus", Some(cpus), _) => format!("{:.0}%", cpus * 100.0),
+        (_, Some(bytes), _) if field.contains("bytes") && bytes >= 1024.0 * 1024.0 => {
+            format!("{:.1}MiB", bytes / (1024.0 * 1024.0))
+        }
+        (_, Some(number), _) => number.to_string(),
+        // Nothing of it reaches the terminal as an escape sequence.
+        (_, _, Some(text)) => text.escape_debug().to_string(),
+        _ => "-".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_are_a_table() {
+        let answer = json!({"sessions": [{
+            "session_id": "f47ac10b", "shell": "ru\u{1b}st", "state": "running", "age_seconds": 61,
+            "idle_seconds": 0, "memory_bytes": 3_145_728, "cpus": 0.5, "bytes_in": 5, "bytes_out": 7,
+            "viewers": 1, "peer": null,
+        }]});
+        assert_eq!(
+            table(&answer),
+            "SESSION   SHELL       STATE    AGE    IDLE  MEMORY  CPU  IN  OUT  VIEWERS  PEER\n\
+             f47ac10b  ru\\u{1b}st  running  1m 1s  0s    3.0MiB  50%  5   7    1        -\n"
+        );
+        assert_eq!(table(&json!({"sessions": []})), "No games.\n");
+    }
+
+    #[test]
+    fn a_server_on_all_addresses_is_reached_on_loopback() {
+        for (listens, reached) in [
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("[::]:8080", "[::1]:8080"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+        ] {
+            let listens = listens.parse().expect("an address");
+            assert_eq!(reachable(listens).to_string(), reached);
+        }
+    }
+
+    #[test]
+    fn a_notice_is_for_one_or_for_all() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let id = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+        let one = addressee(&words(&format!("{id} two words")), false).expect("an order");
+        assert_eq!(one, (id.parse().ok(), "two words".to_owned()));
+        let all = addressee(&words("two words"), true).expect("an order");
+        assert_eq!(all, (None, "two words".to_owned()));
+        for bad in [id, "hello all"] {
+            let error = addressee(&words(bad), false).expect_err("no order");
+            assert_eq!(error.status(), 2, "{bad}");
+        }
+    }
+}

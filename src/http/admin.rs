@@ -1,0 +1,182 @@
+//! The operator's routes: logging in at `/admin`, health, notices and the drain.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::handlers::{Handled, json_response, no_content, now};
+use super::server::{Body, Request, Response};
+use super::{Outcome, Site, identity};
+use crate::auth::cookie;
+use crate::auth::desk::{self, LOGIN_LIFE};
+use crate::door;
+use crate::session::pace::whole_seconds;
+use crate::session::{Manager, Session, SessionId};
+
+/// The longest notice, in characters.
+const NOTICE_CHARACTERS: usize = 500;
+
+#[derive(Deserialize)]
+struct Login {
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct Say {
+    session_id: Option<SessionId>,
+    level: Option<Urgency>,
+    text: String,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Urgency {
+    Info,
+    Warning,
+}
+
+impl Site {
+    /// `POST /admin/login`: from the operator's token to a cookie that is good for the operator's routes only.
+    pub(super) fn admin_login(&self, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        let household = door::household(request.peer);
+        if let Some(wait) = self.desk.must_wait(household, Instant::now()) {
+            let message = "Too many wrong tokens from your address; wait a minute.";
+            let seconds = whole_seconds(wait).max(1).to_string();
+            return Err(ApiError::new(429, "too_many_tries", message).with("Retry-After", seconds));
+        }
+        let login: Login = body(request, "{\"token\": \"…\"}")?;
+        let Some(until) = self.operator_until(&login.token) else {
+            self.desk.note_failure(household, Instant::now());
+            crate::warn_seldom!("somebody tried to log in at /admin with a wrong token");
+            return Err(ApiError::unauthorized("This is not the operator's token."));
+        };
+        let left = until.map(|until| until.duration_since(SystemTime::now()).unwrap_or_default());
+        let life = left.map_or(LOGIN_LIFE, |left| left.min(LOGIN_LIFE));
+        let value = self.desk.log_in(life, Instant::now());
+        Ok(Outcome::Now(self.with_cookie(request, &value, life)))
+    }
+
+    /// `POST /admin/logout`
+    pub(super) fn admin_logout(&self, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        let cookies: Vec<&str> = identity::cookies(request).collect();
+        let name = desk::cookie_name(self.is_https(request));
+        cookie::values(&cookies, name).for_each(|value| self.desk.log_out(value));
+        Ok(Outcome::Now(self.with_cookie(request, "", Duration::ZERO)))
+    }
+
+    fn with_cookie(&self, request: &Request, value: &str, life: Duration) -> Response {
+        let is_https = self.is_https(request);
+        let name = desk::cookie_name(is_https);
+        let set = cookie::set_value(name, value, life.as_secs(), is_https);
+        let mut response = no_content();
+        response.headers.push(("Set-Cookie", set));
+        response
+    }
+
+    /// `GET /admin/health`
+    pub(super) fn admin_health(&self, request: &Request) -> Handled {
+        self.check_operator(request)?;
+        let manager = Arc::clone(&self.manager);
+        let uptime = self.started.elapsed().as_secs();
+        Ok(Outcome::Later(Box::new(move |_| {
+            let pool = manager.pool_counts();
+            let body = json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "instance": manager.settings().instance,
+                "uptime_seconds": uptime,
+                "draining": manager.is_draining(),
+                "sessions": playing(&manager),
+                "max_sessions": manager.settings().max_sessions,
+                "pool": pool,
+                "pool_size": manager.settings().pool_size,
+                "queue": manager.queue_length(),
+                "engine": health(manager.engine_health()),
+                "store": health(manager.store_health()),
+            });
+            Ok(json_response(200, &body))
+        })))
+    }
+
+    /// `POST /admin/notice`
+    pub(super) fn admin_notice(&self, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        self.check_operator(request)?;
+        let say: Say = body(
+            request,
+            "{\"session_id\": null, \"level\": \"info\", \"text\": \"…\"}",
+        )?;
+        let text = say.text.trim();
+        let length = text.chars().count();
+        if length == 0 || length > NOTICE_CHARACTERS || text.chars().any(char::is_control) {
+            let message = "text must be one line of 1 to 500 characters.";
+            return Err(ApiError::new(400, "bad_notice", message));
+        }
+        let is_urgent = say.level == Some(Urgency::Warning);
+        let told = self.manager.say(say.session_id, is_urgent, text)?;
+        now(json_response(200, &json!({"sessions": told})))
+    }
+
+    /// `POST /admin/drain`: answers when the pages were told, just before the end.
+    pub(super) fn admin_drain(&self, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        self.check_operator(request)?;
+        let manager = Arc::clone(&self.manager);
+        log::warn!("an operator drains the server");
+        Ok(Outcome::Later(Box::new(move |_| {
+            let sessions = manager.drain();
+            Ok(json_response(202, &json!({"sessions": sessions})))
+        })))
+    }
+}
+
+/// What operators are told of a session beyond what its player is.
+pub(super) fn add_details(body: &mut Value, manager: &Manager, session: &Session) {
+    let now = Instant::now();
+    let usage = manager.usage(session.id, now);
+    let since = |then| now.saturating_duration_since(then).as_secs();
+    body["state"] = format!("{:?}", session.snapshot().state)
+        .to_lowercase()
+        .into();
+    body["age_seconds"] = since(session.since()).into();
+    body["idle_seconds"] = since(session.hub.last_input()).into();
+    body["bytes_in"] = session.hub.input_bytes().into();
+    body["bytes_out"] = session.hub.output_bytes().into();
+    body["spectators"] = session.hub.spectators().into();
+    body["peer"] = session.peer().map(|peer| peer.to_string()).into();
+    body["player"] = session.owner().map(|owner| owner.player.to_string()).into();
+    body["memory_bytes"] = usage.and_then(|usage| usage.memory_bytes).into();
+    body["cpus"] = usage.and_then(|usage| usage.cpus).into();
+}
+
+fn playing(manager: &Manager) -> usize {
+    let sessions = manager.list();
+    let playing = sessions
+        .iter()
+        .filter(|session| session.owner().is_some() && !session.snapshot().state.is_over());
+    playing.count()
+}
+
+/// The cause is for the log and for the operator, who may read it.
+fn health(health: Result<(), String>) -> Value {
+    json!({"ok": health.is_ok(), "cause": health.err()})
+}
+
+fn body<T: DeserializeOwned>(request: &Request, example: &str) -> Result<T, ApiError> {
+    let Body::Whole(body) = &request.body else {
+        return Err(ApiError::body_too_large());
+    };
+    let wrong = |_| {
+        ApiError::new(
+            400,
+            "bad_body",
+            format!("The body must be JSON: {example}."),
+        )
+    };
+    serde_json::from_slice(body).map_err(wrong)
+}

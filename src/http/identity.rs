@@ -1,0 +1,381 @@
+//! Who asks, and whether they may: the one place where requests meet [`crate::auth`]. Logging in and out, and tickets.
+//!
+//! INVARIANT: a session that is somebody else's answers exactly as one that does not exist.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::json;
+
+use super::error::ApiError;
+use super::route::NoRoute;
+use super::server::{Request, Response};
+use super::{Outcome, Site, handlers, origin};
+use crate::auth::cookie::{self, CookieKey, Player};
+use crate::auth::desk;
+use crate::auth::tickets::{Grant, TICKET_LIFE, Tickets};
+use crate::auth::{self, Gate, Identity, PlayerSecret, Refusal, Shown};
+use crate::metrics::Metrics;
+use crate::session::store::PlayerId;
+use crate::session::{self, Manager, Session, SessionId};
+
+/// Browsers keep cookies of 4096 bytes, name and attributes included.
+const COOKIE_TOKEN_BYTES: usize = 3800;
+
+/// Everything by which requests are told apart.
+pub(super) struct Guard {
+    pub(super) gate: Gate,
+    pub(super) tickets: Tickets,
+}
+
+/// Whoever wants a new session; who that is may only be known when the store is.
+pub(super) struct Applicant {
+    guard: Arc<Guard>,
+    manager: Arc<Manager>,
+    metrics: Arc<Metrics>,
+    identity: Option<Identity>,
+    cookies: Vec<String>,
+    is_https: bool,
+}
+
+/// A player who gets a session.
+pub(super) struct Admitted {
+    pub(super) player: PlayerId,
+    /// Whether it has just come into being.
+    pub(super) is_new: bool,
+    /// `Set-Cookie`, if the browser is to keep who it is.
+    pub(super) cookie: Option<String>,
+    /// When its login runs out.
+    pub(super) until: Option<SystemTime>,
+}
+
+impl Site {
+    /// The address the client reached us by.
+    pub(super) fn own_origin(&self, request: &Request) -> String {
+        let host = request.header("host").unwrap_or_default();
+        origin::own(self.settings.public_url.as_deref(), request.is_https, host)
+    }
+
+    /// Whether players reach us by HTTPS.
+    pub(super) fn is_https(&self, request: &Request) -> bool {
+        self.own_origin(request).starts_with("https:")
+    }
+
+    /// For everything that changes something, and for WebSockets.
+    pub(super) fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
+        let own = self.own_origin(request);
+        let is_allowed = origin::is_allowed(
+            request.header("origin"),
+            request.header("sec-fetch-site"),
+            &own,
+            &self.settings.allowed_origins,
+        );
+        if is_allowed {
+            Ok(())
+        } else {
+            self.metrics.count_refusal(Refusal::ForeignOrigin);
+            Err(ApiError::foreign_origin())
+        }
+    }
+
+    /// Whom the request comes from.
+    fn identity(&self, request: &Request) -> Result<Identity, ApiError> {
+        let key = match self.guard.gate.wants_tokens() {
+            true => None,
+            false => Some(cookie_key(&self.guard.gate, &self.manager)?),
+        };
+        self.identify(request, key)
+            .map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn identify(&self, request: &Request, key: Option<&CookieKey>) -> Result<Identity, Refusal> {
+        let cookies: Vec<&str> = cookies(request).collect();
+        let shown = Shown {
+            authorization: request.header("authorization"),
+            cookies: &cookies,
+            is_https: self.is_https(request),
+        };
+        self.guard.gate.identify(shown, key)
+    }
+
+    /// Counts a refusal.
+    fn refuse(&self, refusal: Refusal) -> ApiError {
+        self.metrics.count_refusal(refusal);
+        refusal.into()
+    }
+
+    /// The session, for its owner and for operators.
+    pub(super) fn owned_session(
+        &self,
+        id: SessionId,
+        request: &Request,
+    ) -> Result<Arc<Session>, ApiError> {
+        self.owned(id, request).map(|(session, _)| session)
+    }
+
+    fn owned(
+        &self,
+        id: SessionId,
+        request: &Request,
+    ) -> Result<(Arc<Session>, Identity), ApiError> {
+        let identity = self.identity(request)?;
+        let found = match self.manager.get(id) {
+            Ok(session) => Some(session),
+            Err(session::Error::NotFound) => None,
+            // Not known yet is not unknown: a page that is told so comes back.
+            Err(error) => return Err(error.into()),
+        };
+        // Asked for a session that is not there too, so that it takes as long.
+        let owner = found.as_ref().and_then(|session| session.owner());
+        let may_have = identity.may_have(owner);
+        match found {
+            Some(session) if may_have => Ok((session, identity)),
+            Some(_) => Err(self.refuse(Refusal::NotOwner)),
+            None => Err(session::Error::NotFound.into()),
+        }
+    }
+
+    /// The session, for a request that changes something and comes from its owner.
+    pub(super) fn own_session(
+        &self,
+        id: SessionId,
+        request: &Request,
+    ) -> Result<Arc<Session>, ApiError> {
+        self.check_origin(request)?;
+        self.owned_session(id, request)
+    }
+
+    /// Checks that the request, which changes something, comes from the session's owner or an operator. Returns whether
+    /// it is an operator's and not the owner's.
+    pub(super) fn own_session_or_operator(
+        &self,
+        id: SessionId,
+        request: &Request,
+    ) -> Result<bool, ApiError> {
+        self.check_origin(request)?;
+        if self.is_at_desk(request) {
+            self.manager.get(id)?;
+            return Ok(true);
+        }
+        let (session, identity) = self.owned(id, request)?;
+        Ok(!identity.owns(session.owner()))
+    }
+
+    /// Whether an operator has logged in at `/admin` in this browser. What is sent as `Authorization` counts alone.
+    pub(super) fn is_at_desk(&self, request: &Request) -> bool {
+        let cookies: Vec<&str> = cookies(request).collect();
+        let name = desk::cookie_name(self.is_https(request));
+        request.header("authorization").is_none()
+            && cookie::values(&cookies, name).any(|value| self.desk.knows(value, Instant::now()))
+    }
+
+    /// Until when whoever has this token is an operator, if they are one.
+    pub(super) fn operator_until(&self, token: &str) -> Option<Option<SystemTime>> {
+        let authorization = format!("Bearer {token}");
+        let shown = Shown {
+            authorization: Some(&authorization),
+            cookies: &[],
+            is_https: true,
+        };
+        let identity = self.guard.gate.identify(shown, None).ok()?;
+        identity.is_operator.then_some(identity.until)
+    }
+
+    /// Whether the request comes from an operator.
+    pub(super) fn check_operator(&self, request: &Request) -> Result<(), ApiError> {
+        let is_closed = self.settings.auth.admin_token.is_none() && !self.guard.gate.wants_tokens();
+        if is_closed {
+            let message = "Operator routes are closed: the server has no ADMIN_TOKEN.";
+            return Err(ApiError::new(403, "operator_only", message));
+        }
+        if self.is_at_desk(request) {
+            return Ok(());
+        }
+        match self.identify(request, None) {
+            Ok(identity) if identity.is_operator => Ok(()),
+            Ok(identity) if identity.player.is_some() => {
+                self.metrics.count_refusal(Refusal::NotOperator);
+                let message = "This is for operators only.";
+                Err(ApiError::new(403, "operator_only", message))
+            }
+            Err(refusal @ (Refusal::Expired | Refusal::KeysAway)) => Err(self.refuse(refusal)),
+            _ => {
+                self.metrics.count_refusal(Refusal::NotOperator);
+                let message = "Send the operator's token as Authorization: Bearer.";
+                Err(ApiError::unauthorized(message))
+            }
+        }
+    }
+
+    /// Whoever asks for a session.
+    pub(super) fn applicant(&self, request: &Request) -> Result<Applicant, ApiError> {
+        let identity = match self.guard.gate.wants_tokens() {
+            true => Some(self.identity(request)?),
+            false => None,
+        };
+        Ok(Applicant {
+            guard: Arc::clone(&self.guard),
+            manager: Arc::clone(&self.manager),
+            metrics: Arc::clone(&self.metrics),
+            identity,
+            cookies: cookies(request).map(str::to_owned).collect(),
+            is_https: self.is_https(request),
+        })
+    }
+
+    /// Whether the request may open the session's terminal, and until when: by `ticket`, if it has one, which is used up
+    /// then; else as its owner.
+    pub(super) fn may_open(
+        &self,
+        id: SessionId,
+        ticket: Option<&str>,
+        request: &Request,
+    ) -> Result<Option<SystemTime>, ApiError> {
+        match ticket {
+            None => Ok(self.owned(id, request)?.1.until),
+            Some(ticket) => {
+                let grant = self.guard.tickets.redeem(ticket, id, Instant::now());
+                let grant = grant.ok_or_else(|| self.refuse(Refusal::BadTicket))?;
+                Ok(grant.until)
+            }
+        }
+    }
+
+    /// `POST /session/{id}/ticket`
+    pub(super) fn create_ticket(
+        &self,
+        id: SessionId,
+        request: &Request,
+    ) -> Result<Outcome, ApiError> {
+        self.check_origin(request)?;
+        let (session, identity) = self.owned(id, request)?;
+        if session.snapshot().state.is_over() {
+            return Err(session::Error::Over.into());
+        }
+        let until = identity.until;
+        let ticket = self.guard.ticket(id, until);
+        let body = json!({
+            "ticket": ticket,
+            "ws_url": with_ticket(&handlers::ws_url(&self.own_origin(request), id), &ticket),
+            "expires_at": handlers::timestamp(SystemTime::now() + TICKET_LIFE),
+        });
+        Ok(Outcome::Now(handlers::json_response(201, &body)))
+    }
+
+    /// `POST /login`: from a token in a header to one in a cookie, which pages and their WebSockets send by themselves.
+    pub(super) fn login(&self, request: &Request) -> Result<Outcome, ApiError> {
+        self.check_origin(request)?;
+        let gate = &self.guard.gate;
+        let cookie = gate.token_cookie().ok_or(NoRoute::NotFound)?;
+        let token = request.header("authorization").and_then(auth::bearer);
+        let token = token.ok_or_else(|| self.refuse(Refusal::NothingShown))?;
+        let bearer = gate.verify(token).map_err(|refusal| self.refuse(refusal))?;
+        if token.len() > COOKIE_TOKEN_BYTES {
+            let message = "This token is too long for a cookie; send it as Authorization: Bearer.";
+            return Err(ApiError::new(400, "token_too_long", message));
+        }
+        let left = bearer.until.duration_since(SystemTime::now());
+        let seconds = left.map_or(0, |left| left.as_secs());
+        let is_https = self.is_https(request);
+        let mut response = handlers::no_content();
+        let set = cookie::set_value(cookie, token, seconds, is_https);
+        response.headers.push(("Set-Cookie", set));
+        Ok(Outcome::Now(response))
+    }
+
+    /// `POST /logout`: the browser forgets who it is, and the player's terminals are closed. Games go on, and end as
+    /// others do.
+    pub(super) fn logout(&self, request: &Request) -> Result<Outcome, ApiError> {
+        self.check_origin(request)?;
+        // Whoever is not known, or not any more, has nothing to close.
+        if let Ok(identity) = self.identity(request) {
+            for session in self.manager.list() {
+                if identity.owns(session.owner()) {
+                    self.guard.tickets.revoke(session.id);
+                    session.hub.log_out();
+                }
+            }
+        }
+        let is_https = self.is_https(request);
+        let mut response: Response = handlers::no_content();
+        for name in self.guard.gate.cookie_names(is_https) {
+            let clear = cookie::clear(name, is_https);
+            response.headers.push(("Set-Cookie", clear));
+        }
+        Ok(Outcome::Now(response))
+    }
+}
+
+impl Guard {
+    /// A ticket for whoever is known until then.
+    pub(super) fn ticket(&self, session: SessionId, until: Option<SystemTime>) -> String {
+        self.tickets.issue(Grant { session, until }, Instant::now())
+    }
+
+    /// Whether a session's token makes its owner. Not where a login runs out: it would outlive that.
+    pub(super) fn gives_session_tokens(&self) -> bool {
+        !self.gate.wants_tokens()
+    }
+}
+
+impl Applicant {
+    /// Whose the session will be. Blocks a while when the server has just started.
+    ///
+    /// # Errors
+    /// When it is not known yet who players are.
+    pub(super) fn admit(&self) -> Result<Admitted, session::Error> {
+        if let Some(identity) = &self.identity {
+            return Ok(Admitted {
+                player: identity.player.clone().unwrap_or_else(PlayerId::operator),
+                is_new: false,
+                cookie: None,
+                until: identity.until,
+            });
+        }
+        self.manager.wait_until_settled()?;
+        let key = cookie_key(&self.guard.gate, &self.manager)?;
+        let cookies: Vec<&str> = self.cookies.iter().map(String::as_str).collect();
+        let known = match cookie::player(&cookies, self.is_https, key) {
+            Player::Known(player) => Some(player),
+            Player::OfOld(player) if self.manager.knows(&player.id())? => Some(player),
+            Player::Nobody => None,
+            // Never the value that was shown: somebody else may know it.
+            Player::NotOurs | Player::OfOld(_) => {
+                self.metrics.count_refusal(Refusal::BadCookie);
+                None
+            }
+        };
+        let is_new = known.is_none();
+        let secret = known.unwrap_or_else(PlayerSecret::random);
+        Ok(Admitted {
+            player: secret.id(),
+            is_new,
+            cookie: Some(cookie::set(&secret, key, self.is_https)),
+            until: None,
+        })
+    }
+}
+
+/// The same address with a ticket.
+pub(super) fn with_ticket(ws_url: &str, ticket: &str) -> String {
+    format!("{ws_url}?ticket={ticket}")
+}
+
+fn cookie_key<'a>(gate: &'a Gate, manager: &'a Manager) -> Result<&'a CookieKey, session::Error> {
+    match gate.cookie_key() {
+        Some(key) => Ok(key),
+        None => manager.cookie_key(),
+    }
+}
+
+pub(super) fn cookies(request: &Request) -> impl Iterator<Item = &str> {
+    let headers = request.headers.iter();
+    let cookies = headers.filter(|(name, _)| name == "cookie");
+    cookies.map(|(_, value)| value.as_str())
+}
+
+/// When a login that runs out at a time of day does so on the clock that threads wait by.
+pub(super) fn deadline(until: Option<SystemTime>) -> Option<Instant> {
+    let left = until?.duration_since(SystemTime::now());
+    Instant::now().checked_add(left.unwrap_or(Duration::ZERO))
+}

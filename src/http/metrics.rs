@@ -1,0 +1,107 @@
+//! `GET /metrics`: sets what is there at this moment, then writes everything down.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::error::ApiError;
+use super::server::{Request, Response};
+use super::{Outcome, Side, Site};
+use crate::metrics::{Metrics, catch_up};
+use crate::session::{Manager, State};
+use crate::{door, logging};
+
+impl Site {
+    pub(super) fn metrics(&self, request: &Request, side: Side) -> Result<Outcome, ApiError> {
+        self.check_may_scrape(request, side)?;
+        let (manager, metrics) = (Arc::clone(&self.manager), Arc::clone(&self.metrics));
+        let door = Arc::clone(&self.door);
+        // The Engine and the store are asked how they are, which may take a moment.
+        Ok(Outcome::Later(Box::new(move |_| {
+            let (engine, store) = (manager.engine_health(), manager.store_health());
+            let scrape = metrics.begin_scrape();
+            metrics.engine_up.set(engine.is_ok().into());
+            metrics.store_up.set(store.is_ok().into());
+            note_sessions(&metrics, &manager);
+            note_door(&metrics, &door);
+            let text = metrics.to_text(scrape).map_err(|error| {
+                log::error!("metrics: {error}");
+                let message = "The metrics could not be written down.";
+                ApiError::new(500, "internal_error", message)
+            })?;
+            let kind = "text/plain; version=0.0.4; charset=utf-8".to_owned();
+            Ok(Response {
+                status: 200,
+                headers: vec![("Content-Type", kind), ("Cache-Control", "no-store".into())],
+                body: Cow::Owned(text.into_bytes()),
+            })
+        })))
+    }
+}
+
+fn note_sessions(metrics: &Metrics, manager: &Manager) {
+    let (mut counts, mut players, mut spectators, mut memory) = (BTreeMap::new(), 0, 0, 0);
+    let settings = manager.settings();
+    for shell in &settings.shells {
+        for state in State::ALL {
+            counts.insert((shell.name.clone(), state.as_str()), 0);
+        }
+    }
+    for session in manager.list() {
+        let state = session.snapshot().state.as_str();
+        *counts.entry((session.shell.clone(), state)).or_default() += 1;
+        let watching = session.hub.spectators();
+        spectators += watching;
+        players += session.hub.viewers().saturating_sub(watching);
+        memory += session.hub.memory_bytes();
+    }
+    metrics.sessions.reset();
+    for ((shell, state), count) in counts {
+        metrics
+            .sessions
+            .with_label_values(&[shell.as_str(), state])
+            .set(count);
+    }
+    for (role, count) in [("player", players), ("spectator", spectators)] {
+        metrics.viewers.with_label_values(&[role]).set(count as i64);
+    }
+    metrics.terminal_memory.set(memory as i64);
+    metrics.sessions_limit.set(settings.max_sessions as i64);
+    metrics.pool_wanted.set(settings.pool_size as i64);
+    for shell in &settings.shells {
+        metrics.pool.with_label_values(&[&shell.name]).set(0);
+    }
+    for (shell, count) in manager.pool_counts() {
+        metrics.pool.with_label_values(&[&shell]).set(count as i64);
+    }
+    metrics
+        .books_unsafe
+        .set(manager.count_unsafe_books() as i64);
+    metrics.queue_length.set(manager.queue_length() as i64);
+    metrics
+        .rate_limit_keys
+        .set(manager.remembered_rates() as i64);
+}
+
+fn note_door(metrics: &Metrics, door: &door::Stats) {
+    let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    metrics
+        .connections
+        .set(total(&door.connections_open) as i64);
+    catch_up(&metrics.connections_accepted, total(&door.accepted));
+    for (reason, counter) in [
+        ("full", &door.refused_connections),
+        ("per_address", &door.refused_per_address),
+        ("busy", &door.refused_busy),
+        ("bad_request", &door.bad_requests),
+        ("slow", &door.client_timeouts),
+        ("lost", &door.lost_requests),
+    ] {
+        let turned_away = metrics.turned_away.with_label_values(&[reason]);
+        catch_up(&turned_away, total(counter));
+    }
+    let panics = |thread: &str| metrics.panics.with_label_values(&[thread]);
+    catch_up(&panics("connection"), total(&door.panics));
+    catch_up(&panics("other"), logging::other_panics());
+}

@@ -1,0 +1,292 @@
+//! Gives the Engine the images that this binary brings along, so that nobody has to.
+//!
+//! One thread, `images`, where the catalogue names such an image; else none. At the start, and whenever a container
+//! could not be made because its image was gone, it looks at the Engine and loads what is missing or of another
+//! build. Until then games of that shell are refused and the server is not ready. What to do is decided by a pure
+//! function, [`judge`]; an image without our label is an operator's own and never touched.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use log::{info, warn};
+use parking_lot::{Condvar, Mutex};
+
+use super::bundle::{Bundled, SOURCES};
+use super::{Error, Manager, Shell};
+use crate::engine;
+
+/// After a failure, doubled with each further one.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
+/// How long a newcomer waits for an image: loading takes about a second.
+const NEWCOMER_WAIT: Duration = Duration::from_secs(2);
+
+/// What is to be done about an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the one we bring.
+    Current,
+    /// There is none of this name.
+    Absent,
+    /// Another build of ours has the name.
+    Outdated,
+    /// Somebody else's image has the name.
+    Foreign,
+}
+
+/// What the labels of the image on the Engine, if there is one, mean for the one we bring.
+pub fn judge(labels: Option<&BTreeMap<String, String>>, sources: &str) -> Verdict {
+    match labels.map(|labels| labels.get(SOURCES)) {
+        None => Verdict::Absent,
+        Some(None) => Verdict::Foreign,
+        Some(Some(theirs)) if theirs == sources => Verdict::Current,
+        Some(Some(_)) => Verdict::Outdated,
+    }
+}
+
+/// The images that the binary brings and the catalogue names.
+pub(super) struct Images {
+    bundle: Vec<Bundled>,
+    /// Those that are not known to be on the Engine, and why the last try failed, if it did. Held for moves only.
+    missing: Mutex<BTreeMap<String, Option<String>>>,
+    changed: Condvar,
+    /// Wakes the thread. One place is enough: it looks at all of them.
+    alarm: Sender<()>,
+    alarms: Receiver<()>,
+}
+
+impl Images {
+    /// Nothing is known of the Engine yet, so all are missing.
+    pub(super) fn new(bundle: Vec<Bundled>, shells: &[Shell]) -> Images {
+        let is_named = |bundled: &Bundled| {
+            let mut images = shells.iter().map(|shell| shell.image.as_str());
+            images.any(|image| untagged(image) == bundled.image)
+        };
+        let bundle: Vec<_> = bundle.into_iter().filter(is_named).collect();
+        let missing = bundle.iter().map(|bundled| (bundled.image.clone(), None));
+        let (alarm, alarms) = bounded(1);
+        Images {
+            alarm,
+            alarms,
+            missing: Mutex::new(missing.collect()),
+            changed: Condvar::new(),
+            bundle,
+        }
+    }
+
+    /// What an image that we bring is made of; nothing for others.
+    pub(super) fn sources(&self, image: &str) -> &str {
+        let mut bundle = self.bundle.iter();
+        let found = bundle.find(|bundled| bundled.image == untagged(image));
+        found.map_or("", |bundled| &bundled.sources)
+    }
+
+    /// Whether a container of this image need not even be tried.
+    pub(super) fn lacks(&self, image: &str) -> bool {
+        self.missing.lock().contains_key(untagged(image))
+    }
+
+    /// Notes that a container could not be made for want of its image; whether we bring it.
+    pub(super) fn note_missing(&self, image: &str) -> bool {
+        let is_ours = !self.sources(image).is_empty();
+        if is_ours {
+            let image = untagged(image).to_owned();
+            self.missing.lock().entry(image).or_default();
+            // Full: it has been woken already.
+            let _ = self.alarm.try_send(());
+        }
+        is_ours
+    }
+
+    fn wait_for(&self, image: &str, deadline: Instant) -> bool {
+        let mut missing = self.missing.lock();
+        let image = untagged(image);
+        self.changed.wait_while_until(
+            &mut missing,
+            |missing| missing.contains_key(image),
+            deadline,
+        );
+        !missing.contains_key(image)
+    }
+
+    fn first_missing(&self) -> Option<&Bundled> {
+        let missing = self.missing.lock();
+        let mut bundle = self.bundle.iter();
+        bundle.find(|bundled| missing.contains_key(&bundled.image))
+    }
+
+    fn note_outcome(&self, image: &str, outcome: Result<(), String>) {
+        let mut missing = self.missing.lock();
+        match outcome {
+            Ok(()) => missing.remove(image),
+            Err(cause) => missing.insert(image.to_owned(), Some(cause)),
+        };
+        drop(missing);
+        self.changed.notify_all();
+    }
+}
+
+impl Manager {
+    /// Whether all images that this binary brings are on the Engine.
+    ///
+    /// # Errors
+    /// Which is not, and why, for the log.
+    pub fn images_health(&self) -> Result<(), String> {
+        match self.images.missing.lock().first_key_value() {
+            None => Ok(()),
+            Some((image, None)) => Err(format!("image {image:?} is being loaded")),
+            Some((image, Some(cause))) => Err(format!("image {image:?} is not loaded: {cause}")),
+        }
+    }
+
+    /// Waits a little for the image of a shell.
+    pub(super) fn wait_for_image(&self, shell: &Shell) -> Result<(), Error> {
+        if self
+            .images
+            .wait_for(&shell.image, Instant::now() + NEWCOMER_WAIT)
+        {
+            return Ok(());
+        }
+        // Whoever is to blame.
+        self.engine.ping()?;
+        Err(Error::ImageNotLoaded(shell.image.clone()))
+    }
+
+    /// The error for a container whose image is gone.
+    pub(super) fn no_image(&self, image: &str) -> Error {
+        match self.images.note_missing(image) {
+            true => Error::ImageNotLoaded(image.to_owned()),
+            false => Error::NoImage(image.to_owned()),
+        }
+    }
+
+    /// Sees to it that the Engine has this image.
+    fn provide(&self, bundled: &Bundled) -> Result<(), engine::Error> {
+        let Bundled {
+            image,
+            sources,
+            archive,
+        } = bundled;
+        let found = self.engine.image(image)?;
+        match judge(found.as_ref().map(|found| &found.config.labels), sources) {
+            Verdict::Current => return Ok(()),
+            Verdict::Foreign => {
+                warn!(
+                    "image {image:?} on the Engine is not of ShellCraft's making and stays as it is; remove it to get ours"
+                );
+                return Ok(());
+            }
+            Verdict::Absent => info!("image {image:?} is not on the Engine: loading it"),
+            Verdict::Outdated => info!("image {image:?} is of another build: loading ours"),
+        }
+        let began = Instant::now();
+        self.engine.load_images(&mut archive.tar())?;
+        if self.engine.image(image)?.is_none() {
+            return Err(engine::Error::Garbled {
+                call: "ImageLoad",
+                what: format!("the archive in this binary has no {image}"),
+            });
+        }
+        info!("image {image:?} loaded in {:?}", began.elapsed());
+        if let Some(old) = found
+            && let Err(error) = self.engine.remove_unnamed_image(&old.id)
+        {
+            warn!("the image that had the name {image:?} stays: {error}");
+        }
+        Ok(())
+    }
+}
+
+/// Starts the thread, if there is anything for it. It returns when the manager stops.
+pub(super) fn spawn(manager: &Arc<Manager>) -> io::Result<Option<JoinHandle<()>>> {
+    if manager.images.bundle.is_empty() {
+        return Ok(None);
+    }
+    let manager = Arc::clone(manager);
+    let thread = thread::Builder::new().name("images".into());
+    thread.spawn(move || keep_images(&manager)).map(Some)
+}
+
+fn keep_images(manager: &Manager) {
+    let mut failures = 0;
+    loop {
+        let mut retry = never();
+        while let Some(bundled) = manager.images.first_missing()
+            && !manager.is_stopping()
+        {
+            let outcome = manager.provide(bundled);
+            if let Err(error) = &outcome {
+                crate::warn_seldom!("image {:?}: {error}", bundled.image);
+                let wait = RETRY_FIRST * 2_u32.saturating_pow(failures);
+                failures = (failures + 1).min(10);
+                retry = after(wait.min(RETRY_LONGEST));
+            }
+            let is_there = outcome.is_ok();
+            let outcome = outcome.map_err(|error| error.to_string());
+            manager.images.note_outcome(&bundled.image, outcome);
+            manager.pool.wake();
+            if !is_there {
+                break;
+            }
+            failures = 0;
+        }
+        select! {
+            recv(retry) -> _ => {}
+            recv(manager.images.alarms) -> _ => {}
+            recv(manager.stopped) -> _ => return,
+        }
+    }
+}
+
+/// An image's name without the tag that is meant anyway.
+fn untagged(image: &str) -> &str {
+    image.strip_suffix(":latest").unwrap_or(image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::bundle::Archive;
+
+    #[test]
+    fn only_what_has_our_label_is_replaced() {
+        let labelled = |sources: &str| BTreeMap::from([(SOURCES.to_owned(), sources.to_owned())]);
+        for (labels, expected) in [
+            (None, Verdict::Absent),
+            (Some(BTreeMap::new()), Verdict::Foreign),
+            (Some(labelled("old")), Verdict::Outdated),
+            (Some(labelled("")), Verdict::Outdated),
+            (Some(labelled("new")), Verdict::Current),
+        ] {
+            assert_eq!(judge(labels.as_ref(), "new"), expected, "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn only_images_of_the_catalogue_are_waited_for() {
+        let bundled = |image: &str| Bundled {
+            image: image.to_owned(),
+            sources: "1".to_owned(),
+            archive: Archive::Plain(Vec::new()),
+        };
+        let shell = |image: &str| Shell {
+            name: "x".to_owned(),
+            image: image.to_owned(),
+        };
+        let shells = [shell("shellcraft/rust:latest"), shell("mine")];
+        let images = Images::new(
+            vec![bundled("shellcraft/rust"), bundled("shellcraft/perl")],
+            &shells,
+        );
+        assert!(images.lacks("shellcraft/rust") && images.lacks("shellcraft/rust:latest"));
+        assert!(!images.lacks("shellcraft/perl") && !images.lacks("mine"));
+        images.note_outcome("shellcraft/rust", Ok(()));
+        assert!(!images.lacks("shellcraft/rust"));
+        assert!(images.note_missing("shellcraft/rust:latest") && images.lacks("shellcraft/rust"));
+        assert!(!images.note_missing("mine"));
+    }
+}

@@ -1,0 +1,134 @@
+//! What each household has written into the store lately, so that nobody fills it.
+//!
+//! A book that a person has written is a few KiB, and costs nothing. Whoever stores big ones, in game after game under
+//! ever new names, runs up a debt that is paid off slowly; above [`CREDIT_BYTES`] the household starts no game and uploads
+//! no book. What is in its containers is saved all the same: a book is never lost for it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{Error, Manager, Session};
+
+/// So much of each version that is saved is free.
+const FREE_BYTES: u64 = 16 * 1024;
+/// The debt that a household may have.
+const CREDIT_BYTES: u64 = 64 * 1024 * 1024;
+/// What it pays off a second: 675 MiB a day.
+const PAID_PER_SECOND: u64 = 8 * 1024;
+/// Households that are remembered at once; beyond that newcomers are not counted, for who has so many addresses is
+/// slowed by `RATE_LIMIT`.
+const MOST_HOUSEHOLDS: usize = 16 * 1024;
+
+/// Debts in bytes.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// What each owed at that time. Guards nothing else; nothing is called under it.
+    debts: Mutex<HashMap<IpAddr, (u64, Instant)>>,
+}
+
+impl Ledger {
+    /// Notes that a version of so many bytes was saved.
+    pub(super) fn charge(&self, household: IpAddr, bytes: u64, now: Instant) {
+        let costs = bytes.saturating_sub(FREE_BYTES);
+        let mut debts = self.debts.lock();
+        if costs == 0 || !debts.contains_key(&household) && debts.len() >= MOST_HOUSEHOLDS {
+            return;
+        }
+        let debt = debts.entry(household).or_insert((0, now));
+        *debt = (left(*debt, now) + costs, now);
+    }
+
+    /// How long the household has to wait until its debt is within its credit again.
+    pub(super) fn wait(&self, household: IpAddr, now: Instant) -> Option<Duration> {
+        let debt = self.debts.lock().get(&household).copied()?;
+        let excess = left(debt, now).checked_sub(CREDIT_BYTES)?;
+        Some(Duration::from_secs(excess / PAID_PER_SECOND + 1))
+    }
+
+    /// Forgets who has paid.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.debts.lock().retain(|_, debt| left(*debt, now) > 0);
+    }
+}
+
+fn left((bytes, since): (u64, Instant), now: Instant) -> u64 {
+    let seconds = now.saturating_duration_since(since).as_secs();
+    bytes.saturating_sub(seconds.saturating_mul(PAID_PER_SECOND))
+}
+
+impl Manager {
+    /// Whether a household may put more into the store.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`].
+    pub(super) fn check_stored(&self, household: IpAddr) -> Result<(), Error> {
+        match self.stored.wait(household, Instant::now()) {
+            None => Ok(()),
+            Some(retry_after) => {
+                self.metrics.count_refused("stored_too_much");
+                Err(Error::RateLimited { retry_after })
+            }
+        }
+    }
+
+    /// Notes that a version of the session's book was saved.
+    pub(super) fn charge_stored(&self, session: &Session, bytes: usize) {
+        if let Some(household) = session.owner().and_then(|owner| owner.household) {
+            self.stored.charge(household, bytes as u64, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn household(number: u32) -> IpAddr {
+        IpAddr::V4(number.into())
+    }
+
+    #[test]
+    fn books_that_people_write_cost_nothing() {
+        let (ledger, now) = (Ledger::default(), Instant::now());
+        for _ in 0..100_000 {
+            ledger.charge(household(1), FREE_BYTES, now);
+        }
+        assert_eq!(ledger.wait(household(1), now), None);
+        assert!(ledger.debts.lock().is_empty());
+    }
+
+    #[test]
+    fn big_ones_run_up_a_debt_that_is_paid_off() {
+        let (ledger, now) = (Ledger::default(), Instant::now());
+        for _ in 0..64 {
+            assert_eq!(ledger.wait(household(1), now), None);
+            ledger.charge(household(1), MIB, now);
+        }
+        // What is free of 64 versions is one more.
+        ledger.charge(household(1), MIB, now);
+        ledger.charge(household(1), MIB, now);
+        let wait = ledger.wait(household(1), now).expect("too much");
+        assert!(ledger.wait(household(2), now).is_none());
+        let soon = now + wait - Duration::from_secs(1);
+        assert!(ledger.wait(household(1), soon).is_some());
+        assert_eq!(ledger.wait(household(1), now + wait), None);
+        ledger.sweep(now + wait);
+        assert_eq!(ledger.debts.lock().len(), 1);
+        ledger.sweep(now + Duration::from_secs(24 * 3600));
+        assert!(ledger.debts.lock().is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_addresses_takes_no_memory() {
+        let (ledger, now) = (Ledger::default(), Instant::now());
+        for number in 0..MOST_HOUSEHOLDS as u32 + 100 {
+            ledger.charge(household(number), MIB, now);
+        }
+        assert_eq!(ledger.debts.lock().len(), MOST_HOUSEHOLDS);
+    }
+}

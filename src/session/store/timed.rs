@@ -1,0 +1,79 @@
+//! A store that tells how long its calls take, and which fail, around one that does the work.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
+use crate::metrics::Metrics;
+use crate::session::SessionId;
+
+/// The store inside, watched.
+pub struct Timed {
+    inner: Arc<dyn SessionStore>,
+    metrics: Arc<Metrics>,
+}
+
+impl Timed {
+    /// Watches `inner`.
+    pub fn new(inner: Arc<dyn SessionStore>, metrics: Arc<Metrics>) -> Timed {
+        Timed { inner, metrics }
+    }
+
+    fn time<T>(
+        &self,
+        call: &'static str,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let began = Instant::now();
+        let result = work();
+        let kind = result.as_ref().err().map(kind);
+        self.metrics.note_store_call(call, began.elapsed(), kind);
+        result
+    }
+}
+
+/// Of the metric's label.
+fn kind(error: &Error) -> &'static str {
+    match error {
+        Error::Unavailable(_) => "unavailable",
+        Error::Exists(_) => "exists",
+        Error::NotFound(_) => "not_found",
+        Error::Newer { .. } => "newer",
+        Error::Locked(_) => "locked",
+        Error::TooBig => "too_big",
+    }
+}
+
+impl SessionStore for Timed {
+    fn check(&self) -> Result<(), Error> {
+        self.time("check", || self.inner.check())
+    }
+
+    fn insert(&self, record: &Record) -> Result<(), Error> {
+        self.time("insert", || self.inner.insert(record))
+    }
+
+    fn update(&self, id: SessionId, change: &mut dyn FnMut(&mut Record)) -> Result<Record, Error> {
+        self.time("update", || self.inner.update(id, change))
+    }
+
+    fn remove(&self, id: SessionId) -> Result<(), Error> {
+        self.time("remove", || self.inner.remove(id))
+    }
+
+    fn list(&self) -> Result<Vec<Record>, Error> {
+        self.time("list", || self.inner.list())
+    }
+
+    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+        self.time("save_book", || self.inner.save_book(player, book))
+    }
+
+    fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        self.time("load_book", || self.inner.load_book(player))
+    }
+
+    fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
+        self.time("cookie_key", || self.inner.cookie_key(new))
+    }
+}

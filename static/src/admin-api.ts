@@ -1,0 +1,110 @@
+/** The operator's routes, as far as the page uses them. No DOM; every failure is a value. */
+
+export interface Row {
+  id: string;
+  shell: string;
+  state: string;
+  age: number;
+  idle: number;
+  memory: number | undefined;
+  cpus: number | undefined;
+  bytesIn: number;
+  bytesOut: number;
+  viewers: number;
+  peer: string;
+  player: string;
+}
+
+export interface Health {
+  version: string;
+  instance: string;
+  uptime: number;
+  draining: boolean;
+  sessions: number;
+  maxSessions: number;
+  pool: number;
+  poolSize: number;
+  queue: number;
+  engine: { ok: boolean; cause: string };
+  store: { ok: boolean; cause: string };
+}
+
+export type Answer = { status: number; body: Record<string, unknown> };
+
+const DEADLINE_MS = 25_000;
+
+/** What the server says; status 0 when it says nothing. */
+export async function ask(method: string, path: string, body?: unknown): Promise<Answer> {
+  try {
+    const response = await fetch(path, {
+      method,
+      signal: AbortSignal.timeout(DEADLINE_MS),
+      ...(body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const parsed: unknown = text === "" ? {} : JSON.parse(text);
+    return { status: response.status, body: record(parsed) };
+  } catch {
+    return { status: 0, body: {} };
+  }
+}
+
+/** The server's sentence for a failure. */
+export function sentence({ status, body }: Answer): string {
+  if (status === 0) return "The server does not answer.";
+  const { message } = record(body["error"]);
+  return typeof message === "string" ? message : `The server answered ${status}.`;
+}
+
+/** The sessions in an answer; what is none is left out. */
+export function rows(body: Record<string, unknown>): Row[] {
+  const { sessions } = body;
+  if (!Array.isArray(sessions)) return [];
+  return sessions.map(record).flatMap((one) => {
+    const id = one["session_id"];
+    if (typeof id !== "string") return [];
+    return [{
+      id,
+      shell: text(one["shell"]),
+      state: text(one["state"]),
+      age: number(one["age_seconds"]) ?? 0,
+      idle: number(one["idle_seconds"]) ?? 0,
+      memory: number(one["memory_bytes"]),
+      cpus: number(one["cpus"]),
+      bytesIn: number(one["bytes_in"]) ?? 0,
+      bytesOut: number(one["bytes_out"]) ?? 0,
+      viewers: number(one["viewers"]) ?? 0,
+      peer: text(one["peer"]),
+      player: text(one["player"]),
+    }];
+  });
+}
+
+export function health(body: Record<string, unknown>): Health {
+  const part = (name: string) => ({ ok: record(body[name])["ok"] === true, cause: text(record(body[name])["cause"]) });
+  return {
+    version: text(body["version"]),
+    instance: text(body["instance"]),
+    uptime: number(body["uptime_seconds"]) ?? 0,
+    draining: body["draining"] === true,
+    sessions: number(body["sessions"]) ?? 0,
+    maxSessions: number(body["max_sessions"]) ?? 0,
+    pool: Object.values(record(body["pool"])).reduce<number>((sum, count) => sum + (number(count) ?? 0), 0),
+    poolSize: number(body["pool_size"]) ?? 0,
+    queue: number(body["queue"]) ?? 0,
+    engine: part("engine"),
+    store: part("store"),
+  };
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+}

@@ -1,0 +1,148 @@
+//! The operator's routes and orders: who may give them, and what they do.
+
+use std::process::Command;
+
+use fake_engine::FakeEngine;
+use serde_json::json;
+
+use crate::binary::{BINARY, Process};
+use crate::site::{ADMIN_TOKEN, Client, Game, Reply, Site, wait_for};
+
+const TOKEN: (&str, &str) = ("Authorization", "Bearer the-operator-of-tests");
+
+fn log_in(site: &Client, token: &str) -> Reply {
+    let body = json!({"token": token}).to_string();
+    site.stranger()
+        .request("POST", "/admin/login", &[], body.as_bytes())
+}
+
+#[test]
+fn a_login_is_a_cookie_for_the_operator_s_routes() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let game = site.create("rust");
+    let stranger = site.stranger();
+    let reply = log_in(&site, ADMIN_TOKEN);
+    assert_eq!(reply.status, 204);
+    let set = reply.header("set-cookie").expect("a cookie");
+    assert!(
+        set.contains("HttpOnly") && set.contains("SameSite=Strict"),
+        "{set}"
+    );
+    let (cookie, _) = set.split_once(';').expect("attributes");
+    let ask = |method: &str, path: &str, cookie: &str| {
+        stranger
+            .request(method, path, &[("Cookie", cookie)], b"")
+            .status
+    };
+    assert_eq!(ask("GET", "/sessions", cookie), 200);
+    assert_eq!(ask("GET", "/admin/health", cookie), 200);
+    assert_eq!(ask("GET", "/admin/health", "shellcraft_admin=wrong"), 401);
+    // Not the player's own things.
+    assert_eq!(ask("GET", &game.path("/status"), cookie), 404);
+    let foreign = [("Cookie", cookie), ("Origin", "http://evil.example")];
+    let reply = stranger.request("POST", "/admin/drain", &foreign, b"");
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (403, "foreign_origin")
+    );
+    assert_eq!(ask("POST", "/admin/logout", cookie), 204);
+    assert_eq!(ask("GET", "/sessions", cookie), 401);
+}
+
+#[test]
+fn whoever_guesses_tokens_has_to_wait() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    for _ in 0..5 {
+        assert_eq!(log_in(&site, "a wrong token").status, 401);
+    }
+    let reply = log_in(&site, ADMIN_TOKEN);
+    assert_eq!(reply.status, 429);
+    assert!(reply.header("retry-after").is_some());
+}
+
+#[test]
+fn sessions_tell_what_containers_use() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let game = site.create("rust");
+    let _page = site.page(&game, None);
+    wait_for("the container's memory", || {
+        let reply = site.request("GET", "/sessions", &[TOKEN], b"").json();
+        let session = &reply["sessions"][0];
+        session["peer"] == "127.0.0.1" && session["memory_bytes"] == 3_145_728
+    });
+}
+
+#[test]
+fn a_player_is_told_of_notices_and_of_an_operator_who_watches() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let game = site.create("rust");
+    let mut page = site.page(&game, None);
+    let body = json!({"text": "<b>hello</b>", "session_id": null, "level": "warning"});
+    let reply = site.request(
+        "POST",
+        "/admin/notice",
+        &[TOKEN],
+        body.to_string().as_bytes(),
+    );
+    assert_eq!(
+        (reply.status, reply.json()["sessions"].as_u64()),
+        (200, Some(1))
+    );
+    assert_eq!(page.note("notice")["text"], "<b>hello</b>");
+    let link = site
+        .stranger()
+        .request("POST", &game.path("/watch"), &[TOKEN], b"");
+    let link = link.json()["ws_url"].as_str().expect("a link").to_owned();
+    let (_, path) = link.split_once("/watch/").expect("a path");
+    let _operator = site.open(&format!("/watch/{path}"), &[]).expect("a seat");
+    assert_eq!(page.note("notice")["kind"], "operator_watches");
+}
+
+fn order(server: &Process, words: &[&str], token: &str) -> (Option<i32>, String) {
+    let output = Command::new(BINARY)
+        .args(words)
+        .args(["--server", &format!("http://{}", server.address)])
+        .env("ADMIN_TOKEN", token)
+        // The token goes through nobody's proxy; this one takes nothing.
+        .env("HTTP_PROXY", "http://127.0.0.1:9")
+        .env("ALL_PROXY", "http://127.0.0.1:9")
+        .output()
+        .expect("the binary runs");
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+#[test]
+fn the_command_line_lists_tells_ends_and_drains() {
+    let engine = FakeEngine::start();
+    let flags = ["--admin-token", ADMIN_TOKEN];
+    let mut server = Process::start(&engine.docker_host(), "cli-test", &flags);
+    let game: Game = server.create("rust");
+    let id = game.path("");
+    let id = id.rsplit('/').next().expect("an id");
+    let (status, text) = order(&server, &["sessions"], ADMIN_TOKEN);
+    assert!(status == Some(0) && text.contains(id), "{text}");
+    assert_eq!(order(&server, &["health"], ADMIN_TOKEN).0, Some(0));
+    let (status, text) = order(&server, &["sessions"], "another-operator-s-token");
+    assert!(status == Some(1) && text.contains("ADMIN_TOKEN"), "{text}");
+    let (status, text) = order(&server, &["notice", id, "be", "quiet"], ADMIN_TOKEN);
+    assert_eq!((status, text.as_str()), (Some(0), "Shown in 1 games.\n"));
+    assert_eq!(
+        order(&server, &["notice", "be", "quiet"], ADMIN_TOKEN).0,
+        Some(2)
+    );
+    assert_eq!(order(&server, &["end", id], ADMIN_TOKEN).0, Some(0));
+    assert_eq!(order(&server, &["end", id], ADMIN_TOKEN).0, Some(1));
+    let (status, text) = order(&server, &["drain", "--json"], ADMIN_TOKEN);
+    assert_eq!((status, text.as_str()), (Some(0), "{\"sessions\":0}\n"));
+    assert_eq!(server.exit_code(), Some(0));
+    let (status, text) = order(&server, &["health"], ADMIN_TOKEN);
+    assert!(status == Some(1) && text.contains("not ready"), "{text}");
+}

@@ -1,0 +1,144 @@
+//! What a browser is told about every answer, and which pages may act on us: read off the route table, so that a new
+//! route is looked at too.
+
+use fake_engine::FakeEngine;
+use shellcraft::http::route::TABLE;
+
+use crate::site::{Game, Reply, Site};
+
+/// A path of that pattern, of this game where it is about one.
+fn path(pattern: &str, game: &Game) -> String {
+    pattern
+        .replace("{id}", &game.id)
+        .replace("{ticket}", "f47ac10b-58cc-4372-a567-0e02b2c3d479")
+        .replace("{secret}", "nobody-s")
+        .replace("{name}", "style.css")
+}
+
+#[track_caller]
+fn check_headers(reply: &Reply, what: &str, is_https: bool) {
+    for (name, expected) in [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(
+            reply.header(name),
+            Some(expected),
+            "{name} of {what}: {reply:?}"
+        );
+    }
+    let policy = reply.header("content-security-policy").unwrap_or_default();
+    for part in [
+        "default-src 'none'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    ] {
+        assert!(policy.contains(part), "{part} of {what}: {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{what}: {policy}");
+    let permissions = reply.header("permissions-policy").unwrap_or_default();
+    assert!(permissions.contains("camera=()"), "{what}");
+    let may_be_kept = what.contains("/assets/") && reply.status == 200;
+    if !may_be_kept {
+        assert_eq!(reply.header("cache-control"), Some("no-store"), "{what}");
+    }
+    let tls_only = reply.header("strict-transport-security");
+    assert_eq!(tls_only.is_some(), is_https, "{what}");
+}
+
+#[test]
+fn every_answer_of_every_route_tells_browsers_what_not_to_do() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let game = site.create("rust");
+    for (method, pattern) in TABLE {
+        let path = path(pattern, &game);
+        for accept in ["text/html", "*/*"] {
+            let accept = ("Accept", accept);
+            let asked = site.stranger().request(method, &path, &[accept], b"");
+            check_headers(&asked, &format!("{method} {path} as a stranger"), false);
+            let other = site.request("PATCH", &path, &[accept], b"");
+            check_headers(&other, &format!("PATCH {path}"), false);
+        }
+        // The last one ends it.
+        if method != "DELETE" {
+            let mine = site.request(method, &path, &[], b"");
+            check_headers(&mine, &format!("{method} {path}"), false);
+        }
+    }
+    check_headers(&site.get("/nothing"), "GET /nothing", false);
+    // What never comes so far as to be looked up.
+    check_headers(&site.exchange(b"nonsense\r\n\r\n"), "nonsense", false);
+    check_headers(&site.delete(&game.path("")), "DELETE", false);
+}
+
+#[test]
+fn behind_tls_browsers_are_told_to_stay_there() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
+    let tls = [("X-Forwarded-Proto", "https")];
+    for path in ["/", "/healthz", "/nothing", "/assets/style.css"] {
+        let reply = site.request("GET", path, &tls, b"");
+        check_headers(&reply, path, true);
+    }
+    let reply = site.request("POST", "/session", &tls, b"");
+    check_headers(&reply, "POST /session", true);
+    let set = reply.header("set-cookie").expect("a cookie");
+    assert!(set.starts_with("__Host-") && set.ends_with("; HttpOnly; SameSite=Strict; Secure"));
+}
+
+/// Every route that changes something, and every WebSocket, asked by a page of another site that has its user's cookie.
+#[test]
+fn pages_of_other_sites_change_nothing() {
+    let engine = FakeEngine::start();
+    let allowed = ["--allowed-origins", "https://school.example"];
+    let site = Site::start(&engine.docker_host(), &allowed);
+    let game = site.create("rust");
+    let own = format!("http://{}", site.address);
+    let evil = [
+        vec![("Origin", "http://evil.example")],
+        vec![("Origin", "null")],
+        vec![("Origin", "")],
+        vec![("Origin", "https://school.example.evil.example")],
+        vec![("Origin", "http://school.example")],
+        vec![("Sec-Fetch-Site", "cross-site")],
+        vec![("Sec-Fetch-Site", "same-site")],
+    ];
+    let upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let mut looked_at = 0;
+    for (method, pattern) in TABLE {
+        let is_terminal = pattern.ends_with("/ws");
+        if matches!(method, "GET" | "HEAD") && !is_terminal {
+            continue;
+        }
+        looked_at += 1;
+        for origin in &evil {
+            let mut headers = origin.clone();
+            if is_terminal {
+                headers.extend(upgrade);
+            }
+            let reply = site.request(method, &path(pattern, &game), &headers, b"");
+            let what = format!("{method} {pattern} {origin:?}");
+            assert_eq!(
+                (reply.status, reply.code().as_str()),
+                (403, "foreign_origin"),
+                "{what}"
+            );
+        }
+    }
+    assert!(looked_at > 10, "{looked_at}");
+    assert_eq!(engine.containers().len(), 1);
+    for origin in [own.as_str(), "https://school.example"] {
+        let mut player = site
+            .open(&game.path("/ws"), &[("Origin", origin)])
+            .expect("ours may");
+        player.expect("$ ");
+    }
+}

@@ -1,0 +1,263 @@
+//! The files for operators, `templates/deploy`, as they are: nginx and Caddy are started with them, names, ports and
+//! certificates apart, and a player comes through TLS.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use fake_engine::FakeEngine;
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
+use tempfile::TempDir;
+use tungstenite::Message;
+use tungstenite::client::IntoClientRequest;
+
+use crate::door::house::{open_behind, quick};
+use crate::ground::PATIENCE;
+use crate::proxy::{Caddy, Nginx, free_address};
+use crate::site::Site;
+
+/// The name in all of these files.
+const NAME: &str = "play.example.org";
+
+type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+fn deployed(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/deploy");
+    fs::read_to_string(folder.join(name)).expect("it is there")
+}
+
+/// Puts something of the test's own in the place of each of these; they must be there.
+fn with(mut text: String, swaps: &[(&str, &str)]) -> String {
+    for (theirs, ours) in swaps {
+        assert!(text.contains(theirs), "no {theirs:?} in:\n{text}");
+        text = text.replace(theirs, ours);
+    }
+    text
+}
+
+/// A directory with `cert.pem` and `key.pem` for the name.
+fn certificate() -> TempDir {
+    let directory = TempDir::new().expect("a directory");
+    let subject = format!("/CN={NAME}");
+    let names = format!("subjectAltName=DNS:{NAME}");
+    let output = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args(["-days", "2", "-subj", &subject, "-addext", &names])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap_or_else(|error| panic!("openssl: {error}; install the package openssl"));
+    assert!(output.status.success(), "{output:?}");
+    directory
+}
+
+/// A client that trusts that certificate only.
+fn tls_config(directory: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(directory.join("cert.pem")).expect("PEM");
+    roots.add(certificate).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A proxy in front of a server, and a way in.
+struct Front<P> {
+    tls: Arc<ClientConfig>,
+    address: SocketAddr,
+    _proxy: P,
+}
+
+impl<P> Front<P> {
+    fn connect(&self) -> Tls {
+        let name = ServerName::try_from(NAME).expect("a name");
+        let client = ClientConnection::new(Arc::clone(&self.tls), name).expect("a client");
+        let stream = TcpStream::connect(self.address).expect("the proxy listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        StreamOwned::new(client, stream)
+    }
+
+    /// Sends a request and reads the head and body of its answer.
+    fn exchange(&self, request: &str, headers: &str, body: &str) -> (String, String) {
+        let mut stream = self.connect();
+        write!(
+            stream,
+            "{request} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("sent");
+        let mut answer = Vec::new();
+        // A peer that closes without TLS's own farewell has said all the same.
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        (head.to_owned(), body.to_owned())
+    }
+}
+
+fn nginx(upstream: SocketAddr) -> Front<Nginx> {
+    let (address, plain) = (free_address(), free_address());
+    let directory = certificate();
+    let tls = tls_config(directory.path());
+    let config = with(
+        deployed("nginx.conf"),
+        &[
+            (
+                "listen 443 ssl http2;",
+                &format!("listen {address} ssl http2;"),
+            ),
+            ("listen 80;", &format!("listen {plain};")),
+            (
+                "/etc/letsencrypt/live/play.example.org/fullchain.pem",
+                "cert.pem",
+            ),
+            (
+                "/etc/letsencrypt/live/play.example.org/privkey.pem",
+                "key.pem",
+            ),
+            ("127.0.0.1:8080", &upstream.to_string()),
+        ],
+    );
+    Front {
+        tls,
+        address,
+        _proxy: Nginx::start_with(&config, address, directory),
+    }
+}
+
+fn caddy(upstream: SocketAddr) -> Front<Caddy> {
+    let address = free_address();
+    let directory = certificate();
+    let tls = tls_config(directory.path());
+    let site = format!(
+        "https://{NAME}:{} {{\n\tbind {}\n\ttls cert.pem key.pem\n",
+        address.port(),
+        address.ip()
+    );
+    let config = with(
+        deployed("Caddyfile"),
+        &[
+            ("play.example.org {\n", &site),
+            ("127.0.0.1:8080", &upstream.to_string()),
+        ],
+    );
+    let config = format!("{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{config}");
+    Front {
+        tls,
+        address,
+        _proxy: Caddy::start_with(&config, address, directory),
+    }
+}
+
+/// The part of a header's line after its name.
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    let found = lines.find(|(found, _)| found.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value)
+}
+
+/// A game from its page's cookie to its terminal, through TLS.
+#[track_caller]
+fn check_game<P>(front: impl FnOnce(SocketAddr) -> Front<P>) {
+    let engine = FakeEngine::start();
+    let flags = ["--trusted-proxies", "127.0.0.1"];
+    let site = Site::start(&engine.docker_host(), &flags);
+    let front = front(site.address);
+
+    let (head, body) = front.exchange("POST /session", "", r#"{"shell": "rust"}"#);
+    assert!(head.starts_with("HTTP/1.1 201"), "{head}\n{body}");
+    let cookie = header(&head, "set-cookie").expect("a cookie");
+    assert!(cookie.starts_with("__Host-shellcraft_player="), "{cookie}");
+    assert!(cookie.contains("; Secure"), "{cookie}");
+    let hsts = header(&head, "strict-transport-security");
+    assert_eq!(hsts, Some("max-age=31536000"));
+    let game: Value = serde_json::from_str(&body).expect("JSON");
+    let url = game["ws_url"].as_str().expect("a URL");
+    assert!(url.starts_with(&format!("wss://{NAME}/session/")), "{url}");
+
+    let mut request = url.into_client_request().expect("a URL");
+    let origin = format!("https://{NAME}").parse().expect("a header");
+    request.headers_mut().insert("Origin", origin);
+    let (mut terminal, _) = tungstenite::client(request, front.connect()).expect("the upgrade");
+    terminal
+        .send(Message::binary("echo over the wire\r"))
+        .expect("sent");
+    let mut seen = String::new();
+    while !seen.contains("over the wire\r\n") {
+        if let Message::Binary(bytes) = terminal.read().expect("output") {
+            seen += &String::from_utf8_lossy(&bytes);
+        }
+    }
+
+    // Somebody else's page may not.
+    let token = game["token"].as_str().expect("a token");
+    let id = game["session_id"].as_str().expect("an id");
+    let upgrade = format!(
+        "Authorization: Bearer {token}\r\nOrigin: https://evil.example\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    );
+    let (head, _) = front.exchange(&format!("GET /session/{id}/ws"), &upgrade, "");
+    assert!(!head.starts_with("HTTP/1.1 101"), "{head}");
+    // The operator's are not for whoever comes from outside.
+    let (head, _) = front.exchange("GET /metrics", "", "");
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+    let book = "x".repeat(1024 * 1024 + 1);
+    let authorization = format!("Authorization: Bearer {token}\r\n");
+    let (head, body) = front.exchange(
+        &format!("PUT /session/{id}/spellbook"),
+        &authorization,
+        &book,
+    );
+    assert!(head.starts_with("HTTP/1.1 413"), "{head}");
+    assert!(
+        body.contains("body_too_large"),
+        "in the server's words: {body}"
+    );
+}
+
+#[test]
+fn a_game_through_nginx() {
+    check_game(nginx);
+}
+
+#[test]
+fn a_game_through_caddy() {
+    check_game(caddy);
+}
+
+/// Who the server takes a client for that claims to be somebody else, and over what it came.
+#[track_caller]
+fn check_peer<P>(front: impl FnOnce(SocketAddr) -> Front<P>) {
+    let house = open_behind(quick(), &["127.0.0.1/32"]);
+    let front = front(house.address);
+    let claims =
+        "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: http\r\nForwarded: for=6.6.6.6\r\n";
+    let (_, body) = front.exchange("GET /show", claims, "");
+    assert!(body.contains("peer=127.0.0.1 https=true"), "{body}");
+}
+
+#[test]
+fn nginx_believes_no_client() {
+    check_peer(nginx);
+}
+
+#[test]
+fn caddy_believes_no_client() {
+    check_peer(caddy);
+}

@@ -1,0 +1,182 @@
+//! `shellcraft doctor` where something is wrong: each time it says what, and does not end well.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use fake_engine::FakeEngine;
+use serde_json::Value;
+
+use crate::binary::BINARY;
+use crate::redis_server::RedisServer;
+
+/// What the doctor says, by name, and whether it is content.
+struct Visit {
+    findings: Vec<Value>,
+    is_well: bool,
+}
+
+impl Visit {
+    #[track_caller]
+    fn pay(flags: &[&str]) -> Visit {
+        let output = doctor(&[&["--json"], flags].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut told: Value = serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!(
+                "{error}: {text} {}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+        });
+        let findings = told["findings"].take();
+        Visit {
+            findings: findings.as_array().expect("a list").clone(),
+            is_well: output.status.success(),
+        }
+    }
+
+    /// There is a finding of that name, with that verdict, whose note has these words.
+    #[track_caller]
+    fn found(&self, name: &str, verdict: &str, words: &str) {
+        let finding = self.findings.iter().find(|finding| finding["name"] == name);
+        let finding = finding.unwrap_or_else(|| panic!("no {name} in {:?}", self.findings));
+        assert_eq!(finding["verdict"], verdict, "{finding}");
+        let note = finding["note"].as_str().expect("a sentence");
+        assert!(note.contains(words), "{note}");
+    }
+}
+
+fn doctor(flags: &[&str]) -> Output {
+    let mut command = Command::new(BINARY);
+    command.arg("doctor").args(flags);
+    command.output().expect("it runs")
+}
+
+fn path(dir: &Path) -> &str {
+    dir.to_str().expect("UTF-8")
+}
+
+#[test]
+fn without_an_engine_the_doctor_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(dir.path(), private).expect("ours");
+    let host = format!("unix://{}/none.sock", dir.path().display());
+    let visit = Visit::pay(&["--docker-host", &host, "--data-dir", path(dir.path())]);
+    visit.found("Engine", "fail", "DOCKER_HOST");
+    visit.found("DATA_DIR", "ok", "");
+    assert!(!visit.is_well);
+}
+
+/// The fake Engine's containers do whatever is typed but attack.
+#[test]
+fn what_can_be_told_of_a_fake_engine_is_told() {
+    let engine = FakeEngine::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(engine.socket(), open).expect("ours");
+    let visit = Visit::pay(&[
+        "--docker-host",
+        &engine.docker_host(),
+        "--data-dir",
+        path(dir.path()),
+        "--shells",
+        "rust=shellcraft/rust,mine=not/there",
+        "--bind",
+        "0.0.0.0",
+        "--max-sessions",
+        "100000",
+    ]);
+    visit.found("Engine", "ok", "20.10.24+fake");
+    visit.found("cgroups", "ok", "version 2");
+    visit.found("image of shell rust", "ok", "");
+    visit.found("image of shell mine", "fail", "not/there");
+    visit.found("Engine's socket", "fail", "chmod 660");
+    visit.found("limits", "fail", "does not speak");
+    visit.found("open files", "warn", "LimitNOFILE");
+    visit.found("memory", "warn", "MAX_SESSIONS");
+    visit.found("address", "warn", "without TLS");
+    assert!(!visit.is_well);
+    // It has cleaned up behind itself.
+    assert_eq!(engine.containers().len(), 0);
+    let client = shellcraft::engine::Engine::new(&engine.docker_host()).expect("a socket");
+    let images = client.images().expect("it answers");
+    assert!(
+        !images
+            .iter()
+            .any(|image| image.repo_tags[0].contains("selftest")),
+        "{images:?}"
+    );
+}
+
+#[test]
+fn redis_is_asked_whether_books_are_safe() {
+    let redis = RedisServer::start();
+    let visit = Visit::pay(&[
+        "--docker-host",
+        "unix:///nonexistent/docker.sock",
+        "--redis-url",
+        &redis.url(),
+    ]);
+    visit.found("Redis", "ok", "answers");
+    let appendonly = visit
+        .findings
+        .iter()
+        .any(|finding| finding["name"] == "Redis appendonly");
+    assert!(appendonly, "{:?}", visit.findings);
+    let away = Visit::pay(&[
+        "--docker-host",
+        "unix:///nonexistent/docker.sock",
+        "--redis-url",
+        "redis://127.0.0.1:1",
+    ]);
+    away.found("Redis", "fail", "does not answer");
+}
+
+/// For people it is a line each; settings stand before or behind the word, and a bad one ends it as always.
+#[test]
+fn the_doctor_speaks_to_people_too() {
+    let output = doctor(&["--docker-host", "unix:///nonexistent/docker.sock"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("\nok    kernel: "), "{text}");
+    assert!(text.contains("FAIL  Engine: "), "{text}");
+    assert!(text.trim_end().ends_with("failed"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+    let output = doctor(&["--port", "http"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+/// Bombs go off in containers of the self-test only.
+#[test]
+fn the_attacker_does_nothing_on_a_host() {
+    for arguments in [
+        &["attack"][..],
+        &["attack", "fork-bomb", "64", "1", "1", "1", "1"],
+    ] {
+        let output = Command::new(BINARY)
+            .args(arguments)
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_self_test_without_an_engine_fails_at_once() {
+    let arguments = [
+        "selftest",
+        "--json",
+        "--docker-host",
+        "unix:///nonexistent/docker.sock",
+    ];
+    let output = Command::new(BINARY)
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        (&told["fail"], &told["findings"][0]["name"]),
+        (&1.into(), &"preparation".into())
+    );
+}

@@ -1,0 +1,693 @@
+//! `AUTH=jwt`: players are who their token says, as long as it says so, and tokens are not to be had by tricks.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as B64};
+use fake_engine::FakeEngine;
+use ring::hmac;
+use ring::rand::SystemRandom;
+use ring::rsa::{KeyPair, PublicKeyComponents};
+use ring::signature::{Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256};
+use serde_json::{Value, json};
+use shellcraft::auth::Refusal;
+use shellcraft::auth::jwks::{Authorities, Jwks};
+use shellcraft::auth::jwt::{Demands, Key, Keys, Verifier};
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::ground::PATIENCE;
+use crate::proxy::free_address;
+use crate::site::{ADMIN_TOKEN, Reply, Site, wait_for};
+
+const SECRET: &str = "a secret that only the portal and this server know";
+/// For tests only: it signs nothing anywhere else.
+const RSA: &str = include_str!("../support/keys/rsa.pem");
+const RSA_PUBLIC: &str = include_str!("../support/keys/rsa.pub.pem");
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("after 1970").as_secs()
+}
+
+/// Claims of a subject that are good for an hour, and more of them.
+fn claims(subject: &str, more: Value) -> Value {
+    let mut claims = json!({"sub": subject, "exp": now() + 3600});
+    let more = more.as_object().expect("an object").clone();
+    claims.as_object_mut().expect("an object").extend(more);
+    claims
+}
+
+/// What is signed.
+fn message(header: &Value, claims: &Value) -> String {
+    let part = |value: &Value| B64.encode(value.to_string());
+    format!("{}.{}", part(header), part(claims))
+}
+
+fn hs256(secret: &[u8], claims: &Value) -> String {
+    let message = message(&json!({"alg": "HS256", "typ": "JWT"}), claims);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let signature = hmac::sign(&key, message.as_bytes());
+    format!("{message}.{}", B64.encode(signature))
+}
+
+fn token(subject: &str) -> String {
+    hs256(SECRET.as_bytes(), &claims(subject, json!({})))
+}
+
+/// An Ed25519 key and its name.
+struct Ed(Ed25519KeyPair, &'static str);
+
+impl Ed {
+    fn new(seed: u8, name: &'static str) -> Ed {
+        let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]);
+        Ed(key.expect("a seed"), name)
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let message = message(&json!({"alg": "EdDSA", "kid": self.1}), claims);
+        format!("{message}.{}", B64.encode(self.0.sign(message.as_bytes())))
+    }
+
+    fn jwk(&self) -> Value {
+        let x = B64.encode(self.0.public_key());
+        json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": self.1, "x": x})
+    }
+
+    fn pem(&self) -> String {
+        // RFC 8410 §10.1: the same for each key, and then the key.
+        let prefix = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+        let der = [prefix, self.0.public_key().as_ref()].concat();
+        let text = BASE64_STANDARD.encode(der);
+        format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
+    }
+}
+
+fn rsa() -> KeyPair {
+    let text: String = RSA.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = BASE64_STANDARD.decode(text).expect("base64");
+    KeyPair::from_pkcs8(&der).expect("a key")
+}
+
+fn rs256(key: &KeyPair, claims: &Value) -> String {
+    let message = message(&json!({"alg": "RS256", "kid": "rsa"}), claims);
+    let mut signature = vec![0; key.public().modulus_len()];
+    let random = SystemRandom::new();
+    key.sign(
+        &RSA_PKCS1_SHA256,
+        &random,
+        message.as_bytes(),
+        &mut signature,
+    )
+    .expect("signed");
+    format!("{message}.{}", B64.encode(signature))
+}
+
+fn rsa_jwk(key: &KeyPair) -> Value {
+    let PublicKeyComponents { n, e } = PublicKeyComponents::<Vec<u8>>::from(key.public());
+    json!({"kty": "RSA", "alg": "RS256", "kid": "rsa", "n": B64.encode(n), "e": B64.encode(e)})
+}
+
+fn verifier(key: Key, demands: Demands) -> Verifier {
+    Verifier::new(Keys::One(key), demands)
+}
+
+fn of_secret() -> Verifier {
+    let key = Key::of_secret(SECRET.as_bytes()).expect("long enough");
+    verifier(key, Demands::default())
+}
+
+/// What a token with these claims, signed as it should be, is taken for.
+#[track_caller]
+fn check(demands: &Demands, more: Value, expected: Result<(), Refusal>) {
+    let key = Key::of_secret(SECRET.as_bytes()).expect("long enough");
+    let token = hs256(SECRET.as_bytes(), &claims("anna", more.clone()));
+    let taken_for = verifier(key, demands.clone()).verify(&token).map(drop);
+    assert_eq!(taken_for, expected, "{more}");
+}
+
+#[test]
+fn claims_are_checked() {
+    let any = Demands::default();
+    let now = now();
+    check(&any, json!({}), Ok(()));
+    check(&any, json!({"exp": now - 3600}), Err(Refusal::Expired));
+    check(&any, json!({"exp": null}), Err(Refusal::MissingClaim));
+    check(&any, json!({"exp": "tomorrow"}), Err(Refusal::MissingClaim));
+    check(
+        &any,
+        json!({"exp": (now + 60).to_string()}),
+        Err(Refusal::MissingClaim),
+    );
+    check(&any, json!({"nbf": now + 3600}), Err(Refusal::NotYet));
+    check(
+        &any,
+        json!({"nbf": (now + 3600).to_string()}),
+        Err(Refusal::MissingClaim),
+    );
+    check(&any, json!({"nbf": now}), Ok(()));
+    check(&any, json!({"sub": null}), Err(Refusal::MissingClaim));
+    check(&any, json!({"sub": ""}), Err(Refusal::MissingClaim));
+    check(&any, json!({"sub": 7}), Err(Refusal::MissingClaim));
+    check(
+        &any,
+        json!({"sub": "x".repeat(256)}),
+        Err(Refusal::MissingClaim),
+    );
+    check(
+        &any,
+        json!({"aud": "somebody"}),
+        Err(Refusal::WrongAudience),
+    );
+    let strict = Demands {
+        issuer: Some("https://login.example".into()),
+        audience: Some("shellcraft".into()),
+        operator: None,
+    };
+    let (issuer, audience) = ("https://login.example", "shellcraft");
+    check(&strict, json!({"iss": issuer, "aud": audience}), Ok(()));
+    check(
+        &strict,
+        json!({"iss": issuer, "aud": ["a", audience]}),
+        Ok(()),
+    );
+    check(&strict, json!({"iss": issuer}), Err(Refusal::MissingClaim));
+    check(
+        &strict,
+        json!({"aud": audience}),
+        Err(Refusal::MissingClaim),
+    );
+    check(
+        &strict,
+        json!({"iss": issuer, "aud": "other"}),
+        Err(Refusal::WrongAudience),
+    );
+    check(
+        &strict,
+        json!({"iss": "https://evil.example", "aud": audience}),
+        Err(Refusal::WrongIssuer),
+    );
+}
+
+#[test]
+fn tokens_that_nobody_has_signed() {
+    let (good, claims) = (token("anna"), claims("anna", json!({})));
+    let verifier = of_secret();
+    assert!(verifier.verify(&good).is_ok());
+    for alg in [
+        "none", "None", "NONE", "nOnE", "HS512", "RS256", "EdDSA", "",
+    ] {
+        let message = message(&json!({"alg": alg, "typ": "JWT"}), &claims);
+        for signature in ["", "AA", good.rsplit('.').next().expect("a signature")] {
+            let refused = verifier.verify(&format!("{message}.{signature}"));
+            let expected = [Refusal::Malformed, Refusal::WrongAlgorithm];
+            assert!(
+                refused.is_err_and(|error| expected.contains(&error)),
+                "{alg} {signature}"
+            );
+        }
+    }
+    let (message, signature) = good.rsplit_once('.').expect("a signature");
+    let other = token("berta");
+    let (other_message, _) = other.rsplit_once('.').expect("a signature");
+    for forged in [
+        format!("{other_message}.{signature}"),
+        format!("{message}."),
+        format!("{message}.{}", B64.encode([0; 32])),
+        hs256(b"another secret that is as long as the right one", &claims),
+    ] {
+        assert_eq!(
+            verifier.verify(&forged),
+            Err(Refusal::WrongSignature),
+            "{forged}"
+        );
+    }
+    for odd in [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        message,
+        &"x".repeat(100_000),
+        &good[1..],
+        "é.é.é",
+    ] {
+        assert_eq!(verifier.verify(odd), Err(Refusal::Malformed), "{odd}");
+    }
+}
+
+/// The public key is no secret, so it must not serve as one.
+#[test]
+fn a_key_is_for_one_algorithm() {
+    let (ed, rsa) = (Ed::new(1, "ed"), rsa());
+    let claims = claims("anna", json!({}));
+    let key = |pem: &str| Key::of_pem(pem.as_bytes()).expect("a public key");
+    let of_ed = verifier(key(&ed.pem()), Demands::default());
+    let of_rsa = verifier(key(RSA_PUBLIC), Demands::default());
+    assert!(of_ed.verify(&ed.sign(&claims)).is_ok());
+    assert!(of_rsa.verify(&rs256(&rsa, &claims)).is_ok());
+    assert_eq!(
+        of_rsa.verify(&ed.sign(&claims)),
+        Err(Refusal::WrongAlgorithm)
+    );
+    assert_eq!(
+        of_ed.verify(&rs256(&rsa, &claims)),
+        Err(Refusal::WrongAlgorithm)
+    );
+    let other = Ed::new(2, "ed");
+    assert_eq!(
+        of_ed.verify(&other.sign(&claims)),
+        Err(Refusal::WrongSignature)
+    );
+    let der = rsa.public().as_ref();
+    for secret in [RSA_PUBLIC.as_bytes(), RSA_PUBLIC.trim().as_bytes(), der] {
+        let confused = of_rsa.verify(&hs256(secret, &claims));
+        assert_eq!(confused, Err(Refusal::WrongAlgorithm));
+    }
+    for secret in [ed.pem().as_bytes(), ed.0.public_key().as_ref()] {
+        let confused = of_ed.verify(&hs256(secret, &claims));
+        assert_eq!(confused, Err(Refusal::WrongAlgorithm));
+    }
+}
+
+// A portal with public keys.
+
+struct Portal {
+    address: SocketAddr,
+    answer: Arc<Mutex<String>>,
+    asked: Arc<AtomicUsize>,
+    is_over: Arc<Mutex<bool>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Portal {
+    fn start(keys: &[&Value]) -> Portal {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let answer = Arc::new(Mutex::new(String::new()));
+        let (asked, is_over) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<bool>>::default());
+        let (text, count, over) = (
+            Arc::clone(&answer),
+            Arc::clone(&asked),
+            Arc::clone(&is_over),
+        );
+        let thread = std::thread::Builder::new().name("portal".into());
+        let thread = thread.spawn(move || {
+            for stream in listener.incoming() {
+                if *over.lock().expect("no panic") {
+                    return;
+                }
+                let mut stream = stream.expect("a connection");
+                stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head);
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.write_all(text.lock().expect("no panic").as_bytes());
+            }
+        });
+        let portal = Portal {
+            address,
+            answer,
+            asked,
+            is_over,
+            thread: Some(thread.expect("a thread")),
+        };
+        portal.offer(keys);
+        portal
+    }
+
+    fn offer(&self, keys: &[&Value]) {
+        self.say(200, &json!({"keys": keys}).to_string());
+    }
+
+    fn say(&self, status: u16, body: &str) {
+        let length = body.len();
+        *self.answer.lock().expect("no panic") = format!(
+            "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/keys", self.address)
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Portal {
+    fn drop(&mut self) {
+        *self.is_over.lock().expect("no panic") = true;
+        let _ = std::net::TcpStream::connect(self.address);
+        let _ = self.thread.take().expect("it runs").join();
+    }
+}
+
+fn fetching(portal: &Portal, pause: Duration) -> Verifier {
+    let jwks = Jwks::new(&portal.url(), None).with_pause(pause);
+    Verifier::new(Keys::Fetched(jwks), Demands::default())
+}
+
+#[test]
+fn keys_are_fetched_and_changed() {
+    let (old, new) = (Ed::new(1, "old"), Ed::new(2, "new"));
+    let claims = claims("anna", json!({}));
+    let portal = Portal::start(&[&old.jwk()]);
+    let verifier = fetching(&portal, Duration::ZERO);
+    for _ in 0..3 {
+        assert!(verifier.verify(&old.sign(&claims)).is_ok());
+    }
+    assert_eq!(portal.asked(), 1, "they are kept");
+    assert_eq!(
+        verifier.verify(&new.sign(&claims)),
+        Err(Refusal::UnknownKey)
+    );
+    let rsa = rsa();
+    portal.offer(&[&new.jwk(), &rsa_jwk(&rsa)]);
+    assert!(verifier.verify(&new.sign(&claims)).is_ok());
+    assert!(verifier.verify(&rs256(&rsa, &claims)).is_ok());
+    assert_eq!(
+        verifier.verify(&old.sign(&claims)),
+        Err(Refusal::UnknownKey)
+    );
+    // The portal talks nonsense for a while, or breaks: what is known stays.
+    let long = format!("{{\"keys\":[], \"x\": \"{}\"}}", "x".repeat(1 << 20));
+    for (status, body) in [
+        (200, "no"),
+        (200, "{\"keys\":[]}"),
+        (500, "{}"),
+        (302, ""),
+        (200, &long),
+    ] {
+        portal.say(status, body);
+        let asked = portal.asked();
+        assert_eq!(
+            verifier.verify(&old.sign(&claims)),
+            Err(Refusal::UnknownKey)
+        );
+        assert!(portal.asked() > asked);
+        assert!(
+            verifier.verify(&new.sign(&claims)).is_ok(),
+            "{status} {body:.9}"
+        );
+    }
+    drop(portal);
+    assert!(
+        verifier.verify(&new.sign(&claims)).is_ok(),
+        "the portal is away"
+    );
+}
+
+#[test]
+fn keys_that_nobody_has_are_not_asked_for_again_and_again() {
+    let (known, unknown) = (Ed::new(1, "known"), Ed::new(2, "unknown"));
+    let claims = claims("anna", json!({}));
+    let portal = Portal::start(&[&known.jwk()]);
+    let verifier = fetching(&portal, Duration::from_secs(3600));
+    for _ in 0..20 {
+        assert_eq!(
+            verifier.verify(&unknown.sign(&claims)),
+            Err(Refusal::UnknownKey)
+        );
+    }
+    assert_eq!(portal.asked(), 1);
+    assert!(verifier.verify(&known.sign(&claims)).is_ok());
+}
+
+#[test]
+fn without_keys_nobody_is_believed() {
+    let ed = Ed::new(1, "ed");
+    let claims = claims("anna", json!({}));
+    let portal = Portal::start(&[]);
+    let verifier = fetching(&portal, Duration::ZERO);
+    assert_eq!(verifier.verify(&ed.sign(&claims)), Err(Refusal::KeysAway));
+    portal.offer(&[&ed.jwk()]);
+    assert!(verifier.verify(&ed.sign(&claims)).is_ok());
+}
+
+/// Caddy with a certificate of its own authority, which answers with `keys` at `/keys`.
+struct TlsPortal {
+    child: Child,
+    directory: TempDir,
+    address: SocketAddr,
+}
+
+impl TlsPortal {
+    fn start(keys: &Value) -> TlsPortal {
+        let directory = TempDir::new().expect("a directory");
+        let address = free_address();
+        std::fs::write(directory.path().join("keys"), keys.to_string()).expect("written");
+        // Who asks by an address names no server.
+        let text = format!(
+            "{{\n admin off\n skip_install_trust\n auto_https disable_redirects\n default_sni {}\n}}\n\
+             https://{address} {{\n bind {}\n tls internal\n root * {}\n file_server\n}}\n",
+            address.ip(),
+            address.ip(),
+            directory.path().display()
+        );
+        let config = directory.path().join("Caddyfile");
+        std::fs::write(&config, text).expect("written");
+        let child = Command::new("caddy")
+            .args(["run", "--adapter", "caddyfile", "--config"])
+            .arg(&config)
+            .env("HOME", directory.path())
+            .env("XDG_DATA_HOME", directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("caddy: {error}; install the package caddy"));
+        TlsPortal {
+            child,
+            directory,
+            address,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("https://{}/keys", self.address)
+    }
+
+    /// Its authority's certificate, once it has made one.
+    fn authority(&self) -> Option<Authorities> {
+        let path = "caddy/pki/authorities/local/root.crt";
+        Authorities::of_pem(&std::fs::read(self.directory.path().join(path)).ok()?)
+    }
+}
+
+impl Drop for TlsPortal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn keys_come_over_tls_from_whom_an_authority_vouches_for() {
+    let ed = Ed::new(1, "ed");
+    let token = ed.sign(&claims("anna", json!({})));
+    let portal = TlsPortal::start(&json!({"keys": [ed.jwk()]}));
+    let fetching = |authorities| {
+        let jwks = Jwks::new(&portal.url(), authorities).with_pause(Duration::ZERO);
+        Verifier::new(Keys::Fetched(jwks), Demands::default())
+    };
+    wait_for("a certificate", || portal.authority().is_some());
+    let vouched = fetching(portal.authority());
+    wait_for("the keys", || vouched.verify(&token).is_ok());
+    let unknown = fetching(None);
+    assert_eq!(unknown.verify(&token), Err(Refusal::KeysAway));
+}
+
+// A server that wants tokens.
+
+fn site(more: &[&str]) -> (FakeEngine, Site) {
+    let engine = FakeEngine::start();
+    let own = ["--auth", "jwt", "--jwt-secret", SECRET];
+    let site = Site::start(&engine.docker_host(), &[&own, more].concat());
+    (engine, site)
+}
+
+fn ask(site: &Site, method: &str, path: &str, token: &str) -> Reply {
+    let bearer = format!("Bearer {token}");
+    let headers = [("Authorization", bearer.as_str())];
+    site.request(method, path, &headers, b"")
+}
+
+#[test]
+fn a_token_makes_a_player_and_its_sessions_are_theirs() {
+    let (engine, site) = site(&["--jwt-operator-claim", "roles=operator"]);
+    let nobody = site.post("/session", "");
+    assert_eq!(
+        (nobody.status, nobody.code().as_str()),
+        (401, "unauthorized")
+    );
+    assert_eq!(nobody.header("www-authenticate"), Some("Bearer"));
+    let stolen = hs256(
+        SECRET.as_bytes(),
+        &claims("anna", json!({"exp": now() - 60})),
+    );
+    for bad in ["x", &stolen, &token("anna")[..60]] {
+        let reply = ask(&site, "POST", "/session", bad);
+        assert_eq!(reply.status, 401, "{bad}");
+        let challenge = reply.header("www-authenticate").unwrap_or_default();
+        assert!(challenge.contains("invalid_token"), "{challenge}");
+    }
+    assert_eq!(engine.calls("ContainerCreate"), 0);
+    let (anna, berta) = (token("anna"), token("berta"));
+    let created = ask(&site, "POST", "/session", &anna);
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.header("set-cookie"), None);
+    let body = created.json();
+    assert!(
+        body["token"].is_null(),
+        "a session's token would outlive the login"
+    );
+    let path = format!("/session/{}", body["session_id"].as_str().expect("an id"));
+    let status = format!("{path}/status");
+    // Another token of hers is as good; other people's are not.
+    let again = hs256(SECRET.as_bytes(), &claims("anna", json!({"jti": "2"})));
+    assert_eq!(ask(&site, "GET", &status, &again).status, 200);
+    assert_eq!(ask(&site, "GET", &status, &berta).status, 404);
+    assert_eq!(ask(&site, "DELETE", &path, &berta).status, 404);
+    assert_eq!(site.get(&status).status, 401);
+    assert_eq!(ask(&site, "GET", &status, ADMIN_TOKEN).status, 200);
+    // Operators are made by a claim.
+    assert_eq!(
+        ask(&site, "GET", "/sessions", &anna).code(),
+        "operator_only"
+    );
+    let claims = claims("clara", json!({"roles": ["player", "operator"]}));
+    let clara = hs256(SECRET.as_bytes(), &claims);
+    assert_eq!(ask(&site, "GET", "/sessions", &clara).status, 200);
+    assert_eq!(ask(&site, "GET", &status, &clara).status, 200);
+    assert_eq!(ask(&site, "DELETE", &path, &anna).status, 204);
+}
+
+#[test]
+fn a_browser_logs_in_and_out() {
+    let (_engine, site) = site(&[
+        "--public-url",
+        "https://play.example",
+        "--jwt-cookie",
+        "pass",
+    ]);
+    let anna = token("anna");
+    assert_eq!(site.post("/login", "").status, 401);
+    assert_eq!(ask(&site, "POST", "/login", "x").status, 401);
+    let long = hs256(
+        SECRET.as_bytes(),
+        &claims("anna", json!({"x": "x".repeat(4000)})),
+    );
+    assert_eq!(ask(&site, "POST", "/login", &long).code(), "token_too_long");
+    let reply = ask(&site, "POST", "/login", &anna);
+    assert_eq!(reply.status, 204, "{reply:?}");
+    let set = reply.header("set-cookie").expect("a cookie");
+    assert!(
+        set.starts_with(&format!("pass={anna}; Path=/; Max-Age=3")),
+        "{set}"
+    );
+    assert!(
+        set.ends_with("; HttpOnly; SameSite=Strict; Secure"),
+        "{set}"
+    );
+    let cookie = format!("pass={anna}");
+    let mine = [("Cookie", cookie.as_str())];
+    let created = site.request("POST", "/session", &mine, b"").json();
+    let id = created["session_id"].as_str().expect("an id");
+    let connect = site.request("GET", &format!("/session/{id}/connect"), &mine, b"");
+    assert_eq!(connect.status, 200);
+    let mut page = site
+        .open(&format!("/session/{id}/ws"), &mine)
+        .expect("a terminal");
+    page.expect("$ ");
+    // One that a neighbouring host has planted beside it makes nobody the other.
+    let planted = format!("pass={}; pass={anna}", token("mallory"));
+    let refused = site.request("POST", "/session", &[("Cookie", &planted)], b"");
+    assert_eq!(refused.status, 401, "{refused:?}");
+    let twice = format!("pass={anna}; pass={anna}");
+    let connect = format!("/session/{id}/connect");
+    assert_eq!(
+        site.request("GET", &connect, &[("Cookie", &twice)], b"")
+            .status,
+        200
+    );
+    let reply = site.request("POST", "/logout", &mine, b"");
+    let set = reply.header("set-cookie").expect("a cookie");
+    assert!(set.starts_with("pass=; Path=/; Max-Age=0"), "{set}");
+    assert_eq!(page.close_code(), 1008);
+}
+
+/// No upgrade after it has run out, and terminals that are open then end, whichever way they were opened.
+#[test]
+fn a_login_that_runs_out_ends_its_terminals() {
+    let (_engine, site) = site(&[]);
+    let owner = token("anna");
+    let created = ask(&site, "POST", "/session", &owner).json();
+    let id = created["session_id"].as_str().expect("an id");
+    // Long enough to open a terminal on the slowest machine, or the test would tell nothing.
+    let exp = now() + 5;
+    let short = hs256(SECRET.as_bytes(), &claims("anna", json!({"exp": exp})));
+    let bearer = format!("Bearer {short}");
+    let ticket = ask(&site, "POST", &format!("/session/{id}/ticket"), &short).json();
+    let ticket = ticket["ticket"].as_str().expect("a ticket");
+    let mut by_ticket = site
+        .open(&format!("/session/{id}/ws?ticket={ticket}"), &[])
+        .expect("a terminal");
+    by_ticket.expect("$ ");
+    assert_eq!(by_ticket.close_code(), 1008);
+    assert!(now() >= exp, "not before");
+    let mut late = site
+        .open(&format!("/session/{id}/ws"), &[("Authorization", &bearer)])
+        .ok();
+    // Within the clocks' leeway it may be let in, and is sent away at once.
+    if let Some(late) = &mut late {
+        assert_eq!(late.close_code(), 1008);
+    }
+    let owner = format!("Bearer {owner}");
+    let mut page = site
+        .open(&format!("/session/{id}/ws"), &[("Authorization", &owner)])
+        .expect("the game goes on");
+    page.type_in("echo on\r");
+    page.expect("on");
+}
+
+#[test]
+fn a_server_takes_tokens_signed_by_a_public_key() {
+    let engine = FakeEngine::start();
+    let (ed, claims) = (Ed::new(1, "ed"), claims("anna", json!({})));
+    let mut pem = NamedTempFile::new().expect("a file");
+    pem.write_all(RSA_PUBLIC.as_bytes()).expect("written");
+    let path = pem.path().to_str().expect("UTF-8");
+    let flags = ["--auth", "jwt", "--jwt-public-key-file", path];
+    let site = Site::start(&engine.docker_host(), &flags);
+    let created = ask(&site, "POST", "/session", &rs256(&rsa(), &claims));
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(
+        ask(&site, "POST", "/session", &ed.sign(&claims)).status,
+        401
+    );
+    // The portal is away when the server starts, and comes.
+    let portal = Portal::start(&[]);
+    portal.say(503, "");
+    let flags = ["--auth", "jwt", "--jwt-jwks-url", &portal.url()];
+    let site = Site::start(&engine.docker_host(), &flags);
+    let away = ask(&site, "POST", "/session", &ed.sign(&claims));
+    assert_eq!(
+        (away.status, away.code().as_str()),
+        (503, "login_unavailable")
+    );
+    assert!(away.header("retry-after").is_some());
+    assert_eq!(site.get("/healthz").status, 200);
+}
+
+#[test]
+fn without_tokens_there_is_nothing_to_log_in_with() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    assert_eq!(ask(&site, "POST", "/login", "x").code(), "not_found");
+}

@@ -1,0 +1,315 @@
+//! What one address, one player and one terminal may have: each limit from both sides.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Instant;
+
+use fake_engine::FakeEngine;
+
+use crate::site::{Game, Reply, Site, wait_for};
+
+fn site(flags: &[&str]) -> (FakeEngine, Site) {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), flags);
+    (engine, site)
+}
+
+/// A new game for somebody whom a proxy tells of.
+fn post_from(site: &Site, address: &str, cookie: Option<&str>) -> Reply {
+    let mut headers = vec![("X-Forwarded-For", address)];
+    headers.extend(cookie.map(|cookie| ("Cookie", cookie)));
+    site.request("POST", "/session", &headers, b"")
+}
+
+/// The player's cookie, as a browser would send it back.
+fn cookie(reply: &Reply) -> String {
+    let set = reply.header("set-cookie").expect("a cookie");
+    set.split(';').next().expect("a pair").to_owned()
+}
+
+#[track_caller]
+fn check_refused(reply: &Reply, status: u16, code: &str) -> u64 {
+    assert_eq!((reply.status, reply.code().as_str()), (status, code));
+    let after = reply.header("retry-after").map(str::parse);
+    match after {
+        Some(Ok(seconds)) if seconds > 0 => seconds,
+        other => panic!("Retry-After {other:?}"),
+    }
+}
+
+#[test]
+fn an_address_may_start_so_many_games() {
+    let (_engine, site) = site(&["--rate-limit", "2/h", "--trusted-proxies", "127.0.0.1"]);
+    let post = |address: &str| post_from(&site, address, None);
+    assert_eq!(post("203.0.113.1").status, 201);
+    assert_eq!(post("203.0.113.1").status, 201);
+    let seconds = check_refused(&post("203.0.113.1"), 429, "rate_limited");
+    // The next one is due half an hour after the first, which was a moment ago.
+    assert!((1700..=1800).contains(&seconds), "{seconds}");
+    assert_eq!(post("203.0.113.2").status, 201, "somebody else");
+    // An IPv4 address in IPv6's spelling is the same; an IPv6 /64 is one household.
+    check_refused(&post("::ffff:203.0.113.1"), 429, "rate_limited");
+    assert_eq!(post("2001:db8:0:1::1").status, 201);
+    assert_eq!(post("2001:db8:0:1:ffff::2").status, 201);
+    check_refused(&post("2001:db8:0:1::3"), 429, "rate_limited");
+    assert_eq!(post("2001:db8:0:2::1").status, 201, "the house next door");
+    let text = site.get("/metrics").text();
+    let line = "shellcraft_sessions_refused_total{reason=\"rate_limited\"} 3";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn loopback_is_an_address_like_others_and_strangers_can_not_pretend() {
+    let (_engine, site) = site(&["--rate-limit", "1/h"]);
+    // Nobody is trusted here: whatever the header says, this is one client.
+    assert_eq!(post_from(&site, "203.0.113.1", None).status, 201);
+    let second = post_from(&site, "203.0.113.2", None);
+    check_refused(&second, 429, "rate_limited");
+}
+
+#[test]
+fn a_player_may_start_so_many_games_wherever_they_are() {
+    let (_engine, site) = site(&["--rate-limit", "2/h", "--trusted-proxies", "127.0.0.1"]);
+    // The game that somebody becomes a player by counts for the address alone.
+    let first = post_from(&site, "203.0.113.1", None);
+    let cookie = cookie(&first);
+    for address in ["203.0.113.2", "203.0.113.3"] {
+        assert_eq!(post_from(&site, address, Some(&cookie)).status, 201);
+    }
+    let third = post_from(&site, "203.0.113.4", Some(&cookie));
+    check_refused(&third, 429, "rate_limited");
+}
+
+#[test]
+fn a_player_has_so_many_games_at_once() {
+    let (engine, site) = site(&["--sessions-per-player", "2", "--idle-timeout", "10m"]);
+    let first = site.post("/session", "");
+    let cookie = cookie(&first);
+    let post = || site.request("POST", "/session", &[("Cookie", &cookie)], b"");
+    assert_eq!(post().status, 201);
+    let seconds = check_refused(&post(), 429, "too_many_sessions");
+    // That is when the first one ends by itself.
+    assert!((500..=600).contains(&seconds), "{seconds}");
+    assert_eq!(site.post("/session", "").status, 201, "somebody else");
+    engine.exit(&format!("shellcraft-{}", Game::of(&first).id), 0);
+    wait_for("a place", || post().status == 201);
+    assert_eq!(
+        engine.containers().len(),
+        3,
+        "what was refused left nothing"
+    );
+}
+
+/// Whoever sends no cookie is a new player each time, and still at one address.
+#[test]
+fn an_address_has_so_many_games_at_once() {
+    let flags = [
+        "--sessions-per-address",
+        "2",
+        "--trusted-proxies",
+        "127.0.0.1",
+    ];
+    let (engine, site) = site(&flags);
+    let post = |address: &str| post_from(&site, address, None);
+    let first = post("2001:db8:0:1::1");
+    assert_eq!(first.status, 201);
+    assert_eq!(post("2001:db8:0:1::2").status, 201);
+    check_refused(&post("2001:db8:0:1::3"), 429, "address_full");
+    assert_eq!(post("203.0.113.1").status, 201, "somebody else");
+    engine.exit(&format!("shellcraft-{}", Game::of(&first).id), 0);
+    wait_for("a place", || post("2001:db8:0:1::4").status == 201);
+    let text = site.get("/metrics").text();
+    let line = "shellcraft_sessions_refused_total{reason=\"address_full\"}";
+    assert!(text.contains(line), "{text}");
+}
+
+/// A rate that is not kept costs an unknown shell's name nothing, and a stranger's nobody else.
+#[test]
+fn what_is_refused_for_another_reason_is_not_counted() {
+    let (_engine, site) = site(&["--rate-limit", "1/h"]);
+    for _ in 0..20 {
+        let unknown = site.post("/session", r#"{"shell": "nope"}"#);
+        assert_eq!(unknown.status, 422);
+    }
+    assert_eq!(site.post("/session", "").status, 201);
+}
+
+/// One player's requests for one book wait for each other, a few of them; other players' books are saved meanwhile.
+#[test]
+fn one_player_s_uploads_hold_up_nobody_else_s_book() {
+    let (engine, site) = site(&["--save-interval", "50ms"]);
+    let (greedy, other) = (site.create("rust"), site.create("rust"));
+    let path = greedy.path("/spellbook");
+    let mut player = site.raw(&other);
+    player.expect("$ ");
+    engine.hang("PutContainerArchive");
+    std::thread::scope(|scope| {
+        let uploads: Vec<_> = (0..12)
+            .map(|_| scope.spawn(|| site.request("PUT", &path, &[], b"mine\techo\n")))
+            .collect();
+        let are_refused = || uploads.iter().filter(|upload| upload.is_finished()).count();
+        // One is at the Engine, and four wait for it.
+        wait_for("the others to be refused", || are_refused() == 7);
+        // The saver comes past the greedy one's book too.
+        site.raw(&greedy).type_in("x");
+        let name = format!("shellcraft-{}", other.id);
+        engine.write_file(&name, "/home/spellbook.dat", b"other\techo\n");
+        wait_for("the other's book to be saved", || {
+            player.type_in("x");
+            site.get("/metrics")
+                .text()
+                .contains("spellbook_saves_total{outcome=\"saved\"} 1")
+        });
+        engine.release("PutContainerArchive");
+        let replies = uploads
+            .into_iter()
+            .map(|upload| upload.join().expect("no panic"));
+        let (done, refused): (Vec<_>, Vec<_>) = replies.partition(|reply| reply.status == 204);
+        assert_eq!((done.len(), refused.len()), (5, 7));
+        for reply in refused {
+            check_refused(&reply, 429, "spellbook_busy");
+        }
+    });
+}
+
+/// Game after game, each under a new name, and each with big books.
+#[test]
+fn an_address_does_not_fill_the_store() {
+    let (_engine, site) = site(&["--trusted-proxies", "127.0.0.1"]);
+    let from = [("X-Forwarded-For", "203.0.113.1")];
+    let mut byte = 0_u8;
+    let mut put = |game: &Game| {
+        byte += 1;
+        let book = vec![byte; 1 << 20];
+        site.request("PUT", &game.path("/spellbook"), &from, &book)
+    };
+    let first = Game::of(&post_from(&site, "203.0.113.1", None));
+    let mut stored = 0;
+    let refused = loop {
+        let reply = put(&first);
+        if reply.status != 204 {
+            break reply;
+        }
+        stored += 1;
+        assert!(stored < 80, "{stored} MiB and more");
+    };
+    assert!(stored > 40, "{stored} MiB");
+    check_refused(&refused, 429, "rate_limited");
+    let next = post_from(&site, "203.0.113.1", None);
+    check_refused(&next, 429, "rate_limited");
+    assert_eq!(post_from(&site, "203.0.113.2", None).status, 201);
+    // What is there can be read, and is kept.
+    assert_eq!(site.get(&first.path("/spellbook")).body.len(), 1 << 20);
+}
+
+/// A terminal that is over gives its memory back; its recording stays, and is downloaded twice at once.
+#[test]
+fn what_is_over_takes_little_memory() {
+    let (engine, site) = site(&[]);
+    let game = site.create("rust");
+    let mut player = site.page(&game, None);
+    player.expect("$ ");
+    player.control(serde_json::json!({"type": "resize", "cols": 1000, "rows": 100}));
+    player.type_in("seq 200000\r");
+    player.expect("\r\n200000\r\n");
+    let id = game.id.parse().expect("an id");
+    let session = site.app().manager().get(id).expect("it is known");
+    assert!(session.hub.memory_bytes() > 1 << 20);
+    engine.exit(&format!("shellcraft-{}", game.id), 0);
+    assert_eq!(player.close_code(), 1000);
+    drop(player);
+    wait_for("its memory", || session.hub.memory_bytes() == 0);
+}
+
+#[test]
+fn a_server_has_so_many_games() {
+    let (_engine, site) = site(&["--max-sessions", "1"]);
+    site.create("rust");
+    check_refused(&site.post("/session", ""), 503, "full");
+}
+
+#[test]
+fn an_address_has_so_many_connections_through_a_proxy_too() {
+    let flags = [
+        "--connections-per-address",
+        "3",
+        "--trusted-proxies",
+        "127.0.0.1",
+    ];
+    let (_engine, site) = site(&flags);
+    let game = site.create("rust");
+    let path = game.path("/ws");
+    let from = |address| [("X-Forwarded-For", address)];
+    let held: Vec<_> = (0..3)
+        .map(|_| site.open(&path, &from("203.0.113.1")).expect("it opens"))
+        .collect();
+    let get = |address| site.request("GET", "/healthz", &from(address), b"");
+    check_refused(&get("203.0.113.1"), 429, "too_many_connections");
+    assert_eq!(get("203.0.113.2").status, 200);
+    drop(held);
+    wait_for("room again", || get("203.0.113.1").status == 200);
+}
+
+#[test]
+fn an_address_has_so_many_connections() {
+    let (_engine, site) = site(&["--connections-per-address", "3"]);
+    let held: Vec<TcpStream> = (0..3).map(|_| site.connect()).collect();
+    wait_for("the fourth to be refused", || {
+        let reply = site.get("/healthz");
+        reply.status == 429 && check_refused(&reply, 429, "too_many_connections") > 0
+    });
+    drop(held);
+    wait_for("room again", || site.get("/healthz").status == 200);
+}
+
+/// Half of what comes is above the pace: the client is held back, by its own socket's buffer, and not cut.
+#[test]
+fn a_client_above_its_pace_is_held_back() {
+    let (_engine, site) = site(&["--message-rate", "100"]);
+    let game = site.create("rust");
+    let mut player = site.page(&game, None);
+    player.expect("$ ");
+    let began = Instant::now();
+    // The burst is what comes at the pace in eight seconds.
+    for number in 0..1000 {
+        player.control(serde_json::json!({"type": "ping", "t": number}));
+    }
+    player.type_in("echo through\r");
+    player.expect("through");
+    let least = std::time::Duration::from_millis(1500);
+    assert!(began.elapsed() > least, "{:?}", began.elapsed());
+}
+
+/// A flood of bytes is not buffered: what is not read stays with the client.
+#[test]
+fn a_flood_waits_in_the_client_s_own_socket() {
+    let (_engine, site) = site(&["--input-rate", "1KiB"]);
+    let game = site.create("rust");
+    let mut player = site.raw(&game);
+    player.expect("$ ");
+    let stream = player.socket.get_mut();
+    stream.set_nonblocking(true).expect("an option");
+    let frame = [
+        [0x82, 0xfe, 0x10, 0x00, 0, 0, 0, 0].as_slice(),
+        &[b' '; 4096],
+    ]
+    .concat();
+    let most = 64 * 1024 * 1024;
+    let mut sent = 0;
+    // Until neither side's kernel takes any more.
+    let mut is_full = false;
+    wait_for("the client to be held back", || {
+        while !is_full && sent < most {
+            match stream.write(&frame[sent % frame.len()..]) {
+                Ok(count) => sent += count,
+                Err(_) => return true,
+            }
+        }
+        is_full = sent >= most;
+        is_full
+    });
+    assert!(sent < most, "{sent} bytes were taken");
+    // The others do not notice.
+    let other = site.create("rust");
+    site.raw(&other).expect("$ ");
+}

@@ -1,0 +1,163 @@
+//! What must hold of any bytes whatever: `tests/fuzz` makes them up, `tests/it` goes through those that were kept.
+
+use std::ffi::OsString;
+use std::io::{Cursor, Read, Write};
+use std::os::unix::ffi::OsStringExt;
+
+use shellcraft::config::{Config, Stop};
+use shellcraft::door;
+use shellcraft::engine::{self, Unfinished};
+use shellcraft::session::sandbox::BOOK_LIMIT_BYTES;
+use shellcraft::session::spellbook;
+use shellcraft::terminal::frame::{self, FromPage, MAX_SIDE};
+use shellcraft::terminal::split::MAX_MESSAGE_BYTES;
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Message, WebSocket};
+
+/// Takes one input and must survive it.
+type Probe = fn(&[u8]);
+
+/// All probes, each under the name of its corpus.
+pub const ALL: [(&str, Probe); 5] = [
+    ("head", head),
+    ("frames", frames),
+    ("book", book),
+    ("config", config),
+    ("engine", engine),
+];
+
+/// A head is refused, or passed on as one request with nothing of its framing that two readers could read in two ways.
+pub fn head(bytes: &[u8]) {
+    const TICKET: &str = "the-ticket";
+    let Some(Ok(printed)) = door::probe::reprint(bytes, TICKET) else {
+        return;
+    };
+    let text = String::from_utf8(printed).expect("ASCII is printed");
+    let head = text.strip_suffix("\r\n\r\n").expect("the head ends");
+    let lines: Vec<&str> = head.split("\r\n").collect();
+    for line in &lines {
+        assert!(
+            !line.is_empty() && !line.contains(['\r', '\n', '\0']),
+            "{line:?} splits in {text:?}"
+        );
+    }
+    let mut room = [httparse::EMPTY_HEADER; 128];
+    let mut request = httparse::Request::new(&mut room);
+    let parsed = request.parse(text.as_bytes());
+    assert_eq!(
+        parsed,
+        Ok(httparse::Status::Complete(text.len())),
+        "{text:?}"
+    );
+    assert_eq!(request.headers.len(), lines.len() - 1, "{text:?}");
+    let values = |name: &str| -> Vec<&[u8]> {
+        let named = request.headers.iter().filter(|header| header.name == name);
+        named.map(|header| header.value).collect()
+    };
+    assert_eq!(values("x-gate-ticket"), [TICKET.as_bytes()], "{text:?}");
+    assert_eq!(values("connection"), [b"close"], "{text:?}");
+    assert!(values("transfer-encoding").is_empty(), "{text:?}");
+    assert!(
+        values("te").is_empty() && values("upgrade").is_empty(),
+        "{text:?}"
+    );
+    assert!(values("host").len() <= 1, "{text:?}");
+    let lengths = values("content-length");
+    assert!(lengths.len() <= 1, "{text:?}");
+    for length in lengths {
+        assert!(length.iter().all(u8::is_ascii_digit), "{text:?}");
+    }
+}
+
+/// Whatever a client sends as frames, no message is above its limit, and a size in it is one that a terminal can have.
+pub fn frames(bytes: &[u8]) {
+    let config = WebSocketConfig::default()
+        .write_buffer_size(0)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let wire = Wire(Cursor::new(bytes.to_vec()));
+    let mut socket = WebSocket::from_raw_socket(wire, Role::Server, Some(config));
+    while let Ok(message) = socket.read() {
+        assert!(message.len() <= MAX_MESSAGE_BYTES);
+        if let Message::Text(text) = message {
+            control(&text);
+        }
+    }
+    // The control language by itself, too: masks keep a fuzzer from writing JSON in frames.
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        control(text);
+    }
+}
+
+fn control(text: &str) {
+    match frame::parse(text) {
+        Ok(FromPage::Resize(size)) => {
+            let sides = [size.cols, size.rows];
+            assert!(sides.iter().all(|side| (1..=MAX_SIDE).contains(side)));
+        }
+        Ok(_) => {}
+        Err(refused) => assert!(!refused.to_string().contains(char::is_control)),
+    }
+}
+
+/// Reads what the client has sent, and writes nowhere.
+struct Wire(Cursor<Vec<u8>>);
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An archive from a container holds a book within its limit, which is packed and read again as it was, or none.
+pub fn book(bytes: &[u8]) {
+    let Ok(found) = spellbook::unpack(bytes, Unfinished::IsRoots) else {
+        return;
+    };
+    assert!(found.bytes.len() as u64 <= BOOK_LIMIT_BYTES);
+    let packed = spellbook::pack(&found.bytes).expect("memory");
+    let again = spellbook::unpack(&packed, Unfinished::IsRoots).expect("our own");
+    assert!(again.bytes == found.bytes && !again.is_touched);
+}
+
+/// Flags, one a line, are taken, or refused in one line that can be printed.
+pub fn config(bytes: &[u8]) {
+    let flags = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
+    // The system passes no argument with a zero in it.
+    let flags = flags.filter(|flag| !flag.contains(&0));
+    let arguments = [OsString::from("shellcraft")]
+        .into_iter()
+        .chain(flags.map(OsString::from_vec));
+    match Config::read(arguments) {
+        Ok(config) => {
+            assert!(!config.instance_name(8080).is_empty());
+            config.session_settings(8080);
+            config.store_choice();
+        }
+        Err(Stop::Refuse(line)) => {
+            assert!(!line.is_empty() && !line.contains('\n'), "{line:?}");
+        }
+        Err(_) => {}
+    }
+}
+
+/// The Engine's answers are understood or not; what of them reaches the log is one short line.
+pub fn engine(bytes: &[u8]) {
+    engine::probe::readings(bytes);
+    let message = engine::probe::message(bytes);
+    assert!(!message.contains(char::is_control), "{message:?}");
+    assert!(message.chars().count() <= 1000, "{message:?}");
+    if let Some(length) = engine::probe::attach_head(bytes) {
+        assert!(length <= bytes.len());
+    }
+}
