@@ -180,8 +180,13 @@ function newLine(row: Row): HTMLTableRowElement {
   return line;
 }
 
+/** Settles the question that is open. */
+let answered: ((answer: string | undefined) => void) | undefined;
+
 /** Asks; the answer is undefined for no, else the words. The browser gives the focus back. */
 function confirmed(title: string, text: string, yes: string, wantsWords = false): Promise<string | undefined> {
+  // A dialog's "close" comes some time after it has closed: an earlier question may not have heard its own yet.
+  answered?.(undefined);
   need("ask-title", HTMLElement).textContent = title;
   need("ask-text", HTMLElement).textContent = text;
   need("ask-yes", HTMLButtonElement).textContent = yes;
@@ -191,9 +196,7 @@ function confirmed(title: string, text: string, yes: string, wantsWords = false)
   dialog.returnValue = "no";
   dialog.showModal();
   if (wantsWords) words.focus();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes" ? words.value : undefined), { once: true });
-  });
+  return new Promise((resolve) => (answered = resolve));
 }
 
 async function watch(id: string): Promise<void> {
@@ -235,6 +238,12 @@ async function drain(): Promise<void> {
   tell(isDrained ? "The server is being drained." : sentence(answer), "");
 }
 
+dialog.addEventListener("close", () => {
+  // A late one, of the question before: this one is still open.
+  if (dialog.open) return;
+  answered?.(dialog.returnValue === "yes" ? words.value : undefined);
+  answered = undefined;
+});
 login.addEventListener("submit", (event) => {
   event.preventDefault();
   void (async () => {
