@@ -31,7 +31,7 @@ check: ## format, lints and types
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	npm --prefix static run check
-	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/audit .ci/fuzz .ci/dist .ci/compose .ci/lib.sh sandbox/build tests/dockerd/systemd/machine
+	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/audit .ci/fuzz .ci/dist .ci/compose .ci/lib.sh .ci/rings.sh sandbox/build tests/dockerd/systemd/machine
 
 bench: ## the benchmarks (a Docker Engine must answer)
 	@$(MAKE) --no-print-directory web images

@@ -24,3 +24,24 @@ has() {
 engine_answers() {
     has docker && timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 }
+
+# What is one for the whole machine is locked here: two clones may be at work on it.
+locks=/run/lock
+[ -w "$locks" ] || locks=/tmp
+
+# Runs a command while no other process on this machine does anything under the same name.
+exclusively() { # name command…
+    local lock=$locks/shellcraft-$1.lock
+    shift
+    # The lock stays with the file descriptor, which the command does not get.
+    (
+        flock 8
+        "$@" 8>&-
+    ) 8>>"$lock"
+}
+
+# When a process was started, which tells it from another one that got its number later.
+born() { # pid
+    # The command's name, in parentheses, may hold blanks; the rest has none.
+    sed -n 's/^.*) //p' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+}

@@ -59,13 +59,9 @@ impl ApiError {
         )
     }
 
-    /// Nobody with that ticket stands in the queue, or not any more.
-    pub fn not_waiting() -> Self {
-        Self::new(
-            404,
-            "not_waiting",
-            "No request with this ticket waits in the queue.",
-        )
+    /// No client can have that ticket.
+    pub fn no_such_ticket() -> Self {
+        Self::new(404, "no_such_ticket", "A queue's ticket is a UUIDv4.")
     }
 
     /// A body above what the route takes.
@@ -90,7 +86,7 @@ impl From<NoRoute> for ApiError {
     fn from(no_route: NoRoute) -> Self {
         match no_route {
             NoRoute::NotFound => Self::new(404, "not_found", "There is nothing at this address."),
-            NoRoute::NoSuchTicket => Self::not_waiting(),
+            NoRoute::NoSuchTicket => Self::no_such_ticket(),
             NoRoute::NoSuchSession => session::Error::NotFound.into(),
             NoRoute::MethodNotAllowed(allowed) => {
                 Self::new(405, "method_not_allowed", format!("Use {allowed} here."))

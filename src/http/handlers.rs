@@ -14,7 +14,7 @@ use super::{Outcome, Side, Site, admin, assets, identity, origin, terminal};
 use crate::door;
 use crate::session::pace::whole_seconds;
 use crate::session::{
-    self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Status, WATCH_LINK_LIFE,
+    self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Standing, Status, WATCH_LINK_LIFE,
 };
 use crate::terminal::Role;
 
@@ -174,18 +174,23 @@ impl Site {
     }
 
     fn queue(&self, ticket: QueueTicket) -> Handled {
-        let Place {
-            place,
-            waiting,
-            estimate,
-        } = self
-            .manager
-            .queue_place(ticket)
-            .ok_or_else(ApiError::not_waiting)?;
-        now(json_response(
-            200,
-            &json!({"place": place, "waiting": waiting, "estimate_seconds": whole_seconds(estimate).max(1)}),
-        ))
+        // INVARIANT: never a 404. A page asks before its `POST` is in line and after it has left it, and browsers write each
+        // 404 into the console.
+        let body = match self.manager.queue_standing(ticket) {
+            Standing::Unknown => json!({"state": "unknown"}),
+            Standing::Starting => json!({"state": "starting"}),
+            Standing::Waiting(Place {
+                place,
+                waiting,
+                estimate,
+            }) => json!({
+                "state": "waiting",
+                "place": place,
+                "waiting": waiting,
+                "estimate_seconds": whole_seconds(estimate).max(1),
+            }),
+        };
+        now(json_response(200, &body))
     }
 
     fn status(&self, id: SessionId, request: &Request) -> Handled {

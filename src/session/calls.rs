@@ -85,6 +85,17 @@ pub struct Place {
     pub estimate: Duration,
 }
 
+/// What the line knows of a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: its request is not in line yet, has been answered, or was never made.
+    Unknown,
+    /// It waits for its turn.
+    Waiting(Place),
+    /// Its turn has come, and its container is being started.
+    Starting,
+}
+
 /// Why a newcomer gets no turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoTurn {
@@ -129,6 +140,7 @@ struct Running {
     number: u64,
     since: Instant,
     is_newcomer: bool,
+    ticket: Option<QueueTicket>,
 }
 
 struct Waiting {
@@ -236,15 +248,19 @@ impl Calls {
         self.line.lock().newcomers()
     }
 
-    /// Where the newcomer with this ticket stands; nothing when none waits.
-    pub fn place(&self, ticket: QueueTicket, now: Instant) -> Option<Place> {
+    /// Where the newcomer with this ticket stands.
+    pub fn standing(&self, ticket: QueueTicket, now: Instant) -> Standing {
         let line = self.line.lock();
-        let index = line
-            .waiting
-            .iter()
-            .position(|each| each.ticket == Some(ticket))?;
+        let mut waiting = line.waiting.iter();
+        let Some(index) = waiting.position(|each| each.ticket == Some(ticket)) else {
+            let mut running = line.running.iter();
+            return match running.any(|each| each.ticket == Some(ticket)) {
+                true => Standing::Starting,
+                false => Standing::Unknown,
+            };
+        };
         let ahead = line.waiting.iter().take(index);
-        Some(Place {
+        Standing::Waiting(Place {
             place: ahead.filter(|each| each.is_newcomer).count() + 1,
             waiting: line.newcomers(),
             estimate: line.estimate(self.at_once, index + 1, now),
@@ -268,6 +284,7 @@ impl Calls {
                 number: next.number,
                 since: now,
                 is_newcomer: next.is_newcomer,
+                ticket: next.ticket,
             });
         }
         drop(line);
@@ -295,6 +312,7 @@ impl Line {
                 number,
                 since: now,
                 is_newcomer,
+                ticket,
             });
             return (number, None);
         }
@@ -434,9 +452,9 @@ mod tests {
                 });
                 until("it to wait", || calls.waiting() == number + 1);
             }
-            let place = |number| {
-                let found = calls.place(ticket(number), Instant::now());
-                found.map(|found| (found.place, found.waiting))
+            let place = |number| match calls.standing(ticket(number), Instant::now()) {
+                Standing::Waiting(found) => Some((found.place, found.waiting)),
+                _ => None,
             };
             assert_eq!(place(0), Some((1, 10)));
             assert_eq!(place(9), Some((10, 10)));
@@ -444,7 +462,28 @@ mod tests {
             drop(first);
         });
         assert_eq!(*order.lock(), (0..10).collect::<Vec<_>>());
-        assert_eq!(calls.place(ticket(0), Instant::now()), None);
+        let standing = calls.standing(ticket(0), Instant::now());
+        assert_eq!(standing, Standing::Unknown);
+    }
+
+    #[test]
+    fn a_ticket_is_known_until_its_turn_ends() {
+        let calls = Calls::new(1, 16);
+        let standing = |number| calls.standing(ticket(number), Instant::now());
+        let deadline = Instant::now() + PATIENCE;
+        let first = calls.turn(with_ticket(1), deadline);
+        // One that need not wait is known as well.
+        assert_eq!(standing(1), Standing::Starting);
+        thread::scope(|scope| {
+            let second = scope.spawn(|| calls.turn(with_ticket(2), deadline));
+            until("it to wait", || matches!(standing(2), Standing::Waiting(_)));
+            drop(first);
+            assert_eq!(standing(1), Standing::Unknown);
+            let second = second.join().expect("no panic");
+            assert_eq!(standing(2), Standing::Starting);
+            drop(second);
+            assert_eq!(standing(2), Standing::Unknown);
+        });
     }
 
     #[test]

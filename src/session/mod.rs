@@ -58,7 +58,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, warn};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-pub use calls::{Newcomer, Place, QueueTicket};
+pub use calls::{Newcomer, Place, QueueTicket, Standing};
 pub use error::Error;
 pub use make::NewSession;
 pub use session::{NotAnId, Owner, Session, SessionId, Snapshot};

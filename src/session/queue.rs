@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::calls::{Newcomer, NoTurn, Place, QueueTicket};
+use super::calls::{Newcomer, NoTurn, QueueTicket, Standing};
 use super::{Error, Manager};
 
 /// How long a newcomer waits for its turn at the Engine.
@@ -42,9 +42,9 @@ impl Manager {
         }
     }
 
-    /// Where the newcomer with this ticket stands; nothing when none waits, or not any more.
-    pub fn queue_place(&self, ticket: QueueTicket) -> Option<Place> {
-        self.calls.place(ticket, Instant::now())
+    /// Where the newcomer with this ticket stands.
+    pub fn queue_standing(&self, ticket: QueueTicket) -> Standing {
+        self.calls.standing(ticket, Instant::now())
     }
 
     /// How many newcomers wait.

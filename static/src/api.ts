@@ -26,14 +26,17 @@ const DEADLINE_MS = 10_000;
 /** A session may have to wait for the Engine, so creating one may take longer. */
 const CREATE_DEADLINE_MS = 60_000;
 
-/** Where a wish for a game stands in the queue. */
+/** A place in the queue. */
 export interface Place {
   place: number;
   waiting: number;
   seconds: number;
 }
 
-/** Starts a game; the answer is a session or a sentence. `ticket`, a UUID, is what `queuePlace` asks by meanwhile. */
+/** Where a wish for a game stands: not in line, in line, or being started. */
+export type Standing = "unknown" | Place | "starting";
+
+/** Starts a game; the answer is a session or a sentence. `ticket`, a UUID, is what `queueStanding` asks by meanwhile. */
 export async function createSession(shell: string, ticket?: string): Promise<Created | Failure> {
   const answer = await ask("/session", CREATE_DEADLINE_MS, {
     method: "POST",
@@ -58,12 +61,12 @@ export async function createSession(shell: string, ticket?: string): Promise<Cre
   };
 }
 
-/** The place of the wish with this ticket; "none" when it does not wait; undefined when nobody answered. */
-export async function queuePlace(ticket: string): Promise<Place | "none" | undefined> {
+/** Where the wish with this ticket stands; undefined when the server did not say. */
+export async function queueStanding(ticket: string): Promise<Standing | undefined> {
   const answer = await ask(`/queue/${encodeURIComponent(ticket)}`, DEADLINE_MS, {});
-  if (answer?.status === 404) return "none";
   if (answer?.status !== 200) return undefined;
-  const { place, waiting, estimate_seconds } = answer.body;
+  const { state, place, waiting, estimate_seconds } = answer.body;
+  if (state === "unknown" || state === "starting") return state;
   if (typeof place !== "number" || typeof waiting !== "number" || typeof estimate_seconds !== "number") return undefined;
   return { place, waiting, seconds: estimate_seconds };
 }

@@ -65,15 +65,16 @@ function showPlace(): Parameters<typeof watchQueue>[1] {
   const aloud = make("span", "off-screen");
   const line = make("span");
   line.setAttribute("aria-hidden", "true");
-  let told: number | undefined;
+  let told: number | "starting" | undefined;
   return (place) => {
     // Into a region that is there already: what appears together with its region is not read.
     if (line.parentElement !== message) message.replaceChildren(aloud, line);
     message.hidden = false;
-    const words = place === undefined ? "Your turn: the shell is being started." : queueWords(place);
+    const words = place === undefined ? "The shell is being started." : queueWords(place);
+    const telling = place?.place ?? "starting";
     line.textContent = words;
-    if (place?.place !== told || place === undefined) aloud.textContent = words;
-    told = place?.place;
+    if (telling !== told) aloud.textContent = words;
+    told = telling;
   };
 }
 

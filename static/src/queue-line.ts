@@ -1,23 +1,19 @@
-/** Tells where a wish for a game stands while it waits: asks once a second, from the first second on. */
+/** Tells where a wish for a game stands while it takes long: asks once a second, from the first second on. */
 
-import { queuePlace } from "./api";
+import { queueStanding } from "./api";
 import type { Place } from "./api";
 
 const ASK_EVERY_MS = 1_000;
 
-/** Calls back with each place, and once with undefined when the turn has come. The returned function ends it. */
+/** Calls back with each place in the queue, and with undefined while the shell is being started. The returned function ends it. */
 export function watchQueue(ticket: string, onPlace: (place: Place | undefined) => void): () => void {
   let isOver = false;
-  let hasWaited = false;
   let timer = window.setTimeout(() => void look(), ASK_EVERY_MS);
   async function look(): Promise<void> {
-    const place = await queuePlace(ticket);
+    const standing = await queueStanding(ticket);
     if (isOver) return;
-    if (place === "none" && hasWaited) return onPlace(undefined);
-    if (place !== "none" && place !== undefined) {
-      hasWaited = true;
-      onPlace(place);
-    }
+    if (standing === "starting") onPlace(undefined);
+    else if (standing !== "unknown" && standing !== undefined) onPlace(standing);
     timer = window.setTimeout(() => void look(), ASK_EVERY_MS);
   }
   return () => {

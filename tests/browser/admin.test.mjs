@@ -10,7 +10,7 @@ const shoot = (page, name) => new Game(page).shoot(name);
 const TOKEN = "the-operator-of-browser-tests";
 
 test("an operator sees, watches, tells and ends a game, without a mouse", async () => {
-  const server = await startServer({ ADMIN_TOKEN: TOKEN, INSTANCE: `browser-test-admin-${process.pid}` });
+  const server = await startServer({ ADMIN_TOKEN: TOKEN });
   const browser = await startBrowser();
   const player = await Player.enter(browser);
   // The page of the game that was ended asks what became of it.

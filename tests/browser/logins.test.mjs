@@ -17,7 +17,7 @@ function tokenFor(subject) {
 }
 
 test("a player logs in, plays, logs out, and comes back", async () => {
-  const server = await startServer({ AUTH: "jwt", JWT_SECRET: SECRET, INSTANCE: `browser-test-logins-${process.pid}` });
+  const server = await startServer({ AUTH: "jwt", JWT_SECRET: SECRET });
   const browser = await startBrowser();
   const player = await Player.enter(browser);
   // What is asked for without a login, and what the closed terminal's page asks then.

@@ -141,7 +141,7 @@ story("a game ended elsewhere is over here, too", async (player) => {
 });
 
 test("a stopping server is waited for", async () => {
-  const leaving = await startServer({ INSTANCE: `browser-test-leaving-${process.pid}` });
+  const leaving = await startServer();
   const player = await Player.enter(browser);
   player.mayBeCut = true;
   try {

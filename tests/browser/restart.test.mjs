@@ -1,5 +1,6 @@
 // The server is stopped, or dies, and starts again: open pages go on by themselves.
 
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -32,7 +33,7 @@ async function freePort() {
 
 for (const [first, ...others] of [["SIGTERM", "SIGKILL", "SIGTERM"], ["SIGKILL", "SIGTERM"]]) {
   test(`a game outlives ${[first, ...others].join(", then ")}`, async () => {
-    const env = { PORT: String(await freePort()), DATA_DIR: join(home, first), INSTANCE: `browser-restart-${first}-${process.pid}` };
+    const env = { PORT: String(await freePort()), DATA_DIR: join(home, first), INSTANCE: `browser-restart-${randomUUID()}` };
     let server = await startServer(env);
     const player = await Player.enter(browser);
     player.mayBeCut = true;

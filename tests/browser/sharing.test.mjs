@@ -252,7 +252,7 @@ test("a recording starts, is shown, and is taken home at any time and at the end
 });
 
 test("an idle game counts down, and a key or a button keeps it", async () => {
-  const hasty = await startServer({ IDLE_TIMEOUT: "20s", INSTANCE: `browser-test-idle-${process.pid}` });
+  const hasty = await startServer({ IDLE_TIMEOUT: "20s" });
   const player = await Player.enter(browser);
   try {
     const game = await player.open(hasty.url);

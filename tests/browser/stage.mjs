@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
@@ -86,8 +87,9 @@ export async function startServer(env = {}) {
       ...process.env,
       PORT: "0",
       BIND: "127.0.0.1",
-      // An instance of its own: what another server runs on the same Engine is not ours to tidy up.
-      INSTANCE: `browser-test-${process.pid}`,
+      // An instance of its own: what another server runs on the same Engine, or a killed run has left there, is not its
+      // to adopt or to tidy up.
+      INSTANCE: `browser-test-${randomUUID()}`,
       DATA_DIR: data,
       POOL_SIZE: "0",
       // All tests are one address, and often one player.

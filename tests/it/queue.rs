@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fake_engine::FakeEngine;
+use serde_json::json;
 use shellcraft::session::Farewell;
 use uuid::Uuid;
 
@@ -21,8 +22,15 @@ fn post_with(site: &Site, ticket: &str) -> Reply {
     site.request("POST", "/session", &[("X-Queue-Ticket", ticket)], b"")
 }
 
-fn place(site: &Site, ticket: &str) -> Reply {
+fn standing(site: &Site, ticket: &str) -> Reply {
     site.get(&format!("/queue/{ticket}"))
+}
+
+fn state(site: &Site, ticket: &str) -> String {
+    let told = standing(site, ticket);
+    assert_eq!(told.status, 200);
+    let state = told.json()["state"].clone();
+    state.as_str().expect("a word").to_owned()
 }
 
 fn metric(site: &Site, name: &str) -> String {
@@ -54,10 +62,10 @@ fn a_ticket_tells_the_place() {
         all_turns_taken(&engine);
         for ticket in &tickets {
             threads.push(scope.spawn(move || post_with(site, ticket)));
-            wait_for("it to wait", || place(site, ticket).status == 200);
+            wait_for("it to wait", || state(site, ticket) == "waiting");
         }
         for (index, ticket) in tickets.iter().enumerate() {
-            let told = place(site, ticket);
+            let told = standing(site, ticket);
             assert_eq!(told.header("cache-control"), Some("no-store"));
             let told = told.json();
             assert_eq!(
@@ -72,16 +80,36 @@ fn a_ticket_tells_the_place() {
             assert_eq!(thread.join().expect("no panic").status, 201);
         }
     });
-    for ticket in [&tickets[0], &Uuid::new_v4().to_string(), "me"] {
-        let told = place(&site, ticket);
-        assert_eq!((told.status, told.code().as_str()), (404, "not_waiting"));
+    // Over, and never made.
+    for ticket in [&tickets[0], &Uuid::new_v4().to_string()] {
+        assert_eq!(state(&site, ticket), "unknown");
     }
+    let told = standing(&site, "me");
+    assert_eq!((told.status, told.code().as_str()), (404, "no_such_ticket"));
     assert_eq!(metric(&site, "queue_length"), "0");
     assert_eq!(metric(&site, "queue_wait_seconds_count"), "7");
     assert_eq!(
         metric(&site, "queue_turned_away_total{reason=\"full\"}"),
         "0"
     );
+}
+
+/// A start takes long though nobody stands in line: the ticket is known all the same.
+#[test]
+fn a_ticket_tells_of_a_start_that_takes_long() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let ticket = Uuid::new_v4().to_string();
+    assert_eq!(state(&site, &ticket), "unknown");
+    engine.hang("ContainerCreate");
+    thread::scope(|scope| {
+        let start = scope.spawn(|| post_with(&site, &ticket));
+        assert!(engine.await_calls("ContainerCreate", 1, PATIENCE));
+        assert_eq!(standing(&site, &ticket).json(), json!({"state": "starting"}));
+        engine.release("ContainerCreate");
+        assert_eq!(start.join().expect("no panic").status, 201);
+    });
+    assert_eq!(state(&site, &ticket), "unknown");
 }
 
 #[test]
@@ -153,14 +181,14 @@ fn whoever_hangs_up_gives_the_place_up() {
         leaver
             .write_all(head(&format!("X-Queue-Ticket: {ticket}\r\n")).as_bytes())
             .expect("sent");
-        wait_for("it to wait", || place(&site, &ticket).status == 200);
+        wait_for("it to wait", || state(&site, &ticket) == "waiting");
         let mut patient = site.connect();
         patient.write_all(head("").as_bytes()).expect("sent");
         wait_for("both to wait", || site.app().manager().queue_length() == 2);
         patient.shutdown(Shutdown::Write).expect("open");
         drop(leaver);
         wait_for("its place to be free", || {
-            place(&site, &ticket).status == 404
+            state(&site, &ticket) == "unknown"
         });
         assert_eq!(site.app().manager().queue_length(), 1);
         assert_eq!(

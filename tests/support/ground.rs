@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use shellcraft::engine::types::{CreateContainer, Empty, HostConfig, LogConfig};
 use shellcraft::engine::{Attach, ContainerId, Engine};
+use uuid::Uuid;
 
 /// How long anything may take to show. Generous: it is only waited out when a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,11 +63,9 @@ impl Drop for Guinea {
     }
 }
 
-/// A name nobody else has.
+/// A name that nothing else has: no other test, and nothing that a killed run has left, whatever its process's number was.
 pub fn unique() -> String {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    format!("shellcraft-test-{}-{count}", std::process::id())
+    format!("shellcraft-test-{}", Uuid::new_v4().simple())
 }
 
 /// A container as sessions have it, as far as every Engine can.
