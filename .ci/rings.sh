@@ -18,7 +18,7 @@ limit=()
 # Forgets the run before; the outermost script does it.
 begin_gate() {
     rm -rf "$gate"
-    mkdir -p "$gate/flaky" "$gate/failed"
+    mkdir -p "$gate/flaky"
 }
 
 # Runs a command as a ring. One that is no ring of tests is not tried twice.

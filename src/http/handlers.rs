@@ -14,7 +14,8 @@ use super::{Outcome, Side, Site, admin, assets, identity, origin, terminal};
 use crate::door;
 use crate::session::pace::whole_seconds;
 use crate::session::{
-    self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Standing, Status, WATCH_LINK_LIFE,
+    self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Standing, Status,
+    WATCH_LINK_LIFE,
 };
 use crate::terminal::Role;
 

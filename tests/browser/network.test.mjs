@@ -38,6 +38,7 @@ story("a reload brings the screen back", async (player) => {
   await game.start("rust");
   await game.type("echo before the reload");
   await game.seesLine("before the reload");
+  await game.seesPrompt();
   const before = await game.text();
   await game.page.reload();
   await until("the same screen", async () => (await game.text()) === before);

@@ -43,6 +43,8 @@ for (const [first, ...others] of [["SIGTERM", "SIGKILL", "SIGTERM"], ["SIGKILL",
       await game.type("learn hi echo hello from before");
       await game.seesLine("learned hi");
       for (const how of [first, ...others]) {
+        // The prompt may come some time after the line before it.
+        await game.seesPrompt();
         const before = await game.text();
         await server.stop(how);
         server = await startServer(env);
@@ -54,7 +56,7 @@ for (const [first, ...others] of [["SIGTERM", "SIGKILL", "SIGTERM"], ["SIGKILL",
 
       // A page that is opened anew after a stop has the screen too.
       await game.page.reload();
-      await until("a prompt", async () => (await game.text()).includes(" ~ $"));
+      await game.seesPrompt();
       await game.type("echo and after");
       await game.seesLine("and after");
     } finally {

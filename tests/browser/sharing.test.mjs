@@ -79,7 +79,7 @@ test("a watch link shows the player's screen to others, until it is taken back",
     await watched.seesLine("and this");
     assert.deepEqual(await watched.size(), size);
     assert.deepEqual(await game.size(), size);
-    assert.equal(await screen(watched), await screen(game));
+    await until("the player's screen", async () => (await screen(watched)) === (await screen(game)));
     assert.ok(!(await game.text()).includes("audience"));
     await watched.shoot("spectator");
     // The whole of it is in the window, and could not be much larger.

@@ -234,6 +234,12 @@ export class Game {
     );
   }
 
+  /** Waits until a game shell's prompt is the last thing on the screen: what was typed before it is done. */
+  async seesPrompt() {
+    const last = async () => (await this.lines()).filter((line) => line !== "").at(-1) ?? "";
+    await until("the prompt", async () => (await last()).endsWith(" ~ $"));
+  }
+
   state(kind, deadlineMs = DEADLINE_MS) {
     return this.page.locator(`body[data-state="${kind}"]`).waitFor({ timeout: deadlineMs });
   }

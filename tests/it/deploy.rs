@@ -2,7 +2,7 @@
 //! certificates apart, and a player comes through TLS.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -96,18 +96,33 @@ impl<P> Front<P> {
     /// Sends a request and reads the head and body of its answer.
     fn exchange(&self, request: &str, headers: &str, body: &str) -> (String, String) {
         let mut stream = self.connect();
-        write!(
+        let sent = write!(
             stream,
             "{request} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
             body.len()
-        )
-        .expect("sent");
-        let mut answer = Vec::new();
-        // A peer that closes without TLS's own farewell has said all the same.
-        let _ = stream.read_to_end(&mut answer);
+        );
+        if let Err(error) = sent.and_then(|()| stream.flush()) {
+            // A proxy that has answered need not take the rest of the body: it closes, and its answer lies here.
+            let closed = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+            assert!(closed.contains(&error.kind()), "sent: {error}");
+        }
+        let answer = read_to_end(&mut stream);
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         (head.to_owned(), body.to_owned())
+    }
+}
+
+/// All that the peer says until it closes, with or without TLS's own farewell. Sends nothing: what could not be sent
+/// before would stop the reading.
+fn read_to_end(Tls { conn, sock }: &mut Tls) -> Vec<u8> {
+    let mut answer = Vec::new();
+    loop {
+        let _ = conn.reader().read_to_end(&mut answer);
+        if !matches!(conn.read_tls(sock), Ok(1..)) {
+            return answer;
+        }
+        conn.process_new_packets().expect("TLS");
     }
 }
 

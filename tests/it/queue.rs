@@ -105,7 +105,10 @@ fn a_ticket_tells_of_a_start_that_takes_long() {
     thread::scope(|scope| {
         let start = scope.spawn(|| post_with(&site, &ticket));
         assert!(engine.await_calls("ContainerCreate", 1, PATIENCE));
-        assert_eq!(standing(&site, &ticket).json(), json!({"state": "starting"}));
+        assert_eq!(
+            standing(&site, &ticket).json(),
+            json!({"state": "starting"})
+        );
         engine.release("ContainerCreate");
         assert_eq!(start.join().expect("no panic").status, 201);
     });
