@@ -40,9 +40,10 @@ cargo_ring() { # ring argument…
         mapfile -t tests < <(failed_rust_tests "$gate/$name.part")
         for test in "${tests[@]}"; do
             excerpt_rust "$test" "$gate/$name.part" >"$gate/first"
-            again "$name" "$test" cargo_passes "$test" "$@"
+            again "$name" "$test" excerpt_rust cargo_passes "$test" "$@"
         done
-        all_came_to_their_end "$gate/$name.part" || failed "$name" "a test program" <(tail -n 25 "$gate/$name.part")
+        all_came_to_their_end "$gate/$name.part" ||
+            failed "$name" "a test program" <(grep -A 2 "process didn't exit" "$gate/$name.part"; tail -n 15 "$gate/$name.part")
     fi
     note_time "$name" "$began"
 }
@@ -58,7 +59,7 @@ node_ring() { # ring file…
         mapfile -t tests < <(sed -n 's/^not ok [0-9]* - //p' "$gate/$name.part" | sed 's/\\\([\\#]\)/\1/g')
         for test in "${tests[@]}"; do
             excerpt_node "$test" "$gate/$name.part" >"$gate/first"
-            again "$name" "$test" node_passes "$test" "$file"
+            again "$name" "$test" excerpt_node node_passes "$test" "$file"
         done
         [ ${#tests[@]} -gt 0 ] || failed "$name" "$file" <(tail -n 25 "$gate/$name.part")
     done
@@ -75,10 +76,10 @@ run_logged() { # ring command…
     return "$status"
 }
 
-# Runs a test that has failed once more, alone. $gate/first holds what it said.
-again() { # ring test command…
-    local name=$1 test=$2 kept
-    shift 2
+# Runs a test that has failed once more, alone. $gate/first holds what it said; the excerpt's command finds it again.
+again() { # ring test excerpt command…
+    local name=$1 test=$2 excerpt=$3 kept
+    shift 3
     kept=$gate/flaky/$name.$(tr -c 'A-Za-z0-9_\n' - <<<"$test")
     say "$name: once more, alone: $test"
     if "$@" >"$gate/second" 2>&1; then
@@ -86,7 +87,7 @@ again() { # ring test command…
         mv "$gate/second" "$kept.second.log"
         echo "FLAKY: $test ($name; both outputs: ${kept#"$top/"}.*.log)" | tee -a "$gate/flaky.list"
     else
-        failed "$name" "$test" "$gate/second"
+        failed "$name" "$test" <("$excerpt" "$test" "$gate/second" | grep . || tail -n 25 "$gate/second")
     fi
 }
 
@@ -140,11 +141,11 @@ excerpt_node() { # test log
     ' "$2"
 }
 
-# Remembers what failed, with the end of what it said.
+# Remembers what failed, with so many lines of what it said.
 failed() { # ring test output
     {
         echo "failed: $2 ($1)"
-        tail -n 25 "$3" | sed 's/^/    | /'
+        head -n 25 "$3" | sed 's/^/    | /'
     } >>"$gate/failed.list"
     say "failed: $2"
 }
