@@ -45,7 +45,7 @@ impl Hub {
             state.is_uncharted = true;
             return;
         };
-        let mut past = Past::new(still.size);
+        let mut past = Past::new(still.size, &state.emulator_panics);
         past.absorb_all(still.data.as_bytes());
         state.past = Some(Box::new(past));
         state.size = Some(still.size);
@@ -80,7 +80,7 @@ impl State {
         self.scrollback.copy_from(start, count, &mut output);
         let past = self
             .past
-            .get_or_insert_with(|| Box::new(Past::new(FIRST_SIZE)));
+            .get_or_insert_with(|| Box::new(Past::new(FIRST_SIZE, &self.emulator_panics)));
         let mut done = 0;
         for (at, size) in std::mem::take(&mut self.sizes) {
             let stop = (at.saturating_sub(start) as usize).clamp(done, count);
