@@ -2,7 +2,8 @@
 //!
 //! A server that is stopped takes a [`Still`] of each terminal, and the next one goes on from there: pages come
 //! back at their offsets as if nothing had been. After a crash there is none. Then the hub is *uncharted*: it
-//! counts from 0 until the first page comes back, whose offset it takes for its own.
+//! counts from 0 until the first page comes back, whose offset it takes for its own. A hub whose own state may be wrong
+//! starts anew in the same way, except that it knows its offset ([`Hub::start_anew`]).
 
 use super::hub::{FIRST_SIZE, Hub, State};
 use super::past::Past;
@@ -50,6 +51,15 @@ impl Hub {
         state.past = Some(Box::new(past));
         state.size = Some(still.size);
         state.scrollback = Scrollback::starting_at(still.offset, self.limits.scrollback_bytes);
+    }
+
+    /// Forgets what the terminal shows, as a crash of the server would, but not how far the output has come. Pages are
+    /// sent away to come back at once (1001).
+    pub fn start_anew(&self) {
+        let mut state = self.state.lock();
+        let end = state.scrollback.end();
+        state.scrollback = Scrollback::starting_at(end, self.limits.scrollback_bytes);
+        state.begin_again();
     }
 }
 

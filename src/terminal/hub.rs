@@ -614,6 +614,16 @@ impl State {
         }
     }
 
+    /// Drops all that belongs to the output so far, and sends everybody away to come back.
+    pub(super) fn begin_again(&mut self) {
+        (self.past, self.size, self.sizes) = (None, None, VecDeque::new());
+        (self.recording, self.away) = (None, None);
+        self.forget_echo();
+        for seat in &mut self.seats {
+            seat.close(Close::GoingAway);
+        }
+    }
+
     /// What comes next is no answer to keys that were typed before.
     fn forget_echo(&mut self) {
         (self.typed_at, self.echo) = (None, None);
