@@ -2,8 +2,10 @@
 //!
 //! What a terminal wrote or a stranger sent can't forge a line: it is made harmless where the line is made
 //! ([`escape`]). A line says whose request and which session it is about ([`fields`]). Warnings that strangers can cause
-//! come once a minute ([`seldom`]). Never logged: tokens, cookies, tickets, a request's query, keystrokes.
+//! come once a minute ([`seldom`]), and panics that they can cause have no line of their own ([`caught`]). Never logged:
+//! tokens, cookies, tickets, a request's query, keystrokes.
 
+pub mod caught;
 pub mod escape;
 pub mod fields;
 pub mod seldom;
@@ -45,6 +47,9 @@ pub fn other_panics() -> u64 {
 
 /// Rust's own words would be several lines.
 fn note_panic(panic: &PanicHookInfo<'_>) {
+    if caught::is_looked_for(panic) {
+        return;
+    }
     let thread = std::thread::current();
     let name = thread.name().unwrap_or_default();
     if !COUNTED_ELSEWHERE

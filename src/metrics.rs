@@ -518,6 +518,7 @@ impl Make<'_> {
             &meters.input_bytes,
             &meters.output_bytes,
             &meters.sent_bytes,
+            &meters.emulator_panics,
         ] {
             self.register(counter.clone())?;
         }
@@ -544,6 +545,7 @@ mod tests {
             "shellcraft_sessions_created_total{shell=\"rust\"} 1",
             "shellcraft_panics_total{thread=\"session\"} 0",
             "shellcraft_terminal_resumes_total{how=\"exact\"} 0",
+            "shellcraft_terminal_emulator_panics_total 0",
             concat!(
                 "shellcraft_build_info{version=\"",
                 env!("CARGO_PKG_VERSION"),

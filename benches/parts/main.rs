@@ -13,6 +13,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shellcraft::engine::Size;
 use shellcraft::terminal::frame::{self, ToPage};
+use shellcraft::terminal::meters::Meters;
 use shellcraft::terminal::past::Past;
 use shellcraft::terminal::scrollback::Scrollback;
 use shellcraft::terminal::split;
@@ -154,6 +155,7 @@ fn read_all(socket: &mut WebSocket<Came<'_>>) -> usize {
 }
 
 fn past(criterion: &mut Criterion) {
+    let panics = Meters::default().emulator_panics;
     let mut group = criterion.benchmark_group("past");
     group.throughput(Throughput::Bytes(MEBIBYTE as u64));
     for (name, piece) in [
@@ -173,13 +175,13 @@ fn past(criterion: &mut Criterion) {
         let chunks: Vec<&[u8]> = output.as_bytes().chunks(CHUNK_BYTES).collect();
         group.bench_function(format!("absorb a MiB of {name}"), |bencher| {
             bencher.iter_batched_ref(
-                || Past::new(SIZE),
+                || Past::new(SIZE, &panics),
                 |past| absorb(past, &chunks),
                 BatchSize::SmallInput,
             );
         });
     }
-    let mut drawn = Past::new(SIZE);
+    let mut drawn = Past::new(SIZE, &panics);
     drawn.absorb_all(
         "\x1b[31mwords\x1b[0m of some sort, here and there\r\n"
             .repeat(30)

@@ -3,7 +3,8 @@
 //! It runs the hub's pump. When the pump ends it finds out why: the shell has ended (tell the pages, remove
 //! the container), somebody ordered the end (kill, remove), only the attach broke (attach again, as often
 //! as it takes: a player's game is not given up because the Engine restarts), or the server stops and leaves
-//! the container to the next one. Nothing is removed before its spellbook is safe.
+//! the container to the next one. Nothing is removed before its spellbook is safe. When all of that panics it is begun
+//! again wherever it was ([`super::recover`]), so each part may find its work half done.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,7 +196,11 @@ fn end(
     reason: Reason,
     code: i64,
 ) -> Result<(), Illegal> {
-    let state = session.step_ended(reason, Some(code))?;
+    let state = match session.snapshot().state {
+        // Somebody has come so far already, and panicked.
+        state @ (State::Stopped | State::Saving) => state,
+        _ => session.step_ended(reason, Some(code))?,
+    };
     if state == State::Stopped {
         session.hub.finish(ExitNote {
             code: Some(code),
@@ -218,6 +223,12 @@ fn end(
 }
 
 fn vanish(manager: &Manager, session: &Session) -> Result<(), Illegal> {
+    if session.is_book_safe() && session.snapshot().state == State::Saving {
+        // Somebody has come so far already, and panicked: it was us who removed it.
+        manager.forget_record(session.id);
+        session.step(Event::Removed)?;
+        return Ok(());
+    }
     session.step(Event::ContainerGone)?;
     session.hub.close(Close::EngineFailed);
     manager.forget_record(session.id);

@@ -4,24 +4,23 @@
 //! either way its record is stored before the player hears of it.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use log::{error, info, warn};
+use log::{info, warn};
 
 use super::calls::Newcomer;
 use super::session::{Owner, Session, SessionId};
 use super::state::{Event, Reason, State};
 use super::store::{FORMAT, Phase, PlayerId, Record};
-use super::{Error, Manager, Shell, live, sandbox, spellbook};
+use super::{Error, Manager, Shell, recover, sandbox, spellbook};
 use crate::auth;
 use crate::engine::Attach;
 use crate::engine::ContainerId;
 use crate::logging;
+use crate::terminal::Hub;
 use crate::terminal::hub::FIRST_SIZE;
-use crate::terminal::{Close, Hub};
 use crate::warn_seldom;
 
 /// The pump's buffer is on the heap; the deepest call is one to the Engine.
@@ -471,18 +470,7 @@ impl Manager {
         let name = format!("s-{}", session.id).chars().take(15).collect();
         let body = move || {
             let _entered = logging::enter(&[("session", &session.id)]);
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                live::run(&manager, &session, &container, attach)
-            }));
-            if outcome.is_err() {
-                error!(
-                    "session={} container={container} its thread panicked; the sweep removes it",
-                    session.id
-                );
-                manager.metrics.panics.with_label_values(&["session"]).inc();
-                session.hub.close(Close::EngineFailed);
-                let _ = session.step(Event::ContainerGone);
-            }
+            recover::run(&manager, &session, &container, attach);
         };
         let thread = thread::Builder::new()
             .name(name)

@@ -12,6 +12,7 @@
 //! ```
 //!
 //! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
+//! * [`recover`]: what happens when a session's thread panics.
 //! * [`keep`]: the spellbooks. * [`adopt`]: what the server's last life left. * [`pool`]: containers made ahead.
 //! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes. * [`rates`]: how often who may start a game.
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
@@ -37,6 +38,7 @@ pub mod pool;
 mod queue;
 pub mod rates;
 pub mod reaper;
+mod recover;
 mod resizer;
 pub mod sandbox;
 #[allow(clippy::module_inception)] // The module's one word, as everywhere else.

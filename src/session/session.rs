@@ -299,6 +299,11 @@ impl Session {
         self.stepped.notify_all();
     }
 
+    /// Whether the store has the book as the container has left it.
+    pub(super) fn is_book_safe(&self) -> bool {
+        self.life.lock().is_book_safe
+    }
+
     /// Notes whether it is still to be found out if the shell runs.
     pub(super) fn set_unclear(&self, is_unclear: bool) {
         self.life.lock().is_unclear = is_unclear;
@@ -328,7 +333,7 @@ fn close_for(reason: Reason) -> Close {
         Reason::Idle => Close::Idle,
         Reason::ServerStopped => Close::GoingAway,
         Reason::Destroyed | Reason::MaxLifetime | Reason::NotNeeded => Close::Destroyed,
-        Reason::Vanished => Close::EngineFailed,
+        Reason::Vanished | Reason::InternalError => Close::EngineFailed,
         Reason::Exited | Reason::Killed | Reason::OutOfMemory => Close::ShellEnded,
     }
 }

@@ -181,11 +181,13 @@ pub enum Reason {
     Vanished,
     /// It waited for a player, and was not needed any more.
     NotNeeded,
+    /// Its thread panicked again and again.
+    InternalError,
 }
 
 impl Reason {
     /// All of them, for metrics.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::Exited,
         Reason::Killed,
         Reason::OutOfMemory,
@@ -195,6 +197,7 @@ impl Reason {
         Reason::ServerStopped,
         Reason::Vanished,
         Reason::NotNeeded,
+        Reason::InternalError,
     ];
 
     /// The word.
@@ -209,6 +212,7 @@ impl Reason {
             Reason::ServerStopped => "server_stopped",
             Reason::Vanished => "vanished",
             Reason::NotNeeded => "not_needed",
+            Reason::InternalError => "internal_error",
         }
     }
 }

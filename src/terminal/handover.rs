@@ -2,7 +2,8 @@
 //!
 //! A server that is stopped takes a [`Still`] of each terminal, and the next one goes on from there: pages come
 //! back at their offsets as if nothing had been. After a crash there is none. Then the hub is *uncharted*: it
-//! counts from 0 until the first page comes back, whose offset it takes for its own.
+//! counts from 0 until the first page comes back, whose offset it takes for its own. A hub whose own state may be wrong
+//! starts anew in the same way, except that it knows its offset ([`Hub::start_anew`]).
 
 use super::hub::{FIRST_SIZE, Hub, State};
 use super::past::Past;
@@ -45,11 +46,20 @@ impl Hub {
             state.is_uncharted = true;
             return;
         };
-        let mut past = Past::new(still.size);
+        let mut past = Past::new(still.size, &state.emulator_panics);
         past.absorb_all(still.data.as_bytes());
         state.past = Some(Box::new(past));
         state.size = Some(still.size);
         state.scrollback = Scrollback::starting_at(still.offset, self.limits.scrollback_bytes);
+    }
+
+    /// Forgets what the terminal shows, as a crash of the server would, but not how far the output has come. Pages are
+    /// sent away to come back at once (1001).
+    pub fn start_anew(&self) {
+        let mut state = self.state.lock();
+        let end = state.scrollback.end();
+        state.scrollback = Scrollback::starting_at(end, self.limits.scrollback_bytes);
+        state.begin_again();
     }
 }
 
@@ -80,7 +90,7 @@ impl State {
         self.scrollback.copy_from(start, count, &mut output);
         let past = self
             .past
-            .get_or_insert_with(|| Box::new(Past::new(FIRST_SIZE)));
+            .get_or_insert_with(|| Box::new(Past::new(FIRST_SIZE, &self.emulator_panics)));
         let mut done = 0;
         for (at, size) in std::mem::take(&mut self.sizes) {
             let stop = (at.saturating_sub(start) as usize).clamp(done, count);

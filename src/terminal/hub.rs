@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 use uuid::Uuid;
 
 use super::frame::{Close, Notice, Role};
@@ -135,6 +136,8 @@ pub(super) struct State {
     /// The offset of the output that followed keys, and when those were written; until it is sent.
     pub(super) echo: Option<(u64, Instant)>,
     pub(super) size: Option<Size>,
+    /// Counts the panics of the past's emulator.
+    pub(super) emulator_panics: IntCounter,
     /// Whether the offset is only a guess: see [`super::handover`].
     pub(super) is_uncharted: bool,
     /// Set once: newcomers are turned away with it.
@@ -152,6 +155,7 @@ pub(super) struct State {
 impl Hub {
     /// A hub without a container yet. `on_resize` is told that [`Hub::size`] has changed; it must not block.
     pub fn new(limits: Limits, now: Instant, on_resize: impl Fn() + Send + Sync + 'static) -> Self {
+        let meters = Arc::<Meters>::default();
         Self {
             input: Mutex::new(Input::default()),
             state: Mutex::new(State {
@@ -164,6 +168,7 @@ impl Hub {
                 typed_at: None,
                 echo: None,
                 size: None,
+                emulator_panics: meters.emulator_panics.clone(),
                 is_uncharted: false,
                 closed: None,
                 exit: None,
@@ -176,14 +181,15 @@ impl Hub {
             typed: Wake::default(),
             on_resize: Box::new(on_resize),
             limits,
-            meters: Arc::default(),
+            meters,
             typed_bytes: AtomicU64::new(0),
             downloads: Arc::default(),
         }
     }
 
     /// The same, counted together with others.
-    pub fn metered(self, meters: Arc<Meters>) -> Self {
+    pub fn metered(mut self, meters: Arc<Meters>) -> Self {
+        self.state.get_mut().emulator_panics = meters.emulator_panics.clone();
         Self { meters, ..self }
     }
 
@@ -608,6 +614,16 @@ impl State {
         }
     }
 
+    /// Drops all that belongs to the output so far, and sends everybody away to come back.
+    pub(super) fn begin_again(&mut self) {
+        (self.past, self.size, self.sizes) = (None, None, VecDeque::new());
+        (self.recording, self.away) = (None, None);
+        self.forget_echo();
+        for seat in &mut self.seats {
+            seat.close(Close::GoingAway);
+        }
+    }
+
     /// What comes next is no answer to keys that were typed before.
     fn forget_echo(&mut self) {
         (self.typed_at, self.echo) = (None, None);
@@ -706,7 +722,7 @@ impl State {
         self.scrollback.copy_from(start, count, &mut oldest);
         let past = self
             .past
-            .get_or_insert_with(|| Box::new(Past::new(FIRST_SIZE)));
+            .get_or_insert_with(|| Box::new(Past::new(FIRST_SIZE, &self.emulator_panics)));
         let mut done = 0;
         loop {
             // Up to the next size, or to the end of what is to go.

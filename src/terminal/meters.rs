@@ -26,6 +26,8 @@ pub struct Meters {
     pub resumed_exactly: IntCounter,
     /// Pages that came back too late for that, and got the terminal's state to draw.
     pub resumed_by_state: IntCounter,
+    /// Panics of the emulator that follows the output.
+    pub emulator_panics: IntCounter,
 }
 
 impl Default for Meters {
@@ -48,6 +50,10 @@ impl Default for Meters {
             resumed_exactly: resumes.with_label_values(&["exact"]),
             resumed_by_state: resumes.with_label_values(&["state"]),
             resumes,
+            emulator_panics: counter(
+                "terminal_emulator_panics_total",
+                "Panics of the terminal emulator, each of which lost what a page draws that comes back late.",
+            ),
         }
     }
 }

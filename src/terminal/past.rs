@@ -1,45 +1,28 @@
 //! The terminal as it was where the scrollback begins: what a page must draw first when it comes back after
 //! more output than is kept.
 //!
-//! Output that leaves the scrollback goes through a terminal emulator (`vt100`), so a page that draws
+//! Output that leaves the scrollback goes through a terminal emulator ([`super::emulator`]), so a page that draws
 //! [`Past::redraw`] and then the scrollback has the screen, the modes and the title of one that saw everything.
-//! Sessions that never outgrow their scrollback cost nothing here.
+//! Sessions that never outgrow their scrollback cost nothing here. Where the emulator panics it begins with an empty
+//! screen; what is taken in, and so where the scrollback begins, is the same as if it had not.
 //!
 //! Two things make that exact and cheap. The scrollback must begin between two characters, never within an
-//! escape sequence, so only as much is taken in as ends at such a place ([`Past::absorb`]). And `vt100` takes in
+//! escape sequence, so only as much is taken in as ends at such a place ([`Past::absorb`]). And the emulator takes in
 //! 26 to 53 MB/s (measured), slower than a flood: plain lines that later plain lines have scrolled away
 //! are skipped, for nothing is left of them.
 
-use std::num::NonZeroU16;
-
+use prometheus::IntCounter;
 use vte::{Params, Perform};
 
+use super::emulator::Emulator;
 use crate::engine::Size;
-
-/// Titles are cut to this many bytes.
-const TITLE_BYTES: usize = 256;
 
 /// A terminal emulator that follows the output at a distance.
 pub struct Past {
-    parser: vt100::Parser<Title>,
+    emulator: Emulator,
     /// A second parser of the same output, only to know where escape sequences end.
     places: vte::Parser,
     place: Place,
-}
-
-/// The window's title, which `vt100` leaves to its user.
-#[derive(Default)]
-struct Title(Vec<u8>);
-
-impl vt100::Callbacks for Title {
-    fn set_window_title(&mut self, _: &mut vt100::Screen, title: &[u8]) {
-        self.0 = title
-            .iter()
-            .copied()
-            .filter(|byte| !byte.is_ascii_control())
-            .take(TITLE_BYTES)
-            .collect();
-    }
 }
 
 /// Whether the last byte ended a character or a sequence.
@@ -67,11 +50,10 @@ impl Perform for Place {
 }
 
 impl Past {
-    /// An empty screen.
-    pub fn new(size: Size) -> Self {
-        let (rows, cols) = sides(size);
+    /// An empty screen. The emulator's panics are counted by `panics`.
+    pub fn new(size: Size, panics: &IntCounter) -> Self {
         Self {
-            parser: vt100::Parser::new_with_callbacks(rows, cols, 0, Title::default()),
+            emulator: Emulator::new(size, panics),
             places: vte::Parser::new(),
             place: Place { is_between: true },
         }
@@ -79,23 +61,17 @@ impl Past {
 
     /// The terminal has this size from here on.
     pub fn resize(&mut self, size: Size) {
-        let (rows, cols) = sides(size);
-        self.parser.screen_mut().set_size(rows, cols);
+        self.emulator.resize(size);
     }
 
     /// The terminal's size there.
     pub fn size(&self) -> Size {
-        let (rows, cols) = self.parser.screen().size();
-        Size {
-            cols: cols.get(),
-            rows: rows.get(),
-        }
+        self.emulator.size()
     }
 
-    /// About how many bytes of memory this takes: two screens of cells.
+    /// About how many bytes of memory this takes.
     pub fn memory_bytes(&self) -> usize {
-        let Size { cols, rows } = self.size();
-        2 * usize::from(cols) * usize::from(rows) * size_of::<vt100::Cell>()
+        self.emulator.memory_bytes()
     }
 
     /// Takes in the beginning of `output`, up to the last place between two characters; returns how many bytes
@@ -107,19 +83,19 @@ impl Past {
             && is_plain(output)
         {
             let end = at + 1;
-            let rows = usize::from(self.parser.screen().size().0.get());
-            self.parser.process(last_lines(&output[..end], rows + 1));
+            let rows = usize::from(self.size().rows);
+            self.emulator.process(last_lines(&output[..end], rows + 1));
             return end;
         }
         let end = self.last_place(output);
-        self.parser.process(&output[..end]);
+        self.emulator.process(&output[..end]);
         end
     }
 
     /// Takes in all of `output`, wherever it ends: for sequences that do not end in any reasonable time.
     pub fn absorb_all(&mut self, output: &[u8]) {
         self.follow(output);
-        self.parser.process(output);
+        self.emulator.process(output);
     }
 
     /// The length of the longest beginning of `output` that ends between two characters. What follows it is
@@ -153,28 +129,8 @@ impl Past {
 
     /// What draws this terminal on one that was just reset.
     pub fn redraw(&mut self) -> String {
-        let mut drawn = String::new();
-        if self.parser.screen().alternate_screen() {
-            // Mode 47 looks at the other screen and back without clearing either.
-            self.parser.process(b"\x1b[?47l");
-            drawn += &self.parser.screen().contents_formatted();
-            self.parser.process(b"\x1b[?47h");
-            drawn += "\x1b[?1049h";
-        }
-        let screen = self.parser.screen();
-        drawn += &screen.state_formatted();
-        drawn += &screen.attributes_formatted();
-        let title = &self.parser.callbacks().0;
-        if !title.is_empty() {
-            drawn += &format!("\x1b]2;{}\x07", String::from_utf8_lossy(title));
-        }
-        drawn
+        self.emulator.redraw()
     }
-}
-
-fn sides(size: Size) -> (NonZeroU16, NonZeroU16) {
-    let side = |cells| NonZeroU16::new(cells).unwrap_or(NonZeroU16::MIN);
-    (side(size.rows), side(size.cols))
 }
 
 /// Text, tabs and line ends only: it changes no mode, and scrolls away what is above it.
@@ -201,24 +157,18 @@ fn last_lines(plain: &[u8], count: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::emulator::tests::{DEADLY, seen as seen_at};
+    use crate::terminal::meters::Meters;
 
     const SIZE: Size = Size { cols: 40, rows: 10 };
 
+    fn past() -> Past {
+        Past::new(SIZE, &Meters::default().emulator_panics)
+    }
+
     /// A screen that has seen all of `output`, as text, cursor, modes and title.
     fn seen(output: &[&[u8]]) -> String {
-        let (rows, cols) = sides(SIZE);
-        let mut parser = vt100::Parser::new_with_callbacks(rows, cols, 0, Title::default());
-        for part in output {
-            parser.process(part);
-        }
-        let screen = parser.screen();
-        let title = String::from_utf8_lossy(&parser.callbacks().0).into_owned();
-        let (modes, at) = (screen.input_mode_formatted(), screen.cursor_position());
-        format!(
-            "{:?} {at:?} {modes:?} {:?} {title}",
-            screen.contents_formatted(),
-            screen.alternate_screen()
-        )
+        seen_at(SIZE, output)
     }
 
     /// Whatever part of `output` has left the scrollback: redraw and rest show the same as all of it.
@@ -226,7 +176,7 @@ mod tests {
     fn check(output: &[u8]) {
         let whole = seen(&[output]);
         for cut in 0..=output.len() {
-            let mut past = Past::new(SIZE);
+            let mut past = past();
             let taken = past.absorb(&output[..cut]);
             let redraw = past.redraw();
             assert_eq!(
@@ -257,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_alternate_screen_keeps_the_other_one() {
-        let mut past = Past::new(SIZE);
+        let mut past = past();
         let before =
             b"main \x1b[32mscreen\x1b[0m\r\nline two\r\n\x1b[?1049h\x1b[2J\x1b[Hin the editor";
         assert_eq!(past.absorb(before), before.len());
@@ -274,7 +224,7 @@ mod tests {
             format!("line {line} of the flood, longer than the screen is wide\r\n").into_bytes()
         }));
         let whole = seen(&[&flood, b"$ "]);
-        let mut past = Past::new(SIZE);
+        let mut past = past();
         let mut rest = &flood[..];
         while rest.len() > 3000 {
             let taken = past.absorb(&rest[..3000]);
@@ -286,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_sequence_without_end_is_left_to_be_offered_again() {
-        let mut past = Past::new(SIZE);
+        let mut past = past();
         let endless = [b"ok\x1b]2;".to_vec(), vec![b'x'; 10_000]].concat();
         assert_eq!(past.absorb(&endless), 2);
         assert_eq!(past.absorb(&endless[2..]), 0);
@@ -295,10 +245,42 @@ mod tests {
         assert!(past.redraw().contains("more"));
     }
 
+    /// What the emulator panics at is taken in like all other output, in whatever steps it comes: each byte once, and what
+    /// is left begins between two characters. All that came after it is shown.
+    #[test]
+    fn a_panic_of_the_emulator_costs_no_byte() {
+        let size = Size { cols: 80, rows: 24 };
+        let lines: String = (0..30_000)
+            .map(|line| format!("line {line}\x1b[m\r\n"))
+            .collect();
+        assert!(lines.len() > 300 << 10);
+        for deadly in DEADLY {
+            for step in [7, 1000, 32 << 10] {
+                let panics = Meters::default().emulator_panics;
+                let mut past = Past::new(size, &panics);
+                let output = format!("{deadly}{lines}\x1b[1;3");
+                let (mut done, mut offered) = (0, 0);
+                while offered < output.len() {
+                    offered = output.len().min(offered + step);
+                    done += past.absorb(&output.as_bytes()[done..offered]);
+                }
+                assert_eq!(
+                    done,
+                    output.len() - "\x1b[1;3".len(),
+                    "{deadly:?} by {step}"
+                );
+                assert_eq!(panics.get(), 1, "{deadly:?} by {step}");
+                let screen = seen_at(size, &[past.redraw().as_bytes(), b"\x1b[1;3Hx"]);
+                let whole = seen_at(size, &[lines.as_bytes(), b"\x1b[1;3Hx"]);
+                assert_eq!(screen, whole, "{deadly:?} by {step}");
+            }
+        }
+    }
+
     #[test]
     fn random_bytes_never_hurt() {
         let mut seed = 0x2545_f491_4f6c_dd1du64;
-        let mut past = Past::new(SIZE);
+        let mut past = past();
         for _ in 0..500 {
             let chunk: Vec<u8> = (0..257)
                 .map(|_| {

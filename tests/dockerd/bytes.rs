@@ -157,6 +157,51 @@ fn endless_sequences_take_no_memory() {
     assert_eq!(server.delete(&game.path("")).status, 204);
 }
 
+/// What makes the server's terminal emulator panic, and then more output than is kept: the game goes on, a page that
+/// comes back is at its byte, and one that is loaded anew shows the end of the output.
+#[test]
+fn output_that_the_emulator_panics_at_ends_no_game() {
+    let site = site(&[]);
+    let game = site.create("busybox");
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    let heart = "\\342\\235\\244\\357\\270\\217";
+    for (number, deadly) in [
+        format!("\\033[24;80H{heart}\\033[23;80Hy"),
+        format!("\\033[3;9r\\033[?6h\\033[16;80H{heart}\\033[6;77H\\033[5b"),
+        format!("\\033[24;81H{heart}\\033[3S\\033[20;79H\\033[5b"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        page.type_in(&format!("busybox printf '{deadly}'; seq 1 100000\r"));
+        page.expect("\n100000\r\n");
+        page.expect("$ ");
+        let counted = format!("terminal_emulator_panics_total {}\n", number + 1);
+        assert!(site.get("/metrics").text().contains(&counted), "{deadly}");
+        let end = page.offset;
+        drop(page);
+        let mut back = site.page(&game, Some(end));
+        assert_eq!(back.note("hello")["replay"], false, "{deadly}");
+        drop(back);
+        let mut loaded = site.page(&game, None);
+        assert_eq!(loaded.note("hello")["replay"], true, "{deadly}");
+        loaded.note("screen");
+        loaded.expect("\n100000\r\n");
+        loaded.expect("$ ");
+        assert_eq!(loaded.offset, end, "{deadly}");
+        loaded.type_in("echo al''ive\r");
+        loaded.expect("alive\r\n");
+        loaded.expect("$ ");
+        page = loaded;
+    }
+    let none = "shellcraft_panics_total{thread=\"session\"} 0\n";
+    assert!(site.get("/metrics").text().contains(none));
+    page.type_in("exit 3\r");
+    assert_eq!(page.note("exit")["code"], 3);
+    assert_eq!(page.close_code(), 1000);
+}
+
 /// The window was full when the container died: a page that draws again gets all that came before the end.
 #[test]
 fn a_page_that_had_stalled_gets_the_rest_of_a_killed_flood() {

@@ -45,6 +45,7 @@ mod machine;
 mod metrics;
 mod openapi;
 mod outages;
+mod panics;
 mod pressure;
 mod process;
 mod proxy;

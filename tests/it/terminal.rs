@@ -745,6 +745,73 @@ fn a_late_page_gets_the_screen_before_the_scrollback() {
     assert_eq!(late.offset, end, "the screen has no offsets");
 }
 
+/// What makes the terminal emulator panic ends no game, and costs no byte: not for a page that goes on at its own, not for
+/// one that is too late for that, and not in the server's next life.
+#[test]
+fn output_that_the_emulator_panics_at_ends_no_game() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let count = |site: &Site, expected: usize| {
+        let text = site.get("/metrics").text();
+        let line = format!("shellcraft_terminal_emulator_panics_total {expected}\n");
+        assert!(text.contains(&line), "not {expected} in {text}");
+        let line = "shellcraft_panics_total{thread=\"session\"} 0\n";
+        assert!(text.contains(line), "{text}");
+    };
+    let deadly = [
+        "\\e[24;80H\u{2764}\u{fe0f}\\e[23;80Hy",
+        "\\e[3;9r\\e[?6h\\e[16;80H\u{2764}\u{fe0f}\\e[6;77H\\e[5b",
+        "\\e[24;81H\u{2764}\u{fe0f}\\e[3S\\e[20;79H\\e[5b",
+    ];
+    let mut games = Vec::new();
+    for (number, sequence) in deadly.into_iter().enumerate() {
+        let game = site.create("rust");
+        let mut page = site.page(&game, None);
+        page.expect("$ ");
+        page.type_in(&format!("printf {sequence}\n"));
+        // Twice as much as is kept.
+        page.type_in("flood 100000\n");
+        page.expect("\n50000\r\n");
+        let (middle, seen) = (page.offset, page.seen.len() as u64);
+        page.expect("\n100000\r\n");
+        page.expect("$ ");
+        count(&site, number + 1);
+        let end = page.offset;
+        drop(page);
+        let mut late = site.page(&game, Some(middle - seen));
+        assert_eq!(late.note("hello")["replay"], true);
+        assert_eq!(late.note("screen")["rows"], 24);
+        late.expect("\n100000\r\n$ ");
+        assert_eq!(late.offset, end, "lost or doubled");
+        drop(late);
+        let mut page = site.page(&game, Some(end));
+        let hello = page.note("hello");
+        assert_eq!(
+            (&hello["offset"], &hello["replay"]),
+            (&json!(end), &json!(false))
+        );
+        page.type_in("echo alive\n");
+        page.expect("\r\nalive\r\n$ ");
+        let offset = page.offset;
+        games.push((game, offset));
+    }
+    let site = Site::start_in(site.leave(), &engine.docker_host(), &[]);
+    wait_for("the games to be known", || {
+        let is_known = |(game, _): &(Game, u64)| site.get(&game.path("/status")).status == 200;
+        games.iter().all(is_known)
+    });
+    for (game, offset) in games {
+        let mut page = site.page(&game, Some(offset));
+        assert_eq!(page.note("hello")["replay"], false);
+        page.type_in("echo again\n");
+        page.expect("\r\nagain\r\n");
+        let mut new = site.page(&game, None);
+        let screen = new.note("screen")["data"].to_string();
+        assert!(screen.contains("100000"), "{screen}");
+    }
+    count(&site, 0);
+}
+
 #[test]
 fn a_recording_is_an_asciicast() {
     let (_engine, site, game) = playing();

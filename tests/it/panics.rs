@@ -1,0 +1,376 @@
+//! Panics in a session's own thread, as a fault of ours would be: the container is taken over again.
+//!
+//! The server's parts are used as `app` does, except that whoever is told of calls to the Engine panics on order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fake_engine::FakeEngine;
+use parking_lot::Mutex;
+use shellcraft::engine::{Engine, Watcher};
+use shellcraft::metrics::Metrics;
+use shellcraft::session::store::PlayerId;
+use shellcraft::session::store::memory::{Memory, Shared};
+use shellcraft::session::{
+    Farewell, Manager, Newcomer, Reason, Session, Settings, Shell, State, sandbox,
+};
+use shellcraft::terminal::hub::{self, Arrival, Typed};
+use shellcraft::terminal::seat::{Next, Seat};
+use shellcraft::terminal::{Close, Role};
+
+use crate::ground::PATIENCE;
+use crate::site::wait_for;
+
+const INSTANCE: &str = "panics";
+const BOOK: &str = "/home/spellbook.dat";
+
+/// After which call to the Engine a session's thread panics, and how many times yet.
+#[derive(Default)]
+struct Fault {
+    call: Mutex<&'static str>,
+    left: AtomicUsize,
+}
+
+impl Fault {
+    fn order(&self, call: &'static str, times: usize) {
+        *self.call.lock() = call;
+        self.left.store(times, Ordering::SeqCst);
+    }
+
+    fn watcher(self: &Arc<Fault>) -> Watcher {
+        let fault = Arc::clone(self);
+        Box::new(move |call, _, _| {
+            let thread = thread::current();
+            let is_session_s = thread.name().is_some_and(|name| name.starts_with("s-"));
+            let less = |left: usize| left.checked_sub(1);
+            if is_session_s
+                && *fault.call.lock() == call
+                && fault
+                    .left
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+                    .is_ok()
+            {
+                panic!("on purpose, after {call}");
+            }
+        })
+    }
+}
+
+/// A server with one game, without its HTTP.
+struct Server {
+    engine: FakeEngine,
+    fault: Arc<Fault>,
+    shared: Shared,
+    metrics: Arc<Metrics>,
+    manager: Arc<Manager>,
+    session: Arc<Session>,
+}
+
+fn player() -> PlayerId {
+    PlayerId::try_from("player".to_owned()).expect("a good name")
+}
+
+fn start(engine: &FakeEngine, fault: &Arc<Fault>, shared: &Shared) -> (Arc<Manager>, Arc<Metrics>) {
+    let settings = Settings {
+        instance: INSTANCE.to_owned(),
+        shells: vec![Shell {
+            name: "rust".into(),
+            image: "shellcraft/rust".into(),
+        }],
+        limits: sandbox::Limits {
+            memory_bytes: 64 << 20,
+            nano_cpus: 500_000_000,
+            pids: 64,
+            runtime: None,
+        },
+        terminal: hub::Limits {
+            scrollback_bytes: 64 << 10,
+            window_bytes: 16 << 10,
+        },
+        idle_timeout: Duration::from_secs(600),
+        max_lifetime: None,
+        max_sessions: 10,
+        sessions_per_player: 10,
+        sessions_per_address: 10,
+        rate: None,
+        save_interval: Duration::from_secs(600),
+        pool_size: 0,
+    };
+    let watched = Engine::watched(&engine.docker_host(), fault.watcher()).expect("a Unix socket");
+    let metrics = Arc::new(Metrics::new().expect("valid names"));
+    let store = Arc::new(Memory::new(shared, INSTANCE));
+    let manager = Manager::start(watched, store, settings, Vec::new(), Arc::clone(&metrics));
+    (manager.expect("threads"), metrics)
+}
+
+impl Server {
+    fn start() -> Server {
+        let (engine, fault, shared) = (FakeEngine::start(), Arc::default(), Shared::default());
+        let (manager, metrics) = start(&engine, &fault, &shared);
+        let made = manager.new_session(Newcomer::PATIENT, None, &player());
+        Server {
+            session: made.expect("a game").session,
+            engine,
+            fault,
+            shared,
+            metrics,
+            manager,
+        }
+    }
+
+    fn container(&self) -> String {
+        format!("shellcraft-{}", self.session.id)
+    }
+
+    fn is_there(&self) -> bool {
+        self.engine.container(&self.container()).is_some()
+    }
+
+    fn page(&self, from: Option<u64>) -> Page {
+        let arrival = Arrival {
+            role: Role::Player,
+            is_acking: true,
+            from,
+            page: None,
+        };
+        let seat = self.manager.attach_container(self.session.id, arrival);
+        let seat = seat.expect("somebody may sit down");
+        Page {
+            offset: seat.greeting().offset,
+            seat,
+            seen: Vec::new(),
+        }
+    }
+
+    fn counted(&self) -> u64 {
+        self.metrics.panics.with_label_values(&["session"]).get()
+    }
+
+    /// Breaks the attach, so that the session's thread asks the Engine why.
+    fn provoke(&self, call: &'static str, times: usize) {
+        let before = self.counted();
+        self.fault.order(call, times);
+        self.engine.cut_attaches();
+        wait_for("the panics", || self.counted() >= before + times as u64);
+    }
+
+    /// The game goes on, with an attach that takes keys.
+    #[track_caller]
+    fn check_plays(&self, page: &mut Page, word: &str) {
+        wait_for("a new attach", || self.session.hub.input_stream().is_some());
+        page.type_in(&format!("echo {word}\n"));
+        page.expect(&format!("\r\n{word}\r\n"));
+        assert_eq!(
+            self.manager.get(self.session.id).expect("known").id,
+            self.session.id
+        );
+        let attached = self
+            .engine
+            .container(&self.container())
+            .map(|it| it.attached);
+        assert_eq!(attached, Some(1), "the old attach is let go of");
+    }
+
+    /// The session ends, with the book in the store before its container goes.
+    #[track_caller]
+    fn check_ends(&self, reason: Reason, book: &[u8]) {
+        assert!(
+            self.session.wait_until_over(PATIENCE),
+            "{:?}",
+            self.session.snapshot()
+        );
+        assert_eq!(self.session.snapshot().reason, Some(reason));
+        assert!(!self.is_there());
+        let books = self.shared.books(&player());
+        assert_eq!(books.last().map(|book| book.bytes.as_slice()), Some(book));
+        let ended = &self.metrics.sessions_ended;
+        wait_for("the end to be counted", || {
+            ended.with_label_values(&[reason.as_str()]).get() == 1
+        });
+        assert_eq!(
+            self.metrics.leftovers_found.get(),
+            0,
+            "the sweep found none"
+        );
+    }
+
+    fn stop(&self, farewell: Farewell) {
+        let left = self.manager.stop(farewell, Instant::now() + PATIENCE);
+        assert_eq!(left, 0, "threads that did not end");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.manager
+            .stop(Farewell::Drain, Instant::now() + PATIENCE);
+    }
+}
+
+/// What a page does with its seat, without a WebSocket.
+struct Page {
+    seat: Seat,
+    offset: u64,
+    seen: Vec<u8>,
+}
+
+impl Page {
+    fn type_in(&self, keys: &str) {
+        assert_eq!(
+            self.seat.type_in(keys.as_bytes(), Instant::now()),
+            Typed::Taken
+        );
+    }
+
+    /// Reads until `text` has come.
+    #[track_caller]
+    fn expect(&mut self, text: &str) {
+        self.read(|page| crate::site::find(&page.seen, text.as_bytes()).is_some());
+        self.seen.clear();
+    }
+
+    /// Reads until it is closed.
+    #[track_caller]
+    fn close(&mut self) -> Close {
+        self.read(|_| false).expect("only a close ends that")
+    }
+
+    #[track_caller]
+    fn read(&mut self, is_enough: impl Fn(&Page) -> bool) -> Option<Close> {
+        let due = Instant::now() + PATIENCE;
+        while !is_enough(self) {
+            let mut frame = Vec::new();
+            match self.seat.next(&mut frame) {
+                Next::Output { .. } => {
+                    // Two bytes of header, four for more than 125 bytes.
+                    let header = if frame[1] < 126 { 2 } else { 4 };
+                    self.seen.extend_from_slice(&frame[header..]);
+                    self.offset += (frame.len() - header) as u64;
+                    self.seat.ack(self.offset);
+                }
+                Next::Close(close) => return Some(close),
+                Next::Wait => {
+                    self.seat.rest().wait_until(due);
+                }
+                _ => {}
+            }
+            let seen = || String::from_utf8_lossy(&self.seen).into_owned();
+            assert!(Instant::now() < due, "waited in vain: {:?}", seen());
+        }
+        None
+    }
+}
+
+/// One panic: the page does not even notice, whatever the thread was at.
+#[test]
+fn after_a_panic_the_same_page_plays_on() {
+    for call in ["ContainerInspect", "ContainerWait", "ContainerAttach"] {
+        let server = Server::start();
+        let mut page = server.page(None);
+        page.expect("$ ");
+        server.provoke(call, 1);
+        server.check_plays(&mut page, call);
+        assert!(!page.seat.is_closing(), "{call}");
+        assert_eq!(server.counted(), 1, "{call}");
+        let container = server.container();
+        server.engine.write_file(&container, BOOK, call.as_bytes());
+        server.manager.destroy(server.session.id).expect("it ends");
+        server.check_ends(Reason::Destroyed, call.as_bytes());
+    }
+}
+
+/// A second one in a row: the page comes back by itself, at its own byte.
+#[test]
+fn after_a_second_panic_the_page_comes_back_and_plays_on() {
+    let server = Server::start();
+    let mut page = server.page(None);
+    page.expect("$ ");
+    page.type_in("flood 20000\n");
+    page.expect("\n20000\r\n$ ");
+    server.provoke("ContainerInspect", 2);
+    assert_eq!(page.close(), Close::GoingAway);
+    assert_eq!(Close::GoingAway.code(), 1001);
+    let mut back = server.page(Some(page.offset));
+    assert!(back.seat.greeting().is_exact);
+    server.check_plays(&mut back, "again");
+    // Whoever has nothing of it begins with an empty terminal, and misses nothing that comes.
+    let mut new = server.page(None);
+    assert_eq!(new.offset, page.offset);
+    new.expect("\r\nagain\r\n");
+    server
+        .engine
+        .write_file(&server.container(), BOOK, b"kept\techo\n");
+    server.engine.exit(&server.container(), 3);
+    server.check_ends(Reason::Exited, b"kept\techo\n");
+}
+
+/// A thread that panics each time does not go on for ever, and what it gives up ends like any other.
+#[test]
+fn who_panics_again_and_again_is_ended_with_its_book_saved() {
+    let server = Server::start();
+    let mut page = server.page(None);
+    page.expect("$ ");
+    server
+        .engine
+        .write_file(&server.container(), BOOK, b"saved\techo\n");
+    let began = Instant::now();
+    server.provoke("ContainerAttach", 7);
+    assert!(began.elapsed() > Duration::from_secs(6), "there are pauses");
+    server.check_ends(Reason::InternalError, b"saved\techo\n");
+    assert_eq!(server.counted(), 7);
+    assert_eq!(
+        server.session.hub.viewers(),
+        1,
+        "the page of before the second panic"
+    );
+}
+
+/// What panics on the way to the end is done from where it was, and the container stays until the book is safe.
+#[test]
+fn an_end_that_panics_is_made_again() {
+    for (call, times) in [
+        ("ContainerWait", 3),
+        ("ContainerArchiveInfo", 3),
+        ("ContainerArchive", 3),
+        // It is gone then.
+        ("ContainerDelete", 1),
+    ] {
+        let server = Server::start();
+        let container = server.container();
+        server.engine.write_file(&container, BOOK, call.as_bytes());
+        server.fault.order(call, times);
+        server.engine.exit(&container, 3);
+        server.check_ends(Reason::Exited, call.as_bytes());
+        let life = server.session.snapshot();
+        assert_eq!(
+            (life.state, life.exit_code),
+            (State::Removed, Some(3)),
+            "{call}"
+        );
+        assert_eq!(server.counted(), times as u64, "{call}");
+    }
+}
+
+/// A server that stops meanwhile leaves the game to its next life, as always.
+#[test]
+fn a_stop_does_not_wait_for_the_next_try() {
+    let server = Server::start();
+    server.provoke("ContainerInspect", 6);
+    let began = Instant::now();
+    server.stop(Farewell::Leave);
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(server.is_there());
+    server.fault.order("", 0);
+    let (next, _) = start(&server.engine, &server.fault, &server.shared);
+    next.wait_until_settled().expect("it takes over");
+    let session = next.get(server.session.id).expect("the same game");
+    wait_for("an attach", || session.hub.input_stream().is_some());
+    assert_eq!(next.stop(Farewell::Drain, Instant::now() + PATIENCE), 0);
+    assert!(!server.is_there());
+}
