@@ -72,7 +72,7 @@ pub struct Config {
     pub max_sessions: usize,
 
     /// Sessions of one player alive at once.
-    #[arg(long, env = "SESSIONS_PER_PLAYER", default_value = "3", value_parser = count)]
+    #[arg(long, env = "SESSIONS_PER_PLAYER", default_value = "2", value_parser = count)]
     pub sessions_per_player: usize,
 
     /// Sessions started from one address (an IPv6 /64 counts as one), alive at once.

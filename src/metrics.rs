@@ -171,7 +171,7 @@ impl Metrics {
             )?,
             sessions_refused: make.counters(
                 "sessions_refused_total",
-                "Sessions refused for a limit: rate_limited, too_many_sessions, full.",
+                "Sessions refused for a limit: rate_limited, too_many_sessions, address_full, full.",
                 &["reason"],
             )?,
             sessions_ended: make.counters(
@@ -254,7 +254,7 @@ impl Metrics {
             )?,
             queue_turned_away: make.counters(
                 "queue_turned_away_total",
-                "Newcomers that got no turn: the queue was full, it came too late, they had left.",
+                "Newcomers that got no turn: the queue was full, as many of their address waited as may, it came too late, they had left.",
                 &["reason"],
             )?,
             sessions: make.gauges(
@@ -342,7 +342,7 @@ impl Metrics {
     fn show_zeros(&self) {
         let reasons = Reason::ALL.map(Reason::as_str);
         let reaped = [Reason::Idle, Reason::MaxLifetime].map(Reason::as_str);
-        let refused = ["rate_limited", "too_many_sessions", "full"];
+        let refused = ["rate_limited", "too_many_sessions", "address_full", "full"];
         let turned_away = ["full", "per_address", "busy", "bad_request", "slow", "lost"];
         let distrusted = Refusal::ALL.map(Refusal::reason);
         let rows: [(&IntCounterVec, &[&str]); 9] = [
@@ -354,7 +354,10 @@ impl Metrics {
             ),
             (&self.reaper_ended, &reaped),
             (&self.reaper_failures, &["settle", "sweep", "forget_record"]),
-            (&self.queue_turned_away, &["full", "too_late", "left"]),
+            (
+                &self.queue_turned_away,
+                &["full", "address_full", "too_late", "left"],
+            ),
             (&self.sessions_refused, &refused),
             (&self.sessions_ended, &reasons),
             (&self.turned_away, &turned_away),

@@ -15,7 +15,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use super::proxy::{is_trusted, plain};
 use super::refusal::Refusal;
 use super::signal::Signal;
-use super::slots::Slot;
+use super::slots::{NoSlot, Place};
 use super::stats::{Gauge, count};
 use super::wire::{Cut, wait};
 use super::{Shared, connection};
@@ -115,9 +115,8 @@ impl Acceptor {
 
     /// A thread for a connection, or a 503 when there are too many, or a 429 when one address has too many.
     fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
-        let counted = (!is_trusted(peer, &self.shared.trusted_proxies)).then_some(peer);
-        let slot = match self.shared.connections.take(counted) {
-            Ok(slot) => slot,
+        let place = match self.place(peer) {
+            Ok(place) => place,
             Err(no_slot) => {
                 let refusal = Refusal::from(no_slot);
                 count(refusal.counter(&self.shared.stats));
@@ -129,12 +128,12 @@ impl Acceptor {
         if self.threads.len() >= self.sweep_at {
             self.sweep();
         }
-        match self.serve(stream, peer, slot) {
+        match self.serve(stream, peer, place) {
             Ok(thread) => {
                 count(&self.shared.stats.accepted);
                 self.threads.push(thread);
             }
-            // The closure, and with it socket and slot, is dropped already.
+            // The closure, and with it socket and place, is dropped already.
             Err(error) => {
                 count(&self.shared.stats.refused_connections);
                 self.cope(error);
@@ -142,18 +141,28 @@ impl Acceptor {
         }
     }
 
-    fn serve(&self, stream: TcpStream, peer: IpAddr, slot: Slot) -> io::Result<JoinHandle<()>> {
+    fn place(&self, peer: IpAddr) -> Result<Place, NoSlot> {
+        let shared = &self.shared;
+        if is_trusted(peer, &shared.trusted_proxies) {
+            let connection = shared.connections.take(None)?;
+            Ok(Place::untold(connection, shared.untold.take(None)?))
+        } else {
+            Ok(Place::of(shared.connections.take(Some(peer))?))
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: IpAddr, place: Place) -> io::Result<JoinHandle<()>> {
         let (shared, alive, accepted) =
             (Arc::clone(&self.shared), self.alive.clone(), Instant::now());
         thread::Builder::new()
             .name("door-conn".into())
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                // INVARIANT: dropped in reverse order, so the slot is free before the close stops waiting for us.
+                // INVARIANT: dropped in reverse order, so the place is free before the close stops waiting for us.
                 let _alive = alive;
-                let mut slot = slot;
+                let mut place = place;
                 let _open = Gauge::raise(&shared.stats.connections_open);
-                connection::run(&shared, stream, peer, accepted, &mut slot);
+                connection::run(&shared, stream, peer, accepted, &mut place);
             })
     }
 

@@ -14,7 +14,7 @@ use super::ask::ask;
 use super::head::{Trouble, read_body, read_head};
 use super::proxy::{client_address, is_https, is_trusted};
 use super::refusal::Refusal;
-use super::slots::Slot;
+use super::slots::Place;
 use super::stats::{Gauge, count};
 use super::vet::{BodyPlan, Head};
 use super::wire::{Cut, send_all};
@@ -84,7 +84,6 @@ pub(super) struct Heard {
     pub(super) body: Vec<u8>,
     /// What came behind the body, or the start of one that was left.
     leftover: Vec<u8>,
-    started: Instant,
 }
 
 /// Who is at the other end, and how to speak to them.
@@ -103,7 +102,7 @@ pub(super) fn run(
     stream: TcpStream,
     peer: IpAddr,
     accepted: Instant,
-    slot: &mut Slot,
+    place: &mut Place,
 ) {
     // Terminals want it, others don't mind. It fails only on a socket that is dead already.
     let _ = stream.set_nodelay(true);
@@ -119,7 +118,7 @@ pub(super) fn run(
         id: RequestId::new(),
         manner,
     };
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| client.converse(accepted, slot))) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| client.converse(accepted, place))) {
         count(&shared.stats.panics);
         let told = panic_message(&*panic);
         log::error!("the connection of {peer} panicked: {told}");
@@ -127,18 +126,12 @@ pub(super) fn run(
 }
 
 impl Client<'_> {
-    fn converse(mut self, accepted: Instant, slot: &mut Slot) {
-        let heard = match self.hear(accepted) {
+    fn converse(mut self, accepted: Instant, place: &mut Place) {
+        let (heard, facts) = match self.hear(accepted, place) {
             Ok(heard) => heard,
             Err(Trouble::Refused(refusal)) => return self.refuse(refusal),
             Err(Trouble::Over) => return,
         };
-        let facts = self.facts(&heard);
-        self.peer = facts.peer;
-        self.manner.form = heard.head.form();
-        if let Err(no_slot) = slot.charge_to(self.peer) {
-            return self.refuse(no_slot.into());
-        }
         match ask(self.shared, &heard, facts) {
             Ok(Answer::Response(response)) => self.answer(response),
             Ok(Answer::HandOff(hand_off)) => self.hand_on(hand_off, heard),
@@ -147,12 +140,19 @@ impl Client<'_> {
     }
 
     /// Reads the request, all of it unless its body is too long for that. Whoever is slow at it holds nothing but
-    /// this thread.
-    fn hear(&self, accepted: Instant) -> Result<Heard, Trouble> {
+    /// this thread and a place: their own as soon as the head has told who they are.
+    fn hear(&mut self, accepted: Instant, place: &mut Place) -> Result<(Heard, Facts), Trouble> {
         let (limits, closing) = (&self.shared.limits, &*self.shared.closing);
-        let stream = &self.stream;
-        let (head, leftover) = read_head(stream, limits, accepted + limits.head_deadline, closing)?;
+        let head_by = accepted + limits.head_deadline;
+        let (head, leftover) = read_head(&self.stream, limits, head_by, closing)?;
         let started = Instant::now();
+        let facts = self.facts(&head, started);
+        self.peer = facts.peer;
+        self.manner.form = head.form();
+        place
+            .charge_to(self.peer)
+            .map_err(|no_slot| Trouble::Refused(no_slot.into()))?;
+        let stream = &self.stream;
         let (body, leftover) = match head.body {
             BodyPlan::Leave(_) => (Vec::new(), leftover),
             BodyPlan::Read(length) => {
@@ -165,16 +165,16 @@ impl Client<'_> {
                 read_body(stream, leftover, length, body_by, closing)?
             }
         };
-        Ok(Heard {
+        let heard = Heard {
             head,
             body,
             leftover,
-            started,
-        })
+        };
+        Ok((heard, facts))
     }
 
-    fn facts(&self, heard: &Heard) -> Facts {
-        let (head, trusted) = (&heard.head, &self.shared.trusted_proxies);
+    fn facts(&self, head: &Head, started: Instant) -> Facts {
+        let trusted = &self.shared.trusted_proxies;
         if head.forwarded.is_any && self.peer.is_loopback() && !is_trusted(self.peer, trusted) {
             warn_seldom!(
                 "a proxy at {} is not in TRUSTED_PROXIES: all its clients are one to us, with one address's limits",
@@ -191,7 +191,7 @@ impl Client<'_> {
                 BodyPlan::Leave(length) => Some(length),
                 BodyPlan::Read(_) => None,
             },
-            started: heard.started,
+            started,
         }
     }
 

@@ -30,6 +30,10 @@ pub struct Limits {
     /// Connections at once from one IPv4 address or one IPv6 /64; one more gets a 429. Trusted proxies are exempt: their
     /// clients count, each as soon as its request has told whose it is.
     pub max_per_address: usize,
+    /// Connections from trusted proxies that have not told yet whose request they bring: their share of
+    /// `max_connections`, so that who speaks slowly through a proxy does not take the places of all others. Proxies send
+    /// heads whole, so each needs its place for a moment only.
+    pub max_untold: usize,
     /// Requests at once inside tiny_http, which is also the number of router threads.
     pub max_in_flight: usize,
     /// Requests at once inside tiny_http for one client (as told by trusted proxies).
@@ -83,6 +87,7 @@ impl Limits {
             max_connections,
             // Half, not less: a proxy on the same machine that nobody declared as trusted is one address too.
             max_per_address: max_connections.div_ceil(2),
+            max_untold: max_connections.div_ceil(4),
             max_in_flight,
             max_in_flight_per_address: max_in_flight.div_ceil(2),
             head_bytes: 16 * 1024,

@@ -84,6 +84,8 @@ struct Shared {
     stats: Arc<Stats>,
     closing: Arc<Signal>,
     connections: Arc<Slots>,
+    /// Those of trusted proxies that have not told yet whose request they bring.
+    untold: Arc<Slots>,
     in_flight: Arc<Slots>,
     unreachable: Seldom,
 }
@@ -119,6 +121,7 @@ impl Door {
         .map_err(|cause| Error::Backend { path, cause })?;
         let shared = Arc::new(Shared {
             connections: Slots::new(limits.max_connections, limits.max_per_address),
+            untold: Slots::new(limits.max_untold, limits.max_untold),
             in_flight: Slots::new(limits.max_in_flight, limits.max_in_flight_per_address),
             limits,
             trusted_proxies,

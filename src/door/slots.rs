@@ -45,6 +45,38 @@ pub(super) struct Slot {
     household: Option<IpAddr>,
 }
 
+/// What a connection holds of us.
+#[derive(Debug)]
+pub(super) struct Place {
+    connection: Slot,
+    /// Until it is known whose the connection is.
+    untold: Option<Slot>,
+}
+
+impl Place {
+    /// Of a client whose address is known.
+    pub(super) fn of(connection: Slot) -> Place {
+        Place {
+            connection,
+            untold: None,
+        }
+    }
+
+    /// Of somebody whom a proxy has not named yet.
+    pub(super) fn untold(connection: Slot, untold: Slot) -> Place {
+        Place {
+            connection,
+            untold: Some(untold),
+        }
+    }
+
+    /// The place is this address's from now on.
+    pub(super) fn charge_to(&mut self, address: IpAddr) -> Result<(), NoSlot> {
+        self.untold = None;
+        self.connection.charge_to(address)
+    }
+}
+
 impl Slots {
     pub(super) fn new(max_total: usize, max_per_address: usize) -> Arc<Slots> {
         Arc::new(Slots {

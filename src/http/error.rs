@@ -1,6 +1,9 @@
 //! The one place where errors become answers: a status, a code for programs, a sentence for people.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::route::NoRoute;
 use super::server::Response;
@@ -20,6 +23,8 @@ pub struct ApiError {
     pub message: String,
     /// Headers that belong to it.
     pub headers: Vec<(&'static str, String)>,
+    /// The player's running sessions, where they are what is in the way.
+    pub sessions: Vec<Value>,
 }
 
 impl ApiError {
@@ -30,6 +35,7 @@ impl ApiError {
             code,
             message: message.into(),
             headers: Vec::new(),
+            sessions: Vec::new(),
         }
     }
 
@@ -76,6 +82,11 @@ impl ApiError {
     /// The answer.
     pub fn response(&self) -> Response {
         let mut response = Response::error(self.status, self.code, &self.message);
+        if !self.sessions.is_empty() {
+            let error = json!({"code": self.code, "message": self.message});
+            let body = json!({"error": error, "sessions": self.sessions});
+            response.body = Cow::Owned(body.to_string().into_bytes());
+        }
         response.headers.extend(self.headers.iter().cloned());
         response.headers.push(("Cache-Control", "no-store".into()));
         response
@@ -117,6 +128,9 @@ impl From<session::Error> for ApiError {
             Error::RateLimited { retry_after } => (429, "rate_limited", Some(*retry_after)),
             Error::Busy { retry_after, .. } => (503, "busy", Some(*retry_after)),
             Error::QueueFull { retry_after, .. } => (503, "queue_full", Some(*retry_after)),
+            Error::QueueAddressFull { retry_after, .. } => {
+                (429, "queue_address_full", Some(*retry_after))
+            }
             // Nobody reads it but the log; nginx made the number known.
             Error::Left { .. } => (499, "client_left", None),
             Error::Stopping => (503, "stopping", Some(soon)),

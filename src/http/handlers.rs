@@ -156,7 +156,9 @@ impl Site {
                 // Whoever names no ticket may have ended sending only, and is answered.
                 has_left: &|| ticket.is_some() && connection.has_ended_sending(),
             };
-            let new = manager.new_session(newcomer, wanted.shell.as_deref(), &admitted.player)?;
+            let new = manager
+                .new_session(newcomer, wanted.shell.as_deref(), &admitted.player)
+                .map_err(|error| refused(&manager, error, &own))?;
             let session = new.session;
             let mut body = describe(&manager, &session, &own);
             let ticket = guard.ticket(session.id, admitted.until);
@@ -419,6 +421,23 @@ fn describe(manager: &Manager, session: &Session, own: &str) -> serde_json::Valu
         body["reason"] = life.reason.map(session::Reason::as_str).into();
     }
     body
+}
+
+/// Why there is no new session. A player who has as many as may be is told of those, to go on with one.
+fn refused(manager: &Manager, error: session::Error, own: &str) -> ApiError {
+    let sessions = match &error {
+        session::Error::TooManySessions { sessions, .. } => {
+            let known = sessions.iter().filter_map(|id| manager.get(*id).ok());
+            known
+                .map(|session| describe(manager, &session, own))
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    ApiError {
+        sessions,
+        ..error.into()
+    }
 }
 
 /// `{"status": "missing"}` in the form of an error: the contract wants both.

@@ -99,6 +99,13 @@ pub enum Standing {
 /// Why a newcomer gets no turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoTurn {
+    /// As many of its household wait as may.
+    HouseholdFull {
+        /// How many.
+        waiting: usize,
+        /// When those who wait now will have had their turns.
+        retry_after: Duration,
+    },
     /// As many wait as may.
     Full {
         /// How many.
@@ -124,6 +131,7 @@ pub enum NoTurn {
 pub struct Calls {
     at_once: usize,
     waiting_max: usize,
+    waiting_per_household: usize,
     /// Who runs and who waits. Held for look-ups and changes only: never across a call or a send.
     line: Mutex<Line>,
 }
@@ -146,16 +154,19 @@ struct Running {
 struct Waiting {
     number: u64,
     is_newcomer: bool,
+    household: Option<IpAddr>,
     ticket: Option<QueueTicket>,
     admit: Sender<()>,
 }
 
 impl Calls {
-    /// Lets `at_once` calls run at a time, while at most `waiting_max` newcomers wait.
-    pub fn new(at_once: usize, waiting_max: usize) -> Self {
+    /// Lets `at_once` calls run at a time, while at most `waiting_max` newcomers wait, and of one household at most
+    /// `waiting_per_household`.
+    pub fn new(at_once: usize, waiting_max: usize, waiting_per_household: usize) -> Self {
         Self {
             at_once,
             waiting_max,
+            waiting_per_household,
             line: Mutex::default(),
         }
     }
@@ -164,7 +175,7 @@ impl Calls {
     pub fn run<T>(&self, call: impl FnOnce() -> T) -> T {
         let (number, admitted) = {
             let mut line = self.line.lock();
-            line.enter(self.at_once, false, None, Instant::now())
+            line.enter(self.at_once, None, Instant::now())
         };
         if let Some(admitted) = admitted {
             // Ends without a message only if the line itself is gone, and it is borrowed.
@@ -186,15 +197,8 @@ impl Calls {
         let began = Instant::now();
         let (number, admitted) = {
             let mut line = self.line.lock();
-            let waiting = line.newcomers();
-            if waiting >= self.waiting_max && line.running.len() >= self.at_once {
-                let estimate = line.estimate(self.at_once, line.waiting.len(), began);
-                return Err(NoTurn::Full {
-                    waiting,
-                    retry_after: retry_after(estimate),
-                });
-            }
-            line.enter(self.at_once, true, newcomer.ticket, began)
+            self.check_room(&line, newcomer, began)?;
+            line.enter(self.at_once, Some(newcomer), began)
         };
         if let Some(admitted) = admitted {
             self.wait(newcomer, number, &admitted, (began, deadline))?;
@@ -204,6 +208,29 @@ impl Calls {
             number,
             waited: began.elapsed(),
         })
+    }
+
+    /// Whether one more may wait, if it must.
+    fn check_room(&self, line: &Line, newcomer: Newcomer<'_>, now: Instant) -> Result<(), NoTurn> {
+        if line.running.len() < self.at_once {
+            return Ok(());
+        }
+        let wait = || retry_after(line.estimate(self.at_once, line.waiting.len(), now));
+        let waiting = line.newcomers();
+        if waiting >= self.waiting_max {
+            return Err(NoTurn::Full {
+                waiting,
+                retry_after: wait(),
+            });
+        }
+        let waiting = line.household(newcomer.household);
+        if waiting >= self.waiting_per_household {
+            return Err(NoTurn::HouseholdFull {
+                waiting,
+                retry_after: wait(),
+            });
+        }
+        Ok(())
     }
 
     fn wait(
@@ -301,12 +328,13 @@ impl Line {
     fn enter(
         &mut self,
         at_once: usize,
-        is_newcomer: bool,
-        ticket: Option<QueueTicket>,
+        newcomer: Option<Newcomer<'_>>,
         now: Instant,
     ) -> (u64, Option<Receiver<()>>) {
         self.last_number += 1;
         let number = self.last_number;
+        let is_newcomer = newcomer.is_some();
+        let ticket = newcomer.and_then(|newcomer| newcomer.ticket);
         if self.running.len() < at_once {
             self.running.push(Running {
                 number,
@@ -320,6 +348,7 @@ impl Line {
         self.waiting.push_back(Waiting {
             number,
             is_newcomer,
+            household: newcomer.and_then(|newcomer| newcomer.household),
             ticket,
             admit,
         });
@@ -328,6 +357,12 @@ impl Line {
 
     fn newcomers(&self) -> usize {
         self.waiting.iter().filter(|each| each.is_newcomer).count()
+    }
+
+    /// How many of a household wait. Of none, whom no limit is meant for, nobody.
+    fn household(&self, household: Option<IpAddr>) -> usize {
+        let is_theirs = |each: &&Waiting| household.is_some() && each.household == household;
+        self.waiting.iter().filter(is_theirs).count()
     }
 
     fn estimate(&self, at_once: usize, place: usize, now: Instant) -> Duration {
@@ -400,7 +435,11 @@ mod tests {
 
     #[test]
     fn never_more_than_so_many_at_once() {
-        let (calls, now, most) = (Calls::new(3, 16), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (calls, now, most) = (
+            Calls::new(3, 16, 16),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        );
         let busy = || {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             thread::yield_now();
@@ -429,7 +468,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_its_turn() {
-        let calls = Calls::new(1, 1);
+        let calls = Calls::new(1, 1, 1);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             calls.run(|| panic!("on purpose"))
         }));
@@ -439,7 +478,7 @@ mod tests {
 
     #[test]
     fn first_come_first_served() {
-        let calls = Calls::new(1, 16);
+        let calls = Calls::new(1, 16, 16);
         let order = Mutex::new(Vec::new());
         let first = calls.turn(Newcomer::PATIENT, Instant::now());
         thread::scope(|scope| {
@@ -468,7 +507,7 @@ mod tests {
 
     #[test]
     fn a_ticket_is_known_until_its_turn_ends() {
-        let calls = Calls::new(1, 16);
+        let calls = Calls::new(1, 16, 16);
         let standing = |number| calls.standing(ticket(number), Instant::now());
         let deadline = Instant::now() + PATIENCE;
         let first = calls.turn(with_ticket(1), deadline);
@@ -488,7 +527,7 @@ mod tests {
 
     #[test]
     fn beyond_its_length_nobody_waits() {
-        let calls = Calls::new(1, 2);
+        let calls = Calls::new(1, 2, 2);
         let turn = calls.turn(Newcomer::PATIENT, Instant::now());
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -517,8 +556,33 @@ mod tests {
     }
 
     #[test]
+    fn one_household_does_not_take_the_whole_line() {
+        let calls = Calls::new(1, 16, 2);
+        let of = |last: u8| Newcomer {
+            household: Some(IpAddr::from([10, 0, 0, last])),
+            ..Newcomer::PATIENT
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let turn = calls.turn(of(1), deadline);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| assert!(calls.turn(of(1), deadline).is_ok()));
+            }
+            until("two to wait", || calls.waiting() == 2);
+            let refused = calls.turn(of(1), deadline).err();
+            assert!(
+                matches!(refused, Some(NoTurn::HouseholdFull { waiting: 2, .. })),
+                "{refused:?}"
+            );
+            scope.spawn(|| assert!(calls.turn(of(2), deadline).is_ok()));
+            until("a neighbour to wait", || calls.waiting() == 3);
+            drop(turn);
+        });
+    }
+
+    #[test]
     fn waits_no_longer_than_it_may() {
-        let calls = Calls::new(1, 4);
+        let calls = Calls::new(1, 4, 4);
         let turn = calls.turn(Newcomer::PATIENT, Instant::now());
         let late = calls.turn(Newcomer::PATIENT, Instant::now());
         assert!(matches!(late.err(), Some(NoTurn::TooLate { .. })));
@@ -529,7 +593,7 @@ mod tests {
 
     #[test]
     fn whoever_leaves_gives_its_place_up() {
-        let calls = Calls::new(1, 4);
+        let calls = Calls::new(1, 4, 4);
         let turn = calls.turn(Newcomer::PATIENT, Instant::now());
         let has_left = AtomicBool::new(false);
         thread::scope(|scope| {

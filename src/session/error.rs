@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::session::SessionId;
 use super::state::Illegal;
 use super::store;
 use crate::engine;
@@ -35,6 +36,8 @@ pub enum Error {
     TooManySessions {
         /// `SESSIONS_PER_PLAYER`.
         limit: usize,
+        /// Those that the player has, the oldest first.
+        sessions: Vec<SessionId>,
         /// When the first of them ends by itself, if nobody types in it.
         retry_after: Duration,
     },
@@ -66,6 +69,14 @@ pub enum Error {
     /// As many wait for the Engine as may.
     #[error("{waiting} wait for the Engine already, which is the limit")]
     QueueFull {
+        /// How many.
+        waiting: usize,
+        /// When the queue should be through.
+        retry_after: Duration,
+    },
+    /// As many from one address wait for the Engine as may.
+    #[error("{waiting} from one address wait for the Engine already, which is the limit")]
+    QueueAddressFull {
         /// How many.
         waiting: usize,
         /// When the queue should be through.
@@ -122,12 +133,13 @@ impl Error {
             Error::NotFound => "There is no such session; start a new game.".into(),
             Error::Over => "This session is over; start a new game.".into(),
             Error::TooManySpectators => "Too many are watching this game already; try again later.".into(),
-            Error::TooManySessions { .. } => "You have as many games as a player may have; end one of them first.".into(),
+            Error::TooManySessions { .. } => "You have as many games as a player may have; go on with one of them, or end one.".into(),
             Error::AddressFull { .. } => "As many games run from your address as may; end one of them, or try again in a little while.".into(),
             Error::BookBusy => "Your spellbook is being read or written already; try again in a moment.".into(),
             Error::RateLimited { .. } => "Too many games were started from your address; try again in a little while.".into(),
             Error::Full { .. } => "All places are taken; try again in a little while.".into(),
             Error::Busy { .. } | Error::QueueFull { .. } => "Too many games are being started right now; try again in a little while.".into(),
+            Error::QueueAddressFull { .. } => "As many games are being started from your address as may at once; try again in a little while.".into(),
             Error::Left { .. } => "The connection was closed before the game was started.".into(),
             Error::Stopping => "The server is restarting; try again in a moment.".into(),
             Error::NoImage(_) => "This shell is not installed on the server; choose another one or tell its operator.".into(),

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 use log::{debug, info, warn};
 
-use super::session::Session;
+use super::calls::{self, Newcomer};
+use super::session::{Owner, Session};
 use super::spellbook::{Found, Unreadable};
 use super::state::State;
 use super::store::{self, PlayerId};
@@ -29,6 +30,13 @@ const ARCHIVE_LIMIT_BYTES: usize = sandbox::BOOK_LIMIT_BYTES as usize + 16 * 102
 const MOST_WAITING: usize = 4;
 /// How long one of them waits: longer than the Engine's deadline for the call before it.
 const TURN_WAIT: Duration = Duration::from_secs(15);
+
+/// Requests for books, of all sessions, that are at the Engine at once. The Engine copies slower than clients ask, and the
+/// saver and newcomers need it too.
+pub(super) const REQUESTS_AT_ONCE: usize = 4;
+/// And that wait for it, in all and of one household.
+pub(super) const REQUESTS_WAITING: usize = 64;
+pub(super) const REQUESTS_WAITING_PER_HOUSEHOLD: usize = 16;
 
 /// What is known of a session's book. Guarded by the session's lock, which is held for moves only.
 #[derive(Debug, Default)]
@@ -154,6 +162,7 @@ impl Manager {
             .filter(|_| !session.snapshot().state.is_over());
         let read = |container| {
             let _turn = Turn::take_asked(&session)?;
+            let _call = self.book_call(owner)?;
             self.read_or_mend(&session, container, &owner.player)
         };
         match container.map(read) {
@@ -184,6 +193,7 @@ impl Manager {
         }
         // One turn for all of it: what is written in the new book must not be saved before the new book is.
         let _turn = Turn::take_asked(&session)?;
+        let _call = self.book_call(owner)?;
         // What is there now is a version of its own.
         let book_before = self.read_book(container);
         self.save(&session, book_before, &owner.player)?;
@@ -193,6 +203,17 @@ impl Manager {
         // INVARIANT: noted only now: after a failure the end of the session saves it.
         self.note_book(&session, book);
         Ok(())
+    }
+
+    /// A request's place among the few that are at the Engine for a book. INVARIANT: taken after the session's turn, so
+    /// that requests which wait for each other hold one place, not several.
+    fn book_call(&self, owner: &Owner) -> Result<calls::Turn<'_>, Error> {
+        let asker = Newcomer {
+            household: owner.household,
+            ..Newcomer::PATIENT
+        };
+        let turn = self.book_calls.turn(asker, Instant::now() + TURN_WAIT);
+        turn.map_err(|_| Error::BookBusy)
     }
 
     /// The book as it is in the session's container now.

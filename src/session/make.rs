@@ -307,6 +307,7 @@ impl Manager {
                 "too_many_sessions",
                 Error::TooManySessions {
                     limit: settings.sessions_per_player,
+                    sessions: oldest_first(sessions),
                     retry_after: first_end(sessions),
                 },
             ),
@@ -496,6 +497,12 @@ impl Manager {
             self.bid_farewell(session);
         }
     }
+}
+
+fn oldest_first(sessions: &[Arc<Session>]) -> Vec<SessionId> {
+    let mut sessions: Vec<_> = sessions.iter().collect();
+    sessions.sort_by_key(|session| session.since());
+    sessions.iter().map(|session| session.id).collect()
 }
 
 /// Milliseconds since 1970.

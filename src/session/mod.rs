@@ -144,6 +144,8 @@ pub struct Manager {
     workers: Mutex<Vec<JoinHandle<()>>>,
     watch_links: WatchLinks,
     calls: Calls,
+    /// Who reads and writes books by request. What the server saves by itself does not wait here.
+    book_calls: Calls,
     images: Images,
     pool: Pool,
     rates: Rates,
@@ -209,7 +211,16 @@ impl Manager {
             threads: Mutex::default(),
             workers: Mutex::default(),
             watch_links: WatchLinks::default(),
-            calls: Calls::new(ENGINE_CALLS_AT_ONCE, queue::WAITING_MAX),
+            calls: Calls::new(
+                ENGINE_CALLS_AT_ONCE,
+                queue::WAITING_MAX,
+                queue::WAITING_PER_HOUSEHOLD,
+            ),
+            book_calls: Calls::new(
+                keep::REQUESTS_AT_ONCE,
+                keep::REQUESTS_WAITING,
+                keep::REQUESTS_WAITING_PER_HOUSEHOLD,
+            ),
             resizes,
             saves,
             engine_health: Health::default(),

@@ -11,6 +11,8 @@ const TURN_WAIT: Duration = Duration::from_secs(30);
 /// Newcomers that may wait. A machine that starts 4 a second lets the last of so many in just within [`TURN_WAIT`]; each
 /// holds a connection and a thread.
 pub(super) const WAITING_MAX: usize = 120;
+/// Of one household: a class of pupils behind one address is let in, and leaves places for others.
+pub(super) const WAITING_PER_HOUSEHOLD: usize = 30;
 
 impl Manager {
     /// Does `call`, which asks much of the Engine, when it is the newcomer's turn.
@@ -57,6 +59,7 @@ impl Manager {
 fn reason(no_turn: NoTurn) -> &'static str {
     match no_turn {
         NoTurn::Full { .. } => "full",
+        NoTurn::HouseholdFull { .. } => "address_full",
         NoTurn::TooLate { .. } => "too_late",
         NoTurn::Left { .. } => "left",
     }
@@ -69,6 +72,13 @@ impl From<NoTurn> for Error {
                 waiting,
                 retry_after,
             } => Error::QueueFull {
+                waiting,
+                retry_after,
+            },
+            NoTurn::HouseholdFull {
+                waiting,
+                retry_after,
+            } => Error::QueueAddressFull {
                 waiting,
                 retry_after,
             },

@@ -12,6 +12,16 @@ export interface Failure {
   message: string;
   /** Seconds after which the server expects to have room again. */
   retryAfter?: number;
+  /** The player's games that run, when there are as many as there may be. */
+  running?: Running[];
+}
+
+/** A game of the player's that runs. */
+export interface Running {
+  sessionId: string;
+  shell: string;
+  /** In milliseconds since 1970. */
+  startedAt: number;
 }
 
 export type SessionStatus =
@@ -47,7 +57,12 @@ export async function createSession(shell: string, ticket?: string): Promise<Cre
   const { status, body, headers } = answer;
   if (status !== 201) {
     const retryAfter = retrySeconds(headers.get("Retry-After"));
-    return { message: errorMessage(body, status), ...(retryAfter === undefined ? {} : { retryAfter }) };
+    const running = runningGames(body["sessions"]);
+    return {
+      message: errorMessage(body, status),
+      ...(retryAfter === undefined ? {} : { retryAfter }),
+      ...(running.length === 0 ? {} : { running }),
+    };
   }
   const { session_id, connect_url, token } = body;
   if (typeof session_id !== "string" || typeof connect_url !== "string") {
@@ -59,6 +74,17 @@ export async function createSession(shell: string, ticket?: string): Promise<Cre
     connectUrl: connect_url,
     ...(typeof token === "string" ? { token } : {}),
   };
+}
+
+/** The games in an answer; what is none is left out. */
+function runningGames(list: unknown): Running[] {
+  if (!Array.isArray(list)) return [];
+  return list.flatMap((one: unknown) => {
+    const { session_id, shell, created_at } = typeof one === "object" && one !== null ? (one as Body) : {};
+    if (typeof session_id !== "string" || typeof shell !== "string") return [];
+    const startedAt = typeof created_at === "string" ? Date.parse(created_at) : Number.NaN;
+    return [{ sessionId: session_id, shell, startedAt: Number.isNaN(startedAt) ? Date.now() : startedAt }];
+  });
 }
 
 /** Where the wish with this ticket stands; undefined when the server did not say. */

@@ -1,6 +1,7 @@
 /** The landing page: choose a shell and start, or go on with a game that still runs. */
 
 import { createSession, endSession, logOut, sessionStatus } from "./api";
+import type { Running } from "./api";
 import { make, makeButton, need } from "./dom";
 import { browserMemory } from "./memory";
 import type { RememberedSession } from "./memory";
@@ -51,6 +52,7 @@ async function startGame(): Promise<void> {
   say("");
   if ("message" in answer) {
     setBusy(false);
+    if (answer.running !== undefined) return offer(answer.message, answer.running);
     if (answer.retryAfter === undefined) say(answer.message);
     else waitAndRetry(answer.message, answer.retryAfter);
     return;
@@ -76,6 +78,16 @@ function showPlace(): Parameters<typeof watchQueue>[1] {
     if (telling !== told) aloud.textContent = words;
     told = telling;
   };
+}
+
+/** As many games as there may be: they are listed to go on with, those that another tab or browser has started too. */
+async function offer(text: string, games: readonly Running[]): Promise<void> {
+  for (const { sessionId: id, shell, startedAt } of games) {
+    if (memory.find(id) === undefined) memory.remember({ id, shell, startedAt });
+  }
+  await listRunning();
+  say(text);
+  list.querySelector("a")?.focus();
 }
 
 /** Full or not ready: says so, counts down and tries by itself, until it works or the player has enough. */

@@ -173,3 +173,34 @@ story("a paste brings text, and no control characters", DESKTOP, async (player) 
   await game.type("");
   await game.seesLine("pa[201~sted");
 });
+
+test("who has as many games as may be is offered those", async () => {
+  const narrow = await startServer({ SESSIONS_PER_PLAYER: "1" });
+  const player = await Player.enter(browser);
+  // The refused start.
+  player.expect(/status of 429/);
+  try {
+    const game = await player.open(narrow.url);
+    await game.start("rust");
+    await game.type("echo still here");
+    await game.seesLine("still here");
+    const url = game.page.url();
+
+    // The browser has forgotten the game; the server knows whose it is.
+    await game.page.evaluate(() => localStorage.clear());
+    await game.page.goto(narrow.url);
+    assert.equal(await game.page.locator("#running").isVisible(), false);
+    await game.page.locator("#start-button").click();
+    await game.page.getByText("You have as many games as a player may have").waitFor();
+    const offered = game.page.getByRole("link", { name: /^Continue/ });
+    await offered.waitFor();
+    await until("the focus on it", () => offered.evaluate((link) => link === document.activeElement));
+    await game.shoot("landing-offer");
+    await game.page.keyboard.press("Enter");
+    await game.page.waitForURL(url);
+    await game.seesLine("still here");
+  } finally {
+    await player.leave();
+    await narrow.stop();
+  }
+});

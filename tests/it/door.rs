@@ -4,4 +4,5 @@ mod hand_off;
 mod hostile;
 pub mod house;
 mod life;
+mod proxied;
 mod requests;

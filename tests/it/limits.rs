@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use fake_engine::FakeEngine;
+use shellcraft::session::Error;
 
 use crate::site::{Game, Reply, Site, wait_for};
 
@@ -39,7 +40,8 @@ fn check_refused(reply: &Reply, status: u16, code: &str) -> u64 {
 
 #[test]
 fn an_address_may_start_so_many_games() {
-    let (_engine, site) = site(&["--rate-limit", "2/h", "--trusted-proxies", "127.0.0.1"]);
+    let flags = ["--rate-limit", "2/h", "--trusted-proxies", "127.0.0.1"];
+    let (_engine, site) = site(&[&flags[..], &["--sessions-per-player", "10"]].concat());
     let post = |address: &str| post_from(&site, address, None);
     assert_eq!(post("203.0.113.1").status, 201);
     assert_eq!(post("203.0.113.1").status, 201);
@@ -87,7 +89,15 @@ fn a_player_has_so_many_games_at_once() {
     let cookie = cookie(&first);
     let post = || site.request("POST", "/session", &[("Cookie", &cookie)], b"");
     assert_eq!(post().status, 201);
-    let seconds = check_refused(&post(), 429, "too_many_sessions");
+    let refused = post();
+    let seconds = check_refused(&refused, 429, "too_many_sessions");
+    // Told are the player's own, the oldest first, and no secret of theirs.
+    let told = refused.json()["sessions"].clone();
+    let told = told.as_array().expect("a list");
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0]["session_id"], first.json()["session_id"]);
+    assert!(told.iter().all(|game| game["status"] == "running"));
+    assert!(!refused.text().contains("token") && !refused.text().contains("ticket"));
     // That is when the first one ends by itself.
     assert!((500..=600).contains(&seconds), "{seconds}");
     assert_eq!(site.post("/session", "").status, 201, "somebody else");
@@ -168,6 +178,43 @@ fn one_player_s_uploads_hold_up_nobody_else_s_book() {
         assert_eq!((done.len(), refused.len()), (5, 7));
         for reply in refused {
             check_refused(&reply, 429, "spellbook_busy");
+        }
+    });
+}
+
+/// Many games, each of which asks for its book while the Engine hangs: few of them are there at once, and one address does
+/// not take all that may wait.
+#[test]
+fn requests_for_books_do_not_flood_the_engine() {
+    let (engine, site) = site(&["--trusted-proxies", "127.0.0.1"]);
+    let games: Vec<_> = (0..24)
+        .map(|_| Game::of(&post_from(&site, "203.0.113.1", None)))
+        .collect();
+    let other = Game::of(&post_from(&site, "203.0.113.2", None));
+    let before = engine.calls("ContainerArchive");
+    let manager = site.app().manager();
+    let get = |game: &Game| manager.book(game.id.parse().expect("an id"));
+    engine.hang("ContainerArchive");
+    std::thread::scope(|scope| {
+        let get = &get;
+        let mut asked: Vec<_> = games
+            .iter()
+            .map(|game| scope.spawn(move || get(game)))
+            .collect();
+        let refused = || asked.iter().filter(|asked| asked.is_finished()).count();
+        // Four are at the Engine and sixteen wait.
+        wait_for("the others to be refused", || refused() == 4);
+        let other = &other;
+        asked.push(scope.spawn(move || get(other)));
+        assert_eq!(engine.calls("ContainerArchive") - before, 4);
+        engine.release("ContainerArchive");
+        let answers = asked
+            .into_iter()
+            .map(|asked| asked.join().expect("no panic"));
+        let (done, refused): (Vec<_>, Vec<_>) = answers.partition(Result::is_ok);
+        assert_eq!((done.len(), refused.len()), (21, 4));
+        for refused in refused {
+            assert!(matches!(refused, Err(Error::BookBusy)), "{refused:?}");
         }
     });
 }

@@ -17,6 +17,7 @@ use crate::site::{Reply, Site, wait_for};
 /// Sessions that are made at once, and that may wait, as the server has it.
 const AT_ONCE: usize = 4;
 const WAITING_MAX: usize = 120;
+const WAITING_PER_ADDRESS: usize = 30;
 
 fn post_with(site: &Site, ticket: &str) -> Reply {
     site.request("POST", "/session", &[("X-Queue-Ticket", ticket)], b"")
@@ -133,11 +134,18 @@ fn a_ticket_is_a_uuid() {
 #[test]
 fn beyond_its_bound_newcomers_are_turned_away_at_once() {
     let engine = FakeEngine::start();
-    let site = Site::start(&engine.docker_host(), &[]);
+    let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
+    let post_from = |address: String| {
+        let headers = [("X-Forwarded-For", address.as_str())];
+        site.request("POST", "/session", &headers, b"")
+    };
     engine.hang("ContainerCreate");
     thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE + WAITING_MAX)
-            .map(|_| scope.spawn(|| site.post("/session", "")))
+            .map(|number| {
+                let household = number / WAITING_PER_ADDRESS;
+                scope.spawn(move || post_from(format!("203.0.113.{household}")))
+            })
             .collect();
         wait_for("the queue to be full", || {
             site.app().manager().queue_length() == WAITING_MAX
@@ -162,6 +170,35 @@ fn beyond_its_bound_newcomers_are_turned_away_at_once() {
         metric(&site, "queue_turned_away_total{reason=\"full\"}"),
         "1"
     );
+}
+
+/// One client that wants all places leaves some for others.
+#[test]
+fn an_address_does_not_take_the_whole_queue() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
+    let post_from = |address: &'static str| {
+        let site = &site;
+        move || site.request("POST", "/session", &[("X-Forwarded-For", address)], b"")
+    };
+    engine.hang("ContainerCreate");
+    thread::scope(|scope| {
+        let mut threads: Vec<_> = (0..AT_ONCE + WAITING_PER_ADDRESS)
+            .map(|_| scope.spawn(post_from("203.0.113.1")))
+            .collect();
+        let length = || site.app().manager().queue_length();
+        wait_for("its places to be taken", || length() == WAITING_PER_ADDRESS);
+        let refused = post_from("203.0.113.1")();
+        let code = refused.code();
+        assert_eq!((refused.status, code.as_str()), (429, "queue_address_full"));
+        assert!(refused.header("retry-after").is_some());
+        threads.push(scope.spawn(post_from("203.0.113.2")));
+        wait_for("another to wait", || length() == WAITING_PER_ADDRESS + 1);
+        engine.release("ContainerCreate");
+        for thread in threads {
+            assert_eq!(thread.join().expect("no panic").status, 201);
+        }
+    });
 }
 
 /// A browser that goes away ends its connection; so does a client that has only nothing more to send. A ticket tells
