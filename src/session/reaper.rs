@@ -39,9 +39,9 @@ const LONGEST_TICK: Duration = Duration::from_secs(5);
 pub struct View {
     /// Where it is in its life.
     pub state: State,
-    /// Since the last human input, or the start.
+    /// Since the last human input, or since the game was ready.
     pub idle: Duration,
-    /// Since the start.
+    /// Since the game was ready.
     pub age: Duration,
     /// Since it was over.
     pub over: Option<Duration>,
@@ -237,8 +237,8 @@ fn view(session: &Session, now: Instant) -> View {
     let life = session.snapshot();
     View {
         state: life.state,
-        idle: now.saturating_duration_since(session.hub.last_input()),
-        age: now.saturating_duration_since(session.since()),
+        idle: session.idle(now),
+        age: session.age(now),
         over: life.over_at.map(|at| now.saturating_duration_since(at)),
         book_checked: session
             .book
