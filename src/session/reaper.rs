@@ -15,6 +15,7 @@ use log::{info, warn};
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::state::{Reason, State};
 use super::{Error, Manager, Session};
+use crate::engine::ContainerId;
 use crate::terminal::frame::Notice;
 
 /// The player is told when so much idle time is left.
@@ -287,7 +288,9 @@ fn try_sweep(manager: &Manager, is_over: impl Fn() -> bool) -> Result<usize, Err
         if is_over() {
             break;
         }
-        if manager.is_ours_alive(session_id, &container.id) {
+        if manager.is_ours_alive(session_id, &container.id)
+            || !is_still_there(manager, &container.id)?
+        {
             continue;
         }
         manager.metrics.leftovers_found.inc();
@@ -299,6 +302,17 @@ fn try_sweep(manager: &Manager, is_over: impl Fn() -> bool) -> Result<usize, Err
         removed += 1;
     }
     Ok(removed)
+}
+
+/// Whether the Engine has the container even now. The list may be old: a session that ended since has removed its
+/// container itself. INVARIANT: asked after [`Manager::is_ours_alive`], for a session is over only when its container is
+/// removed.
+fn is_still_there(manager: &Manager, container: &ContainerId) -> Result<bool, Error> {
+    match manager.engine.inspect(container) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Where a session could not be ended as it should, its record may still be there.
