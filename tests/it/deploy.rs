@@ -18,7 +18,8 @@ use tungstenite::client::IntoClientRequest;
 
 use crate::door::house::{open_behind, quick};
 use crate::ground::PATIENCE;
-use crate::proxy::{Caddy, Nginx, free_address};
+use crate::ground::own_address;
+use crate::proxy::{Caddy, Nginx};
 use crate::site::Site;
 
 /// The name in all of these files.
@@ -112,7 +113,7 @@ impl<P> Front<P> {
 }
 
 fn nginx(upstream: SocketAddr) -> Front<Nginx> {
-    let (address, plain) = (free_address(), free_address());
+    let (address, plain) = (own_address(), own_address());
     let directory = certificate();
     let tls = tls_config(directory.path());
     let config = with(
@@ -142,7 +143,7 @@ fn nginx(upstream: SocketAddr) -> Front<Nginx> {
 }
 
 fn caddy(upstream: SocketAddr) -> Front<Caddy> {
-    let address = free_address();
+    let address = own_address();
     let directory = certificate();
     let tls = tls_config(directory.path());
     let site = format!(

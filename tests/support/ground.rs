@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use shellcraft::engine::types::{CreateContainer, Empty, HostConfig, LogConfig};
@@ -68,6 +69,17 @@ pub fn unique() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     format!("shellcraft-test-{}-{count}", std::process::id())
+}
+
+/// An address for a server of another program, which must be told one. No port is asked for and let go again, for
+/// somebody could take it meanwhile: this is a loopback address that only this test of this process uses, with a port
+/// below those that systems give out by themselves (ip(7): from 32768).
+#[allow(dead_code)] // Not every ring starts one.
+pub fn own_address() -> SocketAddr {
+    static COUNTER: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let last = COUNTER.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from(([127, high | 128, low, last], 18_080))
 }
 
 /// A container as sessions have it, as far as every Engine can.
