@@ -1,12 +1,11 @@
 // The server is stopped, or dies, and starts again: open pages go on by themselves.
 
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { Player, startBrowser, startServer, until } from "./stage.mjs";
+import { ownAddress, Player, startBrowser, startServer, until } from "./stage.mjs";
 
 let browser;
 let home;
@@ -21,18 +20,9 @@ after(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-/** A port that nobody listens on. */
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 for (const [first, ...others] of [["SIGTERM", "SIGKILL", "SIGTERM"], ["SIGKILL", "SIGTERM"]]) {
   test(`a game outlives ${[first, ...others].join(", then ")}`, async () => {
-    const env = { PORT: String(await freePort()), DATA_DIR: join(home, first), INSTANCE: `browser-restart-${first}-${process.pid}` };
+    const env = { ...ownAddress(), DATA_DIR: join(home, first), INSTANCE: `browser-restart-${first}-${process.pid}` };
     let server = await startServer(env);
     const player = await Player.enter(browser);
     player.mayBeCut = true;
