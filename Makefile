@@ -38,11 +38,18 @@ bench: ## the benchmarks (a Docker Engine must answer)
 	cargo bench --locked --bench parts
 	cargo bench --locked --bench bench
 
+chaos: export CHAOS_ROUNDS ?= 200
+chaos: export CHAOS_SEED ?= $(shell shuf --input-range 1-999999999 --head-count 1)
 chaos: ## kill servers 200 times, Engines and Redis 20 times, while players play (CHAOS_ROUNDS, CHAOS_SEED)
 	@.ci/setup test
 	@$(MAKE) --no-print-directory web images
-	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-200} timeout --verbose 3h \
+	@echo "CHAOS_SEED=$$CHAOS_SEED CHAOS_ROUNDS=$$CHAOS_ROUNDS"
+	PROPTEST_CASES=$$CHAOS_ROUNDS timeout --verbose 1h \
+		cargo test --locked --release --test it machine:: -- --nocapture
+	timeout --verbose 3h \
 		cargo test --locked --release --test dockerd chaos -- --nocapture --test-threads 2
+	SHELLCRAFT_BIN=target/release/shellcraft timeout --verbose 1h \
+		node --test tests/browser/exact.test.mjs
 
 images: ## the sandbox images shellcraft/rust and shellcraft/perl, if their sources changed
 	@sandbox/build

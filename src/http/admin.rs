@@ -139,12 +139,11 @@ impl Site {
 pub(super) fn add_details(body: &mut Value, manager: &Manager, session: &Session) {
     let now = Instant::now();
     let usage = manager.usage(session.id, now);
-    let since = |then| now.saturating_duration_since(then).as_secs();
     body["state"] = format!("{:?}", session.snapshot().state)
         .to_lowercase()
         .into();
-    body["age_seconds"] = since(session.since()).into();
-    body["idle_seconds"] = since(session.hub.last_input()).into();
+    body["age_seconds"] = session.age(now).as_secs().into();
+    body["idle_seconds"] = session.idle(now).as_secs().into();
     body["bytes_in"] = session.hub.input_bytes().into();
     body["bytes_out"] = session.hub.output_bytes().into();
     body["spectators"] = session.hub.spectators().into();

@@ -406,7 +406,7 @@ fn describe(manager: &Manager, session: &Session, own: &str) -> serde_json::Valu
         "session_id": id,
         "shell": session.shell,
         "status": status,
-        "created_at": session.owner().map(|owner| timestamp(owner.created_at)),
+        "created_at": session.created_at().map(timestamp),
         "connect_url": format!("{own}/session/{id}/connect"),
         "ws_url": ws_url(own, id),
         "recording": session.hub.has_recording(),

@@ -169,16 +169,13 @@ impl Manager {
     fn session_of(self: &Arc<Self>, record: &Record) -> Arc<Session> {
         let session = self.empty_session(record.session_id, &record.shell);
         if let (Some(player), Some(token_hash)) = (&record.player, &record.token_hash) {
-            let created_at = SystemTime::UNIX_EPOCH + Duration::from_millis(record.created_at_ms);
-            // A clock that was set back makes it younger, never a panic.
-            let age = created_at.elapsed().unwrap_or_default();
             session.set_owner(Owner {
                 token_hash: token_hash.clone(),
                 player: player.clone(),
                 household: None,
-                created_at,
-                since: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
             });
+            session
+                .go_on_since(SystemTime::UNIX_EPOCH + Duration::from_millis(record.created_at_ms));
         }
         session
     }

@@ -397,7 +397,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     fn ticket(number: u128) -> QueueTicket {
         let uuid = uuid::Builder::from_random_bytes(number.to_be_bytes()).into_uuid();
@@ -543,7 +543,8 @@ mod tests {
             let refused = calls.turn(Newcomer::PATIENT, Instant::now() + PATIENCE);
             assert!(matches!(
                 refused.err(),
-                Some(NoTurn::Full { waiting: 2, retry_after }) if retry_after.as_secs() == 2
+                // A second for each, or more: the one that runs may have had its turn for longer by now.
+                Some(NoTurn::Full { waiting: 2, retry_after }) if retry_after.as_secs() >= 2
             ));
             // The server's own calls are never refused, and don't count.
             scope.spawn(|| calls.run(|| ()));

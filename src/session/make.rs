@@ -71,8 +71,6 @@ impl Manager {
             token_hash: auth::digest(&token),
             player: player.clone(),
             household: newcomer.household,
-            created_at: SystemTime::now(),
-            since: began,
         };
         self.wait_for_last_saves(player)?;
         let book = self.book_of(player)?;
@@ -133,20 +131,21 @@ impl Manager {
                 // It has ended while it waited; its thread sees to the rest.
                 continue;
             }
-            session.hub.touch(owner.since);
+            let created_at = SystemTime::now();
             // INVARIANT: stored before the book is in, or after a crash somebody else could be given it; and before the
             // answer goes out.
-            let claimed = self
-                .note_claim(session.id, owner)
-                .and_then(|()| match book {
-                    b"" => {
-                        self.note_book(&session, book);
-                        Ok(())
-                    }
-                    book => self.put_book(&session, container, book),
-                });
+            let claimed =
+                self.note_claim(session.id, owner, created_at)
+                    .and_then(|()| match book {
+                        b"" => {
+                            self.note_book(&session, book);
+                            Ok(())
+                        }
+                        book => self.put_book(&session, container, book),
+                    });
             match claimed {
                 Ok(()) => {
+                    session.start_clocks(created_at);
                     self.bid_farewell_if_stopping(&session);
                     return Ok(Some(session));
                 }
@@ -162,12 +161,17 @@ impl Manager {
         Ok(None)
     }
 
-    fn note_claim(&self, id: SessionId, owner: &Owner) -> Result<(), Error> {
+    fn note_claim(
+        &self,
+        id: SessionId,
+        owner: &Owner,
+        created_at: SystemTime,
+    ) -> Result<(), Error> {
         self.store.update(id, &mut |record| {
             record.phase = Phase::Claimed;
             record.player = Some(owner.player.clone());
             record.token_hash = Some(owner.token_hash.clone());
-            record.created_at_ms = milliseconds(owner.created_at);
+            record.created_at_ms = milliseconds(created_at);
         })?;
         Ok(())
     }
@@ -177,7 +181,7 @@ impl Manager {
         let sessions = self.sessions.write();
         if let Err(no_room) = self.check_room(&sessions, owner) {
             drop(sessions);
-            return Err(self.turn_away(&no_room, owner.since));
+            return Err(self.turn_away(&no_room));
         }
         let session = self.pool.take(&shell.name);
         if let Some(session) = &session {
@@ -238,7 +242,7 @@ impl Manager {
         if let Some(owner) = owner {
             if let Err(no_room) = self.check_room(&sessions, &owner) {
                 drop(sessions);
-                return Err(self.turn_away(&no_room, owner.since));
+                return Err(self.turn_away(&no_room));
             }
             session.set_owner(owner);
         }
@@ -295,7 +299,8 @@ impl Manager {
     }
 
     /// Turns away for want of room. INVARIANT: the sessions' lock is not held: each of theirs is asked, and may be busy.
-    fn turn_away(&self, no_room: &NoRoom, now: Instant) -> Error {
+    fn turn_away(&self, no_room: &NoRoom) -> Error {
+        let now = Instant::now();
         // When a place is free at the latest, unless somebody types on.
         let first_end = |sessions: &[Arc<Session>]| {
             let ends = sessions.iter().map(|session| self.expires_in(session, now));
@@ -344,23 +349,34 @@ impl Manager {
             None => self.calls.run(make)?,
         };
         self.note_book(session, book);
-        let record = self.record_of(session, &container);
-        let next = match session.owner() {
-            Some(_) => Event::Ready,
-            None => Event::Prepared,
-        };
+        let created_at = SystemTime::now();
+        let record = self.record_of(session, &container, created_at);
         let ready = self
             .store
             .insert(&record)
             .map_err(Error::from)
-            .and_then(|()| Ok(session.step(next)?))
+            .and_then(|()| {
+                let next = match session.owner() {
+                    Some(_) => {
+                        session.start_clocks(created_at);
+                        Event::Ready
+                    }
+                    None => Event::Prepared,
+                };
+                Ok(session.step(next)?)
+            })
             .and_then(|_| self.spawn_session(session, &container, Some(attach)));
         ready.inspect_err(|_| self.discard(&container))?;
         self.bid_farewell_if_stopping(session);
         Ok(())
     }
 
-    fn record_of(&self, session: &Session, container: &ContainerId) -> Record {
+    fn record_of(
+        &self,
+        session: &Session,
+        container: &ContainerId,
+        created_at: SystemTime,
+    ) -> Record {
         let owner = session.owner();
         Record {
             format: FORMAT,
@@ -376,9 +392,7 @@ impl Manager {
             policy: self.policy(&session.shell),
             player: owner.map(|owner| owner.player.clone()),
             token_hash: owner.map(|owner| owner.token_hash.clone()),
-            created_at_ms: milliseconds(
-                owner.map_or_else(SystemTime::now, |owner| owner.created_at),
-            ),
+            created_at_ms: milliseconds(created_at),
             screen: None,
         }
     }

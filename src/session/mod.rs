@@ -274,7 +274,8 @@ impl Manager {
     /// All sessions that are remembered, the oldest first.
     pub fn list(&self) -> Vec<Arc<Session>> {
         let mut sessions: Vec<_> = self.sessions.read().values().cloned().collect();
-        sessions.sort_by_key(|session| session.since());
+        // Each is asked once: its time may begin meanwhile, and then the order would contradict itself.
+        sessions.sort_by_cached_key(|session| session.since());
         sessions
     }
 
@@ -318,14 +319,11 @@ impl Manager {
 
     /// When the session ends if nobody types any more.
     pub fn expires_in(&self, session: &Session, now: Instant) -> Duration {
-        let idle_left = self
-            .settings
-            .idle_timeout
-            .saturating_sub(now.saturating_duration_since(session.hub.last_input()));
+        let idle_left = self.settings.idle_timeout.saturating_sub(session.idle(now));
         let life_left = self
             .settings
             .max_lifetime
-            .map(|life| life.saturating_sub(now.saturating_duration_since(session.since())));
+            .map(|life| life.saturating_sub(session.age(now)));
         life_left.map_or(idle_left, |life_left| life_left.min(idle_left))
     }
 

@@ -15,6 +15,7 @@ use log::{info, warn};
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::state::{Reason, State};
 use super::{Error, Manager, Session};
+use crate::engine::ContainerId;
 use crate::terminal::frame::Notice;
 
 /// The player is told when so much idle time is left.
@@ -39,9 +40,9 @@ const LONGEST_TICK: Duration = Duration::from_secs(5);
 pub struct View {
     /// Where it is in its life.
     pub state: State,
-    /// Since the last human input, or the start.
+    /// Since the last human input, or since the game was ready.
     pub idle: Duration,
-    /// Since the start.
+    /// Since the game was ready.
     pub age: Duration,
     /// Since it was over.
     pub over: Option<Duration>,
@@ -237,8 +238,8 @@ fn view(session: &Session, now: Instant) -> View {
     let life = session.snapshot();
     View {
         state: life.state,
-        idle: now.saturating_duration_since(session.hub.last_input()),
-        age: now.saturating_duration_since(session.since()),
+        idle: session.idle(now),
+        age: session.age(now),
         over: life.over_at.map(|at| now.saturating_duration_since(at)),
         book_checked: session
             .book
@@ -287,7 +288,9 @@ fn try_sweep(manager: &Manager, is_over: impl Fn() -> bool) -> Result<usize, Err
         if is_over() {
             break;
         }
-        if manager.is_ours_alive(session_id, &container.id) {
+        if manager.is_ours_alive(session_id, &container.id)
+            || !is_still_there(manager, &container.id)?
+        {
             continue;
         }
         manager.metrics.leftovers_found.inc();
@@ -299,6 +302,17 @@ fn try_sweep(manager: &Manager, is_over: impl Fn() -> bool) -> Result<usize, Err
         removed += 1;
     }
     Ok(removed)
+}
+
+/// Whether the Engine has the container even now. The list may be old: a session that ended since has removed its
+/// container itself. INVARIANT: asked after [`Manager::is_ours_alive`], for a session is over only when its container is
+/// removed.
+fn is_still_there(manager: &Manager, container: &ContainerId) -> Result<bool, Error> {
+    match manager.engine.inspect(container) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Where a session could not be ended as it should, its record may still be there.

@@ -84,6 +84,8 @@ pub struct Session {
     pub hub: Arc<Hub>,
     /// When it was made or taken over.
     pub made: Instant,
+    /// When its player's game was ready: not before that does anybody's time run.
+    begun: OnceLock<Begun>,
     owner: OnceLock<Owner>,
     container: OnceLock<ContainerId>,
     /// Its spellbook's, see [`super::keep`].
@@ -117,10 +119,15 @@ pub struct Owner {
     pub player: PlayerId,
     /// Where it was started from; none for one that was taken over.
     pub household: Option<IpAddr>,
-    /// When it became theirs, for people.
-    pub created_at: SystemTime,
-    /// When it became theirs, for durations.
-    pub since: Instant,
+}
+
+/// When a player's game was ready.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    /// For people, and for the next life of the server.
+    created_at: SystemTime,
+    /// For durations.
+    since: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -156,6 +163,7 @@ impl Session {
             shell: shell.to_owned(),
             hub,
             made: Instant::now(),
+            begun: OnceLock::new(),
             owner: OnceLock::new(),
             container: OnceLock::new(),
             book: Mutex::default(),
@@ -191,7 +199,52 @@ impl Session {
 
     /// Since when it has its player; since it was made if it has none.
     pub fn since(&self) -> Instant {
-        self.owner().map_or(self.made, |owner| owner.since)
+        self.begun.get().map_or(self.made, |begun| begun.since)
+    }
+
+    /// When its player's game was ready, for people; nothing before that.
+    pub fn created_at(&self) -> Option<SystemTime> {
+        self.begun.get().map(|begun| begun.created_at)
+    }
+
+    /// How old the game is. One that is not ready yet does not age: its player may stand in line, or wait for the
+    /// Engine.
+    pub fn age(&self, now: Instant) -> Duration {
+        if self.is_awaited() {
+            return Duration::ZERO;
+        }
+        now.saturating_duration_since(self.since())
+    }
+
+    /// For how long nobody has typed. Not counted either while its player still waits for it.
+    pub fn idle(&self, now: Instant) -> Duration {
+        if self.is_awaited() {
+            return Duration::ZERO;
+        }
+        now.saturating_duration_since(self.hub.last_input())
+    }
+
+    /// Whether it has a player who does not have it yet.
+    fn is_awaited(&self) -> bool {
+        self.owner().is_some() && self.begun.get().is_none()
+    }
+
+    /// The game is ready: its player's time runs from now on.
+    pub(super) fn start_clocks(&self, created_at: SystemTime) {
+        let since = Instant::now();
+        // INVARIANT: first the idle time. What waited in the pool was idle all the while, and would be ended for it.
+        self.hub.touch(since);
+        // Taken as it is when it was said before; nobody does.
+        let _ = self.begun.set(Begun { created_at, since });
+    }
+
+    /// A game that goes on after a restart of the server is as old as it was.
+    pub(super) fn go_on_since(&self, created_at: SystemTime) {
+        // A clock that was set back makes it younger, never a panic.
+        let age = created_at.elapsed().unwrap_or_default();
+        let now = Instant::now();
+        let since = now.checked_sub(age).unwrap_or(now);
+        let _ = self.begun.set(Begun { created_at, since });
     }
 
     pub(super) fn set_owner(&self, owner: Owner) {

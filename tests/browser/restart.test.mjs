@@ -2,12 +2,11 @@
 
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { Player, startBrowser, startServer, until } from "./stage.mjs";
+import { ownAddress, Player, startBrowser, startServer, until } from "./stage.mjs";
 
 let browser;
 let home;
@@ -22,18 +21,9 @@ after(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-/** A port that nobody listens on. */
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 for (const [first, ...others] of [["SIGTERM", "SIGKILL", "SIGTERM"], ["SIGKILL", "SIGTERM"]]) {
   test(`a game outlives ${[first, ...others].join(", then ")}`, async () => {
-    const env = { PORT: String(await freePort()), DATA_DIR: join(home, first), INSTANCE: `browser-restart-${randomUUID()}` };
+    const env = { ...ownAddress(), DATA_DIR: join(home, first), INSTANCE: `browser-restart-${randomUUID()}` };
     let server = await startServer(env);
     const player = await Player.enter(browser);
     player.mayBeCut = true;

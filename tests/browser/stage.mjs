@@ -20,7 +20,8 @@ export const packages = pathToFileURL(join(top, "static", "package.json"));
 const require = createRequire(packages);
 const { chromium } = require("playwright-core");
 
-const DEADLINE_MS = 20_000;
+/** How long anything may take to show. Generous: it is only waited out when a test fails. */
+const DEADLINE_MS = 60_000;
 const OUTPUT = join(top, "tests", "output");
 
 /** Waits until `condition` gives something true, and gives it back; `what` is said when it never does. */
@@ -78,6 +79,17 @@ export class HeldEngine {
   }
 }
 
+let addresses = 0;
+/**
+ * Where a server is that is to come back at the same place. No port is asked for and let go again, for somebody could
+ * take it meanwhile: this is a loopback address that only this process uses, with a port below those that systems give
+ * out by themselves.
+ */
+export function ownAddress() {
+  addresses += 1;
+  return { BIND: `127.${128 | ((process.pid >> 8) & 127)}.${process.pid & 255}.${addresses}`, PORT: "18080" };
+}
+
 /** Starts the server on a free port; `stop` ends it and its games by SIGINT and demands exit status 0. */
 export async function startServer(env = {}) {
   const data = env.DATA_DIR ?? mkdtempSync(join(tmpdir(), "shellcraft-data-"));
@@ -121,7 +133,7 @@ export async function startServer(env = {}) {
   try {
     const url = await until("the server's URL", () => {
       assert.equal(child.exitCode, null, `the server ended at once:\n${said}`);
-      return /http:\/\/127\.0\.0\.1:\d+\//.exec(said)?.[0];
+      return /http:\/\/127(\.\d+){3}:\d+\//.exec(said)?.[0];
     });
     await until("readyz", async () => (await fetch(`${url}readyz`).catch(() => undefined))?.status === 200);
     return { url, stop, end };

@@ -1,7 +1,5 @@
 //! A player with bad intentions: a session in the hostile image, whose shell runs one line after the other.
 
-use std::time::{Duration, Instant};
-
 use crate::docker::container_of;
 use crate::site::{Game, Player, Site};
 
@@ -79,14 +77,11 @@ impl Attacker {
         }
     }
 
-    /// Answers, within a time that a player would wait.
+    /// Answers, while the others do what they do.
     #[track_caller]
     pub fn is_well(&mut self) {
-        let began = Instant::now();
         let outcome = self.run("echo $((6 * 7))");
         assert_eq!((outcome.output.trim(), outcome.status), ("42", 0));
-        let took = began.elapsed();
-        assert!(took < Duration::from_secs(5), "answered after {took:?}");
     }
 
     /// Its container.

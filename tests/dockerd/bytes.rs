@@ -65,15 +65,11 @@ fn control_s_holds_and_control_q_goes_on() {
     page.type_in("yes\r");
     page.expect("y\r\ny\r\n");
     for _ in 0..3 {
-        page.type_in("\x13");
-        let held_at = stands_still(&mut page);
-        page.type_in("not shown");
-        // Answered after the keys before it.
-        page.control(serde_json::json!({"type": "ping", "t": 1}));
-        page.note("pong");
-        assert_eq!(page.offset, held_at, "a held terminal shows nothing");
+        page.type_in("\x13not shown");
+        let drained = stands_still(&mut page);
+        let is_shown = crate::site::find(&drained, b"not shown").is_some();
+        assert!(!is_shown, "a held terminal shows nothing");
         page.type_in("\x11");
-        page.seen.clear();
         read_to(&mut page, 100_000);
         page.seen.clear();
     }
@@ -85,20 +81,23 @@ fn control_s_holds_and_control_q_goes_on() {
     page.expect("alive\r\n");
 }
 
-/// Reads until nothing has come for a moment; where that is.
+/// Reads what is on its way from a program that would write for ever, until answers come with nothing between them.
+/// On a busy machine more may follow, so it is asserted only that the output has an end, and what was in it.
 #[track_caller]
-fn stands_still(page: &mut Player) -> u64 {
-    let due = Instant::now() + PATIENCE;
-    loop {
-        let before = page.offset;
-        let moment = Instant::now() + Duration::from_millis(500);
-        while Instant::now() < moment && page.read(moment) {}
-        if page.offset == before {
-            return before;
-        }
-        page.seen.clear();
+fn stands_still(page: &mut Player) -> Vec<u8> {
+    const ANSWERS: usize = 20;
+    let due = Instant::now() + PATIENCE * 2;
+    let mut quiet = 0;
+    while quiet < ANSWERS {
         assert!(Instant::now() < due, "it does not stop");
+        let before = page.offset;
+        page.control(serde_json::json!({"type": "ping", "t": 1}));
+        page.note("pong");
+        let look = Instant::now() + Duration::from_millis(25);
+        while Instant::now() < look && page.read(look) {}
+        quiet = if page.offset == before { quiet + 1 } else { 0 };
     }
+    std::mem::take(&mut page.seen)
 }
 
 /// Titles, device controls and the like that never end: the server takes no more memory for them, Ctrl-C works, and a
@@ -147,11 +146,11 @@ fn endless_sequences_take_no_memory() {
     };
     // What the first megabytes set up is there for good.
     flood("\\033]2;", 2 << 20);
-    let before = server.resident_kib();
+    let before = server.anonymous_kib();
     for start in ["\\033]2;", "\\033]52;c;", "\\033P", "\\033_", "\\033["] {
         flood(start, BYTES);
     }
-    let grown = server.resident_kib().saturating_sub(before);
+    let grown = server.anonymous_kib().saturating_sub(before);
     // 50 MiB went through; scrollback and past are 256 KiB and a screen.
     assert!(grown < 4096, "{grown} KiB more");
     assert_eq!(server.delete(&game.path("")).status, 204);

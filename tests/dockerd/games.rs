@@ -1,7 +1,7 @@
 //! Whole games, through `POST /session` and the WebSocket as a page speaks it.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use shellcraft::engine::{ContainerId, Unfinished};
 use shellcraft::session::{sandbox, spellbook};
@@ -176,12 +176,9 @@ fn control_c_ends_a_chant_at_once() {
             );
             page.seen.clear();
         }
-        let began = Instant::now();
+        // How soon is measured by `make bench`; without it the chant would go on for ever.
         page.type_in("\u{3}");
         page.expect(" ~ ");
-        let took = began.elapsed();
-        // No measurement, which `make bench` makes: the chant would go on for ever.
-        assert!(took < Duration::from_secs(10), "{shell} took {took:?}");
         page.type_in("echo al'iv'e\r");
         page.expect("alive\r\n");
     }
@@ -221,11 +218,7 @@ fn the_first_size_is_there_right_after_the_first_prompt() {
         let mut page = site.page(&game, None);
         page.resize(132, 43);
         page.expect("$ ");
-        let began = Instant::now();
         wait_for("the page's size", || size_of(&game) == "43 132");
-        // Nearly all of that is the time that `docker` takes to tell where to look.
-        let took = began.elapsed();
-        assert!(took < Duration::from_secs(2), "{shell} after {took:?}");
     }
 }
 

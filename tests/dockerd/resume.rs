@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::dice::Dice;
+use crate::games::hub_of;
+use crate::ground::PATIENCE;
 use crate::site::{Game, Player, Site};
 use crate::{busybox, docker};
 
@@ -14,6 +16,10 @@ fn site(flags: &[&str]) -> (Site, Game) {
     let game = site.create("busybox");
     (site, game)
 }
+
+const SCROLLBACK_BYTES: u64 = 64 << 10;
+/// Less than the editor needs to draw its screen.
+const REDRAW_BYTES: u64 = 1000;
 
 /// Reads until so many bytes have come, or until `text` has.
 #[track_caller]
@@ -157,27 +163,23 @@ fn cuts_inside_an_editor_leave_the_same_screen() {
         if round % 3 == 0 {
             // Nobody plays while somebody else's keys keep the editor drawing.
             let mut other = site.raw(&game);
-            // The editor draws only when no key waits, so each must have been answered before the next.
             other.type_in("\x1b");
-            settle(&mut other);
-            for _ in 0..40 {
-                // Draws everything anew.
+            let hub = hub_of(&site, &game);
+            let due = Instant::now() + PATIENCE * 2;
+            while hub.output_bytes() < offset + 2 * SCROLLBACK_BYTES {
+                // Draws everything anew. The editor draws only when no key waits, so each is answered before the next.
                 other.type_in("\x0c");
-                let due = Instant::now() + Duration::from_secs(10);
-                assert!(
-                    other.read(due) && Instant::now() < due,
-                    "the editor does not answer"
-                );
+                let redrawn = other.offset + REDRAW_BYTES;
+                while other.offset < redrawn {
+                    assert!(
+                        other.read(due) && Instant::now() < due,
+                        "the editor does not answer"
+                    );
+                }
             }
-            settle(&mut other);
         }
         page = site.page(&game, Some(offset));
-        settle(&mut page);
-        replays += page
-            .notes
-            .iter()
-            .filter(|note| note["replay"] == true)
-            .count();
+        replays += usize::from(page.note("hello")["replay"] == true);
         // A fresh page sees what somebody sees who has drawn every byte.
         page = fresh_page(&site, &game, size, &format!("round {round}"));
     }
@@ -185,10 +187,8 @@ fn cuts_inside_an_editor_leave_the_same_screen() {
         replays > 0,
         "the scrollback never moved on: the test shows nothing"
     );
-    page.type_in("\x1b");
-    settle(&mut page);
-    page.type_in(":q!\r");
-    settle(&mut page);
+    page.type_in("\x1b:q!\r");
+    page.expect("$ ");
     let shown = fresh_page(&site, &game, size, "after the editor");
     drop(shown);
 }
@@ -197,11 +197,10 @@ fn cuts_inside_an_editor_leave_the_same_screen() {
 #[track_caller]
 fn fresh_page(site: &Site, game: &Game, size: (u16, u16), when: &str) -> Player {
     let mut fresh = site.page(game, None);
-    settle(&mut fresh);
     let mut shown = Shown::new(size);
+    let recording = recording_up_to(site, game, &mut fresh);
     shown.draw(&mut fresh);
     let mut unbroken = Shown::new(size);
-    let recording = site.get(&game.path("/recording")).text();
     for line in recording.lines().skip(1) {
         let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
         if event[1] == "o" {
@@ -214,16 +213,20 @@ fn fresh_page(site: &Site, game: &Game, size: (u16, u16), when: &str) -> Player 
     fresh
 }
 
-/// Reads until nothing has come for a moment.
-fn settle(page: &mut Player) {
-    let mut last = (page.seen.len(), page.notes.len());
+/// The recording, once the page has read exactly as much as is in it. The editor may still be drawing meanwhile.
+#[track_caller]
+fn recording_up_to(site: &Site, game: &Game, page: &mut Player) -> String {
+    let hub = hub_of(site, game);
+    let due = Instant::now() + PATIENCE * 2;
     loop {
-        let pause = Instant::now() + Duration::from_millis(150);
-        while Instant::now() < pause && page.read(pause) {}
-        let now = (page.seen.len(), page.notes.len());
-        if now == last {
-            return;
+        let end = hub.output_bytes();
+        while page.offset < end || page.notes.is_empty() {
+            assert!(page.read(due), "closed with {:?}", page.closed);
         }
-        last = now;
+        let recording = site.get(&game.path("/recording")).text();
+        if hub.output_bytes() == page.offset {
+            return recording;
+        }
+        assert!(Instant::now() < due, "it goes on and on");
     }
 }

@@ -4,7 +4,7 @@
 //! The systemd is process 1 of a machine that `systemd/machine` makes of namespaces; only root can.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::dist;
 use crate::docker;
-use crate::ground::unique;
+use crate::ground::{own_address, unique};
 use crate::site::{ADMIN_TOKEN, Client, wait_for};
 
 const UNIT: &str = include_str!("../../templates/deploy/shellcraft.service");
@@ -63,15 +63,13 @@ impl Machine {
         command
             .args([folder.path(), &cgroup, Path::new(socket), &dist::binary()])
             .stdin(Stdio::null());
-        // A port that was free a moment ago.
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let mut machine = Machine {
             outside: command.spawn().expect("util-linux is installed"),
             folder,
             init: String::new(),
             cgroup,
             instance,
-            address: listener.local_addr().expect("an address"),
+            address: own_address(),
         };
         wait_for("the machine's process 1", || {
             let pid = fs::read_to_string(machine.folder.path().join("pid")).unwrap_or_default();
@@ -246,6 +244,7 @@ fn the_service_under_a_real_systemd() {
     );
     let machine = Machine::boot();
     machine.run(INSTALL);
+    machine.set(&format!("BIND={}", machine.address.ip()));
     machine.set(&format!("PORT={}", machine.address.port()));
     machine.set(&format!("INSTANCE={}", machine.instance));
     machine.set(&format!("ADMIN_TOKEN={ADMIN_TOKEN}"));
@@ -305,7 +304,8 @@ fn the_service_under_a_real_systemd() {
     page.expect("I was everywhere");
     // For good: what has ended by itself is not started again.
     machine.run(&format!(
-        "PORT={} ADMIN_TOKEN={ADMIN_TOKEN} shellcraft drain",
+        "BIND={} PORT={} ADMIN_TOKEN={ADMIN_TOKEN} shellcraft drain",
+        machine.address.ip(),
         machine.address.port()
     ));
     wait_for("the service to end", || {

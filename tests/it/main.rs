@@ -27,6 +27,7 @@ mod architecture;
 mod attacks;
 mod browser_security;
 mod clients;
+mod clocks;
 mod corpora;
 mod deploy;
 mod doctor;

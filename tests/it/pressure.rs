@@ -32,7 +32,7 @@ fn a_hundred_stalled_pages_of_a_hundred_floods_take_no_more_than_their_windows()
             (game, page)
         })
         .unzip();
-    let before = server.resident_kib();
+    let before = server.anonymous_kib();
     for page in &mut pages {
         page.type_in("yes\n");
     }
@@ -47,7 +47,7 @@ fn a_hundred_stalled_pages_of_a_hundred_floods_take_no_more_than_their_windows()
     wait_for("all windows to be full", || {
         memory_of_terminals(&server) >= PAGES as u64 * window_bytes
     });
-    let full = server.resident_kib();
+    let full = server.anonymous_kib();
     let grown = full.saturating_sub(before);
     let most = PAGES as u64 * (WINDOW_KIB + BESIDE_KIB);
     assert!(grown <= most, "{grown} KiB, not {most}");
@@ -66,7 +66,7 @@ fn a_hundred_stalled_pages_of_a_hundred_floods_take_no_more_than_their_windows()
     page.expect("$ ");
     page.type_in("echo drawn\n");
     page.expect("\r\ndrawn\r\n");
-    let later = server.resident_kib();
+    let later = server.anonymous_kib();
     assert!(later <= full + 1024, "{later} KiB, not {full}");
     // What it says itself: rings have room to grow, most of which nobody has touched yet.
     let most = PAGES as u64 * RING_KIB * 1024;

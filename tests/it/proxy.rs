@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use fake_engine::FakeEngine;
 
 use crate::door::house::{connect_from, exchange, open_behind, quick};
+use crate::ground::own_address;
 use crate::site::{Site, wait_for};
 
 /// Debian has it where only root's PATH leads.
@@ -30,7 +30,7 @@ pub struct Nginx {
 impl Nginx {
     /// Starts one in front of `upstream`.
     pub fn start(upstream: SocketAddr) -> Nginx {
-        let address = free_address();
+        let address = own_address();
         let directory = tempfile::tempdir().expect("a directory");
         Nginx::start_with(&readme_server(address, upstream), address, directory)
     }
@@ -114,20 +114,6 @@ impl Drop for Caddy {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// On a loopback address that no other test uses, so that nobody takes the port before nginx does.
-pub fn free_address() -> SocketAddr {
-    static COUNTER: AtomicU8 = AtomicU8::new(1);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let address = Ipv4Addr::new(
-        127,
-        high | 128,
-        low,
-        COUNTER.fetch_add(1, Ordering::Relaxed),
-    );
-    let listener = TcpListener::bind((address, 0)).expect("all of 127.0.0.0/8 is ours");
-    listener.local_addr().expect("bound")
 }
 
 /// The README's configuration, without the TLS, which needs a certificate.

@@ -5,18 +5,19 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use shellcraft::session::SessionId;
 use shellcraft::session::store::redis::{Redis, Url};
 use shellcraft::session::store::{Choice, Error, RECORD_LIFE, SessionStore, open};
 
+use crate::ground::PATIENCE;
 use crate::redis_server::RedisServer;
 use crate::site::wait_for;
 use crate::store_promises::{INSTANCE, player, record};
 
-/// A call lasts three seconds at most; the rest is for a busy machine.
-const CALL_WITH_SLACK: Duration = Duration::from_secs(6);
+/// Redis is asked over so many connections at once.
+const CONNECTIONS: usize = 8;
 
 fn store(url: &str) -> Redis {
     Redis::new(&url.parse::<Url>().expect("a URL"), INSTANCE)
@@ -26,13 +27,13 @@ fn key(id: SessionId) -> String {
     format!("shellcraft:{INSTANCE}:session:{id}")
 }
 
-/// Does a call, which must end in time whatever comes of it.
+/// Does a call, which must end whatever comes of it: what it asks for would never come.
 #[track_caller]
 fn in_time<T>(call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let began = Instant::now();
     let result = call();
     let took = began.elapsed();
-    assert!(took < CALL_WITH_SLACK, "{took:?}");
+    assert!(took < PATIENCE, "{took:?}");
     result
 }
 
@@ -138,7 +139,7 @@ fn a_password_and_a_database_are_used_and_never_shown() {
     ] {
         let text = assert_unavailable(in_time(|| store(&url).check()));
         assert!(!text.contains("sesame"), "{text}");
-        assert!(text.contains("127.0.0.1"), "{text}");
+        assert!(text.contains(&address), "{text}");
     }
 }
 
@@ -162,27 +163,35 @@ fn a_short_absence_is_not_noticed() {
     let server = RedisServer::start();
     let store = store(&server.url());
     store.check().expect("check");
-    server.kill();
-    thread::scope(|scope| {
-        let call = scope.spawn(|| {
-            // The first may still meet the connection that has just been cut.
-            let _ = in_time(|| store.check());
-            in_time(|| store.insert(&record(INSTANCE)))
-        });
-        server.restart();
-        call.join().expect("no panic").expect("insert");
+    // On a busy machine Redis may be away for longer than a call waits: then it was no short absence.
+    wait_for("a call to outlast the absence", || {
+        server.kill();
+        // Meets the connection that has just been cut.
+        assert_unavailable(in_time(|| store.check()));
+        thread::scope(|scope| {
+            let call = scope.spawn(|| in_time(|| store.insert(&record(INSTANCE))));
+            server.restart();
+            match call.join().expect("no panic") {
+                Ok(()) => true,
+                failed => {
+                    assert_unavailable(failed);
+                    false
+                }
+            }
+        })
     });
 }
 
 #[test]
-fn a_redis_that_hangs_costs_three_seconds() {
+fn a_redis_that_hangs_is_given_up_by_all_at_once() {
     let server = RedisServer::start();
     let store = store(&server.url());
     store.check().expect("check");
     server.signal("STOP");
     let results: Vec<_> = thread::scope(|scope| {
-        // More than there are connections: the rest waits for one, and no longer.
-        let calls: Vec<_> = (0..20)
+        // More than there are connections: the rest waits for one, and no longer. If they went one after the other, three
+        // seconds each, this would take a minute.
+        let calls: Vec<_> = (0..CONNECTIONS * 20)
             .map(|_| scope.spawn(|| in_time(|| store.check())))
             .collect();
         calls
@@ -199,7 +208,7 @@ fn a_redis_that_hangs_costs_three_seconds() {
 
 /// Something accepts connections and says nothing: the greeting has a deadline too.
 #[test]
-fn a_silent_peer_costs_three_seconds() {
+fn a_silent_peer_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let store = store(&format!("redis://:sesame@{address}/1"));

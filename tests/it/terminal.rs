@@ -9,6 +9,7 @@ use serde_json::json;
 use shellcraft::terminal::{Hub, viewer};
 use tungstenite::Message;
 
+use crate::ground::PATIENCE;
 use crate::site::{Game, Player, Site, threads_named, wait_for};
 
 fn playing() -> (FakeEngine, Site, Game) {
@@ -31,6 +32,25 @@ fn hub(site: &Site, game: &Game) -> Arc<Hub> {
 
 fn container(game: &Game) -> String {
     format!("shellcraft-{}", game.id)
+}
+
+/// A session ends after a minute without input, and the reaper looks often.
+const MINUTE: [&str; 4] = ["--idle-timeout", "60s", "--save-interval", "50ms"];
+
+/// Makes it so that nobody has typed for so many seconds.
+fn idle_for(site: &Site, game: &Game, seconds: u64) {
+    let then = Instant::now().checked_sub(Duration::from_secs(seconds));
+    hub(site, game).touch(then.expect("the machine runs for longer"));
+}
+
+/// The session, half a minute before its end, lives on because of what its player does.
+#[track_caller]
+fn stays_alive(site: &Site, game: &Game, mut act: impl FnMut()) {
+    idle_for(site, game, 30);
+    let before = Instant::now();
+    act();
+    let hub = hub(site, game);
+    wait_for("it to count", || hub.last_input() >= before);
 }
 
 #[test]
@@ -95,12 +115,13 @@ fn the_size_reaches_the_container() {
     assert_eq!(size(&engine), Some((132, 43)));
 }
 
-/// As many sizes as go through in three seconds cost the Engine a few calls, and the last one holds.
+/// However many sizes come while the Engine is busy with one of them, they cost it a few calls, and the last one holds.
 #[test]
 fn a_storm_of_sizes_is_one_size() {
+    const SIZES: usize = 20_000;
     let (engine, site, game) = playing();
     let before = engine.calls("ContainerResize");
-    engine.delay("ContainerResize", Duration::from_millis(50));
+    engine.hang("ContainerResize");
     let mut page = site.page(&game, None);
     page.expect("$ ");
     let hub = hub(&site, &game);
@@ -111,26 +132,25 @@ fn a_storm_of_sizes_is_one_size() {
             masked(0x81, resize.to_string().as_bytes())
         })
         .collect();
-    let (began, mut sizes) = (Instant::now(), 0);
-    while began.elapsed() < Duration::from_secs(3) {
+    for _ in 0..SIZES / 1000 {
         // Blocks when the server can't keep up, so all of them count.
         page.socket.get_mut().write_all(&block).expect("sent");
-        sizes += 1000;
     }
     page.resize(111, 33);
+    // Answered after everything before it.
     page.type_in("echo calm\n");
     page.expect("\r\ncalm\r\n");
+    let grown = hub.memory_bytes() - memory;
+    assert!(grown < 1024, "{grown} bytes more");
+    engine.release("ContainerResize");
     wait_for("the last size", || {
         engine
             .container(&container(&game))
             .is_some_and(|container| container.size == (111, 33))
     });
+    // The one that hung and the last; on a slow machine the first is given up, some seconds later, and tried again.
     let calls = engine.calls("ContainerResize") - before;
-    // Each takes 50 ms, and the server has one thread for them.
-    let most = began.elapsed().as_millis() as usize / 50 + 2;
-    assert!(sizes >= 10_000 && calls <= most, "{sizes}: {calls} calls");
-    let grown = hub.memory_bytes() - memory;
-    assert!(grown < 1024, "{grown} bytes more");
+    assert!(calls <= 10, "{calls} calls");
 }
 
 #[test]
@@ -198,7 +218,7 @@ fn any_byte_goes_in_and_comes_out() {
     let mut raw = site.raw(&game);
     raw.expect("$ ");
     raw.send(Message::binary(b"echo \xff\xfe\xc3(\n".to_vec()));
-    let due = Instant::now() + Duration::from_secs(10);
+    let due = Instant::now() + PATIENCE;
     while crate::site::find(&raw.seen, b"echo \xff\xfe\xc3(\r\n").is_none() {
         assert!(raw.read(due) && Instant::now() < due, "{:?}", raw.seen);
     }
@@ -273,7 +293,7 @@ fn resume_at_an_offset_is_exact() {
 
 #[track_caller]
 fn read_until(page: &mut Player, offset: u64) {
-    let due = Instant::now() + Duration::from_secs(20);
+    let due = Instant::now() + PATIENCE;
     while page.offset < offset {
         assert!(
             page.read(due) && Instant::now() < due,
@@ -311,7 +331,7 @@ fn a_page_that_does_not_ack_stops_the_program() {
     let hub = hub(&site, &game);
     let window = site.app().manager().settings().terminal.window_bytes as u64;
     let limit = page.offset + window;
-    let due = Instant::now() + Duration::from_secs(10);
+    let due = Instant::now() + PATIENCE;
     while page.offset < limit {
         assert!(
             page.read(due) && Instant::now() < due,
@@ -365,11 +385,14 @@ fn destroyed_and_idle_have_codes_of_their_own() {
     assert_eq!(site.delete(&game.path("")).status, 204);
     assert_eq!(page.close_code(), 4002);
 
-    let (engine, site, game) = playing_with(&["--idle-timeout", "600ms"]);
+    let (engine, site, game) = playing_with(&MINUTE);
     let mut page = site.page(&game, None);
+    page.expect("$ ");
+    idle_for(&site, &game, 50);
     let notice = page.note("notice");
     assert_eq!(notice["level"], "warning", "{notice}");
     assert_eq!(notice["kind"], "idle_warning", "{notice}");
+    idle_for(&site, &game, 60);
     assert_eq!(page.close_code(), 4001);
     wait_for("the container to be removed", || {
         engine.containers().is_empty()
@@ -380,10 +403,13 @@ fn destroyed_and_idle_have_codes_of_their_own() {
 /// Output is not input: a program that writes for ever does not keep its session alive.
 #[test]
 fn output_and_pings_do_not_keep_a_session_alive() {
-    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let (_engine, site, game) = playing_with(&MINUTE);
     let mut page = site.page(&game, None);
     page.type_in("yes\n");
-    let due = Instant::now() + Duration::from_secs(20);
+    page.expect("y\r\ny\r\n");
+    // Anything that counted as input would give it another minute.
+    idle_for(&site, &game, 57);
+    let due = Instant::now() + PATIENCE;
     while page.read(due) {
         assert!(Instant::now() < due, "it lives on");
         let _ = page
@@ -395,12 +421,11 @@ fn output_and_pings_do_not_keep_a_session_alive() {
 
 #[test]
 fn typing_keeps_a_session_alive() {
-    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let (_engine, site, game) = playing_with(&MINUTE);
     let mut page = site.page(&game, None);
-    let until = Instant::now() + Duration::from_millis(2500);
-    while Instant::now() < until {
-        page.type_in("x");
-        std::thread::park_timeout(Duration::from_millis(50));
+    page.expect("$ ");
+    for _ in 0..3 {
+        stays_alive(&site, &game, || page.type_in("x"));
     }
     page.type_in("\x03echo alive\n");
     page.expect("\r\nalive\r\n");
@@ -408,13 +433,11 @@ fn typing_keeps_a_session_alive() {
 
 #[test]
 fn staying_keeps_a_session_alive_and_types_nothing() {
-    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let (_engine, site, game) = playing_with(&MINUTE);
     let mut page = site.page(&game, None);
     page.expect("$ ");
-    let until = Instant::now() + Duration::from_millis(2500);
-    while Instant::now() < until {
-        page.control(serde_json::json!({"type": "stay"}));
-        std::thread::park_timeout(Duration::from_millis(50));
+    for _ in 0..3 {
+        stays_alive(&site, &game, || page.control(json!({"type": "stay"})));
     }
     page.type_in("echo alive\n");
     assert_eq!(page.expect("\r\nalive\r\n"), "echo alive\r\nalive\r\n");
@@ -423,12 +446,14 @@ fn staying_keeps_a_session_alive_and_types_nothing() {
 /// Only the player can keep the game.
 #[test]
 fn a_spectator_that_stays_keeps_nothing() {
-    let (_engine, site, game) = playing_with(&["--idle-timeout", "1s"]);
+    let (_engine, site, game) = playing_with(&MINUTE);
     let path = watch_path(&site, &game);
     let v1 = [("Sec-WebSocket-Protocol", "shellcraft.v1")];
     let opened = site.open(&path, &v1);
     let mut spectator = opened.expect("the terminal opens");
-    let due = Instant::now() + Duration::from_secs(20);
+    // If it counted, it would give the game another minute.
+    idle_for(&site, &game, 57);
+    let due = Instant::now() + PATIENCE;
     while spectator.read(Instant::now() + Duration::from_millis(50)) {
         assert!(Instant::now() < due, "it lives on");
         let _ = spectator.socket.send(Message::text("{\"type\":\"stay\"}"));
@@ -651,10 +676,10 @@ fn spectators_see_and_cannot_touch() {
     player.type_in("echo mine\n");
     let seen = watcher.expect("\r\nmine\r\n");
     assert!(!seen.contains("intruder"), "{seen:?}");
-    assert_eq!(
-        engine.container(&container(&game)).map(|it| it.size),
-        Some((100, 30))
-    );
+    // The resizer is a thread of its own; what it applies is the player's size all the same.
+    wait_for("the player's size", || {
+        engine.container(&container(&game)).map(|it| it.size) == Some((100, 30))
+    });
     player.resize(90, 25);
     assert_eq!(watcher.note("size")["cols"], 90);
     // A raw spectator too.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::ground::PATIENCE;
-use crate::site::{Client, unlimited};
+use crate::site::{Client, unlimited, wait_for};
 
 /// The server's binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_shellcraft");
@@ -130,15 +130,30 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has in memory.
-    pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
-        let status = status.expect("procfs");
-        let mut lines = status.lines();
-        let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-        number.expect("a number of kB")
+    /// What it has in memory of its own.
+    pub fn anonymous_kib(&self) -> u64 {
+        anonymous_kib(self.pid())
     }
+
+    /// Waits for its end; none when a signal killed it.
+    #[track_caller]
+    pub fn exit_code_in_time(&mut self) -> Option<i32> {
+        wait_for("the server to end", || {
+            self.child.try_wait().expect("our child").is_some()
+        });
+        self.exit_code()
+    }
+}
+
+/// What a process has in memory of its own (`RssAnon` of proc(5)): not the pages of its binary, which the system takes
+/// and gives back as it likes.
+#[track_caller]
+pub fn anonymous_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("procfs");
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("RssAnon:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    number.expect("a number of kB")
 }
 
 impl Drop for Process {

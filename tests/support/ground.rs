@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use shellcraft::engine::types::{CreateContainer, Empty, HostConfig, LogConfig};
@@ -66,6 +68,19 @@ impl Drop for Guinea {
 /// A name that nothing else has: no other test, and nothing that a killed run has left, whatever its process's number was.
 pub fn unique() -> String {
     format!("shellcraft-test-{}", Uuid::new_v4().simple())
+}
+
+/// An address for a server of another program, which must be told one. No port is asked for and let go again, for
+/// somebody could take it meanwhile: this is a loopback address that only this test of this process uses, with a port
+/// below those that systems give out by themselves (ip(7): from 32768). The port is another one each time, too: Caddy
+/// listens at all addresses.
+#[allow(dead_code)] // Not every ring starts one.
+pub fn own_address() -> SocketAddr {
+    static COUNTER: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let last = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let port = 10_240 + (u32::from(low) * 83 + u32::from(last)) % 22_000;
+    SocketAddr::from(([127, high | 128, low, last], port as u16))
 }
 
 /// A container as sessions have it, as far as every Engine can.

@@ -1,7 +1,7 @@
 //! A Redis server of one test's own, which can be killed and comes back with what it had.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -10,13 +10,14 @@ use std::time::Duration;
 use redis::{Client, FromRedisValue};
 use tempfile::TempDir;
 
+use crate::ground::own_address;
 use crate::site::wait_for;
 
 /// A running Redis; killed when it goes out of scope.
 pub struct RedisServer {
     folder: TempDir,
-    /// Listens on a port of 127.0.0.1 instead of a Unix socket.
-    port: Option<u16>,
+    /// Where it listens instead of on a Unix socket.
+    address: Option<SocketAddr>,
     settings: Vec<String>,
     child: Mutex<Option<Child>>,
 }
@@ -28,17 +29,15 @@ impl RedisServer {
     }
 
     /// One on a port, for whoever knows the password.
+    #[allow(dead_code)] // Not every ring has passwords.
     pub fn start_with_password(password: &str) -> RedisServer {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        RedisServer::start_with(Some(port), &["--requirepass", password])
+        RedisServer::start_with(Some(own_address()), &["--requirepass", password])
     }
 
-    fn start_with(port: Option<u16>, settings: &[&str]) -> RedisServer {
+    fn start_with(address: Option<SocketAddr>, settings: &[&str]) -> RedisServer {
         let server = RedisServer {
             folder: tempfile::tempdir().expect("a directory"),
-            port,
+            address,
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             child: Mutex::new(None),
         };
@@ -52,18 +51,22 @@ impl RedisServer {
 
     /// Where it is, without a password.
     pub fn url(&self) -> String {
-        match self.port {
-            Some(port) => format!("redis://127.0.0.1:{port}"),
+        match self.address {
+            Some(address) => format!("redis://{address}"),
             None => format!("unix://{}", self.socket().display()),
         }
     }
 
     /// Starts it, and does not wait until it answers.
     pub fn launch(&self) {
-        let port = self.port.unwrap_or(0).to_string();
+        let (ip, port) = match self.address {
+            Some(address) => (address.ip().to_string(), address.port().to_string()),
+            // No port at all.
+            None => ("127.0.0.1".into(), "0".into()),
+        };
         let log = fs::File::create(self.folder.path().join("log")).expect("a log");
         let mut command = Command::new("redis-server");
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", ""]);
+        command.args(["--port", &port, "--bind", &ip, "--save", ""]);
         command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         command.arg("--unixsocket").arg(self.socket());
         command.arg("--dir").arg(self.folder.path());

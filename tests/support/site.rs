@@ -247,6 +247,17 @@ impl Client {
         self.request("DELETE", path, &[], b"")
     }
 
+    /// A metric's value, as whoever scrapes sees it.
+    #[allow(dead_code)] // Not every ring looks.
+    #[track_caller]
+    pub fn metric(&self, wanted: &str) -> f64 {
+        let text = self.get("/metrics").text();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(&format!("shellcraft_{wanted} ")));
+        let value = value.unwrap_or_else(|| panic!("no {wanted} in {text}"));
+        value.parse().expect("a number")
+    }
+
     /// Sends one request and reads its answer to the end.
     pub fn request(
         &self,

@@ -1,8 +1,6 @@
 //! What a player can try at the game's own prompts. Neither shell starts another program; what they read and how far
 //! they go is the same in both.
 
-use std::time::{Duration, Instant};
-
 use crate::attacker::Attacker;
 use crate::games::site;
 use crate::site::{Player, Site};
@@ -85,10 +83,9 @@ fn spells_can_t_run_away() {
         page.type_in("chant loud\r");
         page.expect("loud\r\nloud\r\n");
         neighbour.is_well();
-        let began = Instant::now();
+        // Without it the chant would go on for ever.
         page.type_in("\u{3}");
         page.expect(" ~ ");
-        assert!(began.elapsed() < Duration::from_secs(10), "{shell}");
         assert!(run(&mut page, "echo al'iv'e").contains("alive"), "{shell}");
     }
 }

@@ -187,6 +187,18 @@ impl FakeEngine {
         });
     }
 
+    /// Does what `op` asks for and holds the answer back until [`FakeEngine::release`]: it is old news then.
+    pub fn hold_answers(&self, op: &str) {
+        self.order(|script| {
+            script.held_back.insert(op.into());
+        });
+    }
+
+    /// Waits until an answer to `op` is held back; whether that happened within `limit`.
+    pub fn await_held_answer(&self, op: &str, limit: Duration) -> bool {
+        self.world.trouble.await_held_back(op, limit)
+    }
+
     /// Answers `op` only after `delay`, until [`FakeEngine::release`].
     pub fn delay(&self, op: &str, delay: Duration) {
         self.order(|script| {
@@ -201,6 +213,7 @@ impl FakeEngine {
             script.garbled.remove(op);
             script.hung.remove(op);
             script.unanswered.remove(op);
+            script.held_back.remove(op);
             script.delayed.remove(op);
         });
     }

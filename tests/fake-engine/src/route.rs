@@ -39,6 +39,7 @@ fn answer(world: &Arc<World>, connection: &mut Connection, request: &Request) ->
     };
     let send_unless_silent = |op: &str, reply: Reply| {
         let is_torn = op == "PutContainerArchive" && world.trouble.tear_archives_after().is_some();
+        world.trouble.hold_back(op);
         match is_torn || world.trouble.is_unanswered(op) {
             true => Ok(false),
             false => send(reply),

@@ -18,9 +18,13 @@ pub struct Script {
     pub delayed: BTreeMap<String, Duration>,
     pub hung: BTreeSet<String>,
     pub unanswered: BTreeSet<String>,
+    /// Done, and told only when the test says so.
+    pub held_back: BTreeSet<String>,
     pub cut_attach_after: Option<usize>,
     pub tear_archives_after: Option<usize>,
     calls: BTreeMap<String, usize>,
+    /// How many answers are held back now.
+    holding: BTreeMap<String, usize>,
     is_over: bool,
 }
 
@@ -76,6 +80,37 @@ impl Trouble {
         let due = Instant::now() + limit;
         let mut script = self.lock();
         while script.calls.get(op).copied().unwrap_or_default() < count {
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            script = self.wait(script, left);
+        }
+        true
+    }
+
+    /// Waits as long as answers to `op` are held back.
+    pub fn hold_back(&self, op: &str) {
+        let mut script = self.lock();
+        if !script.held_back.contains(op) {
+            return;
+        }
+        *script.holding.entry(op.to_owned()).or_default() += 1;
+        self.changed.notify_all();
+        while script.held_back.contains(op) && !script.is_over {
+            script = self
+                .changed
+                .wait(script)
+                .unwrap_or_else(|poison| poison.into_inner());
+        }
+        *script.holding.entry(op.to_owned()).or_default() -= 1;
+    }
+
+    /// Waits until an answer to `op` is held back.
+    pub fn await_held_back(&self, op: &str, limit: Duration) -> bool {
+        let due = Instant::now() + limit;
+        let mut script = self.lock();
+        while script.holding.get(op).copied().unwrap_or_default() == 0 {
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;

@@ -85,17 +85,12 @@ fn tend(terminals: &mut [TcpStream], answers: bool) -> usize {
         .count()
 }
 
+/// Somebody else is answered. Those in the way stay there, so that an answer which waited for them would not come.
 #[track_caller]
 fn serves(server: &Process) {
-    let began = Instant::now();
     let stream = connect_from(BYSTANDER, server.address);
     let answer = exchange(stream, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(statuses(&answer), [200], "{answer}");
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
 }
 
 /// Types a line at the game's terminal, and sees it come back.
@@ -130,7 +125,7 @@ fn thousands_of_idle_and_half_open_terminals_keep_nobody_out() {
             let games = create(&server, many);
             let own = server.create("rust");
             plays(&server, &own);
-            let before = server.resident_kib();
+            let before = server.anonymous_kib();
 
             let mut terminals = Vec::new();
             for game in &games {
@@ -150,7 +145,8 @@ fn thousands_of_idle_and_half_open_terminals_keep_nobody_out() {
                 unfinished.push(stream);
             }
             serves(&server);
-            let grown = server.resident_kib().saturating_sub(before);
+            assert!(tend(&mut unfinished, false) > 0, "not after they were cut");
+            let grown = server.anonymous_kib().saturating_sub(before);
             assert!(
                 grown < many as u64 * KIB_PER_TERMINAL,
                 "{grown} KiB for {many}"
@@ -171,7 +167,7 @@ fn thousands_of_idle_and_half_open_terminals_keep_nobody_out() {
                 tend(&mut terminals, false) == 0
             });
             plays(&server, &own);
-            let later = server.resident_kib().saturating_sub(before);
+            let later = server.anonymous_kib().saturating_sub(before);
             assert!(
                 later < many as u64 * KIB_PER_TERMINAL,
                 "{later} KiB are left"

@@ -1,10 +1,9 @@
 //! Strangers who want to be in the way: slow, many, greedy, gone.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -12,8 +11,9 @@ use shellcraft::door::limits::raise_fd_limit;
 use shellcraft::door::{Limits, Pace};
 
 use super::house::{
-    House, PATIENCE, alone, connect_from, eventually, exchange, open, quick, read_all,
+    House, PATIENCE, alone, connect_from, eventually, exchange, open, patient_ones, quick, read_all,
 };
+use crate::binary::anonymous_kib;
 
 #[test]
 fn a_head_without_end_is_cut_and_costs_nothing() {
@@ -22,7 +22,7 @@ fn a_head_without_end_is_cut_and_costs_nothing() {
         || {
             let house = open(quick());
             house.check_serves();
-            let before = resident_kib();
+            let before = anonymous_kib(std::process::id());
             let mut stream = house.connect();
             stream.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
             let line = vec![b'x'; 64 * 1024];
@@ -30,7 +30,7 @@ fn a_head_without_end_is_cut_and_costs_nothing() {
                 .take_while(|_| stream.write_all(&line).is_ok())
                 .count();
             assert!(sent < 8192, "512 MiB were taken");
-            let grown = resident_kib().saturating_sub(before);
+            let grown = anonymous_kib(std::process::id()).saturating_sub(before);
             assert!(grown < 4096, "{grown} KiB more");
             assert_eq!(house.count(|stats| &stats.bad_requests), 1);
         },
@@ -44,20 +44,9 @@ fn a_head_too_long_is_told_so() {
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-#[test]
-fn a_byte_now_and_then_does_not_move_the_deadline() {
-    let house = open(quick());
-    let started = Instant::now();
-    let mut slow: Vec<TcpStream> = (0..20).map(|_| house.connect()).collect();
+/// Twenty who send a head byte by byte, until all of them are cut.
+fn drip(house: &House) -> (Vec<TcpStream>, JoinHandle<()>) {
+    let slow: Vec<TcpStream> = (0..20).map(|_| house.connect()).collect();
     let writers: Vec<TcpStream> = slow
         .iter()
         .map(|stream| stream.try_clone().unwrap())
@@ -78,32 +67,66 @@ fn a_byte_now_and_then_does_not_move_the_deadline() {
             thread::park_timeout(Duration::from_millis(20));
         }
     });
-    house.check_serves_meanwhile();
+    (slow, dripping)
+}
+
+/// They would drip for minutes before their heads are too long, so that a deadline that moves does not come in time.
+#[test]
+fn a_byte_now_and_then_does_not_move_the_deadline() {
+    let house = open(quick());
+    let started = Instant::now();
+    let (mut slow, dripping) = drip(&house);
     for stream in &mut slow {
         let answer = read_all(stream);
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
-    assert!(
-        started.elapsed() > quick().head_deadline && started.elapsed() < Duration::from_secs(10)
-    );
+    assert!(started.elapsed() > quick().head_deadline);
     drop(slow);
     dripping.join().unwrap();
     assert_eq!(house.count(|stats| &stats.client_timeouts), 20);
 }
 
 #[test]
-fn a_slow_body_is_cut_and_holds_no_router() {
-    let house = open(quick());
+fn a_byte_now_and_then_keeps_nobody_waiting() {
+    let mut house = open(patient_ones());
+    let (slow, dripping) = drip(&house);
+    eventually("all of them inside", || {
+        house.count(|stats| &stats.connections_open) == 20
+    });
+    house.check_serves();
+    assert_eq!(house.close(), 0);
+    drop(slow);
+    dripping.join().unwrap();
+}
+
+/// Forty who send only a part of their bodies.
+fn half_bodies(house: &House) -> Vec<TcpStream> {
     let mut slow: Vec<TcpStream> = (0..40).map(|_| house.connect()).collect();
     for stream in &mut slow {
         stream
             .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nslow")
             .unwrap();
     }
-    house.check_serves_meanwhile();
-    for stream in &mut slow {
+    slow
+}
+
+#[test]
+fn a_slow_body_is_cut() {
+    let house = open(quick());
+    for stream in &mut half_bodies(&house) {
         assert!(read_all(stream).starts_with("HTTP/1.1 408 "));
     }
+    assert_eq!(house.asked(), 0);
+}
+
+#[test]
+fn a_slow_body_holds_no_router() {
+    let house = open(patient_ones());
+    let _slow = half_bodies(&house);
+    eventually("all of them inside", || {
+        house.count(|stats| &stats.connections_open) == 40
+    });
+    house.check_serves();
     assert_eq!(house.asked(), 1);
 }
 
@@ -120,6 +143,8 @@ fn thousands_of_idle_connections_keep_nobody_out() {
     let limits = Limits {
         max_connections: many + 100,
         max_per_address: many + 100,
+        // They are not waited for when the door closes, or it would not close in time.
+        head_deadline: PATIENCE * 100,
         ..Limits::default()
     };
     let mut house = open(limits);
@@ -129,13 +154,7 @@ fn thousands_of_idle_connections_keep_nobody_out() {
     });
     house.check_serves();
     // No ticks: the close wakes them all at once.
-    let before = Instant::now();
     assert_eq!(house.close(), 0);
-    assert!(
-        before.elapsed() < Duration::from_secs(5),
-        "closed after {:?}",
-        before.elapsed()
-    );
     drop(idle);
 }
 
@@ -162,13 +181,9 @@ fn one_address_cannot_take_all_connections() {
     eventually("room again", || house.get("/hello").ends_with("hello"));
 }
 
-/// More than all places in tiny_http, all of one address, and the handlers' answers as well as hand-offs'.
-#[test]
-fn those_who_do_not_read_their_answer_keep_nobody_waiting_and_are_cut() {
-    let limits = quick();
-    let house = open(limits.clone());
-    let many = limits.max_in_flight + 8;
-    let started = Instant::now();
+/// Many who don't read their answers: more than all places in tiny_http, all of one address, and the handlers' answers
+/// as well as hand-offs'.
+fn deaf(house: &House, many: usize) -> Vec<TcpStream> {
     let deaf: Vec<TcpStream> = (0..many)
         .map(|index| {
             let path = ["/huge", "/later-huge"][index % 2];
@@ -179,14 +194,36 @@ fn those_who_do_not_read_their_answer_keep_nobody_waiting_and_are_cut() {
         })
         .collect();
     eventually("all answers under way", || house.asked() == many);
-    house.check_serves_meanwhile();
+    deaf
+}
+
+#[test]
+fn those_who_do_not_read_their_answer_keep_nobody_waiting() {
+    let limits = patient_ones();
+    let house = open(limits.clone());
+    let _deaf = deaf(&house, limits.max_in_flight + 8);
+    house.check_serves();
+}
+
+#[test]
+fn those_who_do_not_read_their_answer_are_cut() {
+    // The pace alone would give them a year.
+    let pace = Pace {
+        bytes_per_second: 1,
+        ..quick().write_pace
+    };
+    let limits = Limits {
+        write_pace: pace,
+        ..quick()
+    };
+    let house = open(limits.clone());
+    let many = limits.max_in_flight + 8;
+    let started = Instant::now();
+    let deaf = deaf(&house, many);
     eventually("all of them cut", || {
         house.count(|stats| &stats.connections_open) == 0
     });
-    // The pace alone would have given them longer.
-    let (elapsed, allowed) = (started.elapsed(), limits.write_pace.time_for(32 << 20));
-    assert!(elapsed > limits.write_pace.patience, "{elapsed:?}");
-    assert!(elapsed < allowed, "{elapsed:?} of {allowed:?}");
+    assert!(started.elapsed() > pace.patience);
     assert_eq!(
         house.count(|stats| &stats.client_timeouts),
         many.div_ceil(2) as u64
@@ -217,18 +254,19 @@ fn nibble(house: &House, bites: usize, pause: Duration) -> usize {
 
 #[test]
 fn a_client_slower_than_our_patience_gets_its_answer_if_it_keeps_the_pace() {
+    // A machine that stands still for so long would be taken for a client that does.
     let pace = Pace {
-        patience: Duration::from_millis(500),
-        bytes_per_second: 2 << 20,
+        patience: Duration::from_secs(4),
+        bytes_per_second: 256 << 10,
     };
     let house = open(Limits {
         write_pace: pace,
         ..quick()
     });
     let started = Instant::now();
-    let taken = nibble(&house, 40, Duration::from_millis(30));
+    let taken = nibble(&house, 60, Duration::from_millis(80));
     assert!(taken > 32 << 20, "{taken} bytes");
-    assert!(started.elapsed() > pace.patience * 2);
+    assert!(started.elapsed() > pace.patience);
     assert_eq!(house.count(|stats| &stats.client_timeouts), 0);
 }
 
@@ -245,7 +283,9 @@ fn a_client_that_takes_a_little_now_and_then_is_cut() {
     // Like this it would take three seconds.
     let taken = nibble(&house, 100, Duration::from_millis(30));
     assert!(taken < 32 << 20, "{taken} bytes");
-    assert_eq!(house.count(|stats| &stats.client_timeouts), 1);
+    eventually("it to be counted", || {
+        house.count(|stats| &stats.client_timeouts) == 1
+    });
 }
 
 #[test]

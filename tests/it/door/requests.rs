@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shellcraft::door::Limits;
 
-use super::house::{House, exchange, open, open_at, open_behind, quick, read_until};
+use super::house::{House, eventually, exchange, open, open_at, open_behind, quick, read_until};
 
 /// The request gets `status`, from the door itself, as JSON, at once; and the next stranger is served.
 #[track_caller]
@@ -201,9 +201,14 @@ fn an_answer_that_takes_too_long_is_a_504_and_thrown_away() {
         answer.starts_with("HTTP/1.1 504 ") && answer.contains("\r\nX-Request-Id: "),
         "{answer}"
     );
-    assert_eq!(house.count(|stats| &stats.answer_timeouts), 1);
+    eventually("it to be counted", || {
+        house.count(|stats| &stats.answer_timeouts) == 1
+    });
     drop(held);
-    house.check_serves();
+    // On a busy machine any answer may take too long for this house.
+    eventually("service as before", || {
+        house.get("/hello").ends_with("hello")
+    });
 }
 
 #[test]
