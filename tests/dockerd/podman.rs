@@ -44,7 +44,9 @@ impl Podman {
     /// Starts one, and loads the images that are played in.
     pub fn start() -> Podman {
         make_user();
-        let dir = TempDir::with_prefix("shellcraft-podman-").expect("a directory");
+        // PODMAN: where the path of its runtime directory is longer than 50 characters, no end of a container is noticed (seen on
+        // 4.3.1). So not below TMPDIR, which may be anywhere.
+        let dir = TempDir::with_prefix_in("podman-", "/var/tmp").expect("a directory");
         // Its own directories are below, for it alone.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("ours");
         for name in ["home", "run"] {
