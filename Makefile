@@ -38,8 +38,9 @@ bench: ## the benchmarks (a Docker Engine must answer)
 	cargo bench --locked --bench parts
 	cargo bench --locked --bench bench
 
-chaos: export CHAOS_ROUNDS ?= 200
-chaos: export CHAOS_SEED ?= $(shell shuf --input-range 1-999999999 --head-count 1)
+chaos: export CHAOS_ROUNDS := $(or $(CHAOS_ROUNDS),200)
+# Once, for all of them.
+chaos: export CHAOS_SEED := $(or $(CHAOS_SEED),$(shell shuf --input-range 1-999999999 --head-count 1))
 chaos: ## kill servers 200 times, Engines and Redis 20 times, while players play (CHAOS_ROUNDS, CHAOS_SEED)
 	@.ci/setup test
 	@$(MAKE) --no-print-directory web images

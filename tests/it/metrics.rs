@@ -41,7 +41,13 @@ fn used() -> (FakeEngine, Site) {
     let other = site.create("perl");
     assert_eq!(site.post("/session", "").status, 429);
     assert_eq!(site.delete(&other.path("")).status, 204);
-    wait_for("the ends to be counted", || engine.containers().is_empty());
+    wait_for("the ends to be counted", || {
+        let text = site.get("/metrics").text();
+        let is_counted =
+            |reason| text.contains(&format!("sessions_ended_total{{reason=\"{reason}\"}} 1"));
+        is_counted("exited") && is_counted("destroyed")
+    });
+    assert!(engine.containers().is_empty());
     (engine, site)
 }
 

@@ -312,13 +312,15 @@ fn metrics_count() {
     engine.exit(&format!("shellcraft-{}", game.id), 0);
     wait_for("the end", || engine.containers().is_empty());
     let stopped = "shellcraft_sessions{shell=\"rust\",state=\"removed\"} 1";
+    // The session's thread counts it as the last thing.
+    let ended = "shellcraft_sessions_ended_total{reason=\"exited\"} 1";
     wait_for("the metrics to show it", || {
-        site.get("/metrics").text().contains(stopped)
+        let text = site.get("/metrics").text();
+        text.contains(stopped) && text.contains(ended)
     });
     let text = site.get("/metrics").text();
     for line in [
         "shellcraft_sessions_created_total{shell=\"rust\"} 1",
-        "shellcraft_sessions_ended_total{reason=\"exited\"} 1",
         "shellcraft_engine_up 1",
         "shellcraft_http_requests_total{method=\"POST\",route=\"/session\",status=\"201\"} 1",
     ] {
