@@ -142,3 +142,52 @@ fn pages_of_other_sites_change_nothing() {
         player.expect("$ ");
     }
 }
+
+/// A request for that host.
+fn ask_at(site: &Site, host: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n"
+    );
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    site.exchange(format!("{head}\r\n").as_bytes())
+}
+
+/// Traefik says `wss` where others say `https`, and whoever names an address may name a port that it has anyway.
+#[test]
+fn an_address_in_other_words_is_the_same() {
+    let engine = FakeEngine::start();
+    let proxy = ["--trusted-proxies", "127.0.0.1"];
+    let site = Site::start(&engine.docker_host(), &proxy);
+    let ws = site.create("rust").path("/ws");
+    let own = format!("https://{}", site.address);
+    let open = |proto| site.open(&ws, &[("Origin", &own), ("X-Forwarded-Proto", proto)]);
+    assert!(open("wss").is_ok() && open("https").is_ok());
+    assert_eq!(open("ws").err(), Some(403));
+    let from = |origin| [("X-Forwarded-Proto", "https"), ("Origin", origin)];
+    for (origin, expected) in [
+        ("https://127.0.0.1", 201),
+        ("https://127.0.0.1:443", 201),
+        ("https://127.0.0.1:80", 403),
+        ("http://127.0.0.1", 403),
+    ] {
+        let reply = ask_at(&site, "127.0.0.1:443", "POST", "/session", &from(origin));
+        assert_eq!(reply.status, expected, "{origin}");
+    }
+    for public in ["https://Play.example:443", "https://play.example"] {
+        let school = "https://School.example:443,http://other.example:80";
+        let flags = ["--public-url", public, "--allowed-origins", school];
+        let site = Site::start(&engine.docker_host(), &flags);
+        for (origin, expected) in [
+            ("https://play.example", 201),
+            ("https://school.example", 201),
+            ("http://other.example", 201),
+            ("http://school.example", 403),
+            ("https://play.example:8443", 403),
+        ] {
+            let reply = site.request("POST", "/session", &[("Origin", origin)], b"");
+            assert_eq!(reply.status, expected, "{origin} at {public}");
+        }
+    }
+}
