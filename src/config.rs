@@ -144,7 +144,8 @@ pub struct Config {
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true, value_parser = networks)]
     pub trusted_proxies: Networks,
 
-    /// The server's address as players see it, such as https://play.example.org.
+    /// The server's address as players see it, such as https://play.example.org. Needed wherever that is a name other than
+    /// localhost: any other could be a stranger's.
     #[arg(long, env = "PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 
 use super::error::ApiError;
-use super::origin::{self, Reached};
+use super::origin::{self, Judgement, Reached};
 use super::route::NoRoute;
 use super::server::{Request, Response};
 use super::{Outcome, Site, handlers};
@@ -61,7 +61,7 @@ impl Site {
     }
 
     /// How the client reached us.
-    fn reached<'a>(&'a self, request: &'a Request) -> Reached<'a> {
+    pub(super) fn reached<'a>(&'a self, request: &'a Request) -> Reached<'a> {
         Reached {
             public_url: self.settings.public_url.as_deref(),
             is_https: request.is_https,
@@ -78,15 +78,22 @@ impl Site {
     pub(super) fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
         let (reached, origin) = (self.reached(request), request.header("origin"));
         let site = request.header("sec-fetch-site");
-        if origin::is_allowed(origin, site, reached, &self.settings.allowed_origins) {
+        let judgement = origin::judge(origin, site, reached, &self.settings.allowed_origins);
+        if judgement == Judgement::Allowed {
             return Ok(());
         }
         self.metrics.count_refusal(Refusal::ForeignOrigin);
+        let own = shown(&reached.own());
         // Most often it is no attack, but a setting that is missing.
+        if judgement == Judgement::UnknownName {
+            warn_seldom!(
+                "refused a page at {own}: if that is this server's address, set PUBLIC_URL to it"
+            );
+            return Err(ApiError::unknown_name());
+        }
+        let page = shown(origin.unwrap_or("another site"));
         warn_seldom!(
-            "refused a page of {}, which came to {}: {}",
-            shown(origin.unwrap_or("another site")),
-            shown(&reached.own()),
+            "refused a page of {page}, which came to {own}: {}",
             reached.advice(origin)
         );
         Err(ApiError::foreign_origin())

@@ -14,7 +14,24 @@ pub struct Reached<'a> {
     pub host: &'a str,
 }
 
+/// Whether a page may act on us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is ours or one of those named; or it is no page at all.
+    Allowed,
+    /// It is another site's.
+    Foreign,
+    /// It says that it is ours, under a name that we don't know to be ours. Whoever owns a name can point it here (DNS
+    /// rebinding), and a browser on this machine or its network takes that page and us for one site then.
+    UnknownName,
+}
+
 impl Reached<'_> {
+    /// Whether it was by a name that can only be ours.
+    pub fn is_by_our_name(&self) -> bool {
+        is_our_name(self.host, self.public_url)
+    }
+
     /// The scheme and host that the client reached us by, such as `http://127.0.0.1:8080`.
     pub fn own(&self) -> String {
         match self.public_url {
@@ -76,9 +93,9 @@ pub fn canonical(origin: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a `Host` header names this machine as only itself does: by an address, as `localhost`, or as the public address
-/// does. Any other name may be a stranger's.
-pub fn is_our_name(host: &str, public_url: Option<&str>) -> bool {
+/// Whether a `Host` header names this machine as only itself does: by an address, as `localhost` (RFC 6761 §6.3), or as
+/// the public address does. Any other name may be a stranger's.
+fn is_our_name(host: &str, public_url: Option<&str>) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
@@ -88,7 +105,9 @@ pub fn is_our_name(host: &str, public_url: Option<&str>) -> bool {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         canonical(url) == canonical(&format!("{scheme}://{host}"))
     });
-    is_public || address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+    let name = name.to_ascii_lowercase();
+    let is_loopback = name == "localhost" || name.ends_with(".localhost");
+    is_public || is_loopback || address.parse::<IpAddr>().is_ok()
 }
 
 /// The same for WebSockets.
@@ -100,17 +119,27 @@ pub fn websocket(own: &str) -> String {
 /// Whether a page of `origin` may act on us. Only browsers send an origin, and they never lie about it; so
 /// a request without one is no page's. `site` is what newer browsers say beside it (`Sec-Fetch-Site`): a request that
 /// comes from elsewhere and hides where is refused.
-pub fn is_allowed(
+pub fn judge(
     origin: Option<&str>,
     site: Option<&str>,
     reached: Reached<'_>,
     allowed: &[String],
-) -> bool {
-    let Some(origin) = origin else {
-        return matches!(site, None | Some("same-origin" | "none"));
+) -> Judgement {
+    let says_it_is_ours = match (origin.map(canonical), site) {
+        (Some(origin), _) if allowed.iter().any(|allowed| origin == canonical(allowed)) => {
+            return Judgement::Allowed;
+        }
+        (None, None | Some("none")) => return Judgement::Allowed,
+        (Some(origin), _) => origin == reached.own(),
+        (None, Some(site)) => site == "same-origin",
     };
-    let origin = canonical(origin);
-    origin == reached.own() || allowed.iter().any(|allowed| origin == canonical(allowed))
+    // What is compared with the public address is no word of the client's.
+    let is_known = (origin.is_some() && reached.public_url.is_some()) || reached.is_by_our_name();
+    match (says_it_is_ours, is_known) {
+        (true, true) => Judgement::Allowed,
+        (true, false) => Judgement::UnknownName,
+        (false, _) => Judgement::Foreign,
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +155,7 @@ mod tests {
             "[::1]:9090",
             "[::1]",
             "LocalHost:1",
+            "game.localhost",
             "play.example.org",
             "Play.Example.org:443",
         ] {
@@ -138,6 +168,8 @@ mod tests {
             "play.example.org:80",
             "127.0.0.1.evil.example",
             "localhost.evil",
+            "evillocalhost",
+            "evil.example:127.0.0.1",
         ] {
             assert!(!is_our_name(host, public), "{host}");
         }
@@ -173,7 +205,11 @@ mod tests {
     #[track_caller]
     fn check(reached: Reached<'_>, allowed: &[&str], origin: Option<&str>, expected: bool) {
         let allowed: Vec<String> = allowed.iter().map(|text| text.to_string()).collect();
-        let found = is_allowed(origin, None, reached, &allowed);
+        let found = judge(origin, None, reached, &allowed);
+        let expected = match expected {
+            true => Judgement::Allowed,
+            false => Judgement::Foreign,
+        };
         assert_eq!(found, expected, "{origin:?} at {reached:?}");
     }
 
@@ -245,6 +281,36 @@ mod tests {
             Some("http://play.example"),
             false,
         );
+    }
+
+    #[test]
+    fn without_a_public_address_a_name_is_nobody_s() {
+        use Judgement::{Allowed, Foreign, UnknownName};
+        let named = reached(None, false, "evil.example:8080");
+        let (own, other) = (
+            Some("http://evil.example:8080"),
+            Some("http://other.example"),
+        );
+        let allowed = ["http://evil.example:8080".to_owned()];
+        for (origin, site, expected) in [
+            (own, None, UnknownName),
+            (own, Some("same-origin"), UnknownName),
+            (None, Some("same-origin"), UnknownName),
+            (other, None, Foreign),
+            (None, Some("cross-site"), Foreign),
+            (None, Some("none"), Allowed),
+            (None, None, Allowed),
+        ] {
+            let found = judge(origin, site, named, &[]);
+            assert_eq!(found, expected, "{origin:?} {site:?}");
+        }
+        assert_eq!(judge(own, None, named, &allowed), Allowed);
+        let public = reached(own, false, "evil.example:8080");
+        assert_eq!(judge(own, None, public, &[]), Allowed);
+        // A proxy may name us as it likes to, where the operator has said who we are.
+        let renamed = reached(own, false, "backend:1");
+        assert_eq!(judge(own, None, renamed, &[]), Allowed);
+        assert_eq!(judge(Some("http://backend:1"), None, renamed, &[]), Foreign);
     }
 
     #[test]

@@ -6,6 +6,14 @@ use shellcraft::http::route::TABLE;
 
 use crate::site::{Game, Reply, Site};
 
+/// What makes a request a WebSocket's.
+const UPGRADE: [(&str, &str); 4] = [
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
 /// A path of that pattern, of this game where it is about one.
 fn path(pattern: &str, game: &Game) -> String {
     pattern
@@ -106,12 +114,6 @@ fn pages_of_other_sites_change_nothing() {
         vec![("Sec-Fetch-Site", "cross-site")],
         vec![("Sec-Fetch-Site", "same-site")],
     ];
-    let upgrade = [
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
     let mut looked_at = 0;
     for (method, pattern) in TABLE {
         let is_terminal = pattern.ends_with("/ws");
@@ -122,7 +124,7 @@ fn pages_of_other_sites_change_nothing() {
         for origin in &evil {
             let mut headers = origin.clone();
             if is_terminal {
-                headers.extend(upgrade);
+                headers.extend(UPGRADE);
             }
             let reply = site.request(method, &path(pattern, &game), &headers, b"");
             let what = format!("{method} {pattern} {origin:?}");
@@ -145,9 +147,10 @@ fn pages_of_other_sites_change_nothing() {
 
 /// A request for that host.
 fn ask_at(site: &Site, host: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
-    let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n"
-    );
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n");
+    if !headers.contains(&UPGRADE[0]) {
+        head += "Connection: close\r\n";
+    }
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
@@ -190,4 +193,68 @@ fn an_address_in_other_words_is_the_same() {
             assert_eq!(reply.status, expected, "{origin} at {public}");
         }
     }
+}
+
+/// A page whose name was turned to point here (DNS rebinding) is one site with us to its browser. Nobody but the operator
+/// can say which names are ours.
+#[test]
+fn without_a_public_address_only_names_of_this_machine_are_ours() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let game = site.create("rust");
+    let authorization = game.authorization();
+    let evil = "http://evil.example:8080";
+    let mut looked_at = 0;
+    for (method, pattern) in TABLE {
+        let is_terminal = pattern.ends_with("/ws");
+        if matches!(method, "GET" | "HEAD") && !is_terminal {
+            continue;
+        }
+        looked_at += 1;
+        for says_so in [("Origin", evil), ("Sec-Fetch-Site", "same-origin")] {
+            let mut headers = vec![says_so, ("Authorization", &authorization)];
+            if is_terminal {
+                headers.extend(UPGRADE);
+            }
+            let path = path(pattern, &game);
+            let reply = ask_at(&site, "evil.example:8080", method, &path, &headers);
+            let what = format!("{method} {pattern} {says_so:?}: {}", reply.text());
+            assert_eq!(
+                (reply.status, reply.code().as_str()),
+                (403, "unknown_name"),
+                "{what}"
+            );
+            assert!(reply.text().contains("set PUBLIC_URL"), "{what}");
+        }
+    }
+    assert!(looked_at > 10, "{looked_at}");
+    for (host, expected) in [
+        ("localhost", 201),
+        ("localhost:8080", 201),
+        ("game.localhost", 201),
+        ("[::1]:8080", 201),
+        ("192.0.2.7", 201),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example", 403),
+    ] {
+        let origin = format!("http://{host}");
+        let reply = ask_at(&site, host, "POST", "/session", &[("Origin", &origin)]);
+        assert_eq!(reply.status, expected, "{host}");
+    }
+    // What no browser sends is no page's.
+    let raw = ask_at(&site, "evil.example", "POST", "/session", &[]);
+    assert_eq!(raw.status, 201);
+}
+
+#[test]
+fn with_a_public_address_the_name_is_ours() {
+    let engine = FakeEngine::start();
+    let public = ["--public-url", "http://play.example:8080"];
+    let site = Site::start(&engine.docker_host(), &public);
+    let create = |host, origin| ask_at(&site, host, "POST", "/session", &[("Origin", origin)]);
+    let ours = create("play.example:8080", "http://play.example:8080");
+    assert_eq!(ours.status, 201, "{ours:?}");
+    let evil = create("evil.example", "http://evil.example");
+    assert_eq!((evil.status, evil.code().as_str()), (403, "foreign_origin"));
 }
