@@ -134,7 +134,7 @@ pub fn judge(
         (None, Some(site)) => site == "same-origin",
     };
     // What is compared with the public address is no word of the client's.
-    let is_known = (origin.is_some() && reached.public_url.is_some()) || reached.is_by_our_name();
+    let is_known = reached.public_url.is_some() || reached.is_by_our_name();
     match (says_it_is_ours, is_known) {
         (true, true) => Judgement::Allowed,
         (true, false) => Judgement::UnknownName,

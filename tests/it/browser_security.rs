@@ -212,7 +212,7 @@ fn without_a_public_address_only_names_of_this_machine_are_ours() {
         }
         looked_at += 1;
         for says_so in [("Origin", evil), ("Sec-Fetch-Site", "same-origin")] {
-            let mut headers = vec![says_so, ("Authorization", &authorization)];
+            let mut headers = vec![says_so, ("Authorization", authorization.as_str())];
             if is_terminal {
                 headers.extend(UPGRADE);
             }

@@ -321,7 +321,7 @@ fn a_key_of_the_curve_p_256_is_for_es256() {
     assert_eq!(of_ec.verify(&Ec::new().sign(&claims)), wrong);
     let (message_of_it, signature) = good.rsplit_once('.').expect("a signature");
     // All zero is what careless mathematics takes for a signature of anything (CVE-2022-21449).
-    for signature in [vec![0; 64], vec![0; 63], vec![], vec![0xff; 64]] {
+    for signature in [vec![0_u8; 64], vec![0; 63], vec![], vec![0xff; 64]] {
         let forged = format!("{message_of_it}.{}", B64.encode(signature));
         assert_eq!(of_ec.verify(&forged), wrong);
     }
@@ -337,7 +337,7 @@ fn a_key_of_the_curve_p_256_is_for_es256() {
     assert_eq!(of_ec.verify(&ed.sign(&claims)), wrong);
     assert_eq!(of_ec.verify(&rs256(&rsa, &claims)), wrong);
     let key = |pem: &str| Key::of_pem(pem.as_bytes()).expect("a public key");
-    for pem in [&ed.pem(), RSA_PUBLIC] {
+    for pem in [RSA_PUBLIC, &ed.pem()] {
         let other = verifier(key(pem), Demands::default());
         assert_eq!(other.verify(&good), wrong);
     }
