@@ -15,6 +15,9 @@ gate=$top/target/gate
 limit=()
 [ "${CI:-}" != true ] || limit=(timeout --kill-after=30s 40m)
 
+# Tests wait more than they compute, for containers, deadlines and each other.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
+
 # Forgets the run before; the outermost script does it.
 begin_gate() {
     rm -rf "$gate"

@@ -18,6 +18,7 @@ use log::LevelFilter;
 
 use crate::auth;
 use crate::cli::Command;
+use crate::http::origin::canonical;
 use crate::session::rates::Rate;
 use crate::session::store::{self, redis};
 use crate::session::{self, Shell, sandbox};
@@ -143,7 +144,8 @@ pub struct Config {
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true, value_parser = networks)]
     pub trusted_proxies: Networks,
 
-    /// The server's address as players see it, such as https://play.example.org.
+    /// The server's address as players see it, such as https://play.example.org. Needed wherever that is a name other than
+    /// localhost: any other could be a stranger's.
     #[arg(long, env = "PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
 
@@ -630,7 +632,7 @@ fn origin(text: &str) -> Parsed<String> {
     if host.is_empty() || !host.bytes().all(allowed) {
         return Err(form.into());
     }
-    Ok(text.to_ascii_lowercase())
+    Ok(canonical(text).into_owned())
 }
 
 fn public_url(text: &str) -> Parsed<String> {
@@ -920,10 +922,17 @@ mod tests {
             "--trusted-proxies",
             "127.0.0.1, 10.0.0.0/8",
             "--allowed-origins",
-            "https://A.example",
+            "https://A.example,https://B.example:443,http://b.example:443",
         ])
         .expect("valid");
         assert_eq!(config.trusted_proxies.0.len(), 2);
-        assert_eq!(config.allowed_origins.0, ["https://a.example"]);
+        let origins = [
+            "https://a.example",
+            "https://b.example",
+            "http://b.example:443",
+        ];
+        assert_eq!(config.allowed_origins.0, origins);
+        let config = read(&["--public-url", "https://A.example:443/"]).expect("valid");
+        assert_eq!(config.public_url.as_deref(), Some("https://a.example"));
     }
 }

@@ -180,7 +180,7 @@ impl Jwks {
         let text = body.read_to_string().map_err(|error| error.to_string())?;
         let keys = parse(&text).ok_or("it is no set of keys")?;
         if keys.is_empty() {
-            return Err("none of its keys is for RS256 or EdDSA signatures".into());
+            return Err("none of its keys is for RS256, ES256 or EdDSA signatures".into());
         }
         Ok(keys)
     }
@@ -207,15 +207,17 @@ fn named(value: &Value) -> Option<Named> {
         {
             Algorithm::EdDSA
         }
+        (AlgorithmParameters::EllipticCurve(point), None | Some(KeyAlgorithm::ES256))
+            if point.curve == EllipticCurve::P256 =>
+        {
+            Algorithm::ES256
+        }
         // INVARIANT: never a symmetric one; whoever can read the address could sign with it.
         _ => return None,
     };
     Some(Named {
         kid: common.key_id.clone(),
-        key: Key {
-            algorithm,
-            key: DecodingKey::from_jwk(&jwk).ok()?,
-        },
+        key: Key::of_public(algorithm, DecodingKey::from_jwk(&jwk).ok()?)?,
     })
 }
 
@@ -224,6 +226,9 @@ mod tests {
     use super::*;
 
     const ED: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+    /// From RFC 7515 §A.3.1.
+    const EC: &str = r#"{"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
 
     /// The algorithms and names of the keys in this list.
     fn read(keys: &[&str]) -> Vec<String> {
@@ -238,13 +243,20 @@ mod tests {
     #[test]
     fn keys_for_something_else_are_left_alone() {
         let rsa = r#"{"kty":"RSA","kid":"r","n":"AQAB","e":"AQAB"}"#;
-        assert_eq!(read(&[ED, rsa]), ["EdDSA ed", "RS256 r"]);
+        assert_eq!(read(&[ED, rsa, EC]), ["EdDSA ed", "RS256 r", "ES256 e"]);
         for other in [
             r#"{"kty":"oct","kid":"s","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}"#,
             r#"{"kty":"RSA","kid":"r","use":"enc","n":"AQAB","e":"AQAB"}"#,
             r#"{"kty":"RSA","kid":"r","alg":"HS256","n":"AQAB","e":"AQAB"}"#,
             r#"{"kty":"RSA","kid":"r","alg":"RS512","n":"AQAB","e":"AQAB"}"#,
+            // No point of the curve; RFC 7515's own with another curve, another use and another algorithm.
             r#"{"kty":"EC","crv":"P-256","kid":"e","x":"AQAB","y":"AQAB"}"#,
+            &EC.replace("P-256", "P-384"),
+            &EC.replace("P-256", "secp256k1"),
+            &EC.replace("\"kid\"", "\"use\":\"enc\",\"kid\""),
+            &EC.replace("\"kid\"", "\"alg\":\"ES384\",\"kid\""),
+            &EC.replace("\"kid\"", "\"alg\":\"HS256\",\"kid\""),
+            &EC.replace("f83OJ3D2", "f83OJ3D3"),
             r#"{"kty":"OKP","crv":"X25519","kid":"x","x":"AQAB"}"#,
             r#"{"kty":"new","kid":"n"}"#,
             "7",

@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header, Validation};
 use serde_json::{Map, Value};
 
 use super::crypto;
@@ -24,6 +24,8 @@ const SUBJECT_LIMIT_BYTES: usize = 255;
 pub const SECRET_LEAST_BYTES: usize = 32;
 /// An RSA key of 2048 bits has more bytes than this in PKCS #1; shorter ones are not secure, and are not taken.
 const RSA_LEAST_BYTES: usize = 260;
+/// An Ed25519 key has as many.
+const ED_BYTES: usize = 32;
 
 /// A key that checks tokens, with the one algorithm that it is for.
 #[derive(Clone)]
@@ -85,7 +87,7 @@ pub enum BadKey {
     Short,
     /// It is no public key that we understand.
     #[error(
-        "a public key in PEM is needed, RSA of at least 2048 bits or Ed25519 (openssl pkey -pubout)"
+        "a public key in PEM is needed, RSA of at least 2048 bits, P-256 or Ed25519 (openssl pkey -pubout)"
     )]
     NotPem,
 }
@@ -105,7 +107,7 @@ impl Key {
         })
     }
 
-    /// A public key, of RS256 or EdDSA.
+    /// A public key, of RS256, ES256 or EdDSA.
     ///
     /// # Errors
     /// [`BadKey::NotPem`].
@@ -115,18 +117,25 @@ impl Key {
         if !is_public {
             return Err(BadKey::NotPem);
         }
-        let ed = DecodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key, 32));
-        let rsa = || {
-            let key = DecodingKey::from_rsa_pem(pem)?;
-            Ok((Algorithm::RS256, key, RSA_LEAST_BYTES))
+        let ed = DecodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key));
+        let ec = || DecodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key));
+        let rsa = || DecodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key));
+        let found = ed.or_else(|_| ec()).or_else(|_| rsa());
+        let (algorithm, key) = found.map_err(|_| BadKey::NotPem)?;
+        Key::of_public(algorithm, key).ok_or(BadKey::NotPem)
+    }
+
+    /// The key, if it is as strong as its algorithm wants and, for ES256, on its curve.
+    pub(super) fn of_public(algorithm: Algorithm, key: DecodingKey) -> Option<Key> {
+        let is_good = match (algorithm, key.kind()) {
+            (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(bytes)) => bytes.len() == ED_BYTES,
+            (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => crypto::is_on_p256(point),
+            (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => der.len() >= RSA_LEAST_BYTES,
+            // Looked at when it is used: shorter ones than 2048 bits check nothing.
+            (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { .. }) => true,
+            _ => false,
         };
-        let found = ed.or_else(|_: jsonwebtoken::errors::Error| rsa());
-        let (algorithm, key, least) =
-            found.map_err(|_: jsonwebtoken::errors::Error| BadKey::NotPem)?;
-        match key.try_get_as_bytes() {
-            Ok(bytes) if bytes.len() >= least => Ok(Key { algorithm, key }),
-            _ => Err(BadKey::NotPem),
-        }
+        is_good.then_some(Key { algorithm, key })
     }
 }
 

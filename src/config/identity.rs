@@ -42,11 +42,11 @@ pub struct Identities {
     #[arg(long, env = "JWT_SECRET_FILE", value_name = "FILE")]
     pub jwt_secret_file: Option<PathBuf>,
 
-    /// File with the public key (PEM) of tokens signed with RS256 or EdDSA.
+    /// File with the public key (PEM) of tokens signed with RS256, ES256 or EdDSA.
     #[arg(long, env = "JWT_PUBLIC_KEY_FILE", value_name = "FILE")]
     pub jwt_public_key_file: Option<PathBuf>,
 
-    /// Address of the public keys (JWKS) of tokens signed with RS256 or EdDSA.
+    /// Address of the public keys (JWKS) of tokens signed with RS256, ES256 or EdDSA.
     #[arg(long, env = "JWT_JWKS_URL", value_name = "URL", value_parser = jwks_url)]
     pub jwt_jwks_url: Option<String>,
 

@@ -46,8 +46,13 @@ pub(super) fn is_https(socket_peer: IpAddr, forwarded: &Forwarded, trusted: &[Ip
         .proto
         .as_deref()
         .and_then(|proto| proto.rsplit(',').next());
-    is_trusted(socket_peer, trusted)
-        && told.is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"))
+    // Traefik says `wss` of an upgrade that came by HTTPS.
+    let is_tls = |proto: &str| {
+        ["https", "wss"]
+            .iter()
+            .any(|tls| proto.eq_ignore_ascii_case(tls))
+    };
+    is_trusted(socket_peer, trusted) && told.is_some_and(|proto| is_tls(proto.trim()))
 }
 
 /// An address with or without a port or brackets, as various proxies write it.
@@ -172,6 +177,11 @@ mod tests {
         check_https("127.0.0.1", Some("http, HTTPS"), true);
         check_https("127.0.0.1", Some("https, http"), false);
         check_https("127.0.0.1", Some("http"), false);
+        check_https("127.0.0.1", Some("wss"), true);
+        check_https("127.0.0.1", Some("https, WSS"), true);
+        check_https("127.0.0.1", Some("ws"), false);
+        check_https("127.0.0.1", Some("wss, ws"), false);
+        check_https("203.0.113.9", Some("wss"), false);
         check_https("127.0.0.1", None, false);
         check_https("203.0.113.9", Some("https"), false);
     }

@@ -65,6 +65,15 @@ impl ApiError {
         )
     }
 
+    /// A page that reached us by a name that may be anybody's.
+    pub fn unknown_name() -> Self {
+        Self::new(
+            403,
+            "unknown_name",
+            "This server does not know this address as its own; whoever runs it must set PUBLIC_URL to it.",
+        )
+    }
+
     /// No client can have that ticket.
     pub fn no_such_ticket() -> Self {
         Self::new(404, "no_such_ticket", "A queue's ticket is a UUIDv4.")

@@ -124,9 +124,7 @@ impl Site {
     pub(super) fn check_may_scrape(&self, request: &Request, side: Side) -> Result<(), ApiError> {
         let is_open = side == Side::Private || request.is_local();
         // A page whose name was turned to point here (DNS rebinding) asks from this machine, by that name.
-        let host = request.header("host").unwrap_or_default();
-        let public_url = self.settings.public_url.as_deref();
-        if is_open && (!request.peer.is_loopback() || origin::is_our_name(host, public_url)) {
+        if is_open && (!request.peer.is_loopback() || self.reached(request).is_by_our_name()) {
             return Ok(());
         }
         self.check_operator(request)

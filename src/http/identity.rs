@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 
 use super::error::ApiError;
+use super::origin::{self, Judgement, Reached};
 use super::route::NoRoute;
 use super::server::{Request, Response};
-use super::{Outcome, Site, handlers, origin};
+use super::{Outcome, Site, handlers};
 use crate::auth::cookie::{self, CookieKey, Player};
 use crate::auth::desk;
 use crate::auth::tickets::{Grant, TICKET_LIFE, Tickets};
@@ -18,9 +19,13 @@ use crate::auth::{self, Gate, Identity, PlayerSecret, Refusal, Shown};
 use crate::metrics::Metrics;
 use crate::session::store::PlayerId;
 use crate::session::{self, Manager, Session, SessionId};
+use crate::warn_seldom;
 
 /// Browsers keep cookies of 4096 bytes, name and attributes included.
 const COOKIE_TOKEN_BYTES: usize = 3800;
+
+/// Of a header that a stranger may have made the log has no more. Hosts' names have 253.
+const SHOWN_CHARACTERS: usize = 300;
 
 /// Everything by which requests are told apart.
 pub(super) struct Guard {
@@ -52,8 +57,16 @@ pub(super) struct Admitted {
 impl Site {
     /// The address the client reached us by.
     pub(super) fn own_origin(&self, request: &Request) -> String {
-        let host = request.header("host").unwrap_or_default();
-        origin::own(self.settings.public_url.as_deref(), request.is_https, host)
+        self.reached(request).own()
+    }
+
+    /// How the client reached us.
+    pub(super) fn reached<'a>(&'a self, request: &'a Request) -> Reached<'a> {
+        Reached {
+            public_url: self.settings.public_url.as_deref(),
+            is_https: request.is_https,
+            host: request.header("host").unwrap_or_default(),
+        }
     }
 
     /// Whether players reach us by HTTPS.
@@ -63,19 +76,27 @@ impl Site {
 
     /// For everything that changes something, and for WebSockets.
     pub(super) fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
-        let own = self.own_origin(request);
-        let is_allowed = origin::is_allowed(
-            request.header("origin"),
-            request.header("sec-fetch-site"),
-            &own,
-            &self.settings.allowed_origins,
-        );
-        if is_allowed {
-            Ok(())
-        } else {
-            self.metrics.count_refusal(Refusal::ForeignOrigin);
-            Err(ApiError::foreign_origin())
+        let (reached, origin) = (self.reached(request), request.header("origin"));
+        let site = request.header("sec-fetch-site");
+        let judgement = origin::judge(origin, site, reached, &self.settings.allowed_origins);
+        if judgement == Judgement::Allowed {
+            return Ok(());
         }
+        self.metrics.count_refusal(Refusal::ForeignOrigin);
+        let own = shown(&reached.own());
+        // Most often it is no attack, but a setting that is missing.
+        if judgement == Judgement::UnknownName {
+            warn_seldom!(
+                "refused a page at {own}: if that is this server's address, set PUBLIC_URL to it"
+            );
+            return Err(ApiError::unknown_name());
+        }
+        let page = shown(origin.unwrap_or("another site"));
+        warn_seldom!(
+            "refused a page of {page}, which came to {own}: {}",
+            reached.advice(origin)
+        );
+        Err(ApiError::foreign_origin())
     }
 
     /// Whom the request comes from.
@@ -354,6 +375,12 @@ impl Applicant {
             until: None,
         })
     }
+}
+
+/// As much of a header as the log needs, in quotes.
+fn shown(header: &str) -> String {
+    let text: String = header.chars().take(SHOWN_CHARACTERS).collect();
+    format!("{text:?}")
 }
 
 /// The same address with a ticket.

@@ -11,8 +11,9 @@ const TURN_WAIT: Duration = Duration::from_secs(30);
 /// Newcomers that may wait. A machine that starts 4 a second lets the last of so many in just within [`TURN_WAIT`]; each
 /// holds a connection and a thread.
 pub(super) const WAITING_MAX: usize = 120;
-/// Of one household: a class of pupils behind one address is let in, and leaves places for others.
-pub(super) const WAITING_PER_HOUSEHOLD: usize = 30;
+/// Of one household: as many as may play from one address by default may come at once, as a class does, and there are
+/// places left for others.
+pub(super) const WAITING_PER_HOUSEHOLD: usize = 60;
 
 impl Manager {
     /// Does `call`, which asks much of the Engine, when it is the newcomer's turn.

@@ -192,7 +192,9 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 #[track_caller]
 fn check_game<P>(front: impl FnOnce(SocketAddr) -> Front<P>) {
     let engine = FakeEngine::start();
-    let flags = ["--trusted-proxies", "127.0.0.1"];
+    // As the files themselves say.
+    let public = format!("https://{NAME}");
+    let flags = ["--trusted-proxies", "127.0.0.1", "--public-url", &public];
     let site = Site::start(&engine.docker_host(), &flags);
     let front = front(site.address);
 

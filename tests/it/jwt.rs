@@ -14,11 +14,13 @@ use fake_engine::FakeEngine;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::rsa::{KeyPair, PublicKeyComponents};
-use ring::signature::{Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+};
 use serde_json::{Value, json};
 use shellcraft::auth::Refusal;
 use shellcraft::auth::jwks::{Authorities, Jwks};
-use shellcraft::auth::jwt::{Demands, Key, Keys, Verifier};
+use shellcraft::auth::jwt::{BadKey, Demands, Key, Keys, Verifier};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::ground::PATIENCE;
@@ -83,6 +85,38 @@ impl Ed {
         // RFC 8410 §10.1: the same for each key, and then the key.
         let prefix = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
         let der = [prefix, self.0.public_key().as_ref()].concat();
+        let text = BASE64_STANDARD.encode(der);
+        format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
+    }
+}
+
+/// An ES256 key, a new one each time.
+struct Ec(EcdsaKeyPair);
+
+impl Ec {
+    fn new() -> Ec {
+        let (kind, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let text = EcdsaKeyPair::generate_pkcs8(kind, &random).expect("a key");
+        Ec(EcdsaKeyPair::from_pkcs8(kind, text.as_ref(), &random).expect("the same key"))
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let message = message(&json!({"alg": "ES256", "kid": "ec"}), claims);
+        let signature = self.0.sign(&SystemRandom::new(), message.as_bytes());
+        format!("{message}.{}", B64.encode(signature.expect("signed")))
+    }
+
+    fn jwk(&self) -> Value {
+        let (x, y) = self.0.public_key().as_ref()[1..].split_at(32);
+        let (x, y) = (B64.encode(x), B64.encode(y));
+        json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "ec", "x": x, "y": y})
+    }
+
+    fn pem(&self) -> String {
+        // RFC 5480 §2.1.1: id-ecPublicKey and prime256v1 for each key, and then the point.
+        let prefix = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\
+            \x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+        let der = [&prefix[..], self.0.public_key().as_ref()].concat();
         let text = BASE64_STANDARD.encode(der);
         format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
     }
@@ -200,7 +234,7 @@ fn tokens_that_nobody_has_signed() {
     let verifier = of_secret();
     assert!(verifier.verify(&good).is_ok());
     for alg in [
-        "none", "None", "NONE", "nOnE", "HS512", "RS256", "EdDSA", "",
+        "none", "None", "NONE", "nOnE", "HS512", "RS256", "ES256", "EdDSA", "",
     ] {
         let message = message(&json!({"alg": alg, "typ": "JWT"}), &claims);
         for signature in ["", "AA", good.rsplit('.').next().expect("a signature")] {
@@ -272,6 +306,70 @@ fn a_key_is_for_one_algorithm() {
     for secret in [ed.pem().as_bytes(), ed.0.public_key().as_ref()] {
         let confused = of_ed.verify(&hs256(secret, &claims));
         assert_eq!(confused, Err(Refusal::WrongAlgorithm));
+    }
+}
+
+#[test]
+fn a_key_of_the_curve_p_256_is_for_es256() {
+    let (ec, ed, rsa) = (Ec::new(), Ed::new(1, "ed"), rsa());
+    let claims = claims("anna", json!({}));
+    let key = Key::of_pem(ec.pem().as_bytes()).expect("a public key");
+    let of_ec = verifier(key, Demands::default());
+    let good = ec.sign(&claims);
+    assert!(of_ec.verify(&good).is_ok());
+    let wrong = Err(Refusal::WrongSignature);
+    assert_eq!(of_ec.verify(&Ec::new().sign(&claims)), wrong);
+    let (message_of_it, signature) = good.rsplit_once('.').expect("a signature");
+    // All zero is what careless mathematics takes for a signature of anything (CVE-2022-21449).
+    for signature in [vec![0_u8; 64], vec![0; 63], vec![], vec![0xff; 64]] {
+        let forged = format!("{message_of_it}.{}", B64.encode(signature));
+        assert_eq!(of_ec.verify(&forged), wrong);
+    }
+    let wrong = Err(Refusal::WrongAlgorithm);
+    let point = ec.0.public_key().as_ref();
+    for secret in [ec.pem().as_bytes(), ec.pem().trim().as_bytes(), point] {
+        assert_eq!(of_ec.verify(&hs256(secret, &claims)), wrong);
+    }
+    for alg in ["ES384", "EdDSA", "RS256", "PS256"] {
+        let message = message(&json!({"alg": alg, "kid": "ec"}), &claims);
+        assert_eq!(of_ec.verify(&format!("{message}.{signature}")), wrong);
+    }
+    assert_eq!(of_ec.verify(&ed.sign(&claims)), wrong);
+    assert_eq!(of_ec.verify(&rs256(&rsa, &claims)), wrong);
+    let key = |pem: &str| Key::of_pem(pem.as_bytes()).expect("a public key");
+    for pem in [RSA_PUBLIC, &ed.pem()] {
+        let other = verifier(key(pem), Demands::default());
+        assert_eq!(other.verify(&good), wrong);
+    }
+}
+
+/// Keys of P-384 and of secp256k1, whose points are as long as ours, a compressed point, and one beside the curve.
+#[test]
+fn keys_of_other_curves_are_refused() {
+    let ec = Ec::new();
+    let beside = {
+        let (pem, point) = (ec.pem(), ec.0.public_key().as_ref());
+        let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let mut der = BASE64_STANDARD.decode(text).expect("base64");
+        assert!(der.ends_with(point));
+        *der.last_mut().expect("a byte") ^= 1;
+        let text = BASE64_STANDARD.encode(der);
+        format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
+    };
+    for (name, pem) in [
+        ("P-384", include_str!("../support/keys/p384.pub.pem")),
+        (
+            "secp256k1",
+            include_str!("../support/keys/secp256k1.pub.pem"),
+        ),
+        (
+            "compressed",
+            include_str!("../support/keys/p256_compressed.pub.pem"),
+        ),
+        ("beside the curve", &beside),
+    ] {
+        let refused = Key::of_pem(pem.as_bytes()).err();
+        assert_eq!(refused, Some(BadKey::NotPem), "{name}");
     }
 }
 
@@ -369,9 +467,21 @@ fn keys_are_fetched_and_changed() {
         Err(Refusal::UnknownKey)
     );
     let rsa = rsa();
-    portal.offer(&[&new.jwk(), &rsa_jwk(&rsa)]);
+    let ec = Ec::new();
+    portal.offer(&[&new.jwk(), &rsa_jwk(&rsa), &ec.jwk()]);
     assert!(verifier.verify(&new.sign(&claims)).is_ok());
     assert!(verifier.verify(&rs256(&rsa, &claims)).is_ok());
+    assert!(verifier.verify(&ec.sign(&claims)).is_ok());
+    // Another key under the same name, and the public one as a secret.
+    let wrong = Err(Refusal::WrongSignature);
+    assert_eq!(verifier.verify(&Ec::new().sign(&claims)), wrong);
+    let message = message(&json!({"alg": "HS256", "kid": "ec"}), &claims);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, ec.0.public_key().as_ref());
+    let confused = format!(
+        "{message}.{}",
+        B64.encode(hmac::sign(&key, message.as_bytes()))
+    );
+    assert_eq!(verifier.verify(&confused), Err(Refusal::UnknownKey));
     assert_eq!(
         verifier.verify(&old.sign(&claims)),
         Err(Refusal::UnknownKey)

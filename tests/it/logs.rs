@@ -275,6 +275,29 @@ fn a_warning_that_strangers_cause_comes_once() {
     assert_eq!(warnings.iter().filter(is_warning).count(), 1);
 }
 
+/// A proxy with TLS that nobody told us of: its players are refused, and the operator can read why.
+#[test]
+fn the_log_says_what_would_let_a_page_in() {
+    let logged = Logged::start("json", "info");
+    let own = format!("https://{}", logged.process.address);
+    for _ in 0..5 {
+        let headers = [("Origin", own.as_str())];
+        let refused = logged.process.request("POST", "/session", &headers, b"");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (403, "foreign_origin")
+        );
+    }
+    logged.line_with("refused a page");
+    let lines = logged.lines();
+    let warnings = lines.iter().filter(|line| line["level"] == "warn");
+    let said: Vec<_> = warnings.filter_map(|line| line["msg"].as_str()).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    for part in [&own, "PUBLIC_URL", "TRUSTED_PROXIES"] {
+        assert!(said[0].contains(part), "{part} is not in {said:?}");
+    }
+}
+
 /// What makes the terminal emulator panic is a warning a minute, with the place and the session, and not a word of what
 /// the program wrote. No thread of ours has panicked.
 #[test]

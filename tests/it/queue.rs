@@ -16,7 +16,7 @@ use crate::site::{Reply, Site, wait_for};
 /// Sessions that are made at once, and that may wait, as the server has it.
 const AT_ONCE: usize = 4;
 const WAITING_MAX: usize = 120;
-const WAITING_PER_ADDRESS: usize = 30;
+const WAITING_PER_ADDRESS: usize = 60;
 
 fn post_with(site: &Site, ticket: &str) -> Reply {
     site.request("POST", "/session", &[("X-Queue-Ticket", ticket)], b"")

@@ -181,7 +181,7 @@ fn thousands_of_idle_and_half_open_terminals_keep_nobody_out() {
 #[test]
 fn a_flood_of_new_games_is_queued_or_told_when_to_come_again() {
     const FLOOD: usize = 400;
-    const TAKEN: usize = 4 + 30;
+    const TAKEN: usize = 4 + 60;
     alone(
         "attacks::crowds::a_flood_of_new_games_is_queued_or_told_when_to_come_again",
         || {
