@@ -72,11 +72,12 @@ fn create(server: &Process, player: usize) -> Game {
         if reply.status == 201 {
             return Game::of(&reply);
         }
-        assert_eq!(reply.status, 503, "{reply:?}");
+        // All of them come from one address, which has only a share of the queue.
+        assert!([429, 503].contains(&reply.status), "{reply:?}");
         let seconds = reply
             .header("retry-after")
             .and_then(|text| text.parse().ok());
-        let pause = Duration::from_secs(seconds.expect("503 says when to come again"));
+        let pause = Duration::from_secs(seconds.expect("it says when to come again"));
         assert!(Instant::now() + pause < due, "turned away again and again");
         thread::park_timeout(pause);
     }

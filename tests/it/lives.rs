@@ -1,10 +1,9 @@
 //! What outlives a page, a session and the server: spellbooks, running games, the pool.
 
-use std::time::Duration;
-
 use fake_engine::FakeEngine;
 use serde_json::json;
 
+use crate::ground::PATIENCE;
 use crate::site::{Client, Game, Life, Reply, Site, wait_for};
 
 const BOOK: &str = "/home/spellbook.dat";
@@ -130,7 +129,7 @@ fn a_container_stays_until_its_book_is_safe() {
     engine.write_file(&name(&game), BOOK, b"x\techo x\n");
     engine.refuse("ContainerArchive", 500, "input/output error");
     engine.exit(&name(&game), 0);
-    assert!(engine.await_calls("ContainerArchive", 3, Duration::from_secs(10)));
+    assert!(engine.await_calls("ContainerArchive", 3, PATIENCE));
     assert!(engine.container(&name(&game)).is_some());
     engine.release("ContainerArchive");
     wait_for("the container to be removed", || {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fake_engine::FakeEngine;
 use serde_json::Value;
 
-use crate::ground::unique;
+use crate::ground::{PATIENCE, unique};
 use crate::redis_server::RedisServer;
 use crate::site::{Client, Game, Life, Site, wait_for};
 use crate::store_dir::{Tmpfs, remount};
@@ -146,7 +146,7 @@ fn an_engine_that_hangs_at_the_start_delays_only_the_games() {
     engine.hang("ContainerList");
     let lists = engine.calls("ContainerList");
     let site = Site::start_in(life, &engine.docker_host(), &[]);
-    assert!(engine.await_calls("ContainerList", lists + 1, Duration::from_secs(10)));
+    assert!(engine.await_calls("ContainerList", lists + 1, PATIENCE));
     assert_eq!(site.get("/healthz").status, 200);
     let starting = (503, "starting".to_owned());
     assert_eq!(outcome(&site, "GET", &game.path("/status")), starting);

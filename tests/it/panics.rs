@@ -356,15 +356,17 @@ fn an_end_that_panics_is_made_again() {
 /// A server that stops meanwhile leaves the game to its next life, as always.
 #[test]
 fn a_stop_does_not_wait_for_the_next_try() {
-    let server = Server::start();
-    server.provoke("ContainerInspect", 6);
-    let began = Instant::now();
-    server.stop(Farewell::Leave);
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        began.elapsed()
-    );
+    // The next try is 3.2 s away. On a busy machine any stop may take as long; one that waited for it always would.
+    let stopped = || {
+        let server = Server::start();
+        server.provoke("ContainerInspect", 6);
+        let began = Instant::now();
+        server.stop(Farewell::Leave);
+        (began.elapsed() < Duration::from_secs(2)).then_some(server)
+    };
+    let server = (0..5)
+        .find_map(|_| stopped())
+        .expect("it is not waited for");
     assert!(server.is_there());
     server.fault.order("", 0);
     let (next, _) = start(&server.engine, &server.fault, &server.shared);
