@@ -6,7 +6,7 @@ mod identity;
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -622,21 +622,46 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
+/// An origin in the spelling that browsers send, whichever the operator uses.
 fn origin(text: &str) -> Parsed<String> {
     let form = "origins such as https://play.example.org are needed, without a path";
-    let host = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))
-        .ok_or(form)?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-    if host.is_empty() || !host.bytes().all(allowed) {
+    // Whoever copies an address out of a browser has a slash at its end.
+    let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+    let (scheme, host) = text.split_once("://").ok_or(form)?;
+    let host = host_and_port(host).ok_or(form)?;
+    if !matches!(scheme, "http" | "https") {
         return Err(form.into());
     }
-    Ok(canonical(text).into_owned())
+    Ok(canonical(&format!("{scheme}://{host}")).into_owned())
+}
+
+/// A name or an address, and a port, if that is what it is: another one no browser ever sends.
+fn host_and_port(text: &str) -> Option<String> {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (format!("[{}]", address.parse::<Ipv6Addr>().ok()?), port),
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            // It says that the name is whole (RFC 1034 §3.1), which players leave out.
+            let name = name.strip_suffix('.').unwrap_or(name);
+            let is_in_labels = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_in_labels);
+            (
+                name.split('.').all(is_label).then(|| name.to_owned())?,
+                port,
+            )
+        }
+    };
+    let Some(digits) = port.strip_prefix(':') else {
+        return port.is_empty().then_some(host);
+    };
+    // Rust's own reader takes a sign too.
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    let port: u16 = digits.parse().ok().filter(|_| is_number)?;
+    Some(format!("{host}:{port}"))
 }
 
 fn public_url(text: &str) -> Parsed<String> {
-    origin(text.trim_end_matches('/')).map_err(|_| {
+    origin(text).map_err(|_| {
         "the scheme and host players use are needed, such as https://play.example.org".into()
     })
 }
@@ -914,6 +939,44 @@ mod tests {
             panic!("taken")
         };
         assert!(line.contains("--prot"), "{line}");
+    }
+
+    /// As browsers send them, or they would never be met with.
+    #[test]
+    fn origins_have_one_spelling() {
+        for (text, expected) in [
+            ("https://play.example/", "https://play.example"),
+            ("https://play.example.", "https://play.example"),
+            ("HTTPS://Play.Example.:443/", "https://play.example"),
+            ("http://play.example:080", "http://play.example"),
+            ("http://[0:0::1]:8080", "http://[::1]:8080"),
+            ("http://10.0.0.1:443", "http://10.0.0.1:443"),
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "null",
+            "*",
+            "https://",
+            "https://.",
+            "https://a..b",
+            "https://:443",
+            "https://a:",
+            "https://a:b",
+            "https://a:+1",
+            "https://a:65536",
+            "https://[::1",
+            "https://[a]",
+            "https://[::1]x",
+            "https://*.example",
+            "https://me@a",
+            "https://a/b",
+            "https://a//",
+            "ftp://a",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
     }
 
     #[test]
