@@ -149,7 +149,7 @@ pub struct Config {
     #[arg(long, env = "PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
 
-    /// Origins besides our own that may open terminals, with commas.
+    /// Origins besides our own whose pages may start games, read answers and open terminals, with commas.
     #[arg(long, env = "ALLOWED_ORIGINS", default_value = "", hide_default_value = true, value_parser = origins)]
     pub allowed_origins: Origins,
 

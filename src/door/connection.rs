@@ -108,6 +108,7 @@ pub(super) fn run(
     let _ = stream.set_nodelay(true);
     let manner = Manner {
         form: Form::default(),
+        headers: Vec::new(),
         pace: shared.limits.write_pace,
         closing: Arc::clone(&shared.closing),
     };
@@ -149,6 +150,7 @@ impl Client<'_> {
         let facts = self.facts(&head, started);
         self.peer = facts.peer;
         self.manner.form = head.form();
+        self.manner.headers = self.shared.server.headers_for(head.header("origin"));
         place
             .charge_to(self.peer)
             .map_err(|no_slot| Trouble::Refused(no_slot.into()))?;

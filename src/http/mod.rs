@@ -13,6 +13,7 @@
 mod admin;
 pub mod assets;
 mod books;
+mod cors;
 pub mod error;
 mod handlers;
 mod headers;
@@ -255,9 +256,14 @@ impl Service for SiteService {
             .header("accept")
             .is_some_and(|accept| accept.contains("text/html"));
         let route = found.as_ref().ok().cloned();
-        let outcome = found
-            .map_err(ApiError::from)
-            .and_then(|route| site.handle(route, request, side));
+        let is_known = found != Err(NoRoute::NotFound);
+        let preflight = cors::preflight(&request, &site.settings.allowed_origins);
+        let outcome = match preflight.filter(|_| is_known) {
+            Some(response) => Ok(Outcome::Now(response)),
+            None => found
+                .map_err(ApiError::from)
+                .and_then(|route| site.handle(route, request, side)),
+        };
         let mut response = match outcome {
             Ok(Outcome::Now(response)) => response,
             Ok(Outcome::Later(work)) => return later(Arc::clone(site), line, work, None),
@@ -285,6 +291,10 @@ impl Service for SiteService {
         line.method.truncate(16);
         site.note(&line, response.status);
         Answer::Response(response)
+    }
+
+    fn headers_for(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
+        cors::headers(origin, &self.0.settings.allowed_origins)
     }
 }
 
