@@ -153,6 +153,11 @@ pub struct Config {
     #[arg(long, env = "ALLOWED_ORIGINS", default_value = "", hide_default_value = true, value_parser = origins)]
     pub allowed_origins: Origins,
 
+    /// Sites whose pages may show ours in a frame: none, or self for our own and origins such as https://school.example.org,
+    /// with commas.
+    #[arg(long, env = "FRAME_ANCESTORS", default_value = "none", value_parser = frame_ancestors)]
+    pub frame_ancestors: FrameAncestors,
+
     /// Token that makes an operator, at least 16 characters; without it operator routes are closed.
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, value_parser = admin_token)]
     pub admin_token: Option<String>,
@@ -208,6 +213,10 @@ pub struct Networks(pub Vec<IpNet>);
 /// Origins as browsers send them (RFC 6454 §6.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins(pub Vec<String>);
+
+/// Sites whose pages may show ours in a frame, as a Content-Security-Policy has them (CSP Level 3 §6.4.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameAncestors(pub String);
 
 /// How often sessions may be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -660,6 +669,30 @@ fn host_and_port(text: &str) -> Option<String> {
     Some(format!("{host}:{port}"))
 }
 
+fn frame_ancestors(text: &str) -> Parsed<FrameAncestors> {
+    // Whoever knows the policy's own words may quote them.
+    let bare = |item: &str| match item {
+        "'none'" => "none".to_owned(),
+        "'self'" => "self".to_owned(),
+        item => item.to_owned(),
+    };
+    let items: Vec<String> = items(text).map(bare).collect();
+    if items.is_empty() || items == ["none"] {
+        return Ok(FrameAncestors("'none'".into()));
+    }
+    let source = |item: &String| match item.as_str() {
+        "self" => Ok("'self'".to_owned()),
+        item => origin(item),
+    };
+    let sources: Parsed<Vec<_>> = items.iter().map(source).collect();
+    sources
+        .map(|sources| FrameAncestors(sources.join(" ")))
+        .map_err(|_| {
+            "none, or self and origins such as https://school.example.org, with commas, are needed"
+                .into()
+        })
+}
+
 fn public_url(text: &str) -> Parsed<String> {
     origin(text).map_err(|_| {
         "the scheme and host players use are needed, such as https://play.example.org".into()
@@ -812,6 +845,19 @@ mod tests {
                 "https://a/b",
                 "PUBLIC_URL",
                 "scheme and host",
+            ),
+            (
+                "--frame-ancestors",
+                "none,self",
+                "FRAME_ANCESTORS",
+                "https://school.example.org",
+            ),
+            ("--frame-ancestors", "*", "FRAME_ANCESTORS", "none, or"),
+            (
+                "--frame-ancestors",
+                "https://a;script-src *",
+                "FRAME_ANCESTORS",
+                "self",
             ),
             ("--metrics-bind", "9090", "METRICS_BIND", "127.0.0.1:9090"),
             ("--log-level", "loud", "LOG_LEVEL", "debug"),
@@ -977,6 +1023,25 @@ mod tests {
         ] {
             assert!(origin(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn who_may_frame() {
+        for (text, expected) in [
+            ("none", "'none'"),
+            ("'none'", "'none'"),
+            ("", "'none'"),
+            ("self", "'self'"),
+            (
+                "'self', https://School.example:443/",
+                "'self' https://school.example",
+            ),
+        ] {
+            let config = read(&["--frame-ancestors", text]).expect("valid");
+            assert_eq!(config.frame_ancestors.0, expected, "{text}");
+        }
+        let config = read(&[]).expect("valid");
+        assert_eq!(config.frame_ancestors.0, "'none'");
     }
 
     #[test]

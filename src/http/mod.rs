@@ -55,6 +55,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Origins besides our own whose pages may act on us.
     pub allowed_origins: Vec<String>,
+    /// Whose pages may show those of players in a frame, as a Content-Security-Policy says it; nobody's if it is empty.
+    pub frame_ancestors: String,
     /// How players and operators are known.
     pub auth: auth::Settings,
     /// How much a terminal's client may send.
@@ -137,7 +139,7 @@ impl Site {
             manager,
             metrics,
             door,
-            pages: Pages::new()?,
+            pages: Pages::new(&settings.frame_ancestors)?,
             guard: Arc::new(Guard {
                 gate: Gate::new(settings.auth.clone()),
                 tickets: Tickets::default(),

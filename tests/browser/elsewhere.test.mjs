@@ -115,3 +115,33 @@ test("a page of an allowed origin plays, and one of another does not", async () 
     await Promise.all([school.stop(), stranger.stop()]);
   }
 });
+
+test("a page that the operator names has ours in a frame, and another does not", async () => {
+  const [school, stranger] = await Promise.all([startSite(), startSite()]);
+  const server = await startServer({ FRAME_ANCESTORS: school.origin });
+  const browser = await startBrowser();
+  const player = await Player.enter(browser);
+  const frame = (url) => {
+    const frame = document.createElement("iframe");
+    frame.src = url;
+    document.body.append(frame);
+  };
+  try {
+    const inside = await player.open(school.origin);
+    await inside.page.evaluate(frame, server.url);
+    await inside.page.frameLocator("iframe").locator("#start-button").waitFor();
+
+    const refused = /frame-ancestors/;
+    player.expect(refused);
+    const outside = await player.open(stranger.origin);
+    const told = outside.page.waitForEvent("console", (line) => refused.test(line.text()));
+    await outside.page.evaluate(frame, server.url);
+    await told;
+    assert.equal(await outside.page.frameLocator("iframe").locator("#start-button").count(), 0);
+  } finally {
+    await player.leave();
+    await browser.close();
+    await server.stop();
+    await Promise.all([school.stop(), stranger.stop()]);
+  }
+});

@@ -30,6 +30,7 @@ fn check_headers(reply: &Reply, what: &str, is_https: bool) {
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
+        ("x-frame-options", "DENY"),
     ] {
         assert_eq!(
             reply.header(name),
@@ -430,4 +431,52 @@ fn asking_beforehand_finds_no_operator_s_routes() {
     let site = Site::start(&engine.docker_host(), &flags);
     assert_eq!(preflight(&site, "/sessions", SCHOOL, "GET").status, 404);
     assert_eq!(preflight(&site, "/session", SCHOOL, "POST").status, 204);
+}
+
+/// Who may have the answer in a frame, in both ways of saying it.
+fn framing(reply: &Reply) -> (&str, Option<&str>) {
+    let policy = reply.header("content-security-policy").expect("a policy");
+    let (_, ancestors) = policy.split_once("frame-ancestors ").expect("it says so");
+    let ancestors = ancestors.split(';').next().unwrap_or_default();
+    (ancestors, reply.header("x-frame-options"))
+}
+
+#[test]
+fn players_pages_may_be_in_frames_of_those_that_the_operator_names() {
+    let engine = FakeEngine::start();
+    for (setting, ancestors, options) in [
+        ("none", "'none'", Some("DENY")),
+        ("self", "'self'", Some("SAMEORIGIN")),
+        (
+            "self,https://school.example",
+            "'self' https://school.example",
+            None,
+        ),
+    ] {
+        let flags = ["--frame-ancestors", setting];
+        let site = Site::start(&engine.docker_host(), &flags);
+        let game = site.create("rust");
+        let link = site.post(&game.path("/watch"), "").json();
+        let link = link["watch_url"].as_str().expect("a link").to_owned();
+        let watch = format!("/watch/{}", link.rsplit('/').next().expect("a secret"));
+        let html = [("Accept", "text/html")];
+        for path in ["/", &game.path("/connect"), &watch, "/watch/nobody-s"] {
+            let page = site.request("GET", path, &html, b"");
+            assert_eq!(framing(&page), (ancestors, options), "{path} {setting}");
+        }
+        // The operator's page never, nor what is no page.
+        for path in [
+            "/admin",
+            "/healthz",
+            "/assets/style.css",
+            &game.path("/status"),
+        ] {
+            let reply = site.request("GET", path, &html, b"");
+            assert_eq!(
+                framing(&reply),
+                ("'none'", Some("DENY")),
+                "{path} {setting}"
+            );
+        }
+    }
 }
