@@ -197,6 +197,10 @@ pub struct Config {
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = redis_url)]
     pub redis_url: Option<redis::Url>,
 
+    /// File with that address, in place of REDIS_URL.
+    #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE")]
+    pub redis_url_file: Option<PathBuf>,
+
     /// Directory for the private socket of this process.
     #[arg(long, env = "RUNTIME_DIR", default_value = "/tmp", value_parser = directory)]
     pub runtime_dir: PathBuf,
@@ -260,6 +264,9 @@ impl Config {
         if let (Some(image), Some(shell)) = (&config.image_name, config.shells.0.first_mut()) {
             shell.image.clone_from(image);
         }
+        let redis_url = config.redis_url.take();
+        config.redis_url = identity::redis_address(redis_url, config.redis_url_file.as_deref())
+            .map_err(Stop::Refuse)?;
         config.admin_token = config
             .identities
             .admin_token(config.admin_token.take())
@@ -372,7 +379,7 @@ fn explain(error: &clap::Error) -> Stop {
             let flag = flag.split(' ').next().unwrap_or_default();
             let value = match flag {
                 secret if identity::SECRET_FLAGS.contains(&secret) => "(hidden)".to_owned(),
-                "--redis-url" => format!("{:?}", redis::without_secret(&value)),
+                "--redis-url" | "--jwt-jwks-url" => format!("{:?}", redis::without_secret(&value)),
                 _ => format!("{value:?}"),
             };
             format!("{} ({flag}) can't be {value}{cause}", variable(flag))

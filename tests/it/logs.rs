@@ -8,7 +8,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::binary::Process;
-use crate::ground::unique;
+use crate::ground::{own_address, unique};
+use crate::redis_server::RedisServer;
 use crate::site::wait_for;
 
 const TOKEN: &str = "an-operator-s-secret-token";
@@ -23,6 +24,10 @@ struct Logged {
 
 impl Logged {
     fn start(format: &str, level: &str) -> Logged {
+        Logged::start_with(format, level, &[])
+    }
+
+    fn start_with(format: &str, level: &str, more: &[&str]) -> Logged {
         let engine = FakeEngine::start();
         let folder = tempfile::tempdir().expect("a directory");
         let path = folder.path().join("log");
@@ -34,6 +39,7 @@ impl Logged {
             "--admin-token",
             TOKEN,
         ];
+        let flags = [&flags[..], more].concat();
         let process = Process::start_logged(&path, &engine.docker_host(), &unique(), &flags);
         Logged {
             engine,
@@ -337,5 +343,53 @@ fn a_panic_that_a_program_causes_is_one_warning() {
     for thread in ["session", "other", "connection"] {
         let none = format!("shellcraft_panics_total{{thread=\"{thread}\"}} 0\n");
         assert!(metrics.contains(&none), "{metrics}");
+    }
+}
+
+/// Addresses of others that have a password in them, while these do not answer: every line about it at the lowest level.
+#[test]
+fn passwords_in_addresses_are_not_logged() {
+    let redis = RedisServer::start_with_password("hush-redis");
+    let folder = tempfile::tempdir().expect("a directory");
+    let secret = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let address = redis.url().replace("://", "://:hush-redis@");
+    let redis_file = secret("redis", &address);
+    let portal = own_address();
+    let jwks_file = secret(
+        "jwks",
+        &format!("http://me:hush-jwks@{portal}/keys?key=hush-key"),
+    );
+    let flags = [
+        "--redis-url-file",
+        &redis_file,
+        "--auth",
+        "jwt",
+        "--jwt-jwks-url-file",
+        &jwks_file,
+    ];
+    let logged = Logged::start_with("text", "trace", &flags);
+    // {"alg":"EdDSA","kid":"a"}, and nothing that anybody has signed.
+    let bearer = (
+        "Authorization",
+        "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ.e30.AA",
+    );
+    let reply = logged.process.request("POST", "/session", &[bearer], b"");
+    assert_eq!(reply.code(), "login_unavailable");
+    redis.kill();
+    wait_for("it to be noticed", || {
+        logged.process.get("/readyz").code() == "store_unavailable"
+    });
+    let text = logged.text();
+    assert!(text.contains("no keys from JWT_JWKS_URL"), "{text}");
+    assert!(!text.contains("hush"), "{text}");
+    // Nor do others on this machine see it.
+    let pid = logged.process.pid();
+    for name in ["cmdline", "environ"] {
+        let seen = fs::read(format!("/proc/{pid}/{name}")).expect("procfs");
+        assert!(!String::from_utf8_lossy(&seen).contains("hush"), "{name}");
     }
 }
