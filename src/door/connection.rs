@@ -19,6 +19,7 @@ use super::stats::{Gauge, count};
 use super::vet::{BodyPlan, Head};
 use super::wire::{Cut, send_all};
 use crate::http::server::{Answer, Facts, Form, HandOff, RequestId, Response, panic_message};
+use crate::logging::names;
 use crate::warn_seldom;
 
 /// A stranger's connection as a hand-off gets it: blocking, no timeouts set, `TCP_NODELAY` on.
@@ -121,7 +122,7 @@ pub(super) fn run(
     };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| client.converse(accepted, place))) {
         count(&shared.stats.panics);
-        let told = panic_message(&*panic);
+        let told = names::without_secrets(panic_message(&*panic));
         log::error!("the connection of {peer} panicked: {told}");
     }
 }

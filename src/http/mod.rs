@@ -37,7 +37,7 @@ use crate::auth::tickets::Tickets;
 use crate::auth::{self, Gate};
 use crate::door;
 use crate::door::Connection;
-use crate::logging::{self, Entered};
+use crate::logging::{self, Entered, names};
 use crate::metrics::Metrics;
 use crate::session::{Manager, SessionId};
 use crate::terminal::budget::Paces;
@@ -204,14 +204,15 @@ impl Site {
     }
 }
 
-/// A path as the log may have it: without the secret of a watch link or a ticket.
+/// A path as the log may have it: without the secret of a watch link or a ticket, wherever it stands, and with the short
+/// name of a session in place of its id.
 pub(crate) fn shown_path(path: &str) -> String {
     for secret in ["/watch/", "/queue/"] {
         if path.starts_with(secret) {
             return format!("{secret}…");
         }
     }
-    path.chars().take(200).collect()
+    names::without_secrets(path).chars().take(200).collect()
 }
 
 /// Through which address somebody came.

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fake_engine::FakeEngine;
 use serde_json::Value;
+use shellcraft::logging::names;
 use tempfile::TempDir;
 
-use crate::binary::Process;
+use crate::binary::{BINARY, Process};
 use crate::ground::{own_address, unique};
 use crate::redis_server::RedisServer;
 use crate::site::wait_for;
@@ -110,21 +112,22 @@ fn requests_and_sessions_are_joined_up() {
         request
     );
     let made = logged.line_with(" made in ");
-    assert_eq!((&made["request_id"], &made["session_id"]), (&request, &id));
     let id = id.as_str().expect("an id");
+    let name = Value::from(names::short(id));
+    assert_eq!((&made["request_id"], &made["session"]), (&request, &name));
     assert_eq!(
         logged.process.get(&format!("/session/{id}/status")).status,
         200
     );
-    assert_eq!(logged.line_with("/status")["session_id"], id);
+    assert_eq!(logged.line_with("/status")["session"], name);
     // The session's own thread.
     logged.engine.exit(&format!("shellcraft-{id}"), 3);
     let ended = logged.line_with("ended reason=exited");
     assert_eq!(
-        (&ended["session_id"], &ended["request_id"]),
-        (&id.into(), &Value::Null)
+        (&ended["session"], &ended["request_id"]),
+        (&name, &Value::Null)
     );
-    assert_eq!(logged.line_with("call=ContainerDelete")["session_id"], id);
+    assert_eq!(logged.line_with("call=ContainerDelete")["session"], name);
 }
 
 /// Whatever a stranger sends stays within one line that is the server's own.
@@ -229,6 +232,15 @@ fn no_secret_is_logged() {
     let watch = watch.rsplit('/').next().expect("a secret").to_owned();
     assert_eq!(process.get(&format!("/watch/{watch}")).status, 200);
     assert_eq!(process.get(&format!("/watch/{watch}/x")).status, 404);
+    // Where a proxy, or a person, has mangled the path.
+    for path in [
+        format!("//watch/{watch}"),
+        format!("/%77atch/{watch}"),
+        format!("/play/watch/{watch}/ws"),
+        format!("/session/{}{watch}", game.id),
+    ] {
+        assert_eq!(process.get(&path).status, 404, "{path}");
+    }
     // The terminal is opened by the ticket in its address, as a page does.
     let address = created.json()["ws_url"]
         .as_str()
@@ -327,7 +339,7 @@ fn a_panic_that_a_program_causes_is_one_warning() {
     wait_for("all three", || told("debug").len() == 2);
     let warnings = told("warn");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_eq!(warnings[0]["session_id"], game.id.as_str());
+    assert_eq!(warnings[0]["session"], names::short(&game.id));
     let said = warnings[0]["msg"].as_str().expect("a sentence");
     assert!(said.contains("vt100") && said.contains(".rs:"), "{said}");
     let text = logged.text();
@@ -391,5 +403,77 @@ fn passwords_in_addresses_are_not_logged() {
     for name in ["cmdline", "environ"] {
         let seen = fs::read(format!("/proc/{pid}/{name}")).expect("procfs");
         assert!(!String::from_utf8_lossy(&seen).contains("hush"), "{name}");
+    }
+}
+
+/// At every level and in both forms: a session has a short name, which the operator finds in the list of sessions.
+#[test]
+fn a_session_s_id_is_in_no_line() {
+    for format in ["text", "json"] {
+        let logged = Logged::start(format, "trace");
+        let process = &logged.process;
+        let game = process.create("rust");
+        let mut page = process.page(&game, None);
+        page.expect("$ ");
+        for path in [
+            game.path("/status"),
+            game.path("/spellbook"),
+            game.path("/x"),
+            format!("//session/{}/ws", game.id),
+            format!("/play/session/{}", game.id.to_uppercase()),
+        ] {
+            process.get(&path);
+        }
+        process.post(&game.path("/ticket"), "");
+        process.post(&game.path("/recording"), "");
+        let bearer = format!("Bearer {TOKEN}");
+        let operator = [("Authorization", bearer.as_str())];
+        let list = process.request("GET", "/sessions", &operator, b"").json();
+        let listed = &list["sessions"][0];
+        let name = names::short(&game.id);
+        assert_eq!(
+            (&listed["session_id"], &listed["log_name"]),
+            (&game.id.as_str().into(), &name.as_str().into())
+        );
+        let server = format!("http://{}", process.address);
+        let shown = Command::new(BINARY)
+            .args(["sessions", "--server", &server, "--admin-token", TOKEN])
+            .output()
+            .expect("the binary runs");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let has_both = |line: &str| line.contains(&game.id) && line.contains(&name);
+        assert!(shown.lines().any(has_both), "{shown}");
+        process.request("DELETE", &game.path(""), &operator, b"");
+        wait_for("its end", || {
+            logged.text().contains("destroyed by operator")
+        });
+        assert_eq!(page.close_code(), 4002);
+        wait_for("the terminal's end", || {
+            logged.text().contains("terminal closed")
+        });
+        let text = logged.text();
+        let bare = game.id.replace('-', "");
+        for id in [
+            &game.id,
+            &game.id.to_uppercase(),
+            &bare,
+            &game.id[..13].to_owned(),
+        ] {
+            let line = text.lines().find(|line| line.contains(id.as_str()));
+            assert_eq!(line, None, "{id}");
+        }
+        let called = match format {
+            "json" => format!("\"session\":\"{name}\""),
+            _ => format!("session={name} "),
+        };
+        assert!(text.contains(&called), "{called} is not in {text}");
+        assert!(
+            text.contains(&format!("GET /session/{name}/status")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("shellcraft-{name}")),
+            "the Engine's: {text}"
+        );
     }
 }
