@@ -221,6 +221,7 @@ fn watcher(metrics: Arc<Metrics>) -> Watcher {
 fn http_settings(config: &Config) -> http::Settings {
     http::Settings {
         public_url: config.public_url.clone(),
+        frame_ancestors: config.frame_ancestors.0.clone(),
         allowed_origins: config.allowed_origins.0.clone(),
         auth: config.auth_settings.clone(),
         paces: config.paces(),

@@ -6,7 +6,7 @@ mod identity;
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -149,9 +149,14 @@ pub struct Config {
     #[arg(long, env = "PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
 
-    /// Origins besides our own that may open terminals, with commas.
+    /// Origins besides our own whose pages may start games, read answers and open terminals, with commas.
     #[arg(long, env = "ALLOWED_ORIGINS", default_value = "", hide_default_value = true, value_parser = origins)]
     pub allowed_origins: Origins,
+
+    /// Sites whose pages may show ours in a frame: none, or self for our own and origins such as https://school.example.org,
+    /// with commas.
+    #[arg(long, env = "FRAME_ANCESTORS", default_value = "none", value_parser = frame_ancestors)]
+    pub frame_ancestors: FrameAncestors,
 
     /// Token that makes an operator, at least 16 characters; without it operator routes are closed.
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, value_parser = admin_token)]
@@ -192,6 +197,10 @@ pub struct Config {
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = redis_url)]
     pub redis_url: Option<redis::Url>,
 
+    /// File with that address, in place of REDIS_URL.
+    #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE")]
+    pub redis_url_file: Option<PathBuf>,
+
     /// Directory for the private socket of this process.
     #[arg(long, env = "RUNTIME_DIR", default_value = "/tmp", value_parser = directory)]
     pub runtime_dir: PathBuf,
@@ -208,6 +217,10 @@ pub struct Networks(pub Vec<IpNet>);
 /// Origins as browsers send them (RFC 6454 §6.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins(pub Vec<String>);
+
+/// Sites whose pages may show ours in a frame, as a Content-Security-Policy has them (CSP Level 3 §6.4.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameAncestors(pub String);
 
 /// How often sessions may be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,6 +264,9 @@ impl Config {
         if let (Some(image), Some(shell)) = (&config.image_name, config.shells.0.first_mut()) {
             shell.image.clone_from(image);
         }
+        let redis_url = config.redis_url.take();
+        config.redis_url = identity::redis_address(redis_url, config.redis_url_file.as_deref())
+            .map_err(Stop::Refuse)?;
         config.admin_token = config
             .identities
             .admin_token(config.admin_token.take())
@@ -363,7 +379,7 @@ fn explain(error: &clap::Error) -> Stop {
             let flag = flag.split(' ').next().unwrap_or_default();
             let value = match flag {
                 secret if identity::SECRET_FLAGS.contains(&secret) => "(hidden)".to_owned(),
-                "--redis-url" => format!("{:?}", redis::without_secret(&value)),
+                "--redis-url" | "--jwt-jwks-url" => format!("{:?}", redis::without_secret(&value)),
                 _ => format!("{value:?}"),
             };
             format!("{} ({flag}) can't be {value}{cause}", variable(flag))
@@ -622,21 +638,70 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
+/// An origin in the spelling that browsers send, whichever the operator uses.
 fn origin(text: &str) -> Parsed<String> {
     let form = "origins such as https://play.example.org are needed, without a path";
-    let host = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))
-        .ok_or(form)?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-    if host.is_empty() || !host.bytes().all(allowed) {
+    // Whoever copies an address out of a browser has a slash at its end.
+    let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+    let (scheme, host) = text.split_once("://").ok_or(form)?;
+    let host = host_and_port(host).ok_or(form)?;
+    if !matches!(scheme, "http" | "https") {
         return Err(form.into());
     }
-    Ok(canonical(text).into_owned())
+    Ok(canonical(&format!("{scheme}://{host}")).into_owned())
+}
+
+/// A name or an address, and a port, if that is what it is: another one no browser ever sends.
+fn host_and_port(text: &str) -> Option<String> {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (format!("[{}]", address.parse::<Ipv6Addr>().ok()?), port),
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            // It says that the name is whole (RFC 1034 §3.1), which players leave out.
+            let name = name.strip_suffix('.').unwrap_or(name);
+            let is_in_labels = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_in_labels);
+            (
+                name.split('.').all(is_label).then(|| name.to_owned())?,
+                port,
+            )
+        }
+    };
+    let Some(digits) = port.strip_prefix(':') else {
+        return port.is_empty().then_some(host);
+    };
+    // Rust's own reader takes a sign too.
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    let port: u16 = digits.parse().ok().filter(|_| is_number)?;
+    Some(format!("{host}:{port}"))
+}
+
+fn frame_ancestors(text: &str) -> Parsed<FrameAncestors> {
+    // Whoever knows the policy's own words may quote them.
+    let bare = |item: &str| match item {
+        "'none'" => "none".to_owned(),
+        "'self'" => "self".to_owned(),
+        item => item.to_owned(),
+    };
+    let items: Vec<String> = items(text).map(bare).collect();
+    if items.is_empty() || items == ["none"] {
+        return Ok(FrameAncestors("'none'".into()));
+    }
+    let source = |item: &String| match item.as_str() {
+        "self" => Ok("'self'".to_owned()),
+        item => origin(item),
+    };
+    let sources: Parsed<Vec<_>> = items.iter().map(source).collect();
+    sources
+        .map(|sources| FrameAncestors(sources.join(" ")))
+        .map_err(|_| {
+            "none, or self and origins such as https://school.example.org, with commas, are needed"
+                .into()
+        })
 }
 
 fn public_url(text: &str) -> Parsed<String> {
-    origin(text.trim_end_matches('/')).map_err(|_| {
+    origin(text).map_err(|_| {
         "the scheme and host players use are needed, such as https://play.example.org".into()
     })
 }
@@ -788,6 +853,19 @@ mod tests {
                 "PUBLIC_URL",
                 "scheme and host",
             ),
+            (
+                "--frame-ancestors",
+                "none,self",
+                "FRAME_ANCESTORS",
+                "https://school.example.org",
+            ),
+            ("--frame-ancestors", "*", "FRAME_ANCESTORS", "none, or"),
+            (
+                "--frame-ancestors",
+                "https://a;script-src *",
+                "FRAME_ANCESTORS",
+                "self",
+            ),
             ("--metrics-bind", "9090", "METRICS_BIND", "127.0.0.1:9090"),
             ("--log-level", "loud", "LOG_LEVEL", "debug"),
             ("--log-format", "xml", "LOG_FORMAT", "text and json"),
@@ -914,6 +992,63 @@ mod tests {
             panic!("taken")
         };
         assert!(line.contains("--prot"), "{line}");
+    }
+
+    /// As browsers send them, or they would never be met with.
+    #[test]
+    fn origins_have_one_spelling() {
+        for (text, expected) in [
+            ("https://play.example/", "https://play.example"),
+            ("https://play.example.", "https://play.example"),
+            ("HTTPS://Play.Example.:443/", "https://play.example"),
+            ("http://play.example:080", "http://play.example"),
+            ("http://[0:0::1]:8080", "http://[::1]:8080"),
+            ("http://10.0.0.1:443", "http://10.0.0.1:443"),
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "null",
+            "*",
+            "https://",
+            "https://.",
+            "https://a..b",
+            "https://:443",
+            "https://a:",
+            "https://a:b",
+            "https://a:+1",
+            "https://a:65536",
+            "https://[::1",
+            "https://[a]",
+            "https://[::1]x",
+            "https://*.example",
+            "https://me@a",
+            "https://a/b",
+            "https://a//",
+            "ftp://a",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_may_frame() {
+        for (text, expected) in [
+            ("none", "'none'"),
+            ("'none'", "'none'"),
+            ("", "'none'"),
+            ("self", "'self'"),
+            (
+                "'self', https://School.example:443/",
+                "'self' https://school.example",
+            ),
+        ] {
+            let config = read(&["--frame-ancestors", text]).expect("valid");
+            assert_eq!(config.frame_ancestors.0, expected, "{text}");
+        }
+        let config = read(&[]).expect("valid");
+        assert_eq!(config.frame_ancestors.0, "'none'");
     }
 
     #[test]

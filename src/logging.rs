@@ -3,11 +3,13 @@
 //! What a terminal wrote or a stranger sent can't forge a line: it is made harmless where the line is made
 //! ([`escape`]). A line says whose request and which session it is about ([`fields`]). Warnings that strangers can cause
 //! come once a minute ([`seldom`]), and panics that they can cause have no line of their own ([`caught`]). Never logged:
-//! tokens, cookies, tickets, a request's query, keystrokes.
+//! tokens, cookies, tickets, a request's query, keystrokes; and no session's id, wherever a line has it from: it has a short
+//! name there ([`names`]).
 
 pub mod caught;
 pub mod escape;
 pub mod fields;
+pub mod names;
 pub mod seldom;
 
 use std::io::{LineWriter, Stderr, Write as _};
@@ -58,7 +60,8 @@ fn note_panic(panic: &PanicHookInfo<'_>) {
     {
         OTHER_PANICS.fetch_add(1, Ordering::Relaxed);
     }
-    let told = panic.payload_as_str().unwrap_or("(no text)");
+    // What was sliced or parsed when it panicked may be in it.
+    let told = names::without_secrets(panic.payload_as_str().unwrap_or("(no text)"));
     let place = panic.location().map(ToString::to_string);
     let place = place.unwrap_or_default();
     log::error!("the thread {name} panicked at {place}: {told}");
@@ -130,7 +133,7 @@ impl Log for Json {
 
 /// What the record says, made harmless, and those of its fields that it does not show itself.
 fn sentence(record: &Record) -> String {
-    let said = record.args().to_string();
+    let said = names::without_ids(&record.args().to_string());
     let (fields, shown) = fields::of(record, &said);
     let mut sentence = escape::for_text(&said);
     for (name, value) in &fields[shown..] {
@@ -145,7 +148,7 @@ fn sentence(record: &Record) -> String {
 
 fn json_line(at: SystemTime, record: &Record) -> String {
     let at = humantime::format_rfc3339_millis(at).to_string();
-    let said = record.args().to_string();
+    let said = names::without_ids(&record.args().to_string());
     let (fields, _) = fields::of(record, &said);
     let thread = std::thread::current();
     let mut line = serde_json::Map::new();
@@ -161,7 +164,7 @@ fn json_line(at: SystemTime, record: &Record) -> String {
     }
     for (name, value) in fields {
         let name = match name.as_str() {
-            "request" | "session" => format!("{name}_id"),
+            "request" => "request_id".to_owned(),
             _ => name,
         };
         line.entry(name).or_insert(value);
@@ -224,27 +227,45 @@ mod tests {
             "no status=503 session=a peer=::1 request=1"
         );
         let value = json("container=c session=b is gone");
-        assert_eq!(value["session_id"], "b", "the sentence knows better");
+        assert_eq!(value["session"], "b", "the sentence knows better");
         assert_eq!(
             (&value["request_id"], &value["container"]),
             (&"1".into(), &"c".into())
         );
         assert_eq!(value["msg"], "container=c session=b is gone");
         drop(inner);
-        assert_eq!(json("no")["session_id"], serde_json::Value::Null);
+        assert_eq!(json("no")["session"], serde_json::Value::Null);
         drop(entered);
         assert_eq!(json("no")["request_id"], serde_json::Value::Null);
+    }
+
+    /// Wherever it comes from: our own words, the Engine's, a field.
+    #[test]
+    fn ids_of_sessions_are_in_no_line() {
+        let id = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+        let _entered = enter(&[("request", &id), ("session", &id)]);
+        let said = format!("container=c the name /shellcraft-{id} is taken");
+        let told = "container=c the name /shellcraft-8f400c25 is taken";
+        assert_eq!(
+            warning(&said, sentence),
+            format!("{told} status=503 session=8f400c25 request={id}")
+        );
+        let value = json(&said);
+        assert_eq!(
+            (&value["session"], &value["request_id"], &value["msg"]),
+            (&"8f400c25".into(), &id.into(), &told.into())
+        );
     }
 
     #[test]
     fn only_our_own_words_become_fields() {
         let value = json("refused session=evil level=info GET /session=x");
         assert_eq!(
-            (&value["session_id"], &value["level"]),
+            (&value["session"], &value["level"]),
             (&serde_json::Value::Null, &"warn".into())
         );
         assert_eq!(
-            json("session=\"x y\" is odd")["session_id"],
+            json("session=\"x y\" is odd")["session"],
             serde_json::Value::Null
         );
         assert_eq!(json("status=1 session=a")["status"], 503);

@@ -166,18 +166,23 @@ impl Jwks {
         }
     }
 
+    /// What went wrong, without the address, which may have a password in it.
+    fn shown(&self, error: &ureq::Error) -> String {
+        error.to_string().replace(&self.url, "(the address)")
+    }
+
     fn fetch(&self) -> Result<Vec<Named>, String> {
         let mut answer = self
             .agent
             .get(&self.url)
             .header("Accept", "application/json")
             .call()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| self.shown(&error))?;
         if answer.status() != 200 {
             return Err(format!("status {}", answer.status()));
         }
         let body = answer.body_mut().with_config().limit(LIMIT_BYTES);
-        let text = body.read_to_string().map_err(|error| error.to_string())?;
+        let text = body.read_to_string().map_err(|error| self.shown(&error))?;
         let keys = parse(&text).ok_or("it is no set of keys")?;
         if keys.is_empty() {
             return Err("none of its keys is for RS256, ES256 or EdDSA signatures".into());

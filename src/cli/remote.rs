@@ -20,8 +20,10 @@ use crate::session::SessionId;
 const DEADLINE: Duration = Duration::from_secs(25);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Columns of the table: title, field, and how a number is shown.
-const COLUMNS: [(&str, &str); 11] = [
+const COLUMNS: [(&str, &str); 12] = [
     ("SESSION", "session_id"),
+    // As the server's log calls it.
+    ("LOG", "log_name"),
     ("SHELL", "shell"),
     ("STATE", "state"),
     ("AGE", "age_seconds"),
@@ -81,9 +83,10 @@ pub fn sessions(target: &Target, config: &Config) -> ExitCode {
 
 /// `shellcraft end ID`
 pub fn end(id: SessionId, target: &Target, config: &Config) -> ExitCode {
-    let answer = ask(target, config, "DELETE", &format!("/session/{id}"), None);
+    let path = format!("/session/{}", id.to_text());
+    let answer = ask(target, config, "DELETE", &path, None);
     let answer = answer.map(|_| json!({"session_id": id, "ended": true}));
-    finish(target, answer, |_| format!("{id} has ended.\n"))
+    finish(target, answer, |_| format!("{} has ended.\n", id.to_text()))
 }
 
 /// `shellcraft notice ID TEXT`
@@ -269,14 +272,14 @@ mod tests {
     #[test]
     fn sessions_are_a_table() {
         let answer = json!({"sessions": [{
-            "session_id": "f47ac10b", "shell": "ru\u{1b}st", "state": "running", "age_seconds": 61,
-            "idle_seconds": 0, "memory_bytes": 3_145_728, "cpus": 0.5, "bytes_in": 5, "bytes_out": 7,
+            "session_id": "f47ac10b", "log_name": "8f400c25", "shell": "ru\u{1b}st",
+            "state": "running", "age_seconds": 61, "idle_seconds": 0, "memory_bytes": 3_145_728, "cpus": 0.5, "bytes_in": 5, "bytes_out": 7,
             "viewers": 1, "peer": null,
         }]});
         assert_eq!(
             table(&answer),
-            "SESSION   SHELL       STATE    AGE    IDLE  MEMORY  CPU  IN  OUT  VIEWERS  PEER\n\
-             f47ac10b  ru\\u{1b}st  running  1m 1s  0s    3.0MiB  50%  5   7    1        -\n"
+            "SESSION   LOG       SHELL       STATE    AGE    IDLE  MEMORY  CPU  IN  OUT  VIEWERS  PEER\n\
+             f47ac10b  8f400c25  ru\\u{1b}st  running  1m 1s  0s    3.0MiB  50%  5   7    1        -\n"
         );
         assert_eq!(table(&json!({"sessions": []})), "No games.\n");
     }

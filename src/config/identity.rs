@@ -12,6 +12,7 @@ use crate::auth::gate::{JwtSettings, KeySource};
 use crate::auth::jwks::Authorities;
 use crate::auth::jwt::{Demands, Key, OperatorClaim};
 use crate::auth::{self, CookieKey, Mode};
+use crate::session::store::redis;
 
 /// No key's file is bigger.
 const FILE_LIMIT_BYTES: u64 = 64 * 1024;
@@ -47,8 +48,12 @@ pub struct Identities {
     pub jwt_public_key_file: Option<PathBuf>,
 
     /// Address of the public keys (JWKS) of tokens signed with RS256, ES256 or EdDSA.
-    #[arg(long, env = "JWT_JWKS_URL", value_name = "URL", value_parser = jwks_url)]
-    pub jwt_jwks_url: Option<String>,
+    #[arg(long, env = "JWT_JWKS_URL", hide_env_values = true, value_name = "URL", value_parser = jwks_url)]
+    pub jwt_jwks_url: Option<Secret>,
+
+    /// File with that address, in place of JWT_JWKS_URL, for one with a password in it.
+    #[arg(long, env = "JWT_JWKS_URL_FILE", value_name = "FILE")]
+    pub jwt_jwks_url_file: Option<PathBuf>,
 
     /// File with the certificates (PEM) of the authorities that may vouch for that address, in place of the public ones.
     #[arg(long, env = "JWT_JWKS_CA_FILE", value_name = "FILE")]
@@ -135,6 +140,7 @@ impl Identities {
             ("JWT_SECRET_FILE", self.jwt_secret_file.is_some()),
             ("JWT_PUBLIC_KEY_FILE", self.jwt_public_key_file.is_some()),
             ("JWT_JWKS_URL", self.jwt_jwks_url.is_some()),
+            ("JWT_JWKS_URL_FILE", self.jwt_jwks_url_file.is_some()),
         ];
         let given: Vec<_> = sources.iter().filter(|(_, is_set)| *is_set).collect();
         match (self.auth, &given[..]) {
@@ -144,7 +150,7 @@ impl Identities {
             )),
             (Auth::Jwt, []) => Err(
                 "AUTH=jwt needs the key that tokens are signed with: set JWT_SECRET, JWT_SECRET_FILE, \
-                 JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL"
+                 JWT_PUBLIC_KEY_FILE, JWT_JWKS_URL or JWT_JWKS_URL_FILE"
                     .into(),
             ),
             (Auth::Jwt, [_]) => Ok(Mode::Jwt(JwtSettings {
@@ -174,9 +180,11 @@ impl Identities {
     }
 
     fn key(&self) -> Parsed<KeySource> {
-        if let Some(url) = &self.jwt_jwks_url {
+        let url = self.jwt_jwks_url.as_ref();
+        if let Some(url) = from_file("JWT_JWKS_URL", url, self.jwt_jwks_url_file.as_deref())? {
+            let bad = |cause| format!("JWT_JWKS_URL_FILE has no address in it: {cause}");
             return Ok(KeySource::Url {
-                url: url.clone(),
+                url: jwks_url(&url).map_err(bad)?.0,
                 authorities: self.authorities()?,
             });
         }
@@ -242,7 +250,25 @@ fn long_enough(text: &str, least: usize) -> Parsed<Secret> {
     Ok(Secret(text.to_owned()))
 }
 
-fn jwks_url(text: &str) -> Parsed<String> {
+/// Redis's address: the one given, or the one in the file.
+///
+/// # Errors
+/// A line for the operator.
+pub(super) fn redis_address(
+    given: Option<redis::Url>,
+    path: Option<&Path>,
+) -> Parsed<Option<redis::Url>> {
+    let Some(path) = path else { return Ok(given) };
+    // It is only looked at whether there is one.
+    let given = given.map(|_| Secret(String::new()));
+    let text = from_file("REDIS_URL", given.as_ref(), Some(path))?;
+    let bad = |cause| format!("REDIS_URL_FILE has no address in it: {cause}");
+    text.map(|text| super::redis_url(&text).map_err(bad))
+        .transpose()
+}
+
+/// It may have a user and a password, which are sent along.
+fn jwks_url(text: &str) -> Parsed<Secret> {
     let form = "an address such as https://login.example.org/.well-known/jwks.json is needed";
     let rest = text
         .strip_prefix("https://")
@@ -250,7 +276,9 @@ fn jwks_url(text: &str) -> Parsed<String> {
     let is_good = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         && text.bytes().all(|byte| byte.is_ascii_graphic())
         && text.parse::<ureq::http::Uri>().is_ok();
-    is_good.then(|| text.to_owned()).ok_or_else(|| form.into())
+    is_good
+        .then(|| Secret(text.to_owned()))
+        .ok_or_else(|| form.into())
 }
 
 fn some_text(text: &str) -> Parsed<String> {
@@ -288,8 +316,11 @@ mod tests {
 
     use tempfile::NamedTempFile;
 
+    use clap::CommandFactory;
+
     use super::super::{Config, Stop};
     use super::*;
+    use crate::session::store;
 
     const LONG: &str = "0123456789abcdef0123456789abcdef";
     const ED: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
@@ -360,6 +391,25 @@ mod tests {
         );
         check(&["--cookie-key-file", "/dev/zero"], "a file is needed");
         check(&["--jwt-jwks-url", "login.example"], "jwks.json");
+        check(
+            &[
+                "--jwt-jwks-url",
+                "ftp://me:hush@login.example/keys?key=hush",
+            ],
+            "can't be \"ftp://***@login.example/keys?***\"",
+        );
+        check(
+            &["--auth", "jwt", "--jwt-jwks-url-file", &path],
+            "JWT_JWKS_URL_FILE has no address in it",
+        );
+        check(
+            &["--redis-url-file", &path],
+            "REDIS_URL_FILE has no address in it",
+        );
+        check(
+            &["--redis-url", "redis://:hush@db", "--redis-url-file", &path],
+            "REDIS_URL and REDIS_URL_FILE are both set",
+        );
         let ca = [
             "--auth",
             "jwt",
@@ -392,6 +442,52 @@ mod tests {
         assert!(config.auth_settings.cookie_key.is_none());
         let config = read(&["--cookie-key", LONG]).expect("valid");
         assert!(config.auth_settings.cookie_key.is_some());
+    }
+
+    #[test]
+    fn addresses_with_passwords_come_from_files() {
+        let url = "https://me:hush@login.example.org/keys";
+        let (_jwks, jwks) = file(&format!("{url}\n"));
+        for arguments in [["--jwt-jwks-url", url], ["--jwt-jwks-url-file", &jwks]] {
+            let config = read(&[&["--auth", "jwt"][..], &arguments].concat()).expect("valid");
+            let Mode::Jwt(JwtSettings {
+                key: KeySource::Url { url: found, .. },
+                ..
+            }) = &config.auth_settings.mode
+            else {
+                panic!("{arguments:?}")
+            };
+            assert_eq!(found, url);
+            assert!(!format!("{config:?}").contains("hush"));
+        }
+        let (_redis, redis) = file("redis://:hush@db:6379/0\n");
+        let config = read(&["--redis-url-file", &redis]).expect("valid");
+        let expected = "redis://:hush@db:6379/0".parse().expect("valid");
+        assert_eq!(config.store_choice(), store::Choice::Redis(expected));
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+
+    /// So that none need stand in the environment or on a command line, where others may read it.
+    #[test]
+    fn every_secret_may_be_in_a_file() {
+        let command = Config::command();
+        let names: Vec<String> = command
+            .get_arguments()
+            .filter_map(|setting| setting.get_env()?.to_str().map(str::to_owned))
+            .collect();
+        let is_secret = |setting: &&clap::Arg| setting.is_hide_env_values_set();
+        let secrets = command.get_arguments().filter(is_secret);
+        let secrets = secrets.filter_map(|setting| setting.get_env()?.to_str());
+        let secrets: Vec<_> = secrets.collect();
+        for name in &secrets {
+            assert!(names.contains(&format!("{name}_FILE")), "{name}");
+        }
+        // And what has such a twin is a secret.
+        for name in names.iter().filter_map(|name| name.strip_suffix("_FILE")) {
+            let is_given_as_file_only = ["JWT_PUBLIC_KEY", "JWT_JWKS_CA"].contains(&name);
+            assert!(is_given_as_file_only || secrets.contains(&name), "{name}");
+        }
+        assert!(secrets.len() >= 5, "{secrets:?}");
     }
 
     #[test]

@@ -18,6 +18,8 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Manner {
     pub(super) form: Form,
+    /// Headers that it has whatever it is.
+    pub(super) headers: Vec<(&'static str, String)>,
     pub(super) pace: Pace,
     pub(super) closing: Arc<Signal>,
 }
@@ -27,9 +29,10 @@ impl Manner {
     pub(super) fn write(
         &self,
         stream: &TcpStream,
-        response: Response,
+        mut response: Response,
         id: RequestId,
     ) -> Result<(), Cut> {
+        response.headers.extend(self.headers.iter().cloned());
         let (head, body) = print(response, id, self.form);
         // The kernel alone sees what the client has taken: in our own buffer there may lie megabytes, and `poll`
         // stays silent until a third of them is gone. It fails only on a socket that is dead already.

@@ -19,6 +19,7 @@ use super::stats::{Gauge, count};
 use super::vet::{BodyPlan, Head};
 use super::wire::{Cut, send_all};
 use crate::http::server::{Answer, Facts, Form, HandOff, RequestId, Response, panic_message};
+use crate::logging::names;
 use crate::warn_seldom;
 
 /// A stranger's connection as a hand-off gets it: blocking, no timeouts set, `TCP_NODELAY` on.
@@ -108,6 +109,7 @@ pub(super) fn run(
     let _ = stream.set_nodelay(true);
     let manner = Manner {
         form: Form::default(),
+        headers: Vec::new(),
         pace: shared.limits.write_pace,
         closing: Arc::clone(&shared.closing),
     };
@@ -120,7 +122,7 @@ pub(super) fn run(
     };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| client.converse(accepted, place))) {
         count(&shared.stats.panics);
-        let told = panic_message(&*panic);
+        let told = names::without_secrets(panic_message(&*panic));
         log::error!("the connection of {peer} panicked: {told}");
     }
 }
@@ -149,6 +151,7 @@ impl Client<'_> {
         let facts = self.facts(&head, started);
         self.peer = facts.peer;
         self.manner.form = head.form();
+        self.manner.headers = self.shared.server.headers_for(head.header("origin"));
         place
             .charge_to(self.peer)
             .map_err(|no_slot| Trouble::Refused(no_slot.into()))?;

@@ -33,6 +33,13 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// The first header of that lower-case name.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(header, _)| header == name)?;
+        Some(&found.1)
+    }
+
     /// What form the answer must have.
     pub(super) fn form(&self) -> Form {
         Form {

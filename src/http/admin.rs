@@ -139,6 +139,7 @@ impl Site {
 pub(super) fn add_details(body: &mut Value, manager: &Manager, session: &Session) {
     let now = Instant::now();
     let usage = manager.usage(session.id, now);
+    body["log_name"] = session.id.log_name().into();
     body["state"] = format!("{:?}", session.snapshot().state)
         .to_lowercase()
         .into();

@@ -165,9 +165,10 @@ impl Site {
                 body["token"] = new.token.into();
             }
             let mut response = json_response(201, &body);
-            response
-                .headers
-                .push(("Location", format!("/session/{}/status", session.id)));
+            response.headers.push((
+                "Location",
+                format!("/session/{}/status", session.id.to_text()),
+            ));
             let cookie = admitted.cookie.map(|cookie| ("Set-Cookie", cookie));
             response.headers.extend(cookie);
             Ok(response)
@@ -229,7 +230,7 @@ impl Site {
         let own = self.own_origin(request);
         now(self
             .pages
-            .terminal(&id.to_string(), &session.shell, &ws_url(&own, id), "player"))
+            .terminal(&id.to_text(), &session.shell, &ws_url(&own, id), "player"))
     }
 
     fn terminal(&self, id: SessionId, request: &Request) -> Handled {
@@ -307,7 +308,7 @@ impl Site {
         }
         now(json_response(
             201,
-            &json!({"recording_url": format!("{}/session/{id}/recording", self.own_origin(request))}),
+            &json!({"recording_url": format!("{}/session/{}/recording", self.own_origin(request), id.to_text())}),
         ))
     }
 
@@ -392,7 +393,7 @@ fn parse(body: &[u8]) -> Result<CreateSession, ApiError> {
 }
 
 pub(super) fn ws_url(own: &str, id: SessionId) -> String {
-    format!("{}/session/{id}/ws", origin::websocket(own))
+    format!("{}/session/{}/ws", origin::websocket(own), id.to_text())
 }
 
 /// What clients are told of a session.
@@ -405,7 +406,7 @@ fn describe(manager: &Manager, session: &Session, own: &str) -> serde_json::Valu
         "shell": session.shell,
         "status": status,
         "created_at": session.created_at().map(timestamp),
-        "connect_url": format!("{own}/session/{id}/connect"),
+        "connect_url": format!("{own}/session/{}/connect", id.to_text()),
         "ws_url": ws_url(own, id),
         "recording": session.hub.has_recording(),
     });

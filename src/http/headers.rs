@@ -15,20 +15,42 @@ const TLS_ONLY: &str = "max-age=31536000";
 
 /// Adds what is missing. A handler that has its own idea of one of these keeps it.
 pub(super) fn harden(response: &mut Response) {
-    let mut add = |name: &'static str, value: &str| {
-        let has_it = |(known, _): &(&str, String)| known.eq_ignore_ascii_case(name);
-        if !response.headers.iter().any(has_it) {
-            response.headers.push((name, value.to_owned()));
-        }
-    };
-    add("X-Content-Type-Options", "nosniff");
-    add("Content-Security-Policy", NOT_A_PAGE);
-    add("Referrer-Policy", "no-referrer");
-    add("Cross-Origin-Opener-Policy", "same-origin");
-    add("Cross-Origin-Resource-Policy", "same-origin");
-    add("Permissions-Policy", PERMISSIONS);
-    // What may be kept says so itself.
-    add("Cache-Control", "no-store");
+    for (name, value) in [
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", NOT_A_PAGE),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+        ("Permissions-Policy", PERMISSIONS),
+        // What may be kept says so itself.
+        ("Cache-Control", "no-store"),
+    ] {
+        add(response, name, value);
+    }
+    if let Some(options) = frame_options(response) {
+        add(response, "X-Frame-Options", options);
+    }
+}
+
+fn add(response: &mut Response, name: &'static str, value: &str) {
+    let has_it = |(known, _): &(&str, String)| known.eq_ignore_ascii_case(name);
+    if !response.headers.iter().any(has_it) {
+        response.headers.push((name, value.to_owned()));
+    }
+}
+
+/// What the policy's `frame-ancestors` comes to in the words of browsers that do not know it (RFC 7034). There are none
+/// for a list of origins: those who know it leave this header alone (CSP Level 3 §6.4.2.2), and the others must not refuse
+/// what is allowed.
+fn frame_options(response: &Response) -> Option<&'static str> {
+    let is_policy = |(name, _): &&(&str, String)| *name == "Content-Security-Policy";
+    let (_, policy) = response.headers.iter().find(is_policy)?;
+    let (_, ancestors) = policy.split_once("frame-ancestors ")?;
+    match ancestors.split(';').next()?.trim() {
+        "'none'" => Some("DENY"),
+        "'self'" => Some("SAMEORIGIN"),
+        _ => None,
+    }
 }
 
 /// Tells browsers that came by HTTPS never to come otherwise.

@@ -13,6 +13,7 @@
 mod admin;
 pub mod assets;
 mod books;
+mod cors;
 pub mod error;
 mod handlers;
 mod headers;
@@ -36,7 +37,7 @@ use crate::auth::tickets::Tickets;
 use crate::auth::{self, Gate};
 use crate::door;
 use crate::door::Connection;
-use crate::logging::{self, Entered};
+use crate::logging::{self, Entered, names};
 use crate::metrics::Metrics;
 use crate::session::{Manager, SessionId};
 use crate::terminal::budget::Paces;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Origins besides our own whose pages may act on us.
     pub allowed_origins: Vec<String>,
+    /// Whose pages may show those of players in a frame, as a Content-Security-Policy says it; nobody's if it is empty.
+    pub frame_ancestors: String,
     /// How players and operators are known.
     pub auth: auth::Settings,
     /// How much a terminal's client may send.
@@ -136,7 +139,7 @@ impl Site {
             manager,
             metrics,
             door,
-            pages: Pages::new()?,
+            pages: Pages::new(&settings.frame_ancestors)?,
             guard: Arc::new(Guard {
                 gate: Gate::new(settings.auth.clone()),
                 tickets: Tickets::default(),
@@ -201,14 +204,15 @@ impl Site {
     }
 }
 
-/// A path as the log may have it: without the secret of a watch link or a ticket.
+/// A path as the log may have it: without the secret of a watch link or a ticket, wherever it stands, and with the short
+/// name of a session in place of its id.
 pub(crate) fn shown_path(path: &str) -> String {
     for secret in ["/watch/", "/queue/"] {
         if path.starts_with(secret) {
             return format!("{secret}…");
         }
     }
-    path.chars().take(200).collect()
+    names::without_secrets(path).chars().take(200).collect()
 }
 
 /// Through which address somebody came.
@@ -255,9 +259,14 @@ impl Service for SiteService {
             .header("accept")
             .is_some_and(|accept| accept.contains("text/html"));
         let route = found.as_ref().ok().cloned();
-        let outcome = found
-            .map_err(ApiError::from)
-            .and_then(|route| site.handle(route, request, side));
+        let is_known = found != Err(NoRoute::NotFound);
+        let preflight = cors::preflight(&request, &site.settings.allowed_origins);
+        let outcome = match preflight.filter(|_| is_known) {
+            Some(response) => Ok(Outcome::Now(response)),
+            None => found
+                .map_err(ApiError::from)
+                .and_then(|route| site.handle(route, request, side)),
+        };
         let mut response = match outcome {
             Ok(Outcome::Now(response)) => response,
             Ok(Outcome::Later(work)) => return later(Arc::clone(site), line, work, None),
@@ -285,6 +294,10 @@ impl Service for SiteService {
         line.method.truncate(16);
         site.note(&line, response.status);
         Answer::Response(response)
+    }
+
+    fn headers_for(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
+        cors::headers(origin, &self.0.settings.allowed_origins)
     }
 }
 

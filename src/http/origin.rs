@@ -93,6 +93,12 @@ pub fn canonical(origin: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether pages of this origin are among those that the operator lets act on us.
+pub fn is_listed(origin: &str, allowed: &[String]) -> bool {
+    let origin = canonical(origin);
+    allowed.iter().any(|allowed| origin == canonical(allowed))
+}
+
 /// Whether a `Host` header names this machine as only itself does: by an address, as `localhost` (RFC 6761 §6.3), or as
 /// the public address does. Any other name may be a stranger's.
 fn is_our_name(host: &str, public_url: Option<&str>) -> bool {
@@ -126,9 +132,7 @@ pub fn judge(
     allowed: &[String],
 ) -> Judgement {
     let says_it_is_ours = match (origin.map(canonical), site) {
-        (Some(origin), _) if allowed.iter().any(|allowed| origin == canonical(allowed)) => {
-            return Judgement::Allowed;
-        }
+        (Some(origin), _) if is_listed(&origin, allowed) => return Judgement::Allowed,
         (None, None | Some("none")) => return Judgement::Allowed,
         (Some(origin), _) => origin == reached.own(),
         (None, Some(site)) => site == "same-origin",

@@ -8,11 +8,13 @@ use super::assets;
 use super::server::Response;
 use crate::session::Shell;
 
-/// No inline script or style, no other host, no frame around us. `'self'` covers our WebSockets too
-/// (CSP Level 3 §6.7.2.8).
+/// No inline script or style, no other host; who may have a frame around us comes behind it. `'self'` covers our
+/// WebSockets too (CSP Level 3 §6.7.2.8).
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; \
-     frame-ancestors 'none'";
+     frame-ancestors";
+/// Whose frames may hold what is for operators: a page around it could guide their clicks.
+const NOBODY: &str = "'none'";
 
 /// The parsed templates.
 pub struct Pages {
@@ -21,6 +23,7 @@ pub struct Pages {
     admin: Template<'static>,
     error: Template<'static>,
     version: String,
+    frame_ancestors: String,
 }
 
 #[derive(Content)]
@@ -59,17 +62,23 @@ struct Error<'a> {
 }
 
 impl Pages {
-    /// Parses the templates.
+    /// Parses the templates. Those for players may be in frames of these `frame_ancestors`, in the words of a
+    /// Content-Security-Policy; of nobody if there is none.
     ///
     /// # Errors
     /// For a template that is not valid, which any test would show.
-    pub fn new() -> Result<Self, ramhorns::Error> {
+    pub fn new(frame_ancestors: &str) -> Result<Self, ramhorns::Error> {
+        let frame_ancestors = match frame_ancestors {
+            "" => NOBODY,
+            some => some,
+        };
         Ok(Self {
             landing: Template::new(include_str!("../../templates/landing.html"))?,
             terminal: Template::new(include_str!("../../templates/terminal.html"))?,
             admin: Template::new(include_str!("../../templates/admin.html"))?,
             error: Template::new(include_str!("../../templates/error.html"))?,
             version: assets::version(),
+            frame_ancestors: frame_ancestors.to_owned(),
         })
     }
 
@@ -90,7 +99,7 @@ impl Pages {
                 is_default: *is_default,
             })
             .collect();
-        html(
+        self.for_players(
             200,
             self.landing.render(&Landing {
                 version: &self.version,
@@ -102,7 +111,7 @@ impl Pages {
 
     /// The page to play in, or to watch.
     pub fn terminal(&self, session_id: &str, shell: &str, ws_url: &str, role: &str) -> Response {
-        html(
+        self.for_players(
             200,
             self.terminal.render(&Terminal {
                 version: &self.version,
@@ -121,6 +130,7 @@ impl Pages {
             self.admin.render(&Admin {
                 version: &self.version,
             }),
+            NOBODY,
         )
     }
 
@@ -133,7 +143,7 @@ impl Pages {
             503 => "Not right now",
             _ => "Something went wrong",
         };
-        html(
+        self.for_players(
             status,
             self.error.render(&Error {
                 status,
@@ -141,6 +151,10 @@ impl Pages {
                 message,
             }),
         )
+    }
+
+    fn for_players(&self, status: u16, text: String) -> Response {
+        html(status, text, &self.frame_ancestors)
     }
 }
 
@@ -151,12 +165,12 @@ fn capitalised(name: &str) -> String {
     })
 }
 
-fn html(status: u16, text: String) -> Response {
+fn html(status: u16, text: String, frame_ancestors: &str) -> Response {
     let headers = vec![
         ("Content-Type", "text/html; charset=utf-8".to_owned()),
         (
             "Content-Security-Policy",
-            CONTENT_SECURITY_POLICY.to_owned(),
+            format!("{CONTENT_SECURITY_POLICY} {frame_ancestors}"),
         ),
         ("X-Content-Type-Options", "nosniff".to_owned()),
         ("Referrer-Policy", "no-referrer".to_owned()),
@@ -181,7 +195,7 @@ mod tests {
 
     #[test]
     fn everything_is_escaped() {
-        let pages = Pages::new().expect("valid templates");
+        let pages = Pages::new("").expect("valid templates");
         let evil = "\"><script>alert(1)</script>";
         for page in [
             pages.terminal(evil, evil, evil, evil),
@@ -193,7 +207,7 @@ mod tests {
 
     #[test]
     fn no_inline_script_or_style() {
-        let pages = Pages::new().expect("valid templates");
+        let pages = Pages::new("").expect("valid templates");
         let shells = [
             Shell {
                 name: "rust".into(),

@@ -46,6 +46,12 @@ pub(crate) const TICKET_HEADER: &str = "x-gate-ticket";
 pub trait Service: Send + Sync + 'static {
     /// Answers one request. A panic in here becomes a 500.
     fn answer(&self, request: Request) -> Answer;
+
+    /// What every answer to a request with this `Origin` has for headers, be it the door's own.
+    fn headers_for(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
+        let _ = origin;
+        Vec::new()
+    }
 }
 
 /// A request's number, as `X-Request-Id` tells it.
@@ -209,6 +215,11 @@ impl Server {
     /// A ticket for a request that is about to be sent.
     pub(crate) fn issue(&self, facts: Facts) -> Ticket {
         self.router.tickets.issue(facts)
+    }
+
+    /// What every answer to a request with this `Origin` has for headers.
+    pub(crate) fn headers_for(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
+        self.router.service.headers_for(origin)
     }
 
     /// A connection for one request. Starts tiny_http anew when it has died.

@@ -10,6 +10,8 @@ use std::fmt::Display;
 use log::Record;
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
 
+use super::names;
+
 /// A field's name and value.
 pub type Field = (String, serde_json::Value);
 
@@ -62,6 +64,11 @@ pub fn of(record: &Record, sentence: &str) -> (Vec<Field>, usize) {
             }
         }
     });
+    for (_, value) in fields.iter_mut().filter(|(name, _)| name != "request") {
+        if let serde_json::Value::String(text) = value {
+            *text = names::without_ids(text);
+        }
+    }
     (fields, shown)
 }
 

@@ -50,7 +50,7 @@ pub fn plan(
     let mut steps = Vec::new();
     for record in records {
         // Labels can be copied, ids can't: of several the one that the record names.
-        let candidates = by_session.remove(record.session_id.to_string().as_str());
+        let candidates = by_session.remove(record.session_id.to_text().as_str());
         let container = candidates.and_then(|all| {
             let named = all
                 .iter()
@@ -276,17 +276,14 @@ mod tests {
                 Step::TakeOver(record, container) => {
                     format!(
                         "take over {} {container}",
-                        short(&record.session_id.to_string())
+                        short(&record.session_id.to_text())
                     )
                 }
                 Step::Missing(record) => {
-                    format!("missing {}", short(&record.session_id.to_string()))
+                    format!("missing {}", short(&record.session_id.to_text()))
                 }
                 Step::Stale(record, container) => {
-                    format!(
-                        "stale {} {container}",
-                        short(&record.session_id.to_string())
-                    )
+                    format!("stale {} {container}", short(&record.session_id.to_text()))
                 }
                 Step::Orphan(session, container) => {
                     format!("orphan {:?} {container}", short(&session))

@@ -17,10 +17,14 @@ use super::state::{Event, Illegal, Reason, State};
 use super::store::PlayerId;
 use crate::auth;
 use crate::engine::{ContainerId, Size};
+use crate::logging::names;
 use crate::terminal::{Close, Hub};
 
 /// A session's id: a UUIDv4 (RFC 9562 §5.4), in its hyphenated lower-case form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+///
+/// INVARIANT: printing one, by `{}` or `{:?}`, gives its short name, which may stand in any log; what opens the session
+/// has to be asked for, by [`SessionId::to_text`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId(pub Uuid);
 
@@ -29,11 +33,27 @@ impl SessionId {
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// The whole of it: for addresses, answers to its owner, and the store.
+    pub fn to_text(self) -> String {
+        self.0.to_string()
+    }
+
+    /// By what it is called in the log and in the operator's lists: see [`names`].
+    pub fn log_name(self) -> String {
+        names::short(&self.to_text())
+    }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
+        out.pad(&self.log_name())
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "SessionId({})", self.log_name())
     }
 }
 
@@ -70,7 +90,7 @@ impl TryFrom<String> for SessionId {
 
 impl From<SessionId> for String {
     fn from(id: SessionId) -> String {
-        id.to_string()
+        id.to_text()
     }
 }
 
@@ -398,7 +418,11 @@ mod tests {
     #[test]
     fn only_canonical_uuid_v4_is_an_id() {
         let id = SessionId::random();
-        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_text().parse(), Ok(id));
+        for printed in [format!("{id}"), format!("{id:?}"), format!("{id:>50}")] {
+            assert!(!printed.contains(&id.to_text()), "{printed}");
+            assert!(printed.contains(&id.log_name()), "{printed}");
+        }
         for text in [
             "",
             "1",

@@ -27,6 +27,7 @@ use super::frame::{self, BadFrame, Close, FromPage, Notice, Role, ToPage};
 use super::hub::{Next, Typed};
 use super::seat::{Greeting, Screen, Seat};
 use super::split::{self, Outgoing, ReadSide};
+use crate::logging::names;
 
 /// How long a client may take to answer our close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -153,7 +154,7 @@ pub fn run(stream: &TcpStream, leftover: Vec<u8>, seat: Seat, terms: Terms) -> i
 
 /// What the writer's thread is called: Linux shows 15 bytes of a name.
 pub fn writer_name(session_id: Uuid) -> String {
-    format!("w-{session_id}").chars().take(15).collect()
+    format!("w-{}", names::short(&session_id.to_string()))
 }
 
 /// Tells the writer that the reader has left, by a panic too.

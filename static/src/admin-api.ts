@@ -2,6 +2,8 @@
 
 export interface Row {
   id: string;
+  /** By which the server's log calls it. */
+  logName: string;
   shell: string;
   state: string;
   age: number;
@@ -65,6 +67,7 @@ export function rows(body: Record<string, unknown>): Row[] {
     if (typeof id !== "string") return [];
     return [{
       id,
+      logName: text(one["log_name"]),
       shell: text(one["shell"]),
       state: text(one["state"]),
       age: number(one["age_seconds"]) ?? 0,

@@ -9,7 +9,7 @@ export interface Column {
 }
 
 export const COLUMNS: readonly Column[] = [
-  { title: "Game", key: "id", show: (row) => row.id.slice(0, 8) },
+  { title: "Game", key: "logName", show: (row) => row.logName },
   { title: "Shell", key: "shell", show: (row) => row.shell },
   { title: "State", key: "state", show: (row) => row.state },
   { title: "Age", key: "age", show: (row) => duration(row.age) },
@@ -31,7 +31,7 @@ export interface Order {
 /** The rows that hold the filter's text somewhere, in order; rows without a figure come last. */
 export function arranged(rows: readonly Row[], filter: string, { key, isDescending }: Order): Row[] {
   const wanted = filter.trim().toLowerCase();
-  const has = (row: Row) => [row.id, row.shell, row.state, row.peer, row.player].some((text) => text.toLowerCase().includes(wanted));
+  const has = (row: Row) => [row.logName, row.id, row.shell, row.state, row.peer, row.player].some((text) => text.toLowerCase().includes(wanted));
   const sign = isDescending ? -1 : 1;
   return rows.filter(has).sort((a, b) => {
     const [left, right] = [a[key], b[key]];

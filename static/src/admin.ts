@@ -161,10 +161,10 @@ function newLine(row: Row): HTMLTableRowElement {
   for (const column of COLUMNS) {
     const cell = make("td");
     cell.dataset["title"] = column.title;
-    if (column.key === "id") cell.title = row.id;
+    if (column.key === "logName") cell.title = row.id;
     line.append(cell);
   }
-  const name = row.id.slice(0, 8);
+  const name = row.logName;
   const button = (text: string, style: string, act: () => Promise<void>) => {
     const made = makeButton(`small ${style}`, text, () => void act());
     made.setAttribute("aria-label", `${text} ${name}`);

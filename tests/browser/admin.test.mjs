@@ -1,6 +1,7 @@
 // The operator's page: logs in, sees a game, watches it, tells its player something, ends it; by keyboard too.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 
 import { DESKTOP, Game, PHONE, Player, startBrowser, startServer } from "./stage.mjs";
@@ -33,6 +34,10 @@ test("an operator sees, watches, tells and ends a game, without a mouse", async 
     const row = page.locator("#games tr");
     await row.locator("td", { hasText: /^running$/ }).waitFor();
     await row.locator("td[data-title=Memory]", { hasText: /iB$/ }).waitFor();
+    // A game is called here what it is called in the log.
+    const id = new URL(game.page.url()).pathname.split("/")[2];
+    const logName = createHash("sha256").update(id).digest("hex").slice(0, 8);
+    assert.equal(await row.locator("td[data-title=Game]").textContent(), logName);
     await shoot(page, "admin");
     await page.emulateMedia({ colorScheme: "dark" });
     await shoot(page, "admin-dark");

@@ -160,3 +160,52 @@ fn nothing_is_asynchronous() {
         );
     }
 }
+
+/// A macro's call from its name to the parenthesis that ends it; what stands in texts does not count.
+fn call(code: &str) -> &str {
+    let (mut depth, mut is_text, mut is_escaped) = (0, false, false);
+    for (at, letter) in code.char_indices() {
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_text => is_escaped = true,
+            '"' => is_text = !is_text,
+            '(' if !is_text => depth += 1,
+            ')' if !is_text && depth == 1 => return &code[..at],
+            ')' if !is_text => depth -= 1,
+            _ => {}
+        }
+    }
+    code
+}
+
+/// Printing a session's id gives its short name. What gives the whole of it has no business in a log line.
+#[test]
+fn log_lines_call_sessions_by_their_short_names() {
+    let macros = [
+        "trace!(",
+        "debug!(",
+        "info!(",
+        "warn!(",
+        "error!(",
+        "log!(",
+        "warn_seldom!(",
+        "logging::enter(",
+    ];
+    let mut looked_at = 0;
+    for (path, text) in sources("") {
+        for name in macros {
+            for (at, _) in text.match_indices(name) {
+                let line = call(&text[at..]);
+                for whole in [".to_text()", "id.0"] {
+                    assert!(
+                        !line.contains(whole),
+                        "{whole} in {}: {line}",
+                        path.display()
+                    );
+                }
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(looked_at > 50, "{looked_at}");
+}

@@ -4,7 +4,7 @@
 use fake_engine::FakeEngine;
 use shellcraft::http::route::TABLE;
 
-use crate::site::{Game, Reply, Site};
+use crate::site::{Game, Reply, Site, wait_for};
 
 /// What makes a request a WebSocket's.
 const UPGRADE: [(&str, &str); 4] = [
@@ -30,6 +30,7 @@ fn check_headers(reply: &Reply, what: &str, is_https: bool) {
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
+        ("x-frame-options", "DENY"),
     ] {
         assert_eq!(
             reply.header(name),
@@ -257,4 +258,225 @@ fn with_a_public_address_the_name_is_ours() {
     assert_eq!(ours.status, 201, "{ours:?}");
     let evil = create("evil.example", "http://evil.example");
     assert_eq!((evil.status, evil.code().as_str()), (403, "foreign_origin"));
+}
+
+const SCHOOL: &str = "https://school.example";
+
+/// What the answer lets pages of other origins read, and on which terms.
+fn sharing(reply: &Reply) -> [Option<&str>; 4] {
+    [
+        "access-control-allow-origin",
+        "access-control-allow-credentials",
+        "access-control-expose-headers",
+        "vary",
+    ]
+    .map(|name| reply.header(name))
+}
+
+const SHARED: [Option<&str>; 4] = [
+    Some(SCHOOL),
+    Some("true"),
+    Some("Location, Retry-After, X-Request-Id"),
+    Some("Origin"),
+];
+
+/// Errors too, whoever gives them: a page that can't read why it was refused can't tell its player.
+#[test]
+fn pages_of_allowed_origins_may_read_every_answer() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--allowed-origins", SCHOOL]);
+    let game = site.create("rust");
+    let school = ("Origin", SCHOOL);
+    for (method, pattern) in TABLE {
+        // Terminals are no answers, and an asset varies with its encoding first.
+        if pattern.ends_with("/ws") || pattern.contains("/assets/") || method == "DELETE" {
+            continue;
+        }
+        let path = path(pattern, &game);
+        let what = format!("{method} {path}");
+        for who in [&*site, &site.stranger()] {
+            let reply = who.request(method, &path, &[school], b"");
+            assert_eq!(sharing(&reply), SHARED, "{what}: {reply:?}");
+            for other in ["https://evil.example", "http://school.example", "null"] {
+                let reply = who.request(method, &path, &[("Origin", other)], b"");
+                let expected = [None, None, None, Some("Origin")];
+                assert_eq!(sharing(&reply), expected, "{what} for {other}");
+            }
+        }
+    }
+    let body = vec![b'x'; 100_000];
+    for (method, path) in [
+        ("GET", "/nothing"),
+        ("PATCH", "/session"),
+        ("POST", "/session"),
+    ] {
+        let reply = site.request(method, path, &[school], &body);
+        assert!(reply.status >= 400);
+        assert_eq!(sharing(&reply), SHARED, "{method} {path}");
+    }
+    let asset = site.request("GET", "/assets/style.css", &[school], b"");
+    assert_eq!(sharing(&asset)[..3], SHARED[..3]);
+    let varies: Vec<_> = asset
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "vary")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(varies, ["Accept-Encoding", "Origin"]);
+    // What a big book's upload is answered with, on the connection's own thread.
+    let book = vec![b'x'; 200_000];
+    let headers = [school, ("Content-Type", "application/octet-stream")];
+    let put = site.request("PUT", &game.path("/spellbook"), &headers, &book);
+    assert_eq!((put.status, sharing(&put)), (204, SHARED), "{put:?}");
+    drop(site);
+    let site = Site::start(&engine.docker_host(), &[]);
+    let reply = site.request("GET", "/healthz", &[school], b"");
+    assert_eq!(sharing(&reply), [None; 4], "nobody is allowed");
+}
+
+/// The door gives these by itself, before anybody has looked the request up.
+#[test]
+fn the_door_s_own_answers_can_be_read_too() {
+    let engine = FakeEngine::start();
+    let flags = [
+        "--allowed-origins",
+        SCHOOL,
+        "--connections-per-address",
+        "1",
+        "--trusted-proxies",
+        "127.0.0.1",
+    ];
+    let site = Site::start(&engine.docker_host(), &flags);
+    let client = ("X-Forwarded-For", "203.0.113.9");
+    let game = site.request("POST", "/session", &[client], b"");
+    let game = Game::of(&game);
+    let bearer = game.authorization();
+    let headers = [client, ("Authorization", bearer.as_str())];
+    let mut terminal = None;
+    wait_for("the last connection's place", || {
+        terminal = site.open(&game.path("/ws"), &headers).ok();
+        terminal.is_some()
+    });
+    let headers = [client, ("Origin", SCHOOL)];
+    let refused = site.request("GET", "/healthz", &headers, b"");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (429, "too_many_connections")
+    );
+    assert_eq!(sharing(&refused), SHARED);
+}
+
+/// What the server answers to the question whether a page of that origin may send that request.
+fn preflight(site: &Site, path: &str, origin: &str, method: &str) -> Reply {
+    // Not `request`: /openapi.json has no OPTIONS, which no client sends by itself.
+    let asked = format!(
+        "OPTIONS {path} HTTP/1.1\r\nHost: {}\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: {method}\r\n\
+         Access-Control-Request-Headers: authorization,content-type,x-queue-ticket\r\n\r\n",
+        site.address
+    );
+    site.exchange(asked.as_bytes())
+}
+
+#[test]
+fn browsers_may_ask_beforehand_for_allowed_origins_only() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--allowed-origins", SCHOOL]);
+    let game = site.create("rust");
+    for (method, pattern) in TABLE {
+        let path = path(pattern, &game);
+        let reply = preflight(&site, &path, SCHOOL, method);
+        let what = format!("{method} {path}: {reply:?}");
+        assert_eq!((reply.status, reply.body.len()), (204, 0), "{what}");
+        assert_eq!(sharing(&reply), SHARED, "{what}");
+        let methods = reply
+            .header("access-control-allow-methods")
+            .unwrap_or_default();
+        assert!(
+            methods.split(", ").any(|allowed| allowed == method),
+            "{what}"
+        );
+        assert_eq!(
+            reply.header("access-control-allow-headers"),
+            Some("Authorization, Content-Type, X-Queue-Ticket")
+        );
+        assert_eq!(reply.header("access-control-max-age"), Some("600"));
+        for other in [
+            "https://evil.example",
+            "null",
+            "https://school.example.evil.example",
+        ] {
+            let reply = preflight(&site, &path, other, method);
+            assert_eq!(reply.status, 405, "{other}: {reply:?}");
+            assert!(
+                !format!("{reply:?}").contains("access-control"),
+                "{reply:?}"
+            );
+        }
+    }
+    assert_eq!(preflight(&site, "/nothing", SCHOOL, "GET").status, 404);
+    let plain = format!("OPTIONS /session HTTP/1.1\r\nHost: a\r\nOrigin: {SCHOOL}\r\n\r\n");
+    assert_eq!(
+        site.exchange(plain.as_bytes()).status,
+        405,
+        "it asks nothing"
+    );
+    assert_eq!(engine.containers().len(), 1, "nothing was done");
+}
+
+/// Beside a private address the public one has no operator's routes, for nobody who asks beforehand either.
+#[test]
+fn asking_beforehand_finds_no_operator_s_routes() {
+    let engine = FakeEngine::start();
+    let flags = ["--allowed-origins", SCHOOL, "--metrics-bind", "127.0.0.1:0"];
+    let site = Site::start(&engine.docker_host(), &flags);
+    assert_eq!(preflight(&site, "/sessions", SCHOOL, "GET").status, 404);
+    assert_eq!(preflight(&site, "/session", SCHOOL, "POST").status, 204);
+}
+
+/// Who may have the answer in a frame, in both ways of saying it.
+fn framing(reply: &Reply) -> (&str, Option<&str>) {
+    let policy = reply.header("content-security-policy").expect("a policy");
+    let (_, ancestors) = policy.split_once("frame-ancestors ").expect("it says so");
+    let ancestors = ancestors.split(';').next().unwrap_or_default();
+    (ancestors, reply.header("x-frame-options"))
+}
+
+#[test]
+fn players_pages_may_be_in_frames_of_those_that_the_operator_names() {
+    let engine = FakeEngine::start();
+    for (setting, ancestors, options) in [
+        ("none", "'none'", Some("DENY")),
+        ("self", "'self'", Some("SAMEORIGIN")),
+        (
+            "self,https://school.example",
+            "'self' https://school.example",
+            None,
+        ),
+    ] {
+        let flags = ["--frame-ancestors", setting];
+        let site = Site::start(&engine.docker_host(), &flags);
+        let game = site.create("rust");
+        let link = site.post(&game.path("/watch"), "").json();
+        let link = link["watch_url"].as_str().expect("a link").to_owned();
+        let watch = format!("/watch/{}", link.rsplit('/').next().expect("a secret"));
+        let html = [("Accept", "text/html")];
+        for path in ["/", &game.path("/connect"), &watch, "/watch/nobody-s"] {
+            let page = site.request("GET", path, &html, b"");
+            assert_eq!(framing(&page), (ancestors, options), "{path} {setting}");
+        }
+        // The operator's page never, nor what is no page.
+        for path in [
+            "/admin",
+            "/healthz",
+            "/assets/style.css",
+            &game.path("/status"),
+        ] {
+            let reply = site.request("GET", path, &html, b"");
+            assert_eq!(
+                framing(&reply),
+                ("'none'", Some("DENY")),
+                "{path} {setting}"
+            );
+        }
+    }
 }

@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fake_engine::FakeEngine;
 use serde_json::Value;
+use shellcraft::logging::names;
 use tempfile::TempDir;
 
-use crate::binary::Process;
-use crate::ground::unique;
+use crate::binary::{BINARY, Process};
+use crate::ground::{own_address, unique};
+use crate::redis_server::RedisServer;
 use crate::site::wait_for;
 
 const TOKEN: &str = "an-operator-s-secret-token";
@@ -23,6 +26,10 @@ struct Logged {
 
 impl Logged {
     fn start(format: &str, level: &str) -> Logged {
+        Logged::start_with(format, level, &[])
+    }
+
+    fn start_with(format: &str, level: &str, more: &[&str]) -> Logged {
         let engine = FakeEngine::start();
         let folder = tempfile::tempdir().expect("a directory");
         let path = folder.path().join("log");
@@ -34,6 +41,7 @@ impl Logged {
             "--admin-token",
             TOKEN,
         ];
+        let flags = [&flags[..], more].concat();
         let process = Process::start_logged(&path, &engine.docker_host(), &unique(), &flags);
         Logged {
             engine,
@@ -104,21 +112,22 @@ fn requests_and_sessions_are_joined_up() {
         request
     );
     let made = logged.line_with(" made in ");
-    assert_eq!((&made["request_id"], &made["session_id"]), (&request, &id));
     let id = id.as_str().expect("an id");
+    let name = Value::from(names::short(id));
+    assert_eq!((&made["request_id"], &made["session"]), (&request, &name));
     assert_eq!(
         logged.process.get(&format!("/session/{id}/status")).status,
         200
     );
-    assert_eq!(logged.line_with("/status")["session_id"], id);
+    assert_eq!(logged.line_with("/status")["session"], name);
     // The session's own thread.
     logged.engine.exit(&format!("shellcraft-{id}"), 3);
     let ended = logged.line_with("ended reason=exited");
     assert_eq!(
-        (&ended["session_id"], &ended["request_id"]),
-        (&id.into(), &Value::Null)
+        (&ended["session"], &ended["request_id"]),
+        (&name, &Value::Null)
     );
-    assert_eq!(logged.line_with("call=ContainerDelete")["session_id"], id);
+    assert_eq!(logged.line_with("call=ContainerDelete")["session"], name);
 }
 
 /// Whatever a stranger sends stays within one line that is the server's own.
@@ -223,6 +232,15 @@ fn no_secret_is_logged() {
     let watch = watch.rsplit('/').next().expect("a secret").to_owned();
     assert_eq!(process.get(&format!("/watch/{watch}")).status, 200);
     assert_eq!(process.get(&format!("/watch/{watch}/x")).status, 404);
+    // Where a proxy, or a person, has mangled the path.
+    for path in [
+        format!("//watch/{watch}"),
+        format!("/%77atch/{watch}"),
+        format!("/play/watch/{watch}/ws"),
+        format!("/session/{}{watch}", game.id),
+    ] {
+        assert_eq!(process.get(&path).status, 404, "{path}");
+    }
     // The terminal is opened by the ticket in its address, as a page does.
     let address = created.json()["ws_url"]
         .as_str()
@@ -321,7 +339,7 @@ fn a_panic_that_a_program_causes_is_one_warning() {
     wait_for("all three", || told("debug").len() == 2);
     let warnings = told("warn");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_eq!(warnings[0]["session_id"], game.id.as_str());
+    assert_eq!(warnings[0]["session"], names::short(&game.id));
     let said = warnings[0]["msg"].as_str().expect("a sentence");
     assert!(said.contains("vt100") && said.contains(".rs:"), "{said}");
     let text = logged.text();
@@ -337,5 +355,125 @@ fn a_panic_that_a_program_causes_is_one_warning() {
     for thread in ["session", "other", "connection"] {
         let none = format!("shellcraft_panics_total{{thread=\"{thread}\"}} 0\n");
         assert!(metrics.contains(&none), "{metrics}");
+    }
+}
+
+/// Addresses of others that have a password in them, while these do not answer: every line about it at the lowest level.
+#[test]
+fn passwords_in_addresses_are_not_logged() {
+    let redis = RedisServer::start_with_password("hush-redis");
+    let folder = tempfile::tempdir().expect("a directory");
+    let secret = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let address = redis.url().replace("://", "://:hush-redis@");
+    let redis_file = secret("redis", &address);
+    let portal = own_address();
+    let jwks_file = secret(
+        "jwks",
+        &format!("http://me:hush-jwks@{portal}/keys?key=hush-key"),
+    );
+    let flags = [
+        "--redis-url-file",
+        &redis_file,
+        "--auth",
+        "jwt",
+        "--jwt-jwks-url-file",
+        &jwks_file,
+    ];
+    let logged = Logged::start_with("text", "trace", &flags);
+    // {"alg":"EdDSA","kid":"a"}, and nothing that anybody has signed.
+    let bearer = (
+        "Authorization",
+        "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ.e30.AA",
+    );
+    let reply = logged.process.request("POST", "/session", &[bearer], b"");
+    assert_eq!(reply.code(), "login_unavailable");
+    redis.kill();
+    wait_for("it to be noticed", || {
+        logged.process.get("/readyz").code() == "store_unavailable"
+    });
+    let text = logged.text();
+    assert!(text.contains("no keys from JWT_JWKS_URL"), "{text}");
+    assert!(!text.contains("hush"), "{text}");
+    // Nor do others on this machine see it.
+    let pid = logged.process.pid();
+    for name in ["cmdline", "environ"] {
+        let seen = fs::read(format!("/proc/{pid}/{name}")).expect("procfs");
+        assert!(!String::from_utf8_lossy(&seen).contains("hush"), "{name}");
+    }
+}
+
+/// At every level and in both forms: a session has a short name, which the operator finds in the list of sessions.
+#[test]
+fn a_session_s_id_is_in_no_line() {
+    for format in ["text", "json"] {
+        let logged = Logged::start(format, "trace");
+        let process = &logged.process;
+        let game = process.create("rust");
+        let mut page = process.page(&game, None);
+        page.expect("$ ");
+        for path in [
+            game.path("/status"),
+            game.path("/spellbook"),
+            game.path("/x"),
+            format!("//session/{}/ws", game.id),
+            format!("/play/session/{}", game.id.to_uppercase()),
+        ] {
+            process.get(&path);
+        }
+        process.post(&game.path("/ticket"), "");
+        process.post(&game.path("/recording"), "");
+        let bearer = format!("Bearer {TOKEN}");
+        let operator = [("Authorization", bearer.as_str())];
+        let list = process.request("GET", "/sessions", &operator, b"").json();
+        let listed = &list["sessions"][0];
+        let name = names::short(&game.id);
+        assert_eq!(
+            (&listed["session_id"], &listed["log_name"]),
+            (&game.id.as_str().into(), &name.as_str().into())
+        );
+        let server = format!("http://{}", process.address);
+        let shown = Command::new(BINARY)
+            .args(["sessions", "--server", &server, "--admin-token", TOKEN])
+            .output()
+            .expect("the binary runs");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let has_both = |line: &str| line.contains(&game.id) && line.contains(&name);
+        assert!(shown.lines().any(has_both), "{shown}");
+        process.request("DELETE", &game.path(""), &operator, b"");
+        wait_for("its end", || {
+            logged.text().contains("destroyed by operator")
+        });
+        assert_eq!(page.close_code(), 4002);
+        wait_for("the terminal's end", || {
+            logged.text().contains("terminal closed")
+        });
+        let text = logged.text();
+        let bare = game.id.replace('-', "");
+        for id in [
+            &game.id,
+            &game.id.to_uppercase(),
+            &bare,
+            &game.id[..13].to_owned(),
+        ] {
+            let line = text.lines().find(|line| line.contains(id.as_str()));
+            assert_eq!(line, None, "{id}");
+        }
+        let called = match format {
+            "json" => format!("\"session\":\"{name}\""),
+            _ => format!("session={name} "),
+        };
+        assert!(text.contains(&called), "{called} is not in {text}");
+        assert!(
+            text.contains(&format!("GET /session/{name}/status")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("shellcraft-{name}")),
+            "the Engine's: {text}"
+        );
     }
 }

@@ -176,7 +176,7 @@ struct World {
 }
 
 fn name(id: SessionId) -> String {
-    format!("shellcraft-{id}")
+    format!("shellcraft-{}", id.to_text())
 }
 
 impl World {

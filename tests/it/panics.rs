@@ -121,7 +121,7 @@ impl Server {
     }
 
     fn container(&self) -> String {
-        format!("shellcraft-{}", self.session.id)
+        format!("shellcraft-{}", self.session.id.to_text())
     }
 
     fn is_there(&self) -> bool {

@@ -239,7 +239,7 @@ fn leftovers_of_this_instance_are_removed() {
         body.labels
             .insert("shellcraft.instance".into(), instance.into());
         body.labels
-            .insert("shellcraft.session".into(), SessionId::random().to_string());
+            .insert("shellcraft.session".into(), SessionId::random().to_text());
         let id = client.create(&unique(), &body).expect("created");
         client.start(&id).expect("started");
         id

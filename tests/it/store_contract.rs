@@ -41,11 +41,13 @@ impl Place for TempDir {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&sessions).expect("a directory");
-        fs::write(sessions.join(format!("{id}.json")), bytes).expect("a file");
+        fs::write(sessions.join(format!("{}.json", id.to_text())), bytes).expect("a file");
     }
 
     fn broken(&self, _instance: &str, id: SessionId) -> Option<Vec<u8>> {
-        let aside = self.path().join(format!("sessions/{id}.json.broken"));
+        let aside = self
+            .path()
+            .join(format!("sessions/{}.json.broken", id.to_text()));
         fs::read(aside).ok()
     }
 
@@ -62,7 +64,7 @@ impl Place for RedisServer {
     }
 
     fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]) {
-        let id = id.to_string();
+        let id = id.to_text();
         let key = format!("shellcraft:{instance}:session:{id}");
         let index = format!("shellcraft:{instance}:session:index");
         self.ask::<()>(&[b"SET", key.as_bytes(), bytes]);
@@ -70,7 +72,7 @@ impl Place for RedisServer {
     }
 
     fn broken(&self, instance: &str, id: SessionId) -> Option<Vec<u8>> {
-        let key = format!("shellcraft:{instance}:broken:{id}");
+        let key = format!("shellcraft:{instance}:broken:{}", id.to_text());
         self.ask(&[b"GET", key.as_bytes()])
     }
 

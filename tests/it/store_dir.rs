@@ -146,7 +146,7 @@ fn a_person_can_read_it() {
     store.insert(&kept).expect("insert");
     store.save_book(&player("anna"), b"spells").expect("save");
     let id = kept.session_id;
-    let json = fs::read_to_string(place.path().join(format!("sessions/{id}.json")));
+    let json = fs::read_to_string(place.path().join(format!("sessions/{}.json", id.to_text())));
     let json = json.expect("a record");
     assert!(json.contains("\n  \"shell\": \"rust\",\n"), "{json}");
     let book = versions(place.path()).pop().expect("a version");
@@ -270,12 +270,12 @@ fn links_fifos_and_devices_are_set_aside() {
     let kept = record(INSTANCE);
     opened.insert(&kept).expect("insert");
     let sessions = place.path().join("sessions");
-    let at = || sessions.join(format!("{}.json", SessionId::random()));
+    let at = || sessions.join(format!("{}.json", SessionId::random().to_text()));
     // A good record, but not here.
     let foreign = record(INSTANCE);
     let outside = elsewhere
         .path()
-        .join(format!("{}.json", foreign.session_id));
+        .join(format!("{}.json", foreign.session_id.to_text()));
     fs::write(&outside, serde_json::to_vec(&foreign).expect("JSON")).expect("a file");
     let outside_name = outside.file_name().expect("a name").to_owned();
     symlink(&outside, sessions.join(outside_name)).expect("a link");

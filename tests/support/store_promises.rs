@@ -318,7 +318,7 @@ pub fn a_newer_record_is_refused_and_stays(place: &dyn Place) {
     for _ in 0..2 {
         let refused = store.list().expect_err("it is newer");
         let text = refused.to_string();
-        let names = [newer.session_id.to_string(), "format 2".into()];
+        let names = [newer.session_id.to_text(), "format 2".into()];
         assert!(names.iter().all(|name| text.contains(name)), "{text}");
         assert!(matches!(refused, Error::Newer { found: 2, .. }), "{text}");
         let refused = store.update(newer.session_id, &mut |_| {});

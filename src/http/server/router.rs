@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::tickets::{Facts, Tickets};
 use super::{Answer, Body, Request, Response, Service, TICKET_HEADER};
 use crate::door::{Stats, count};
+use crate::logging::names;
 
 /// What router threads share.
 pub(super) struct Router {
@@ -39,7 +40,8 @@ impl Router {
         let told = format!("{} {path} request={}", request.method, request.id);
         catch_unwind(AssertUnwindSafe(|| self.service.answer(request))).unwrap_or_else(|panic| {
             count(&self.stats.panics);
-            log::error!("a handler panicked: {}: {told}", panic_message(&*panic));
+            let said = names::without_secrets(panic_message(&*panic));
+            log::error!("a handler panicked: {said}: {told}");
             Answer::Response(Response::error(
                 500,
                 "internal_error",

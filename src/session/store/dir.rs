@@ -140,9 +140,10 @@ impl Directory {
                 }
             },
         };
-        let aside = self.sessions.set_aside(&name)?;
+        self.sessions.set_aside(&name)?;
+        // The file's name has the whole id in it.
         warn!(
-            "session={id} its record can't be read and is now DATA_DIR/{SESSIONS}/{aside}: {cause}"
+            "session={id} its record can't be read and is one of DATA_DIR/{SESSIONS}/*.broken now: {cause}"
         );
         Ok(None)
     }
@@ -284,7 +285,7 @@ impl SessionStore for Directory {
 }
 
 fn file_name(id: SessionId) -> String {
-    format!("{id}.json")
+    format!("{}.json", id.to_text())
 }
 
 fn remove_leftovers(temporary: &Folder) -> Result<(), Error> {

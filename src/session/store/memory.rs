@@ -92,7 +92,7 @@ impl Memory {
         match record::decode_of(id, bytes) {
             Ok(record) => Ok(Some(record)),
             Err(Unreadable::Newer { found, .. }) => Err(Error::Newer {
-                what: format!("the record of session {id}"),
+                what: format!("the record of session {}", id.to_text()),
                 found,
             }),
             Err(Unreadable::Broken(cause)) => {

@@ -99,7 +99,7 @@ impl Redis {
     /// The script and the two keys that have to do with a record.
     fn script(&self, script: &str, id: SessionId) -> Cmd {
         let mut command = cmd("EVAL");
-        let record = self.key("session", &id.to_string());
+        let record = self.key("session", &id.to_text());
         command.arg(script).arg(2).arg(record).arg(self.index());
         command
     }
@@ -109,7 +109,7 @@ impl Redis {
         let mut command = cmd("EVAL");
         command.arg(scripts::READ).arg(ids.len());
         for id in ids {
-            command.arg(self.key("session", &id.to_string()));
+            command.arg(self.key("session", &id.to_text()));
         }
         // One more than allowed shows that there is more.
         command.arg(RECORD_LIMIT_BYTES);
@@ -130,15 +130,16 @@ impl Redis {
                 Ok(_) => (text, "it is the record of another instance".to_owned()),
                 Err(Unreadable::Broken(cause)) => (text, cause),
                 Err(Unreadable::Newer { found, .. }) => {
-                    let what = self.key("session", &id.to_string());
+                    let what = self.key("session", &id.to_text());
                     return Err(Error::Newer { what, found });
                 }
             },
             _ => (Vec::new(), "it is not a string".to_owned()),
         };
-        let aside = self.key("broken", &id.to_string());
+        // The key's name has the whole id in it.
+        let aside = self.key("broken", "*");
         if self.set_aside(id, &text)? {
-            warn!("session={id} its record can't be read and is now {aside}: {cause}");
+            warn!("session={id} its record can't be read and is one of {aside} now: {cause}");
         }
         Ok(Place::Broken)
     }
@@ -149,10 +150,10 @@ impl Redis {
         command
             .arg(scripts::SET_ASIDE)
             .arg(3)
-            .arg(self.key("session", &id.to_string()))
+            .arg(self.key("session", &id.to_text()))
             .arg(self.index())
-            .arg(self.key("broken", &id.to_string()))
-            .arg(id.to_string())
+            .arg(self.key("broken", &id.to_text()))
+            .arg(id.to_text())
             .arg(RECORD_LIMIT_BYTES)
             .arg(text);
         self.link.call(&command)
@@ -195,7 +196,7 @@ impl SessionStore for Redis {
         let id = record.session_id;
         let (_, text) = record::encode(record.clone())?;
         let mut command = self.script(scripts::INSERT, id);
-        command.arg(text).arg(life_ms()).arg(id.to_string());
+        command.arg(text).arg(life_ms()).arg(id.to_text());
         match self.link.call(&command)? {
             true => Ok(()),
             false => Err(Error::Exists(id)),
@@ -210,11 +211,7 @@ impl SessionStore for Redis {
             };
             let (new, text) = record::encode(record::updated(&old, change))?;
             let mut command = self.script(scripts::UPDATE, id);
-            command
-                .arg(text)
-                .arg(life_ms())
-                .arg(id.to_string())
-                .arg(was);
+            command.arg(text).arg(life_ms()).arg(id.to_text()).arg(was);
             if self.link.call(&command)? {
                 return Ok(new);
             }
@@ -224,7 +221,7 @@ impl SessionStore for Redis {
 
     fn remove(&self, id: SessionId) -> Result<(), Error> {
         let mut command = self.script(scripts::REMOVE, id);
-        command.arg(id.to_string());
+        command.arg(id.to_text());
         self.link.call(&command)
     }
 

@@ -1,0 +1,83 @@
+//! Lets the pages of `ALLOWED_ORIGINS` read our answers (CORS: Fetch standard, §3.3). Pure.
+//!
+//! A browser lets a page send much to another origin, and read nothing of what comes back unless that says so. Nothing
+//! here keeps a request out: that is [`super::origin::judge`]'s.
+
+use std::borrow::Cow;
+
+use super::origin;
+use super::route::{self, NoRoute};
+use super::server::{Request, Response};
+
+/// What such a page sends beyond what every page may.
+const REQUEST_HEADERS: &str = "Authorization, Content-Type, X-Queue-Ticket";
+/// What it may read beyond what every page may.
+const ANSWER_HEADERS: &str = "Location, Retry-After, X-Request-Id";
+/// How many seconds a browser may go on without asking again; Chromium's most is two hours.
+const MAX_AGE: &str = "600";
+
+/// What every answer to a request with that `Origin` tells the browser, whoever gives it.
+pub(super) fn headers(page: Option<&str>, allowed: &[String]) -> Vec<(&'static str, String)> {
+    if allowed.is_empty() {
+        return Vec::new();
+    }
+    // So that no cache gives one origin's answer to another, or to none.
+    let mut headers = vec![("Vary", "Origin".to_owned())];
+    if let Some(page) = page.filter(|page| origin::is_listed(page, allowed)) {
+        // As it was sent: browsers compare it letter by letter, and take no `*` where there are credentials.
+        headers.push(("Access-Control-Allow-Origin", page.to_owned()));
+        headers.push(("Access-Control-Allow-Credentials", "true".to_owned()));
+        headers.push(("Access-Control-Expose-Headers", ANSWER_HEADERS.to_owned()));
+    }
+    headers
+}
+
+/// The answer to a browser that asks beforehand what such a page may send to a path that there is.
+pub(super) fn preflight(request: &Request, allowed: &[String]) -> Option<Response> {
+    let page = request.header("origin")?;
+    request.header("access-control-request-method")?;
+    if request.method != "OPTIONS" || !origin::is_listed(page, allowed) {
+        return None;
+    }
+    let Err(NoRoute::MethodNotAllowed(methods)) = route::find("OPTIONS", &request.path) else {
+        return None;
+    };
+    let headers = vec![
+        ("Access-Control-Allow-Methods", methods.to_owned()),
+        ("Access-Control-Allow-Headers", REQUEST_HEADERS.to_owned()),
+        ("Access-Control-Max-Age", MAX_AGE.to_owned()),
+    ];
+    Some(Response {
+        status: 204,
+        headers,
+        body: Cow::Borrowed(b""),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_origin_comes_back_as_it_was_sent_or_not_at_all() {
+        let allowed = ["https://school.example".to_owned()];
+        let told = |page: Option<&str>| {
+            let headers = headers(page, &allowed);
+            assert_eq!(headers[0], ("Vary", "Origin".to_owned()));
+            headers.get(1).map(|(_, value)| value.clone())
+        };
+        for page in ["https://school.example", "https://School.example:443"] {
+            assert_eq!(told(Some(page)).as_deref(), Some(page));
+        }
+        for page in [
+            None,
+            Some("null"),
+            Some("*"),
+            Some("http://school.example"),
+            Some("https://evil.example"),
+        ] {
+            assert_eq!(told(page), None, "{page:?}");
+        }
+        assert_eq!(headers(Some("https://school.example"), &[]), []);
+    }
+}

@@ -1,0 +1,105 @@
+//! What the log may have of a secret: a short name, by which lines about the same thing are found, and which opens
+//! nothing. Pure.
+//!
+//! It is the beginning of the SHA-256: whoever has a session's id knows its name (`printf %s ID | sha256sum`), and nobody
+//! knows the id from that.
+
+use crate::auth;
+
+/// Two of a thousand sessions have the same name once in eight thousand times.
+const DIGITS: usize = 8;
+/// Letters of a UUID with its hyphens.
+const UUID_LETTERS: usize = 36;
+/// Words of so many letters may be secrets: those of watch links, tokens, tickets.
+const SECRET_LETTERS: usize = 32;
+
+/// The short name of a session's id.
+pub fn short(id: &str) -> String {
+    let mut name = auth::digest(id);
+    name.truncate(DIGITS);
+    name
+}
+
+/// The text with short names in place of all UUIDs, as sessions' ids are; but for those of requests (`request=…`), which
+/// open nothing and stand in the answers too.
+pub fn without_ids(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let id = rest.get(..UUID_LETTERS).filter(|start| is_uuid(start));
+        let length = id.map_or(letter.len_utf8(), str::len);
+        match id {
+            Some(id) if !shown.ends_with("request=") => shown += &short(&id.to_ascii_lowercase()),
+            _ => shown += &rest[..length],
+        }
+        rest = &rest[length..];
+    }
+    shown
+}
+
+/// The same of a text that a stranger had a part in, and without all words that are long enough to be a secret.
+pub fn without_secrets(text: &str) -> String {
+    let text = without_ids(text);
+    let is_in_words = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    let mut shown = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|letter: char| !is_in_words(letter)) {
+        let word = piece.trim_end_matches(|letter: char| !is_in_words(letter));
+        match word.len() {
+            SECRET_LETTERS.. => shown.push('…'),
+            _ => shown += word,
+        }
+        shown += &piece[word.len()..];
+    }
+    shown
+}
+
+fn is_uuid(text: &str) -> bool {
+    let is_right = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    text.len() == UUID_LETTERS && text.bytes().enumerate().all(is_right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+    /// `printf %s f47ac10b-58cc-4372-a567-0e02b2c3d479 | sha256sum`
+    const NAME: &str = "8f400c25";
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let filled = |text: &str| text.replace("ID", ID).replace("NAME", NAME);
+        assert_eq!(without_ids(&filled(text)), filled(expected), "{text}");
+    }
+
+    #[test]
+    fn ids_have_short_names() {
+        assert_eq!(short(ID), NAME);
+        check("", "");
+        check("nothing é…", "nothing é…");
+        check("session=ID is gone", "session=NAME is gone");
+        check("/shellcraft-ID and IDID", "/shellcraft-NAME and NAMENAME");
+        check("éIDé", "éNAMEé");
+        check("request=ID session=ID", "request=ID session=NAME");
+        assert_eq!(without_ids(&ID.to_uppercase()), NAME);
+        assert_eq!(without_ids(&ID[1..]), &ID[1..], "it is none");
+    }
+
+    #[test]
+    fn long_words_are_left_out() {
+        let secret = "0123456789abcdef".repeat(4);
+        for (text, expected) in [
+            ("a short word", "a short word".to_owned()),
+            ("SECRET", "…".to_owned()),
+            ("/watch/SECRET/ws é", "/watch/…/ws é".to_owned()),
+            ("inside `SECRET`, ID", format!("inside `…`, {NAME}")),
+            ("SECRET.SECRET", "….…".to_owned()),
+        ] {
+            let text = text.replace("SECRET", &secret).replace("ID", ID);
+            assert_eq!(without_secrets(&text), expected);
+        }
+    }
+}
