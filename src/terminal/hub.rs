@@ -195,7 +195,7 @@ impl Hub {
 
     /// Keys go to this attach from now on. Whoever was told that the Engine is away hears that it is back.
     pub fn connect_input(&self, stream: UnixStream) {
-        self.input.lock().connect(Some(stream));
+        self.input.lock().connect(stream);
         let mut state = self.state.lock();
         // Nobody knows what came of keys that the last attach took.
         state.forget_echo();
@@ -206,6 +206,7 @@ impl Hub {
 
     /// Tells everybody that the Engine does not answer, and newcomers too, until there is an attach again.
     pub fn engine_away(&self) {
+        self.input.lock().await_no_longer();
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.is_engine_away, true) {
             state.notify(&Notice::engine_away());
@@ -214,7 +215,7 @@ impl Hub {
 
     /// Keys go nowhere from now on.
     pub fn disconnect_input(&self) {
-        self.input.lock().connect(None);
+        self.input.lock().disconnect();
     }
 
     /// Breaks the attach off, which ends the pump.

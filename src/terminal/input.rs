@@ -28,20 +28,55 @@ pub enum Typed {
 }
 
 /// The writing half of the attach.
-#[derive(Default)]
 pub(super) struct Input {
     stream: Option<Arc<UnixStream>>,
     backlog: VecDeque<u8>,
+    /// Whether the first attach is still to come. Keys wait for it: a page that comes back to a server which has just
+    /// started may be a moment faster.
+    is_awaited: bool,
+    /// Whether keys are refused while they would only wait: the Engine does not answer, and nobody knows for how long.
+    is_refusing: bool,
     /// The page that types, and how many of its bytes are settled: delivered, or reported as not delivered.
     typist: Option<(Uuid, u64)>,
 }
 
+impl Default for Input {
+    /// Before the first attach.
+    fn default() -> Input {
+        Input {
+            stream: None,
+            backlog: VecDeque::new(),
+            is_awaited: true,
+            is_refusing: false,
+            typist: None,
+        }
+    }
+}
+
 impl Input {
-    /// Keys go to this attach from now on. What waited for an earlier one is dropped: nobody knows how much
-    /// of it arrived.
-    pub(super) fn connect(&mut self, stream: Option<UnixStream>) {
-        self.stream = stream.map(Arc::new);
-        self.backlog = VecDeque::new();
+    /// Keys go to this attach from now on, and first those that have waited for the first one. What waited for an earlier
+    /// one is dropped: nobody knows how much of it arrived.
+    pub(super) fn connect(&mut self, stream: UnixStream) {
+        if !std::mem::take(&mut self.is_awaited) {
+            self.backlog = VecDeque::new();
+        }
+        self.stream = Some(Arc::new(stream));
+        self.is_refusing = false;
+        self.drain();
+    }
+
+    /// Keys are refused until there is an attach again. Those that wait for the first one go on waiting: they were taken.
+    pub(super) fn disconnect(&mut self) {
+        self.is_refusing = true;
+        if !self.is_awaited {
+            self.stream = None;
+            self.backlog = VecDeque::new();
+        }
+    }
+
+    /// The first attach will not come in a moment: keys are refused until it does.
+    pub(super) fn await_no_longer(&mut self) {
+        self.is_refusing |= self.is_awaited;
     }
 
     pub(super) fn stream(&self) -> Option<Arc<UnixStream>> {
@@ -92,7 +127,8 @@ impl Input {
     }
 
     fn write(&mut self, keys: &[u8]) -> Typed {
-        if self.stream.is_none() {
+        let waits = self.is_awaited && !self.is_refusing;
+        if self.stream.is_none() && !waits {
             return Typed::NotConnected;
         }
         if self.backlog.len() + keys.len() > BACKLOG_BYTES {
@@ -104,7 +140,7 @@ impl Input {
             0
         };
         self.backlog.extend(&keys[sent..]);
-        if self.stream.is_some() {
+        if self.stream.is_some() || waits {
             Typed::Taken
         } else {
             Typed::NotConnected
@@ -135,7 +171,7 @@ impl Input {
             Ok(sent) => sent,
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => 0,
             Err(_) => {
-                self.connect(None);
+                self.disconnect();
                 0
             }
         }
@@ -151,7 +187,7 @@ mod tests {
     fn connected() -> (Input, UnixStream) {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let mut input = Input::default();
-        input.connect(Some(ours));
+        input.connect(ours);
         (input, theirs)
     }
 
@@ -176,6 +212,39 @@ mod tests {
         assert!(got == keys && !input.has_backlog());
     }
 
+    /// The page of a server that has just started is faster than the attach.
+    #[test]
+    fn keys_wait_for_the_first_attach_only() {
+        let mut input = Input::default();
+        assert_eq!(input.type_in(b"early ", None), Typed::Taken);
+        // The Engine does not answer at first.
+        input.disconnect();
+        assert_eq!(input.type_in(b"refused", None), Typed::NotConnected);
+        let (ours, mut container) = UnixStream::pair().expect("a pair");
+        input.connect(ours);
+        assert_eq!(input.type_in(b"late", None), Typed::Taken);
+        let mut got = [0; 10];
+        container.read_exact(&mut got).expect("keys");
+        assert_eq!(&got, b"early late");
+
+        input.disconnect();
+        assert_eq!(input.type_in(b"between", None), Typed::NotConnected);
+        let (ours, mut container) = UnixStream::pair().expect("a pair");
+        input.connect(ours);
+        input.type_in(b"again", None);
+        drop(input);
+        let mut got = String::new();
+        container.read_to_string(&mut got).expect("keys");
+        assert_eq!(got, "again");
+    }
+
+    #[test]
+    fn no_more_waits_for_the_first_attach_than_for_any() {
+        let mut input = Input::default();
+        assert_eq!(input.type_in(&[0; BACKLOG_BYTES], None), Typed::Taken);
+        assert_eq!(input.type_in(b"x", None), Typed::Full);
+    }
+
     #[test]
     fn settled_bytes_are_counted_for_the_page_that_types() {
         let (mut input, _container) = connected();
@@ -184,7 +253,7 @@ mod tests {
         input.type_in(b"abc", Some(one));
         input.type_in(b"raw", None);
         assert_eq!(input.settled(one, false), Some(3));
-        input.connect(None);
+        input.disconnect();
         assert_eq!(input.type_in(b"lost", Some(one)), Typed::NotConnected);
         assert_eq!(input.settled(one, false), Some(7), "reported, so settled");
         assert_eq!(input.settled(two, true), Some(0));

@@ -221,12 +221,17 @@ impl Viewer {
         }
     }
 
-    /// Waits until the container has read some of its keys. Returns whether trying again makes sense.
+    /// Waits a moment for the container to read some of its keys, or for the first attach. Returns whether trying again
+    /// makes sense.
     fn wait_for_room(&self) -> bool {
-        let Some(input) = self.seat.hub().input_stream() else {
-            return true;
-        };
-        let mut fds = [PollFd::new(&*input, PollFlags::OUT)];
+        let input = self.seat.hub().input_stream();
+        // That the client is gone, or was sent away by our writer, is always told.
+        let mut fds = vec![PollFd::new(&*self.stream, PollFlags::empty())];
+        fds.extend(
+            input
+                .iter()
+                .map(|input| PollFd::new(&**input, PollFlags::OUT)),
+        );
         let tick = rustix::event::Timespec {
             tv_sec: 1,
             tv_nsec: 0,
@@ -234,7 +239,7 @@ impl Viewer {
         // A failed or timed out poll is followed by another look, which is all that is needed.
         let _ = poll(&mut fds, Some(&tick));
         self.seat.hub().drain_backlog();
-        !self.seat.is_closing()
+        fds[0].revents().is_empty() && !self.seat.is_closing()
     }
 
     /// Does what a control message says. Returns whether the connection may go on.

@@ -238,6 +238,9 @@ fn a_client_that_pushes_on_above_its_pace_is_sent_away() {
         patience: Duration::from_millis(500),
     };
     let stage = Stage::with(paces);
+    let (input, mut container) = UnixStream::pair().expect("a pair");
+    stage.hub.connect_input(input);
+    let reading = thread::spawn(move || std::io::copy(&mut container, &mut std::io::sink()));
     let mut client = stage.client.try_clone().expect("a descriptor");
     let flood = thread::spawn(move || {
         let frame = frame();
@@ -259,5 +262,46 @@ fn a_client_that_pushes_on_above_its_pace_is_sent_away() {
     drop(client);
     let visit = stage.end();
     flood.join().expect("no panic");
+    reading.join().expect("no panic").expect("it ends in order");
     assert_eq!(visit.close_code, Some(1008));
+}
+
+/// More keys than wait for an attach that is still to come: the client is not read until it comes, and nothing is lost.
+#[test]
+fn keys_beyond_what_waits_for_the_first_attach_come_after_it() {
+    const FRAMES: usize = 512;
+    let stage = Stage::new();
+    let mut client = stage.client.try_clone().expect("a descriptor");
+    let paste = thread::spawn(move || client.write_all(&frame().repeat(FRAMES)));
+    let began = Instant::now();
+    while stage.hub.input_bytes() < 1 << 20 {
+        assert!(began.elapsed() < PATIENCE, "{}", stage.hub.input_bytes());
+        thread::park_timeout(Duration::from_millis(5));
+    }
+    let (input, mut container) = UnixStream::pair().expect("a pair");
+    stage.hub.connect_input(input);
+    let mut typed = vec![0; FRAMES * 4096];
+    let limit = Some(PATIENCE);
+    container.set_read_timeout(limit).expect("a timeout");
+    container.read_exact(&mut typed).expect("all of it");
+    paste.join().expect("no panic").expect("it is read");
+    stage.end();
+}
+
+/// A client that leaves while its keys wait takes its threads with it.
+#[test]
+fn a_client_that_leaves_while_its_keys_wait_is_gone() {
+    let stage = Stage::new();
+    let mut client = stage.client.try_clone().expect("a descriptor");
+    let paste = thread::spawn(move || client.write_all(&frame().repeat(1024)));
+    let began = Instant::now();
+    while stage.hub.input_bytes() < 1 << 20 {
+        assert!(began.elapsed() < PATIENCE, "{}", stage.hub.input_bytes());
+        thread::park_timeout(Duration::from_millis(5));
+    }
+    stage.client.shutdown(Shutdown::Both).expect("it is open");
+    stage.given_up_after(began);
+    // The paste ends with it, one way or the other.
+    let _ = paste.join().expect("no panic");
+    stage.end();
 }
