@@ -88,7 +88,12 @@ impl App {
         let private = private.transpose()?;
         let metrics = Arc::new(Metrics::new().map_err(|error| Error::Build(error.to_string()))?);
         let engine = Engine::watched(&config.docker_host, watcher(Arc::clone(&metrics)))?;
-        let store = store::open(&config.store_choice(), &config.instance_name(local.port()))?;
+        let quota_bytes = config.books_quota.0;
+        metrics
+            .books_quota_bytes
+            .set(quota_bytes.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)));
+        let instance = config.instance_name(local.port());
+        let store = store::open(&config.store_choice(), &instance, quota_bytes)?;
         let store = Arc::new(Timed::new(store, Arc::clone(&metrics)));
         let manager = Manager::start(
             engine,

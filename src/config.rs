@@ -106,6 +106,15 @@ pub struct Config {
     #[arg(long, env = "SAVE_INTERVAL", default_value = "60s", value_parser = duration)]
     pub save_interval: Duration,
 
+    /// Bytes that all spellbooks may take, their old versions included; above that no new player's is kept. off for no
+    /// limit.
+    #[arg(long, env = "BOOKS_QUOTA", default_value = "10GiB", value_parser = books_quota)]
+    pub books_quota: BooksQuota,
+
+    /// Spellbooks of players without a login go when they were neither saved nor loaded for so long; off for never.
+    #[arg(long, env = "BOOK_EXPIRY", default_value = "180d", value_parser = book_expiry)]
+    pub book_expiry: BookExpiry,
+
     /// On a stop, save and remove all sessions, in place of leaving them to the next start.
     #[arg(long, env = "DRAIN")]
     pub drain: bool,
@@ -222,6 +231,14 @@ pub struct Origins(pub Vec<String>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameAncestors(pub String);
 
+/// What all spellbooks may take, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BooksQuota(pub Option<u64>);
+
+/// How long spellbooks of players without a login stay unused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BookExpiry(pub Option<Duration>);
+
 /// How often sessions may be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit(pub Option<Rate>);
@@ -308,6 +325,7 @@ impl Config {
             sessions_per_address: self.sessions_per_address,
             rate: self.rate_limit.0,
             save_interval: self.save_interval,
+            book_expiry: self.book_expiry.0,
             pool_size: self.pool_size,
         }
     }
@@ -500,6 +518,25 @@ fn rate_limit(text: &str) -> Parsed<RateLimit> {
     Ok(RateLimit(Some(Rate { count, per })))
 }
 
+fn books_quota(text: &str) -> Parsed<BooksQuota> {
+    let form = "a size from 1MiB to 1024TiB is needed, such as 10GiB, or off";
+    if text == "off" {
+        return Ok(BooksQuota(None));
+    }
+    size(text, 1 << 20, 1 << 50, form).map(Some).map(BooksQuota)
+}
+
+fn book_expiry(text: &str) -> Parsed<BookExpiry> {
+    if text == "off" {
+        return Ok(BookExpiry(None));
+    }
+    let form = "a duration from 1h to 100years is needed, such as 180d, or off";
+    let range = Duration::from_secs(3600)..=Duration::from_secs(101 * 366 * 24 * 3600);
+    let duration = humantime::parse_duration(text).map_err(|_| form)?;
+    let expiry = Some(duration).filter(|duration| range.contains(duration));
+    expiry.ok_or_else(|| form.into()).map(Some).map(BookExpiry)
+}
+
 fn input_rate(text: &str) -> Parsed<Pace> {
     let form = "a size from 1KiB to 1GiB is needed, such as 512KiB, or off";
     if text == "off" {
@@ -553,6 +590,7 @@ fn size(text: &str, least: u64, most: u64, allowed: &str) -> Parsed<u64> {
         "KiB" => Some(1024),
         "MiB" => Some(1024 * 1024),
         "GiB" => Some(1024 * 1024 * 1024),
+        "TiB" => Some(1024 * 1024 * 1024 * 1024),
         _ => None,
     };
     let bytes = digits
@@ -801,6 +839,10 @@ mod tests {
             ("--idle-timeout", "15", "IDLE_TIMEOUT", "such as 30s"),
             ("--idle-timeout", "0s", "IDLE_TIMEOUT", "above zero"),
             ("--max-sessions", "0", "MAX_SESSIONS", "from 1 to 100000"),
+            ("--books-quota", "1KiB", "BOOKS_QUOTA", "from 1MiB"),
+            ("--books-quota", "many", "BOOKS_QUOTA", "such as 10GiB"),
+            ("--book-expiry", "1s", "BOOK_EXPIRY", "from 1h"),
+            ("--book-expiry", "never", "BOOK_EXPIRY", "or off"),
             (
                 "--sessions-per-player",
                 "0",

@@ -18,6 +18,7 @@ use prometheus::{
 
 use crate::auth::Refusal;
 use crate::session::Reason;
+use crate::session::store::Shelf;
 use crate::terminal::meters::Meters;
 use process::Process;
 
@@ -106,6 +107,14 @@ pub struct Metrics {
     pub reaper_failures: IntCounterVec,
     /// Sessions whose book is not safe yet. Set at a scrape.
     pub books_unsafe: IntGauge,
+    /// Players of whom a book is kept.
+    pub books_players: IntGauge,
+    /// What all books take.
+    pub books_bytes: IntGauge,
+    /// What they may take.
+    pub books_quota_bytes: IntGauge,
+    /// Players whose book has expired.
+    pub books_expired: IntCounter,
     /// Containers without a session that were found.
     pub leftovers_found: IntCounter,
     /// Containers without a session that were removed.
@@ -185,7 +194,7 @@ impl Metrics {
             )?,
             books: make.counters(
                 "spellbook_saves_total",
-                "Spellbooks looked at, by what came of it: saved, unchanged, not_a_book, later, failed.",
+                "Spellbooks looked at, by what came of it: saved, unchanged, not_a_book, no_room, later, failed.",
                 &["outcome"],
             )?,
             pool: make.gauges(
@@ -230,6 +239,22 @@ impl Metrics {
                 "reaper_failures_total",
                 "What the reaper could not do and tries again, by kind of work: settle, sweep, forget_record.",
                 &["work"],
+            )?,
+            books_players: make.gauge(
+                "spellbook_players",
+                "Players of whom a spellbook is kept; counted every hour.",
+            )?,
+            books_bytes: make.gauge(
+                "spellbooks_stored_bytes",
+                "What all spellbooks take, their versions in whole blocks of 4 KiB; counted every hour.",
+            )?,
+            books_quota_bytes: make.gauge(
+                "spellbooks_quota_bytes",
+                "What all spellbooks may take (BOOKS_QUOTA); 0 for any number.",
+            )?,
+            books_expired: make.counter(
+                "spellbooks_expired_total",
+                "Players without a login whose spellbook went because nobody had used it for BOOK_EXPIRY.",
             )?,
             books_unsafe: make.gauge(
                 "spellbooks_unsafe",
@@ -385,6 +410,14 @@ impl Metrics {
     /// Counts a look at a spellbook.
     pub fn count_save(&self, outcome: &str) {
         self.books.with_label_values(&[outcome]).inc();
+    }
+
+    /// Notes what all spellbooks take.
+    pub fn note_shelf(&self, shelf: &Shelf) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.books_players.set(gauge(shelf.players));
+        self.books_bytes.set(gauge(shelf.bytes));
+        self.books_expired.inc_by(shelf.expired);
     }
 
     /// Counts a session that was refused for a limit.

@@ -148,6 +148,9 @@ impl From<session::Error> for ApiError {
             Error::Engine(_) => (503, "engine_unavailable", Some(soon)),
             Error::System(_) => (503, "out_of_resources", Some(later)),
             Error::State(_) => (500, "internal_error", None),
+            Error::Store(session::store::Error::NoRoom { .. }) => {
+                (507, "no_room_for_spellbooks", None)
+            }
             Error::Store(session::store::Error::TooBig) => (413, "body_too_large", None),
             Error::Store(_) => (503, "store_unavailable", Some(soon)),
             // Mended before anybody is told.

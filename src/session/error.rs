@@ -147,6 +147,7 @@ impl Error {
             Error::Engine(_) => "The server's container engine does not answer; try again in a little while.".into(),
             Error::System(_) => "The server is out of resources; try again in a little while.".into(),
             Error::State(_) => "Something went wrong on the server; try again.".into(),
+            Error::Store(store::Error::NoRoom { .. }) => "The server has no room for new players' spellbooks; download yours to keep it, or tell the server's operator.".into(),
             Error::Store(store::Error::TooBig) => "A spellbook has at most 1 MiB.".into(),
             Error::Store(_) => "The server can't reach what it keeps; try again in a little while.".into(),
             Error::BookInPart => "Your spellbook is being put back in its place; try again in a moment.".into(),

@@ -22,6 +22,8 @@ use super::{Error, Manager, SessionId, sandbox, spellbook};
 use crate::auth;
 use crate::engine::types::PathStat;
 use crate::engine::{self, ContainerId};
+use crate::terminal::frame::Notice;
+use crate::warn_seldom;
 
 /// A tar of the largest book: its header, the book in whole blocks, the end.
 const ARCHIVE_LIMIT_BYTES: usize = sandbox::BOOK_LIMIT_BYTES as usize + 16 * 1024;
@@ -53,6 +55,8 @@ pub(super) struct BookNotes {
     pub(super) checked: Option<Instant>,
     /// Whether the last try to save it failed.
     pub(super) has_failed: bool,
+    /// Whether the player was told that it is not kept.
+    is_told_of_no_room: bool,
     /// Whether it is safe as it was at the session's end.
     pub(super) is_final: bool,
 }
@@ -66,6 +70,8 @@ pub(super) enum Kept {
     Unchanged,
     /// There is no book that could be saved.
     NotABook,
+    /// There is no room for a new player's book.
+    NoRoom,
     /// Somebody else has the turn; the reaper's next pass finds the book again.
     Later,
 }
@@ -194,6 +200,8 @@ impl Manager {
         // One turn for all of it: what is written in the new book must not be saved before the new book is.
         let _turn = Turn::take_asked(&session)?;
         let _call = self.book_call(owner)?;
+        // Before anything is changed.
+        self.store.check_room(&owner.player)?;
         // What is there now is a version of its own.
         let book_before = self.read_book(container);
         self.save(&session, book_before, &owner.player)?;
@@ -310,8 +318,10 @@ impl Manager {
         let book = self.read_or_mend(session, container, player);
         let kept = self.save(session, book, player)?;
         // INVARIANT: noted only now, and as it was before the copy was taken: what is written during the copy or after a
-        // failure is looked at again.
-        session.book.lock().seen = seen;
+        // failure is looked at again; and there may be room the next time.
+        if kept != Kept::NoRoom {
+            session.book.lock().seen = seen;
+        }
         drop(turn);
         Ok(kept)
     }
@@ -354,7 +364,17 @@ impl Manager {
         if !is_new {
             return Ok(Kept::Unchanged);
         }
-        self.store.save_book(player, &book.bytes)?;
+        match self.store.save_book(player, &book.bytes) {
+            Ok(()) => {}
+            Err(error @ store::Error::NoRoom { .. }) => {
+                warn_seldom!("session={} its book is not kept: {error}", session.id);
+                if !std::mem::replace(&mut session.book.lock().is_told_of_no_room, true) {
+                    session.hub.notify(&Notice::no_room_for_book());
+                }
+                return Ok(Kept::NoRoom);
+            }
+            Err(error) => return Err(error.into()),
+        }
         session.book.lock().saved = Some(digest);
         let size = book.bytes.len();
         self.charge_stored(session, size);
@@ -456,6 +476,7 @@ impl Kept {
             Kept::Saved => "saved",
             Kept::Unchanged => "unchanged",
             Kept::NotABook => "not_a_book",
+            Kept::NoRoom => "no_room",
             Kept::Later => "later",
         }
     }

@@ -8,6 +8,7 @@
 //!               ├─ resizer thread ─────────┤ the newest size of each terminal, to the Engine
 //!               ├─ saver thread ───────────┤ books that have changed, to the store
 //!               ├─ pool threads ───────────┘ containers for players who are still to come
+//!               ├─ librarian thread: all books together, what they take and which expire
 //!               └─ images thread: the sandbox images that the binary brings, to the Engine
 //! ```
 //!
@@ -17,7 +18,7 @@
 //! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes. * [`rates`]: how often who may start a game.
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
-//! * [`stats`]: what containers use, while an operator looks. * [`drain`]: the end as an operator orders it.
+//! * [`shelf`]: all spellbooks together. * [`stats`]: what containers use, while an operator looks. * [`drain`]: the end as an operator orders it.
 //! * [`store`]: what outlives the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
@@ -43,6 +44,7 @@ mod resizer;
 pub mod sandbox;
 #[allow(clippy::module_inception)] // The module's one word, as everywhere else.
 mod session;
+mod shelf;
 pub mod spellbook;
 pub mod state;
 mod stats;
@@ -117,6 +119,8 @@ pub struct Settings {
     pub rate: Option<Rate>,
     /// A book that may have changed is looked at so often.
     pub save_interval: Duration,
+    /// Books of players who may never be known again go after so long without use.
+    pub book_expiry: Option<Duration>,
     /// Containers of each shell that wait for a player.
     pub pool_size: usize,
 }
@@ -244,6 +248,7 @@ impl Manager {
             keep::spawn(Arc::clone(&manager), save_list)?,
             reaper::spawn(Arc::clone(&manager))?,
             stats::spawn(Arc::clone(&manager), usage_list)?,
+            shelf::spawn(Arc::clone(&manager))?,
         ];
         workers.extend(images::spawn(&manager)?);
         workers.extend(pool::spawn(&manager)?);

@@ -3,11 +3,14 @@
 use super::store::PlayerId;
 use crate::auth;
 
+const ANONYMOUS: &str = "anon-";
+const LOST: &str = "lost-";
+
 impl PlayerId {
     /// A player whom a cookie's secret makes; `digest` is the secret's.
     pub(crate) fn anonymous(digest: &str) -> PlayerId {
         // INVARIANT: hexadecimal digits are allowed in names.
-        PlayerId::try_from(format!("anon-{digest}")).unwrap_or_else(|_| PlayerId::nobody())
+        PlayerId::try_from(format!("{ANONYMOUS}{digest}")).unwrap_or_else(|_| PlayerId::nobody())
     }
 
     /// The player whom a token's subject names. A subject may be anything, an address of electronic mail for one; a name
@@ -19,12 +22,22 @@ impl PlayerId {
 
     /// Under whose name a book is saved that is nobody's any more: the session that it was found in.
     pub fn of_lost_session(session_id: &str) -> PlayerId {
-        PlayerId::try_from(format!("lost-{session_id}")).unwrap_or_else(|_| PlayerId::nobody())
+        PlayerId::try_from(format!("{LOST}{session_id}")).unwrap_or_else(|_| PlayerId::nobody())
     }
 
     /// An operator who plays.
     pub fn operator() -> PlayerId {
         PlayerId("operator".into())
+    }
+
+    /// Whether nobody can come back under this name but by a cookie that may be lost: books of such players expire.
+    pub fn may_expire(&self) -> bool {
+        self.0.starts_with(ANONYMOUS) || self.is_lost()
+    }
+
+    /// Whether it stands for a book that was found without its player. No visitor can make such a name.
+    pub fn is_lost(&self) -> bool {
+        self.0.starts_with(LOST)
     }
 
     fn nobody() -> PlayerId {
@@ -44,6 +57,19 @@ mod tests {
             format!("lost-{id}")
         );
         assert_eq!(PlayerId::of_lost_session("a/b").to_string(), "nobody");
+    }
+
+    #[test]
+    fn only_those_who_may_never_be_known_again_expire() {
+        assert!(PlayerId::anonymous(&auth::digest("cookie")).may_expire());
+        assert!(PlayerId::of_lost_session("f47ac10b").may_expire());
+        for known in [
+            PlayerId::of_subject("anna"),
+            PlayerId::operator(),
+            PlayerId::nobody(),
+        ] {
+            assert!(!known.may_expire(), "{known}");
+        }
     }
 
     #[test]

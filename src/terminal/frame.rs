@@ -125,6 +125,8 @@ pub enum Kind {
     NotDelivered,
     /// The recording has reached its limit.
     RecordingFull,
+    /// The spellbook is not kept: there is no room.
+    NoRoomForBook,
     /// A size was refused.
     BadSize,
     /// An operator says something.
@@ -210,6 +212,12 @@ impl Notice {
     pub fn recording_full() -> Self {
         let text = "The recording is full; it has ended.";
         Self::new(Kind::RecordingFull, Level::Warning, text)
+    }
+
+    /// The server keeps no more spellbooks of new players.
+    pub fn no_room_for_book() -> Self {
+        let text = "The server has no room for new players' spellbooks: yours is gone when this game ends.";
+        Self::new(Kind::NoRoomForBook, Level::Warning, text)
     }
 
     /// [`BadFrame::BadSize`].

@@ -17,7 +17,9 @@ use shellcraft::auth::PlayerSecret;
 use shellcraft::engine::Engine;
 use shellcraft::metrics::Metrics;
 use shellcraft::session::store::memory::{Memory, Shared};
-use shellcraft::session::store::{Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
+use shellcraft::session::store::{
+    Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
+};
 use shellcraft::session::{
     Farewell, Manager, NewSession, Newcomer, SessionId, Settings, Shell, State,
 };
@@ -127,6 +129,12 @@ impl SessionStore for Leash {
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.reach()?.load_book(player)
     }
+    fn check_room(&self, player: &PlayerId) -> Result<(), Error> {
+        self.reach()?.check_room(player)
+    }
+    fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
+        self.reach()?.tend_books(tending)
+    }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
         self.reach()?.cookie_key(new)
@@ -231,6 +239,7 @@ impl World {
             rate: None,
             // The reaper looks twice as often, so that the idle ones go at once.
             save_interval: Duration::from_millis(40),
+            book_expiry: None,
             pool_size: 1,
         };
         let engine = Engine::new(&self.engine.docker_host()).expect("a Unix socket");

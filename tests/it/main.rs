@@ -25,6 +25,7 @@ mod store_promises;
 mod admin;
 mod architecture;
 mod attacks;
+mod books;
 mod browser_security;
 mod clients;
 mod clocks;

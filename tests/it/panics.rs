@@ -96,6 +96,7 @@ fn start(engine: &FakeEngine, fault: &Arc<Fault>, shared: &Shared) -> (Arc<Manag
         sessions_per_address: 10,
         rate: None,
         save_interval: Duration::from_secs(600),
+        book_expiry: None,
         pool_size: 0,
     };
     let watched = Engine::watched(&engine.docker_host(), fault.watcher()).expect("a Unix socket");

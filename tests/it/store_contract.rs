@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
+use std::time::Duration;
 
 use shellcraft::session::SessionId;
 use shellcraft::session::store::dir::Directory;
@@ -14,8 +15,16 @@ use crate::redis_server::RedisServer;
 use crate::store_promises::{self, Place, with_all_store_promises};
 
 impl Place for Shared {
-    fn open(&self, instance: &str) -> Box<dyn SessionStore> {
-        Box::new(Memory::new(self, instance))
+    fn open_with(&self, instance: &str, quota_bytes: Option<u64>) -> Box<dyn SessionStore> {
+        Box::new(Memory::new(self, instance).with_quota(quota_bytes))
+    }
+
+    fn age(&self, player: &PlayerId, by: Duration) {
+        self.age_books(player, by);
+    }
+
+    fn remove_books(&self, player: &PlayerId) {
+        Shared::remove_books(self, player);
     }
 
     fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]) {
@@ -32,8 +41,22 @@ impl Place for Shared {
 }
 
 impl Place for TempDir {
-    fn open(&self, instance: &str) -> Box<dyn SessionStore> {
-        Box::new(Directory::open(self.path(), instance).expect("open"))
+    fn open_with(&self, instance: &str, quota_bytes: Option<u64>) -> Box<dyn SessionStore> {
+        let store = Directory::open(self.path(), instance).expect("open");
+        Box::new(store.with_quota(quota_bytes))
+    }
+
+    fn age(&self, player: &PlayerId, by: Duration) {
+        let books = self.path().join(format!("books/{player}"));
+        let books = fs::File::open(books).expect("books");
+        let used_at = books.metadata().and_then(|books| books.modified());
+        let older = used_at.expect("a time") - by;
+        books.set_modified(older).expect("ours");
+    }
+
+    fn remove_books(&self, player: &PlayerId) {
+        let books = self.path().join(format!("books/{player}"));
+        fs::remove_dir_all(books).expect("books");
     }
 
     fn plant(&self, _instance: &str, id: SessionId, bytes: &[u8]) {
@@ -58,9 +81,24 @@ impl Place for TempDir {
 }
 
 impl Place for RedisServer {
-    fn open(&self, instance: &str) -> Box<dyn SessionStore> {
+    fn open_with(&self, instance: &str, quota_bytes: Option<u64>) -> Box<dyn SessionStore> {
         let url = self.url().parse().expect("a URL");
-        Box::new(Redis::new(&url, instance))
+        Box::new(Redis::new(&url, instance).with_quota(quota_bytes))
+    }
+
+    fn age(&self, player: &PlayerId, by: Duration) {
+        let (key, by) = ("shellcraft:books:used", format!("-{}", by.as_millis()));
+        let player = player.to_string();
+        if self
+            .ask::<Option<String>>(&[b"ZSCORE", key.as_bytes(), player.as_bytes()])
+            .is_some()
+        {
+            self.ask::<f64>(&[b"ZINCRBY", key.as_bytes(), by.as_bytes(), player.as_bytes()]);
+        }
+    }
+
+    fn remove_books(&self, player: &PlayerId) {
+        self.ask::<u64>(&[b"DEL", format!("shellcraft:book:{player}").as_bytes()]);
     }
 
     fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]) {

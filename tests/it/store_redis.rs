@@ -149,7 +149,7 @@ fn it_may_come_late() {
     let server = RedisServer::start();
     server.kill();
     let url = server.url().parse().expect("a URL");
-    let store = open(&Choice::Redis(url), INSTANCE).expect("it need not be there");
+    let store = open(&Choice::Redis(url), INSTANCE, None).expect("it need not be there");
     let text = assert_unavailable(in_time(|| store.check()));
     assert!(text.contains("Redis at unix://"), "{text}");
     assert_unavailable(in_time(|| store.list()));
@@ -218,6 +218,15 @@ fn a_silent_peer_is_given_up() {
 }
 
 /// Kills Redis again and again while eight threads write; what was acknowledged must be there.
+/// Says that it is over, by a panic too.
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_when_redis_is_killed() {
     const WRITERS: usize = 8;
@@ -228,6 +237,8 @@ fn nothing_acknowledged_is_lost_when_redis_is_killed() {
     let done: [AtomicUsize; WRITERS] = Default::default();
     let failed = AtomicUsize::new(0);
     let acknowledged: Vec<BTreeMap<SessionId, u64>> = thread::scope(|scope| {
+        // A failed check must not leave the writers running.
+        let _over = OnDrop(&is_over);
         let writers: Vec<_> = done
             .iter()
             .enumerate()

@@ -1,18 +1,27 @@
 //! What every store promises, whatever it keeps things in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use shellcraft::session::SessionId;
 use shellcraft::session::store::{
-    BOOK_VERSIONS, Error, FORMAT, Phase, PlayerId, Record, SessionStore, StoredScreen,
+    BOOK_VERSIONS, Error, FORMAT, Phase, PlayerId, Record, SessionStore, Shelf, StoredScreen,
+    Tending,
 };
 
 /// Where a store keeps things; they outlive it.
 pub trait Place {
     /// Opens the store of an instance. A place may take one at a time.
-    fn open(&self, instance: &str) -> Box<dyn SessionStore>;
+    fn open(&self, instance: &str) -> Box<dyn SessionStore> {
+        self.open_with(instance, None)
+    }
+    /// The same, for so many bytes of books.
+    fn open_with(&self, instance: &str, quota_bytes: Option<u64>) -> Box<dyn SessionStore>;
+    /// Lets a player's books be so much older than they are.
+    fn age(&self, player: &PlayerId, by: Duration);
+    /// Removes a player's books, as an operator may.
+    fn remove_books(&self, player: &PlayerId);
     /// Puts bytes where the record of a session is, while no store is open.
     fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]);
     /// What was set aside of a session's record.
@@ -46,6 +55,12 @@ macro_rules! with_all_store_promises {
             players_have_their_own_books,
             books_are_the_player_s_on_every_instance,
             saves_at_once_are_whole,
+            books_are_counted_in_blocks,
+            what_somebody_has_removed_counts_no_more,
+            a_full_shelf_refuses_newcomers_only,
+            only_unused_books_of_nobody_known_expire,
+            nothing_expires_without_an_expiry,
+            tending_stops_when_it_is_told_to,
             the_first_cookie_key_is_kept,
         }
     };
@@ -473,4 +488,143 @@ pub fn the_first_cookie_key_is_kept(place: &impl Place) {
     let other = place.open("there:8080");
     assert_eq!(other.cookie_key(&two).expect("a key"), kept);
     assert_ne!(kept, two);
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const BLOCK: u64 = 4096;
+
+fn tend(store: &dyn SessionStore, expiry: Option<Duration>, in_use: &[&str]) -> Shelf {
+    let in_use: HashSet<_> = in_use.iter().map(|name| player(name)).collect();
+    let tending = Tending {
+        expiry,
+        in_use: &in_use,
+        goes_on: &|| true,
+    };
+    store.tend_books(&tending).expect("tend")
+}
+
+fn shelf(players: u64, blocks: u64, expired: u64) -> Shelf {
+    Shelf {
+        players,
+        bytes: blocks * BLOCK,
+        expired,
+    }
+}
+
+fn save(store: &dyn SessionStore, name: &str, book: &[u8]) {
+    store.save_book(&player(name), book).expect("save");
+}
+
+pub fn books_are_counted_in_blocks(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    assert_eq!(tend(&*store, None, &[]), shelf(0, 0, 0));
+    save(&*store, "anna", b"");
+    save(&*store, "ben", &[b'x'; 3000]);
+    assert_eq!(tend(&*store, None, &[]), shelf(2, 2, 0));
+    save(&*store, "ben", &[b'x'; 8000]);
+    assert_eq!(tend(&*store, None, &[]), shelf(2, 4, 0));
+    for number in 0..2 * BOOK_VERSIONS {
+        save(&*store, "anna", &[number as u8]);
+    }
+    let kept = BOOK_VERSIONS as u64;
+    assert_eq!(tend(&*store, None, &[]), shelf(2, 3 + kept, 0));
+    // The next life counts the same.
+    drop(store);
+    let store = place.open(INSTANCE);
+    assert_eq!(tend(&*store, None, &[]), shelf(2, 3 + kept, 0));
+}
+
+pub fn what_somebody_has_removed_counts_no_more(place: &dyn Place) {
+    let store = place.open_with(INSTANCE, Some(2 * BLOCK));
+    for name in ["anna", "ben"] {
+        save(&*store, name, b"spells");
+    }
+    assert_eq!(tend(&*store, None, &[]), shelf(2, 2, 0));
+    assert!(store.check_room(&player("carla")).is_err());
+    place.remove_books(&player("anna"));
+    assert_eq!(tend(&*store, None, &[]), shelf(1, 1, 0));
+    save(&*store, "carla", b"spells");
+}
+
+pub fn a_full_shelf_refuses_newcomers_only(place: &dyn Place) {
+    let quota_bytes = 2 * BLOCK;
+    let store = place.open_with(INSTANCE, Some(quota_bytes));
+    save(&*store, "anna", b"spells");
+    tend(&*store, None, &[]);
+    store.check_room(&player("ben")).expect("there is room");
+    save(&*store, "ben", b"spells");
+    let is_refused = |outcome: Result<(), Error>| match outcome {
+        Err(Error::NoRoom { quota_bytes: told }) => told == quota_bytes,
+        other => panic!("{other:?}"),
+    };
+    for name in ["carla", "anon-1"] {
+        assert!(is_refused(store.check_room(&player(name))));
+        assert!(is_refused(store.save_book(&player(name), b"spells")));
+        assert_eq!(load(&*store, name), None);
+    }
+    // Who has a book goes on, and what was found without its player is kept.
+    for name in ["anna", "ben", "lost-1"] {
+        store.check_room(&player(name)).expect(name);
+        save(&*store, name, b"more spells");
+        assert_eq!(load(&*store, name), Some(b"more spells".to_vec()));
+    }
+    assert_eq!(tend(&*store, None, &[]), shelf(3, 5, 0));
+    // A server without a quota, or with a greater one, keeps it.
+    drop(store);
+    let store = place.open_with(INSTANCE, Some(quota_bytes * 4));
+    tend(&*store, None, &[]);
+    save(&*store, "carla", b"spells");
+}
+
+pub fn only_unused_books_of_nobody_known_expire(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let names = [
+        "anon-old",
+        "anon-new",
+        "anon-loaded",
+        "anon-playing",
+        "lost-1",
+        "jwt-1",
+    ];
+    for name in names {
+        save(&*store, name, name.as_bytes());
+        save(&*store, name, b"spells");
+        if name != "anon-new" {
+            place.age(&player(name), DAY * 10);
+        }
+    }
+    assert!(load(&*store, "anon-loaded").is_some());
+    let tended = |expiry| tend(&*store, Some(expiry), &["anon-playing"]);
+    assert_eq!(tended(DAY * 11), shelf(6, 12, 0));
+    assert_eq!(tended(DAY * 9), shelf(4, 8, 2));
+    let is_there = |name| load(&*store, name).is_some();
+    let there: Vec<_> = names.into_iter().filter(|name| is_there(name)).collect();
+    assert_eq!(there, ["anon-new", "anon-loaded", "anon-playing", "jwt-1"]);
+    assert_eq!(tended(DAY * 9), shelf(4, 8, 0));
+    // A player whose book has expired begins anew.
+    save(&*store, "anon-old", b"new spells");
+    assert_eq!(load(&*store, "anon-old"), Some(b"new spells".to_vec()));
+}
+
+pub fn nothing_expires_without_an_expiry(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    save(&*store, "anon-1", b"spells");
+    place.age(&player("anon-1"), DAY * 10_000);
+    assert_eq!(tend(&*store, None, &[]), shelf(1, 1, 0));
+    assert!(load(&*store, "anon-1").is_some());
+}
+
+pub fn tending_stops_when_it_is_told_to(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    save(&*store, "anon-1", b"spells");
+    place.age(&player("anon-1"), DAY * 10);
+    let tending = Tending {
+        expiry: Some(DAY),
+        in_use: &HashSet::new(),
+        goes_on: &|| false,
+    };
+    let shelf = store.tend_books(&tending).expect("tend");
+    // A store that is through at once need not ask.
+    let is_there = load(&*store, "anon-1").is_some();
+    assert_eq!(is_there, shelf.expired == 0);
 }

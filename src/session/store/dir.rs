@@ -20,6 +20,7 @@ mod folder;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use log::{info, warn};
 use parking_lot::{Mutex, MutexGuard};
@@ -27,7 +28,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::record::{self, Unreadable};
 use super::{
     BOOK_VERSIONS, Book, CookieKeyBytes, Error, Phase, PlayerId, RECORD_LIMIT_BYTES, Record,
-    SessionStore, key_from_text, key_to_text,
+    SessionStore, Shelf, Tending, key_from_text, key_to_text, room_of,
 };
 use crate::auth::CookieKey;
 use crate::session::SessionId;
@@ -45,6 +46,8 @@ const BOOK_LIMIT: usize = BOOK_LIMIT_BYTES as usize;
 const LEAST_FREE_BYTES: u64 = BOOK_LIMIT_BYTES + RECORD_LIMIT_BYTES as u64;
 /// A block: smaller files may find room where no other does.
 const TRIAL_BYTES: usize = 4096;
+/// That a book was loaded is written down when it was not for so long.
+const TOUCH_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Writes at once, more or less: a few, since each waits for the disk and the disk can sync several in one go.
 const STRIPES: usize = 16;
 
@@ -62,6 +65,9 @@ pub struct Directory {
     /// Guard reading, changing and writing of one record or one player's books; each guards those that hash to it.
     /// Held while the disk writes and while an update's `change` runs, and never two at once.
     stripes: [Mutex<()>; STRIPES],
+    quota_bytes: Option<u64>,
+    /// What all books take, once they are counted. Held for a moment.
+    book_bytes: Mutex<Option<u64>>,
 }
 
 impl Directory {
@@ -87,10 +93,62 @@ impl Directory {
             _lock: lock,
             writes: AtomicU64::new(0),
             stripes: Default::default(),
+            quota_bytes: None,
+            book_bytes: Mutex::new(None),
         };
         // Now, where a key that is damaged is still told to whoever starts the server.
         directory.cookie_key(&CookieKey::random_bytes())?;
         Ok(directory)
+    }
+
+    /// The same, whose books may take so many bytes together. That counts from when they are counted first, by
+    /// [`SessionStore::tend_books`]: to count them is to look at every player's.
+    pub fn with_quota(self, quota_bytes: Option<u64>) -> Directory {
+        Directory {
+            quota_bytes,
+            ..self
+        }
+    }
+
+    /// Whether a player who has these versions may have one more.
+    fn find_room(&self, player: &PlayerId, kept: &[Version]) -> Result<(), Error> {
+        let taken = *self.book_bytes.lock();
+        match (self.quota_bytes, taken) {
+            (Some(quota_bytes), Some(taken))
+                if kept.is_empty() && !player.is_lost() && taken >= quota_bytes =>
+            {
+                Err(Error::NoRoom { quota_bytes })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at one player's books; none are left of those that are too old. Returns what they take.
+    fn tend(&self, player: &PlayerId, tending: &Tending) -> Result<Option<u64>, Error> {
+        let _guard = self.guard(player);
+        let name = player.to_string();
+        let Some(folder) = self.books.existing_folder(&name, "DATA_DIR/books")? else {
+            return Ok(None);
+        };
+        let names = folder.names()?;
+        let files = names
+            .iter()
+            .filter(|name| !matches!(name.as_str(), "." | ".."));
+        let age = SystemTime::now().duration_since(folder.used_at()?);
+        let age = age.unwrap_or_default();
+        let is_old = tending.expiry.is_some_and(|most| age >= most);
+        if is_old && player.may_expire() && !tending.in_use.contains(player) {
+            for file in files {
+                folder.remove(file)?;
+            }
+            self.books.remove_folder(&name)?;
+            return Ok(None);
+        }
+        let mut bytes = 0;
+        for file in files {
+            bytes += folder.size(file)?.map_or(0, room_of);
+        }
+        Ok(Some(bytes))
     }
 
     fn guard(&self, name: &impl Hash) -> MutexGuard<'_, ()> {
@@ -236,8 +294,15 @@ impl SessionStore for Directory {
             return Err(Error::TooBig);
         }
         let _guard = self.guard(player);
-        let folder = self.books.folder(&player.to_string(), "DATA_DIR/books")?;
-        let kept = versions(&folder.names()?);
+        let name = player.to_string();
+        let found = self.books.existing_folder(&name, "DATA_DIR/books")?;
+        let kept = found.as_ref().map(Folder::names).transpose()?;
+        let kept = versions(&kept.unwrap_or_default());
+        self.find_room(player, &kept)?;
+        let folder = match found {
+            Some(folder) => folder,
+            None => self.books.folder(&name, "DATA_DIR/books")?,
+        };
         if self
             .newest(player, &folder, &kept)?
             .is_some_and(|newest| newest.bytes == book)
@@ -247,11 +312,18 @@ impl SessionStore for Directory {
         let version = Version::next(&kept, book)
             .ok_or_else(|| Error::Unavailable(format!("no numbers left in books/{player}")))?;
         self.write(&folder, &version.name(), book)?;
+        let mut gone = 0;
         for old in versions(&folder.names()?).iter().skip(BOOK_VERSIONS) {
-            // The new one is safe; the next save tries again.
-            if let Err(error) = folder.remove(&old.name()) {
-                warn!("an old version of {player}'s spellbook stays: {error}");
+            let name = old.name();
+            let size = folder.size(&name)?.map_or(0, room_of);
+            match folder.remove(&name) {
+                Ok(()) => gone += size,
+                // The new one is safe; the next save tries again.
+                Err(error) => warn!("an old version of {player}'s spellbook stays: {error}"),
             }
+        }
+        if let Some(bytes) = self.book_bytes.lock().as_mut() {
+            *bytes = (*bytes + room_of(book.len() as u64)).saturating_sub(gone);
         }
         Ok(())
     }
@@ -262,9 +334,48 @@ impl SessionStore for Directory {
             .books
             .existing_folder(&player.to_string(), "DATA_DIR/books")?
         {
-            Some(folder) => self.newest(player, &folder, &versions(&folder.names()?)),
+            Some(folder) => {
+                let age = SystemTime::now().duration_since(folder.used_at()?);
+                if age.is_ok_and(|age| age >= TOUCH_EVERY) {
+                    // The book can be had all the same.
+                    if let Err(error) = folder.touch() {
+                        warn!("that {player}'s spellbook is in use is not noted: {error}");
+                    }
+                }
+                self.newest(player, &folder, &versions(&folder.names()?))
+            }
             None => Ok(None),
         }
+    }
+
+    fn check_room(&self, player: &PlayerId) -> Result<(), Error> {
+        let _guard = self.guard(player);
+        let name = player.to_string();
+        let found = self.books.existing_folder(&name, "DATA_DIR/books")?;
+        let names = found.as_ref().map(Folder::names).transpose()?;
+        self.find_room(player, &versions(&names.unwrap_or_default()))
+    }
+
+    /// A book that is saved meanwhile may be counted twice or not at all; the next time puts that right.
+    fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
+        let mut shelf = Shelf::default();
+        for name in self.books.names()? {
+            let Ok(player) = PlayerId::try_from(name) else {
+                continue;
+            };
+            if !(tending.goes_on)() {
+                return Ok(shelf);
+            }
+            match self.tend(&player, tending)? {
+                Some(bytes) => {
+                    shelf.players += 1;
+                    shelf.bytes += bytes;
+                }
+                None => shelf.expired += 1,
+            }
+        }
+        *self.book_bytes.lock() = Some(shelf.bytes);
+        Ok(shelf)
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {

@@ -5,13 +5,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use log::warn;
 use parking_lot::Mutex;
 
 use super::record::{self, Unreadable};
-use super::{BOOK_VERSIONS, Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
+use super::{
+    BOOK_VERSIONS, Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
+    room_of,
+};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
@@ -26,6 +29,8 @@ struct Contents {
     broken: HashMap<(String, SessionId), Vec<u8>>,
     /// Oldest first.
     books: HashMap<PlayerId, Vec<Book>>,
+    /// When they were loaded last.
+    loaded_at: HashMap<PlayerId, SystemTime>,
     cookie_key: Option<CookieKeyBytes>,
     is_away: bool,
 }
@@ -48,9 +53,32 @@ impl Shared {
         self.0.lock().broken.get(&key).cloned()
     }
 
+    /// Lets the books of a player be older than they are.
+    pub fn age_books(&self, player: &PlayerId, by: Duration) {
+        let mut contents = self.0.lock();
+        if let Some(loaded_at) = contents.loaded_at.get_mut(player) {
+            *loaded_at -= by;
+        }
+        for book in contents.books.entry(player.clone()).or_default() {
+            book.saved_at -= by;
+        }
+    }
+
+    /// Removes a player's books.
+    pub fn remove_books(&self, player: &PlayerId) {
+        self.0.lock().books.remove(player);
+    }
+
     /// A player's books, oldest first.
     pub fn books(&self, player: &PlayerId) -> Vec<Book> {
         self.0.lock().books.get(player).cloned().unwrap_or_default()
+    }
+}
+
+impl Contents {
+    fn book_bytes(&self) -> u64 {
+        let versions = self.books.values().flatten();
+        versions.map(|book| room_of(book.bytes.len() as u64)).sum()
     }
 }
 
@@ -59,6 +87,7 @@ impl Shared {
 pub struct Memory {
     shared: Shared,
     instance: String,
+    quota_bytes: Option<u64>,
 }
 
 impl Memory {
@@ -67,6 +96,31 @@ impl Memory {
         Memory {
             shared: shared.clone(),
             instance: instance.to_owned(),
+            quota_bytes: None,
+        }
+    }
+
+    /// The same, whose books may take so many bytes together.
+    pub fn with_quota(self, quota_bytes: Option<u64>) -> Memory {
+        Memory {
+            quota_bytes,
+            ..self
+        }
+    }
+
+    /// Whether a book of this player may be kept.
+    fn find_room(&self, contents: &Contents, player: &PlayerId) -> Result<(), Error> {
+        let is_known = contents
+            .books
+            .get(player)
+            .is_some_and(|all| !all.is_empty());
+        match self.quota_bytes {
+            Some(quota_bytes)
+                if !is_known && !player.is_lost() && contents.book_bytes() >= quota_bytes =>
+            {
+                Err(Error::NoRoom { quota_bytes })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -169,6 +223,7 @@ impl SessionStore for Memory {
             return Err(Error::TooBig);
         }
         self.with(|contents| {
+            self.find_room(contents, player)?;
             let versions = contents.books.entry(player.clone()).or_default();
             if versions.last().is_some_and(|newest| newest.bytes == book) {
                 return Ok(());
@@ -185,10 +240,38 @@ impl SessionStore for Memory {
 
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.with(|contents| {
-            Ok(contents
-                .books
-                .get(player)
-                .and_then(|all| all.last().cloned()))
+            let now = SystemTime::now();
+            contents.loaded_at.insert(player.clone(), now);
+            let versions = contents.books.get(player);
+            Ok(versions.and_then(|all| all.last().cloned()))
+        })
+    }
+
+    fn check_room(&self, player: &PlayerId) -> Result<(), Error> {
+        self.with(|contents| self.find_room(contents, player))
+    }
+
+    fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
+        self.with(|contents| {
+            let now = SystemTime::now();
+            let Contents {
+                books, loaded_at, ..
+            } = contents;
+            let before = books.len();
+            books.retain(|player, versions| {
+                let times = versions.iter().map(|book| book.saved_at);
+                let used_at = times.chain(loaded_at.get(player).copied()).max();
+                let age = used_at.and_then(|used_at| now.duration_since(used_at).ok());
+                let is_old = age
+                    .zip(tending.expiry)
+                    .is_some_and(|(age, most)| age >= most);
+                !is_old || !player.may_expire() || tending.in_use.contains(player)
+            });
+            Ok(Shelf {
+                players: books.len() as u64,
+                expired: (before - books.len()) as u64,
+                bytes: contents.book_bytes(),
+            })
         })
     }
 

@@ -15,6 +15,7 @@ pub mod record;
 pub mod redis;
 pub mod timed;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use super::sandbox::BOOK_LIMIT_BYTES;
 pub const FORMAT: u32 = 1;
 /// Versions of a spellbook that are kept, the newest included.
 pub const BOOK_VERSIONS: usize = 5;
+/// A block of most file systems.
+const BLOCK_BYTES: u64 = 4096;
 /// A store may forget a record that nobody has written for so long: whoever made it is not coming back. So a session
 /// that lives longer has its record updated in between; an update that changes nothing is enough.
 pub const RECORD_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -131,6 +134,32 @@ impl fmt::Display for PlayerId {
     }
 }
 
+/// All spellbooks together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shelf {
+    /// Players who have one.
+    pub players: u64,
+    /// Bytes that all their versions take, in whole blocks of 4 KiB each, as a file system has them.
+    pub bytes: u64,
+    /// Players whose books were too old and are gone now.
+    pub expired: u64,
+}
+
+/// How the books are to be looked through.
+pub struct Tending<'a> {
+    /// Books of players who can't be known again by a name go when they were neither saved nor loaded for so long.
+    pub expiry: Option<Duration>,
+    /// Whose books stay however old, for they are being played with.
+    pub in_use: &'a HashSet<PlayerId>,
+    /// Asked now and then whether to go on.
+    pub goes_on: &'a dyn Fn() -> bool,
+}
+
+/// A version of so many bytes takes so many: a file system gives whole blocks, and many small books are many.
+fn room_of(bytes: u64) -> u64 {
+    bytes.max(1).next_multiple_of(BLOCK_BYTES)
+}
+
 /// A spellbook as it was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Book {
@@ -165,6 +194,14 @@ pub enum Error {
     /// Another process uses it.
     #[error("{0}: choose another DATA_DIR, or end the other server first")]
     Locked(String),
+    /// All books together take as much as they may, and this player has none yet.
+    #[error(
+        "all spellbooks together take the {quota_bytes} bytes of BOOKS_QUOTA, so no new player's is kept: raise it, or remove old books"
+    )]
+    NoRoom {
+        /// `BOOKS_QUOTA`.
+        quota_bytes: u64,
+    },
     /// The book or the record is above 1 MiB.
     #[error("a spellbook or a record has at most {BOOK_LIMIT_BYTES} bytes")]
     TooBig,
@@ -206,14 +243,21 @@ pub enum Choice {
     Redis(redis::Url),
 }
 
-/// Opens the store of this instance. A Redis that is away is fine: it may come.
+/// Opens the store of this instance, whose books may take `quota_bytes` together. A Redis that is away is fine: it may
+/// come.
 ///
 /// # Errors
 /// [`Error::Locked`] and [`Error::Unavailable`] from a directory.
-pub fn open(choice: &Choice, instance: &str) -> Result<Arc<dyn SessionStore>, Error> {
+pub fn open(
+    choice: &Choice,
+    instance: &str,
+    quota_bytes: Option<u64>,
+) -> Result<Arc<dyn SessionStore>, Error> {
     Ok(match choice {
-        Choice::Directory(path) => Arc::new(dir::Directory::open(path, instance)?),
-        Choice::Redis(url) => Arc::new(redis::Redis::new(url, instance)),
+        Choice::Directory(path) => {
+            Arc::new(dir::Directory::open(path, instance)?.with_quota(quota_bytes))
+        }
+        Choice::Redis(url) => Arc::new(redis::Redis::new(url, instance).with_quota(quota_bytes)),
     })
 }
 
@@ -257,7 +301,7 @@ pub trait SessionStore: Send + Sync + 'static {
     /// as the newest adds no version.
     ///
     /// # Errors
-    /// [`Error::TooBig`], [`Error::Unavailable`].
+    /// [`Error::TooBig`], [`Error::NoRoom`], [`Error::Unavailable`].
     fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error>;
 
     /// The newest version of a player's book that is whole.
@@ -265,6 +309,19 @@ pub trait SessionStore: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unavailable`].
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error>;
+
+    /// Whether a book of this player would be saved.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`], [`Error::Unavailable`].
+    fn check_room(&self, player: &PlayerId) -> Result<(), Error>;
+
+    /// Counts the books anew, as they are, and lets those go that are too old. It may take minutes, while all other calls
+    /// go on.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error>;
 
     /// The key that signs players' cookies: the one that is kept, or else `new`, which is kept from now on. One for all
     /// instances, as the books are.

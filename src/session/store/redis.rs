@@ -5,7 +5,9 @@
 //!   shellcraft:<instance>:session:index    the set of ids
 //!   shellcraft:<instance>:broken:<id>      what was no record, set aside
 //!   shellcraft:cookie-key                  signs players' cookies
-//!   shellcraft:book:<player>               the versions of a book, newest first; kept for ever
+//!   shellcraft:book:<player>               the versions of a book, newest first
+//!   shellcraft:books:bytes, :sizes, :used  what all books take, what each takes, and when those that may expire were
+//!                                          saved or loaded last
 //! ```
 //!
 //! A version is a line of JSON (when, and the bytes' SHA-256) and then the book's bytes. What Redis has answered is as
@@ -26,8 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, CookieKeyBytes, Error, PlayerId, RECORD_LIFE, RECORD_LIMIT_BYTES, Record,
-    SessionStore, checksum, key_from_text, key_to_text,
+    BLOCK_BYTES, BOOK_VERSIONS, Book, CookieKeyBytes, Error, PlayerId, RECORD_LIFE,
+    RECORD_LIMIT_BYTES, Record, SessionStore, Shelf, Tending, checksum, key_from_text, key_to_text,
 };
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
@@ -57,10 +59,18 @@ const IDS_AT_ONCE: usize = 500;
 
 const COOKIE_KEY: &str = "shellcraft:cookie-key";
 
+const BOOK: &str = "shellcraft:book:";
+const BOOK_BYTES: &str = "shellcraft:books:bytes";
+const BOOK_SIZES: &str = "shellcraft:books:sizes";
+const BOOKS_USED: &str = "shellcraft:books:used";
+/// What the script says of a book that there is no room for.
+const NO_ROOM: i64 = -1;
+
 /// The store of one instance.
 pub struct Redis {
     link: Link,
     instance: String,
+    quota_bytes: Option<u64>,
 }
 
 /// The line before a book's bytes.
@@ -85,7 +95,138 @@ impl Redis {
         Redis {
             link: Link::new(url),
             instance: instance.to_owned(),
+            quota_bytes: None,
         }
+    }
+
+    /// The same, whose books may take so many bytes together.
+    pub fn with_quota(self, quota_bytes: Option<u64>) -> Redis {
+        Redis {
+            quota_bytes,
+            ..self
+        }
+    }
+
+    /// A script that has to do with one player's books.
+    fn book_script(&self, script: &str, player: &PlayerId) -> Cmd {
+        let mut command = cmd("EVAL");
+        command.arg(script).arg(4).arg(book_key(player));
+        command.arg(BOOK_BYTES).arg(BOOK_SIZES).arg(BOOKS_USED);
+        command.arg(player.to_string()).arg(BLOCK_BYTES);
+        command
+    }
+
+    /// Notes that the book was used now, if it may expire.
+    fn touch(&self, player: &PlayerId) -> Result<(), Error> {
+        if !player.may_expire() {
+            return Ok(());
+        }
+        let mut command = cmd("ZADD");
+        command.arg(BOOKS_USED).arg("XX");
+        command
+            .arg(ms_of(SystemTime::now()))
+            .arg(player.to_string());
+        self.link.call(&command)
+    }
+
+    /// Counts books that are not counted, as those of an older version, and forgets those that somebody has removed.
+    fn recount(&self, goes_on: &dyn Fn() -> bool) -> Result<(), Error> {
+        let mut cursor = 0u64;
+        while goes_on() {
+            let mut command = cmd("SCAN");
+            command.arg(cursor).arg("MATCH").arg(format!("{BOOK}*"));
+            command.arg("COUNT").arg(IDS_AT_ONCE);
+            let (next, found): (u64, Vec<String>) = self.link.call(&command)?;
+            let names = found.iter().filter_map(|key| key.strip_prefix(BOOK));
+            let players: Vec<_> = names
+                .filter_map(|name| PlayerId::try_from(name.to_owned()).ok())
+                .collect();
+            if !players.is_empty() {
+                let mut command = cmd("HMGET");
+                command.arg(BOOK_SIZES);
+                for player in &players {
+                    command.arg(player.to_string());
+                }
+                let sizes: Vec<Option<u64>> = self.link.call(&command)?;
+                let unknown = players.iter().zip(sizes);
+                for (player, _) in unknown.filter(|(_, size)| size.is_none()) {
+                    self.weigh(player)?;
+                }
+            }
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
+        let mut cursor = 0u64;
+        while goes_on() {
+            let mut command = cmd("HSCAN");
+            command.arg(BOOK_SIZES).arg(cursor);
+            command.arg("COUNT").arg(IDS_AT_ONCE);
+            let (next, found): (u64, Vec<(String, String)>) = self.link.call(&command)?;
+            let players: Vec<_> = found
+                .into_iter()
+                .filter_map(|(name, _)| PlayerId::try_from(name).ok())
+                .collect();
+            if !players.is_empty() {
+                let mut command = cmd("EXISTS");
+                for player in &players {
+                    command.arg(book_key(player));
+                }
+                let there: usize = self.link.call(&command)?;
+                if there < players.len() {
+                    for player in &players {
+                        self.weigh(player)?;
+                    }
+                }
+            }
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
+        Ok(())
+    }
+
+    /// Counts one player's books anew.
+    fn weigh(&self, player: &PlayerId) -> Result<(), Error> {
+        let mut command = self.book_script(scripts::WEIGH_BOOK, player);
+        command
+            .arg(ms_of(SystemTime::now()))
+            .arg(u8::from(player.may_expire()));
+        self.link.call(&command)
+    }
+
+    /// Removes the books that nobody has used for so long. Returns whose.
+    fn expire(&self, most: Duration, tending: &Tending) -> Result<u64, Error> {
+        for player in tending.in_use {
+            self.touch(player)?;
+        }
+        let now = SystemTime::now();
+        let before = now.checked_sub(most).map_or(0, ms_of);
+        let mut expired = 0;
+        while (tending.goes_on)() {
+            let mut command = cmd("ZRANGEBYSCORE");
+            command.arg(BOOKS_USED).arg("-inf").arg(before);
+            command.arg("LIMIT").arg(0).arg(IDS_AT_ONCE);
+            let names: Vec<String> = self.link.call(&command)?;
+            if names.is_empty() {
+                break;
+            }
+            for name in names {
+                let Ok(player) = PlayerId::try_from(name.clone()) else {
+                    // Nothing of ours.
+                    let mut command = cmd("ZREM");
+                    command.arg(BOOKS_USED).arg(name);
+                    self.link.call::<Value>(&command)?;
+                    continue;
+                };
+                let mut command = self.book_script(scripts::EXPIRE_BOOK, &player);
+                command.arg(before);
+                expired += self.link.call::<u64>(&command)?;
+            }
+        }
+        Ok(expired)
     }
 
     fn key(&self, kind: &str, name: &str) -> String {
@@ -244,20 +385,55 @@ impl SessionStore for Redis {
         if book.len() as u64 > BOOK_LIMIT_BYTES {
             return Err(Error::TooBig);
         }
-        let sha256 = checksum(book);
-        let mut command = cmd("EVAL");
+        let (sha256, now) = (checksum(book), SystemTime::now());
+        let mut command = self.book_script(scripts::SAVE_BOOK, player);
         command
-            .arg(scripts::SAVE_BOOK)
-            .arg(1)
-            .arg(book_key(player))
-            .arg(head_line(&sha256, SystemTime::now()))
+            .arg(ms_of(now))
+            .arg(u8::from(player.may_expire()))
+            .arg(head_line(&sha256, now))
             .arg(book)
             .arg(sha256)
             .arg(BOOK_VERSIONS);
-        self.link.call(&command)
+        match self.quota_bytes.filter(|_| !player.is_lost()) {
+            Some(quota_bytes) => command.arg(quota_bytes),
+            None => command.arg("none"),
+        };
+        match (self.link.call(&command)?, self.quota_bytes) {
+            (NO_ROOM, Some(quota_bytes)) => Err(Error::NoRoom { quota_bytes }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_room(&self, player: &PlayerId) -> Result<(), Error> {
+        let Some(quota_bytes) = self.quota_bytes.filter(|_| !player.is_lost()) else {
+            return Ok(());
+        };
+        let taken: Option<u64> = self.link.call(cmd("GET").arg(BOOK_BYTES))?;
+        if taken.unwrap_or(0) < quota_bytes {
+            return Ok(());
+        }
+        match self.link.call(cmd("EXISTS").arg(book_key(player)))? {
+            true => Ok(()),
+            false => Err(Error::NoRoom { quota_bytes }),
+        }
+    }
+
+    fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
+        self.recount(tending.goes_on)?;
+        let expired = match tending.expiry {
+            Some(most) => self.expire(most, tending)?,
+            None => 0,
+        };
+        let bytes: Option<u64> = self.link.call(cmd("GET").arg(BOOK_BYTES))?;
+        Ok(Shelf {
+            players: self.link.call(cmd("HLEN").arg(BOOK_SIZES))?,
+            bytes: bytes.unwrap_or(0),
+            expired,
+        })
     }
 
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        self.touch(player)?;
         for place in 0..BOOK_VERSIONS {
             let mut command = cmd("LINDEX");
             command.arg(book_key(player)).arg(place);
@@ -285,17 +461,22 @@ impl SessionStore for Redis {
 }
 
 fn book_key(player: &PlayerId) -> String {
-    format!("shellcraft:book:{player}")
+    format!("{BOOK}{player}")
 }
 
 fn life_ms() -> u64 {
     u64::try_from(RECORD_LIFE.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Milliseconds since 1970.
+fn ms_of(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn head_line(sha256: &str, now: SystemTime) -> String {
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let head = BookHead {
-        saved_at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        saved_at_ms: ms_of(now),
         sha256: sha256.to_owned(),
     };
     // A number and a string: nothing in it can fail.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
+use super::{Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending};
 use crate::metrics::Metrics;
 use crate::session::SessionId;
 
@@ -40,6 +40,7 @@ fn kind(error: &Error) -> &'static str {
         Error::NotFound(_) => "not_found",
         Error::Newer { .. } => "newer",
         Error::Locked(_) => "locked",
+        Error::NoRoom { .. } => "no_room",
         Error::TooBig => "too_big",
     }
 }
@@ -71,6 +72,14 @@ impl SessionStore for Timed {
 
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.time("load_book", || self.inner.load_book(player))
+    }
+
+    fn check_room(&self, player: &PlayerId) -> Result<(), Error> {
+        self.time("check_room", || self.inner.check_room(player))
+    }
+
+    fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
+        self.time("tend_books", || self.inner.tend_books(tending))
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {

@@ -7,11 +7,11 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    self, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fstatvfs,
-    mkdirat, openat, renameat, statat, unlinkat,
+    self, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps, UTIME_NOW,
+    fchmod, flock, fstat, fstatvfs, futimens, mkdirat, openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -219,6 +219,46 @@ impl Folder {
         let found = fstatvfs(&self.fd).map_err(|error| self.fault("read", error))?;
         // Some network file systems have no idea.
         Ok((found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize)))
+    }
+
+    /// Bytes of the regular file of that name; none when there is no such.
+    pub(super) fn size(&self, name: &str) -> Result<Option<u64>, Error> {
+        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+                Ok(Some(u64::try_from(stat.st_size).unwrap_or(0)))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(self.fault("read", error)),
+        }
+    }
+
+    /// When a file came into it or left it last, or when it was last told so.
+    pub(super) fn used_at(&self) -> Result<SystemTime, Error> {
+        let stat = fstat(&self.fd).map_err(|error| self.fault("read", error))?;
+        let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    /// Tells it that it is used now.
+    pub(super) fn touch(&self) -> Result<(), Error> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let times = Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        futimens(&self.fd, &times).map_err(|error| self.fault("written", error))
+    }
+
+    /// Removes a directory in this one, which must be empty. That there is none is fine.
+    pub(super) fn remove_folder(&self, name: &str) -> Result<(), Error> {
+        match unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) => self.sync(),
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.fault("written", error)),
+        }
     }
 
     /// Removes a file; that there is none is fine.

@@ -51,15 +51,71 @@ if kind == 'none' then return 0 end
 redis.call('RENAME', KEYS[1], KEYS[3])
 return 1";
 
-/// Adds a version of a book, unless it is the newest already. KEYS: the book. ARGV: the head's line, the bytes, their
-/// checksum, how many versions are kept.
-pub(super) const SAVE_BOOK: &str = "
+/// KEYS of those about one player's books: the book, what all take, what each takes, when those that may expire were used.
+/// ARGV: the player, the size of a block; and then what is said there.
+///
+/// This begins them: it counts the player's books as they are.
+macro_rules! book_script {
+    ($script:literal) => {
+        concat!(
+            "
+local function weigh()
+  local bytes = 0
+  for _, version in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+    bytes = bytes + math.ceil(#version / ARGV[2]) * ARGV[2]
+  end
+  local before = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or 0)
+  redis.call('INCRBY', KEYS[2], bytes - before)
+  if bytes > 0 then
+    redis.call('HSET', KEYS[3], ARGV[1], bytes)
+  else
+    redis.call('HDEL', KEYS[3], ARGV[1])
+    redis.call('ZREM', KEYS[4], ARGV[1])
+  end
+end
+",
+            $script
+        )
+    };
+}
+
+/// Adds a version of a book, unless it is the newest already, or there is no room for a new player's. ARGV 3: now;
+/// 4: whether it may expire; 5: the head's line; 6: the bytes; 7: their checksum; 8: how many versions are kept;
+/// 9: what all may take.
+pub(super) const SAVE_BOOK: &str = book_script!(
+    "
 local newest = redis.call('LINDEX', KEYS[1], 0)
 local head = newest and string.find(newest, '\\n', 1, true)
-if head and string.sub(newest, head + 1) == ARGV[2]
-  and string.find(string.sub(newest, 1, head), ARGV[3], 1, true) then
+if head and string.sub(newest, head + 1) == ARGV[6]
+  and string.find(string.sub(newest, 1, head), ARGV[7], 1, true) then
   return 0
 end
-redis.call('LPUSH', KEYS[1], ARGV[1] .. ARGV[2])
-redis.call('LTRIM', KEYS[1], 0, ARGV[4] - 1)
-return 1";
+local quota = tonumber(ARGV[9])
+if quota and not newest and tonumber(redis.call('GET', KEYS[2]) or 0) >= quota then return -1 end
+redis.call('LPUSH', KEYS[1], ARGV[5] .. ARGV[6])
+redis.call('LTRIM', KEYS[1], 0, ARGV[8] - 1)
+weigh()
+if ARGV[4] == '1' then redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1]) end
+return 1"
+);
+
+/// Counts a player's books as they are. ARGV 3: now; 4: whether they may expire.
+pub(super) const WEIGH_BOOK: &str = book_script!(
+    "
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind ~= 'list' and kind ~= 'none' then return 0 end
+weigh()
+if kind == 'list' and ARGV[4] == '1' then redis.call('ZADD', KEYS[4], 'NX', ARGV[3], ARGV[1]) end
+return 1"
+);
+
+/// Removes a player's books unless they were used since. ARGV 3: since when.
+pub(super) const EXPIRE_BOOK: &str = book_script!(
+    "
+local used = redis.call('ZSCORE', KEYS[4], ARGV[1])
+if not used or tonumber(used) > tonumber(ARGV[3]) then return 0 end
+redis.call('DEL', KEYS[1])
+weigh()
+redis.call('ZREM', KEYS[4], ARGV[1])
+return 1"
+);

@@ -1,0 +1,122 @@
+//! All spellbooks together: what they take, and which are too old.
+//!
+//! One thread (`librarian`): it has the store count the books at the start, and then every hour, when those that have
+//! expired go too. That may take minutes where there are many, so it is not the reaper's.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use log::{info, warn};
+
+use super::Manager;
+use super::store::{self, Shelf, Tending};
+
+/// How often. Until the second time nothing expires, so that a clock that is wrong after a start can be put right.
+const EVERY: Duration = Duration::from_secs(3600);
+/// After a failure.
+const RETRY: Duration = Duration::from_secs(60);
+/// A clock that has moved by more than this against the time that has passed was put right, or wrong.
+const MOST_DRIFT: Duration = Duration::from_secs(600);
+
+/// Whether the wall clock can be believed when it says that a book is old: it has gone on for a while as the time has.
+struct Clock {
+    since: (Instant, SystemTime),
+}
+
+impl Clock {
+    fn new(now: Instant, wall: SystemTime) -> Clock {
+        Clock { since: (now, wall) }
+    }
+
+    /// Whether it was believed for an hour by now. Begins anew when it has jumped.
+    fn is_trusted(&mut self, now: Instant, wall: SystemTime) -> bool {
+        let passed = now.saturating_duration_since(self.since.0);
+        let drift = match wall.duration_since(self.since.1) {
+            Ok(shown) => shown.abs_diff(passed),
+            Err(backwards) => backwards.duration() + passed,
+        };
+        if drift > MOST_DRIFT {
+            warn!(
+                "the clock has moved by {} s against the time that has passed: no spellbook expires for an hour",
+                drift.as_secs()
+            );
+            *self = Clock::new(now, wall);
+            return false;
+        }
+        passed >= EVERY
+    }
+}
+
+impl Manager {
+    /// Counts the books, and lets expire what is too old.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn tend_books(&self, may_expire: bool) -> Result<Shelf, store::Error> {
+        let sessions = self.list();
+        let in_use: HashSet<_> = sessions
+            .iter()
+            .filter(|session| !session.snapshot().state.is_over())
+            .filter_map(|session| Some(session.owner()?.player.clone()))
+            .collect();
+        let shelf = self.store.tend_books(&Tending {
+            expiry: self.settings.book_expiry.filter(|_| may_expire),
+            in_use: &in_use,
+            goes_on: &|| !self.has_stopped_within(Duration::ZERO),
+        })?;
+        self.metrics.note_shelf(&shelf);
+        if shelf.expired > 0 {
+            info!(
+                "the spellbooks of {} players have expired: nobody has used them for BOOK_EXPIRY",
+                shelf.expired
+            );
+        }
+        Ok(shelf)
+    }
+}
+
+/// Starts the librarian. It returns when the manager stops.
+pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
+    let builder = thread::Builder::new().name("librarian".into());
+    builder.spawn(move || {
+        let mut clock = Clock::new(Instant::now(), SystemTime::now());
+        loop {
+            let may_expire = clock.is_trusted(Instant::now(), SystemTime::now());
+            let pause = match manager.tend_books(may_expire) {
+                Ok(_) => EVERY,
+                Err(error) => {
+                    warn!("the spellbooks are not counted: {error}");
+                    RETRY
+                }
+            };
+            if manager.has_stopped_within(pause) {
+                return;
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_believed_after_an_hour_without_a_jump() {
+        let (start, wall) = (Instant::now(), SystemTime::now());
+        let mut clock = Clock::new(start, wall);
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let mut at =
+            |passed, shown| clock.is_trusted(start + minutes(passed), wall + minutes(shown));
+        assert!(!at(0, 0));
+        assert!(!at(59, 59));
+        assert!(at(60, 69), "a little off");
+        assert!(!at(120, 60 * 24 * 365), "a year at once");
+        assert!(!at(150, 60 * 24 * 365 + 30), "and not at once again");
+        assert!(at(180, 60 * 24 * 365 + 60));
+        assert!(!at(240, 240), "back again");
+        assert!(at(300, 300));
+    }
+}
