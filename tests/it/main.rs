@@ -51,6 +51,7 @@ mod pressure;
 mod process;
 mod proxy;
 mod queue;
+mod readme;
 mod rest;
 mod sessions;
 mod store_contract;
