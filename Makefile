@@ -10,7 +10,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 PACKAGES := static/node_modules/.package-lock.json
 
-.PHONY: help run test check bench chaos images web engine-start engine-stop dist clean
+.PHONY: help run test check bench chaos fuzz images web engine-start engine-stop dist clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ chaos: ## kill servers 200 times, Engines and Redis 20 times, while players play
 		cargo test --locked --release --test dockerd chaos -- --nocapture --test-threads 2
 	SHELLCRAFT_BIN=target/release/shellcraft timeout --verbose 1h \
 		node --test tests/browser/exact.test.mjs
+
+fuzz: export FUZZ_SECONDS := $(or $(FUZZ_SECONDS),3600)
+fuzz: ## every fuzzer for an hour (FUZZ_SECONDS); .ci/run has them for a minute each
+	@.ci/fuzz
 
 images: ## the sandbox images shellcraft/rust and shellcraft/perl, if their sources changed
 	@sandbox/build

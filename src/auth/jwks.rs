@@ -68,7 +68,7 @@ struct Cache {
 }
 
 #[derive(Clone)]
-struct Named {
+pub(super) struct Named {
     kid: Option<String>,
     key: Key,
 }
@@ -192,7 +192,7 @@ impl Jwks {
 }
 
 /// The keys of a set that we can use; the others are for somebody else.
-fn parse(text: &str) -> Option<Vec<Named>> {
+pub(super) fn parse(text: &str) -> Option<Vec<Named>> {
     let set: Value = serde_json::from_str(text).ok()?;
     let keys = set.get("keys")?.as_array()?.iter().take(KEYS);
     Some(keys.filter_map(named).collect())

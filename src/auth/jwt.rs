@@ -192,7 +192,7 @@ impl Verifier {
         validation
     }
 
-    fn bearer(&self, claims: &Map<String, Value>) -> Result<Bearer, Refusal> {
+    pub(super) fn bearer(&self, claims: &Map<String, Value>) -> Result<Bearer, Refusal> {
         let subject = claims.get("sub").and_then(Value::as_str);
         let is_name = |subject: &&str| (1..=SUBJECT_LIMIT_BYTES).contains(&subject.len());
         let subject = subject.filter(is_name).ok_or(Refusal::MissingClaim)?;

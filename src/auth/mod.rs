@@ -23,6 +23,7 @@ pub mod gate;
 pub mod jwks;
 pub mod jwt;
 pub mod player;
+pub mod probe;
 pub mod secret;
 pub mod tickets;
 

@@ -21,7 +21,7 @@ use crate::terminal::frame::Notice;
 /// The player is told when so much idle time is left.
 const WARN_BEFORE: Duration = Duration::from_secs(60);
 /// Recordings of ended sessions, all together: sixteen of the longest.
-const RECORDINGS_BYTES: usize = 64 * 1024 * 1024;
+const RECORDINGS_BYTES: usize = 2 * 1024 * 1024;
 /// A session that is over can be asked about for so long.
 const REMEMBER: Duration = Duration::from_secs(10 * 60);
 /// How often the Engine is asked for containers that no session has. A list takes 22 ms at 200 containers.

@@ -1,7 +1,17 @@
-//! How much a client may send: a token bucket for bytes and one for messages. Pure: `now` is a parameter.
+//! What one client and one terminal may use up: token buckets. Pure: `now` is a parameter.
+//!
+//! | who | of what | whoever is above it |
+//! | --- | --- | --- |
+//! | a client ([`Budget`]) | bytes and messages that it sends | is not read for a moment, and in the end sent away |
+//! | a terminal ([`PumpBudget`]) | output that nobody sees | its program waits |
+//! | | time of the emulator that follows its output | its program waits |
 //!
 //! Above its pace a client is not read for a moment, so that TCP holds it back; a paste, however fast it comes, only
-//! takes longer then. A client that pushes on all the same, without a pause, is sent away.
+//! takes longer then. A client that pushes on all the same, without a pause, is sent away. A program waits in its own
+//! `write`, as at a slow terminal, so that neither the Engine nor this server has work with it.
+//!
+//! Sizes have their bounds where they are kept: the scrollback (`SCROLLBACK`), the screen
+//! ([`super::frame::MAX_CELLS`]), a recording ([`super::recording::LIMIT_BYTES`]).
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +21,13 @@ const BURST_SECONDS: f64 = 8.0;
 const LEAST_BURST_BYTES: f64 = 1.25 * 1024.0 * 1024.0;
 /// The same for a few keys and acks.
 const LEAST_BURST_MESSAGES: f64 = 64.0;
+
+/// Bytes of output a second that nobody sees: a flood for nobody costs next to nothing, and what writes a line now and
+/// then does not notice.
+const UNWATCHED_PER_SECOND: f64 = 256.0 * 1024.0;
+/// Seconds of processor time a second that the emulator may take for one terminal. Output of programs that mean well takes
+/// a hundredth of it.
+const EMULATION_PER_SECOND: f64 = 0.25;
 
 /// The pace of one client.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -109,6 +126,51 @@ impl Budget {
             Leave::Never
         } else {
             Leave::After(wait)
+        }
+    }
+}
+
+/// What one terminal has used up.
+#[derive(Debug)]
+pub struct PumpBudget {
+    unwatched: Bucket,
+    emulation: Bucket,
+}
+
+impl PumpBudget {
+    /// A terminal that has shown nothing.
+    pub fn new(now: Instant) -> PumpBudget {
+        PumpBudget {
+            unwatched: Bucket::new(UNWATCHED_PER_SECOND, 0.0, now),
+            emulation: Bucket::new(EMULATION_PER_SECOND, 0.0, now),
+        }
+    }
+
+    /// Output has come, and nobody was there.
+    pub fn spend_unwatched(&mut self, bytes: usize) {
+        self.unwatched.used += bytes as f64;
+    }
+
+    /// The emulator has worked for so long.
+    pub fn spend_emulation(&mut self, time: Duration) {
+        self.emulation.used += time.as_secs_f64();
+    }
+
+    /// Whether there is no need to ask for a pause.
+    pub fn is_unspent(&self) -> bool {
+        [&self.unwatched, &self.emulation]
+            .iter()
+            .all(|bucket| bucket.used <= bucket.burst)
+    }
+
+    /// How long the program has to wait, as long as so much is used up.
+    pub fn pause(&mut self, is_watched: bool, now: Instant) -> Duration {
+        let unwatched = self.unwatched.look(now).wait;
+        let emulation = self.emulation.look(now).wait;
+        if is_watched {
+            emulation
+        } else {
+            unwatched.max(emulation)
         }
     }
 }
@@ -247,5 +309,53 @@ mod tests {
         let (mut budget, now) = budget(Paces::NONE);
         budget.spend_bytes(usize::MAX);
         assert_eq!(budget.leave(now), Leave::Now);
+    }
+
+    /// Output in pieces for an hour, at once whenever it may; how many bytes came of it.
+    fn flood(is_watched: bool, emulation: Duration) -> u64 {
+        const PIECE: usize = 32 * 1024;
+        let start = Instant::now();
+        let (mut budget, mut now, mut bytes) = (PumpBudget::new(start), start, 0);
+        while now < start + Duration::from_secs(3600) {
+            if !is_watched {
+                budget.spend_unwatched(PIECE);
+            }
+            budget.spend_emulation(emulation);
+            bytes += PIECE as u64;
+            let pause = budget.pause(is_watched, now);
+            // A read takes time too.
+            now += pause.max(Duration::from_millis(1));
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_program_that_nobody_sees_is_held_to_the_pace() {
+        let hour = 3600 + BURST_SECONDS as u64;
+        let bytes = flood(false, Duration::ZERO);
+        let most = hour * UNWATCHED_PER_SECOND as u64;
+        assert!(
+            (most - (1 << 20)..=most + (1 << 20)).contains(&bytes),
+            "{bytes}"
+        );
+        assert_eq!(flood(true, Duration::ZERO), 3_600_000 * 32 * 1024);
+    }
+
+    /// A second of emulation for each piece: as many pieces as a quarter of the time has seconds.
+    #[test]
+    fn a_program_that_is_hard_to_follow_waits_whether_anybody_looks_or_not() {
+        for is_watched in [true, false] {
+            let pieces = flood(is_watched, Duration::from_secs(1)) / (32 * 1024);
+            assert!((900..=904).contains(&pieces), "{pieces}");
+        }
+    }
+
+    #[test]
+    fn who_comes_back_finds_no_pause() {
+        let start = Instant::now();
+        let mut budget = PumpBudget::new(start);
+        budget.spend_unwatched(64 << 20);
+        assert!(budget.pause(false, start) > Duration::from_secs(200));
+        assert_eq!(budget.pause(true, start), Duration::ZERO);
     }
 }

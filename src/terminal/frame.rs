@@ -81,10 +81,18 @@ fn checked_size(cols: u64, rows: u64) -> Result<Size, BadFrame> {
         cols: side(cols)?,
         rows: side(rows)?,
     };
-    if u32::from(size.cols) * u32::from(size.rows) > MAX_CELLS {
-        return Err(BadFrame::BadSize);
+    match is_size(size) {
+        true => Ok(size),
+        false => Err(BadFrame::BadSize),
     }
-    Ok(size)
+}
+
+/// Whether a terminal may have this size.
+pub fn is_size(size: Size) -> bool {
+    let sides = 1..=MAX_SIDE;
+    sides.contains(&size.cols)
+        && sides.contains(&size.rows)
+        && u32::from(size.cols) * u32::from(size.rows) <= MAX_CELLS
 }
 
 /// Who a viewer is.

@@ -5,7 +5,7 @@
 //! counts from 0 until the first page comes back, whose offset it takes for its own. A hub whose own state may be wrong
 //! starts anew in the same way, except that it knows its offset ([`Hub::start_anew`]).
 
-use super::hub::{FIRST_SIZE, Hub, State};
+use super::hub::{Hub, State};
 use super::past::Past;
 use super::scrollback::Scrollback;
 use crate::engine::Size;
@@ -25,16 +25,15 @@ pub struct Still {
 }
 
 impl Hub {
-    /// Takes the last picture, when nobody pumps any more. All output becomes past: nobody can resume here.
+    /// Takes the last picture, when nobody pumps any more. All output becomes past: nobody can resume here. There is no
+    /// picture where drawing it would hold up the stop.
     pub fn still(&self) -> Still {
+        let is_whole = self.age_all();
         let mut state = self.state.lock();
-        state.age_all();
         let offset = state.scrollback.end();
         let size = state.shown_size();
-        let data = state
-            .past
-            .as_mut()
-            .map_or_else(String::new, |past| past.redraw());
+        let past = state.past.as_mut().filter(|_| is_whole);
+        let data = past.map_or_else(String::new, |past| past.redraw().to_string());
         Still { offset, size, data }
     }
 
@@ -48,6 +47,7 @@ impl Hub {
         };
         let mut past = Past::new(still.size, &state.emulator_panics);
         past.absorb_all(still.data.as_bytes());
+        state.past_bytes = past.memory_bytes();
         state.past = Some(Box::new(past));
         state.size = Some(still.size);
         state.scrollback = Scrollback::starting_at(still.offset, self.limits.scrollback_bytes);
@@ -60,6 +60,8 @@ impl Hub {
         let end = state.scrollback.end();
         state.scrollback = Scrollback::starting_at(end, self.limits.scrollback_bytes);
         state.begin_again();
+        drop(state);
+        self.past_moved.notify_all();
     }
 }
 
@@ -79,27 +81,6 @@ impl State {
         }
         // Who comes without an offset starts at 0, and so does everybody after that.
         self.is_uncharted = false;
-    }
-
-    fn age_all(&mut self) {
-        let (start, count) = (
-            self.scrollback.start(),
-            (self.scrollback.end() - self.scrollback.start()) as usize,
-        );
-        let mut output = Vec::with_capacity(count);
-        self.scrollback.copy_from(start, count, &mut output);
-        let past = self
-            .past
-            .get_or_insert_with(|| Box::new(Past::new(FIRST_SIZE, &self.emulator_panics)));
-        let mut done = 0;
-        for (at, size) in std::mem::take(&mut self.sizes) {
-            let stop = (at.saturating_sub(start) as usize).clamp(done, count);
-            past.absorb_all(&output[done..stop]);
-            past.resize(size);
-            done = stop;
-        }
-        past.absorb_all(&output[done..]);
-        self.scrollback.forget(count);
     }
 }
 

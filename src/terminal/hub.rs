@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use prometheus::IntCounter;
 use uuid::Uuid;
 
+use super::budget::PumpBudget;
 use super::frame::{Close, Notice, Role};
 use super::input::Input;
 use super::meters::Meters;
@@ -51,8 +52,6 @@ const FLOOD_BYTES: usize = 1024;
 const FLOOD_PAUSE: Duration = Duration::from_micros(1000);
 /// After a key there are no such pauses: what comes may be its answer, and it may be Ctrl-C.
 const KEY_GRACE: Duration = Duration::from_millis(100);
-/// The scrollback may be so much over its limit before its oldest bytes are taken into the past.
-const EXCESS_BYTES: usize = 32 * 1024;
 /// When a page is cut off, the program stays held for so long at the page's window, so that a page that comes back
 /// finds everything; after that the program runs on and only the scrollback is kept.
 const AWAY_GRACE: Duration = Duration::from_secs(30);
@@ -108,6 +107,8 @@ pub struct Hub {
     pub(super) input: Mutex<Input>,
     /// Guards the scrollback and who sits where. Held for memory copies only, never across I/O.
     pub(super) state: Mutex<State>,
+    /// The past was taken out or given back, or nobody waits for it any more: see [`super::aging`]. Goes with `state`.
+    pub(super) past_moved: Condvar,
     /// Wakes the pump when the player has caught up.
     pump_wake: Wake,
     /// Ends a pause of the pump's when the player types.
@@ -126,6 +127,13 @@ pub(super) struct State {
     pub(super) scrollback: Scrollback,
     /// The terminal at the scrollback's start; none while that is the start of everything.
     pub(super) past: Option<Box<Past>>,
+    /// Whether the emulator is at work on it elsewhere. INVARIANT: until it is given back only the session's thread
+    /// adds output, and nothing is forgotten.
+    pub(super) is_past_out: bool,
+    /// How many wait for it.
+    pub(super) past_wanted: usize,
+    /// Memory that it took when it was here last.
+    pub(super) past_bytes: usize,
     /// Sizes by the offset at which they were set, where the past has not come to yet.
     pub(super) sizes: VecDeque<(u64, Size)>,
     pub(super) seats: Vec<SeatState>,
@@ -141,7 +149,7 @@ pub(super) struct State {
     /// Whether the offset is only a guess: see [`super::handover`].
     pub(super) is_uncharted: bool,
     /// Set once: newcomers are turned away with it.
-    closed: Option<Close>,
+    pub(super) closed: Option<Close>,
     pub(super) exit: Option<ExitNote>,
     recording: Option<Recording>,
     /// Whether nothing comes any more and nobody is let in: what was kept for viewers goes with the last of them.
@@ -161,6 +169,9 @@ impl Hub {
             state: Mutex::new(State {
                 scrollback: Scrollback::new(limits.scrollback_bytes),
                 past: None,
+                is_past_out: false,
+                past_wanted: 0,
+                past_bytes: 0,
                 sizes: VecDeque::new(),
                 seats: Vec::new(),
                 next_seat: 0,
@@ -177,6 +188,7 @@ impl Hub {
                 away: None,
                 is_engine_away: false,
             }),
+            past_moved: Condvar::new(),
             pump_wake: Wake::default(),
             typed: Wake::default(),
             on_resize: Box::new(on_resize),
@@ -231,6 +243,7 @@ impl Hub {
     pub fn pump(&self, output: &mut impl Read) -> io::Result<()> {
         let mut buffer = vec![0; QUIET_READ_BYTES];
         let mut small_reads = 0;
+        let mut budget = PumpBudget::new(Instant::now());
         loop {
             self.wait_for_player();
             let count = match output.read(&mut buffer) {
@@ -239,7 +252,10 @@ impl Hub {
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
                 Err(cause) => return Err(cause),
             };
-            self.push(&buffer[..count]);
+            if !self.push(&buffer[..count]) {
+                budget.spend_unwatched(count);
+            }
+            self.age(&mut budget);
             // Whoever has the lock is writing keys at this moment, and waiting for it would cost a wake-up a key.
             if let Some(mut input) = self.input.try_lock() {
                 input.drain();
@@ -256,6 +272,7 @@ impl Hub {
             if let Some(room) = next_room(buffer.len(), count, small_reads) {
                 buffer = vec![0; room];
             }
+            self.hold_back(&mut budget);
         }
     }
 
@@ -281,8 +298,23 @@ impl Hub {
         }
     }
 
-    /// Adds output and wakes the viewers.
-    fn push(&self, output: &[u8]) {
+    /// Lets the program wait when its terminal has used up what it may, of time or of output that nobody sees.
+    pub(super) fn hold_back(&self, budget: &mut PumpBudget) {
+        while !budget.is_unspent() {
+            let state = self.state.lock();
+            let (is_watched, is_closed) = (!state.seats.is_empty(), state.closed.is_some());
+            drop(state);
+            let now = Instant::now();
+            let pause = budget.pause(is_watched, now);
+            if is_closed || pause.is_zero() {
+                return;
+            }
+            self.pump_wake.wait_until(now + pause);
+        }
+    }
+
+    /// Adds output and wakes the viewers. Returns whether there are any.
+    fn push(&self, output: &[u8]) -> bool {
         self.meters.output_bytes.inc_by(output.len() as u64);
         let mut state = self.state.lock();
         if let Some(typed_at) = state.typed_at.take() {
@@ -305,9 +337,7 @@ impl Hub {
         {
             state.tell_full();
         }
-        if state.scrollback.excess() >= EXCESS_BYTES {
-            state.age();
-        }
+        let is_watched = !state.seats.is_empty();
         // Not under the lock: whoever is woken wants it at once.
         drop(state);
         if let Some((number, rest)) = player {
@@ -326,6 +356,7 @@ impl Hub {
         for rest in spectators {
             rest.wake();
         }
+        is_watched
     }
 
     fn code_little(&self, number: u64, out: &mut Vec<u8>) -> Option<Option<Instant>> {
@@ -357,6 +388,10 @@ impl Hub {
         // was told to this one.
         let mut input = self.input.lock();
         let mut state = self.state.lock();
+        // What is out has offsets that a chart would change.
+        if state.is_uncharted || !state.scrollback.has(arrival.from.unwrap_or(0)) {
+            self.wait_for_past(&mut state);
+        }
         if let Some(close) = state.closed {
             return Err(NoSeat::Closed(close));
         }
@@ -487,8 +522,7 @@ impl Hub {
     /// Bytes of memory that output takes: scrollback, terminal state and recording.
     pub fn memory_bytes(&self) -> usize {
         let state = self.state.lock();
-        let past = state.past.as_ref().map_or(0, |past| past.memory_bytes());
-        let rest = state.scrollback.memory_bytes() + past;
+        let rest = state.scrollback.memory_bytes() + state.past_bytes;
         drop(state);
         rest + self.recording_bytes()
     }
@@ -610,7 +644,7 @@ impl State {
     fn release(&mut self) {
         if self.is_retired && self.seats.is_empty() {
             self.scrollback = Scrollback::starting_at(self.scrollback.end(), 0);
-            self.past = None;
+            (self.past, self.past_bytes) = (None, 0);
             self.sizes = VecDeque::new();
         }
     }
@@ -618,6 +652,8 @@ impl State {
     /// Drops all that belongs to the output so far, and sends everybody away to come back.
     pub(super) fn begin_again(&mut self) {
         (self.past, self.size, self.sizes) = (None, None, VecDeque::new());
+        // The thread that had it out is gone.
+        (self.is_past_out, self.past_bytes) = (false, 0);
         (self.recording, self.away) = (None, None);
         self.forget_echo();
         for seat in &mut self.seats {
@@ -683,6 +719,10 @@ impl State {
             size: past.size(),
             data: past.redraw(),
         });
+        if let Some(past) = &self.past {
+            // With what has just been drawn.
+            self.past_bytes = past.memory_bytes();
+        }
         Greeting {
             offset,
             head: self.scrollback.end(),
@@ -714,33 +754,6 @@ impl State {
         }
         self.wake_all();
         true
-    }
-
-    /// Takes the oldest bytes of the scrollback into the past.
-    fn age(&mut self) {
-        let (start, count) = (self.scrollback.start(), self.scrollback.excess());
-        let mut oldest = Vec::with_capacity(count);
-        self.scrollback.copy_from(start, count, &mut oldest);
-        let past = self
-            .past
-            .get_or_insert_with(|| Box::new(Past::new(FIRST_SIZE, &self.emulator_panics)));
-        let mut done = 0;
-        loop {
-            // Up to the next size, or to the end of what is to go.
-            let due = |(at, _): &(u64, Size)| (at.saturating_sub(start) as usize).min(count);
-            let stop = self.sizes.front().map_or(count, due);
-            done += past.absorb(&oldest[done..stop.max(done)]);
-            match self.sizes.front() {
-                Some((at, size)) if *at <= start + count as u64 => past.resize(*size),
-                _ => break,
-            }
-            self.sizes.pop_front();
-        }
-        if done == 0 && count >= 2 * EXCESS_BYTES {
-            past.absorb_all(&oldest);
-            done = count;
-        }
-        self.scrollback.forget(done);
     }
 
     fn tell_full(&mut self) {
@@ -819,6 +832,34 @@ mod tests {
             hub.join(PLAYER).err(),
             Some(NoSeat::Closed(Close::Destroyed))
         );
+    }
+
+    /// However many look on, the screen that they begin with is there once, and gone when the last has it.
+    #[test]
+    fn all_spectators_begin_with_one_screen() {
+        let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        let mut output = io::Cursor::new(b"\x1b[31mred\x1b[0m ".repeat(8 << 10));
+        assert!(hub.pump(&mut output).is_ok());
+        let spectator = Arrival {
+            role: Role::Spectator,
+            ..PLAYER
+        };
+        let mut seats: Vec<Seat> = (0..MAX_SPECTATORS)
+            .map(|_| hub.join(spectator).expect("it is not over"))
+            .collect();
+        let screens: Vec<Screen> = seats.iter_mut().filter_map(Seat::take_screen).collect();
+        assert_eq!(screens.len(), MAX_SPECTATORS);
+        let first = &screens[0].data;
+        assert!(
+            screens
+                .iter()
+                .all(|screen| Arc::ptr_eq(&screen.data, first))
+        );
+        // The past's own, which it keeps until there is more output.
+        assert_eq!(Arc::strong_count(first), MAX_SPECTATORS + 1);
+        assert!(hub.memory_bytes() > first.len());
+        hub.push(b"more");
+        assert!(seats.iter().all(|seat| seat.greeting().screen.is_none()));
     }
 
     #[test]

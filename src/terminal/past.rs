@@ -11,6 +11,8 @@
 //! 26 to 53 MB/s (measured), slower than a flood: plain lines that later plain lines have scrolled away
 //! are skipped, for nothing is left of them.
 
+use std::sync::Arc;
+
 use prometheus::IntCounter;
 use vte::{Params, Perform};
 
@@ -23,6 +25,8 @@ pub struct Past {
     /// A second parser of the same output, only to know where escape sequences end.
     places: vte::Parser,
     place: Place,
+    /// What draws it, until it takes in more: all that come meanwhile share it.
+    drawn: Option<Arc<str>>,
 }
 
 /// Whether the last byte ended a character or a sequence.
@@ -56,11 +60,13 @@ impl Past {
             emulator: Emulator::new(size, panics),
             places: vte::Parser::new(),
             place: Place { is_between: true },
+            drawn: None,
         }
     }
 
     /// The terminal has this size from here on.
     pub fn resize(&mut self, size: Size) {
+        self.drawn = None;
         self.emulator.resize(size);
     }
 
@@ -71,12 +77,13 @@ impl Past {
 
     /// About how many bytes of memory this takes.
     pub fn memory_bytes(&self) -> usize {
-        self.emulator.memory_bytes()
+        self.emulator.memory_bytes() + self.drawn.as_ref().map_or(0, |drawn| drawn.len())
     }
 
     /// Takes in the beginning of `output`, up to the last place between two characters; returns how many bytes
     /// that were. The rest is to be offered again, with what follows it.
     pub fn absorb(&mut self, output: &[u8]) -> usize {
+        self.drawn = None;
         let line_end = output.iter().rposition(|byte| *byte == b'\n');
         if let Some(at) = line_end
             && self.place.is_between
@@ -94,6 +101,7 @@ impl Past {
 
     /// Takes in all of `output`, wherever it ends: for sequences that do not end in any reasonable time.
     pub fn absorb_all(&mut self, output: &[u8]) {
+        self.drawn = None;
         self.follow(output);
         self.emulator.process(output);
     }
@@ -128,13 +136,15 @@ impl Past {
     }
 
     /// What draws this terminal on one that was just reset.
-    pub fn redraw(&mut self) -> String {
-        self.emulator.redraw()
+    pub fn redraw(&mut self) -> Arc<str> {
+        let emulator = &mut self.emulator;
+        let drawn = self.drawn.get_or_insert_with(|| emulator.redraw().into());
+        Arc::clone(drawn)
     }
 }
 
 /// Text, tabs and line ends only: it changes no mode, and scrolls away what is above it.
-fn is_plain(output: &[u8]) -> bool {
+pub(super) fn is_plain(output: &[u8]) -> bool {
     output
         .iter()
         .all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..))

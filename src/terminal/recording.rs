@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::engine::Size;
 
-/// The most a recording may be.
-pub const LIMIT_BYTES: usize = 4 * 1024 * 1024;
+/// The most a recording may be: hours of somebody's typing, or a few seconds of a flood.
+pub const LIMIT_BYTES: usize = 1024 * 1024;
 
 /// A recording that goes on, until it is as long as it may be.
 pub struct Recording {

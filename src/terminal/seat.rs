@@ -26,8 +26,8 @@ const NOTICES: usize = 4;
 pub struct Screen {
     /// The terminal's size that it is meant for.
     pub size: Size,
-    /// Text and escape sequences. They are not part of the output and have no offsets.
-    pub data: String,
+    /// Text and escape sequences. They are not part of the output and have no offsets. Shared by all that are told the same.
+    pub data: Arc<str>,
 }
 
 /// What a viewer is told first.
@@ -207,6 +207,11 @@ impl Seat {
         &self.greeting
     }
 
+    /// Takes out what it is told to draw first: a screen may be large, and is of no use once it is sent.
+    pub fn take_screen(&mut self) -> Option<Screen> {
+        self.greeting.screen.take()
+    }
+
     /// The hub it belongs to.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
@@ -225,6 +230,12 @@ impl Seat {
     /// Decides what the viewer's writer does next. Output is appended to `out` as a binary frame.
     pub fn next(&self, out: &mut Vec<u8>) -> Next {
         let mut state = self.hub.state.lock();
+        if self
+            .index(&state)
+            .is_some_and(|index| !state.scrollback.has(state.seats[index].sent))
+        {
+            self.hub.wait_for_past(&mut state);
+        }
         let (spectators, size) = (state.spectators(), state.shown_size());
         let Some(index) = self.index(&state) else {
             return Next::Close(Close::GoingAway);

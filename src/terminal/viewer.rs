@@ -112,7 +112,13 @@ struct Viewer {
 ///
 /// # Errors
 /// Only when the system has no thread or file descriptor left.
-pub fn run(stream: &TcpStream, leftover: Vec<u8>, seat: Seat, terms: Terms) -> io::Result<Visit> {
+pub fn run(
+    stream: &TcpStream,
+    leftover: Vec<u8>,
+    mut seat: Seat,
+    terms: Terms,
+) -> io::Result<Visit> {
+    let screen = seat.take_screen();
     stream.set_nodelay(true)?;
     stream.set_read_timeout(None)?;
     let shared = Arc::new(stream.try_clone()?);
@@ -136,7 +142,7 @@ pub fn run(stream: &TcpStream, leftover: Vec<u8>, seat: Seat, terms: Terms) -> i
         let builder = thread::Builder::new()
             .name(writer_name(terms.session_id))
             .stack_size(STACK_BYTES);
-        let writer = builder.spawn_scoped(scope, || viewer.write())?;
+        let writer = builder.spawn_scoped(scope, || viewer.write(screen))?;
         let leaving = Leaving(&viewer);
         let input_bytes = viewer.read(&mut socket);
         drop(leaving);
@@ -285,9 +291,9 @@ impl Viewer {
 // The writing half.
 impl Viewer {
     /// Writes until it has sent a close frame or the client is gone; returns the code that it sent.
-    fn write(&self) -> Option<u16> {
+    fn write(&self, screen: Option<Screen>) -> Option<u16> {
         let mut out = Outgoing::new(Arc::clone(&self.stream)).ok()?;
-        let sent = self.write_until_close(&mut out);
+        let sent = self.write_until_close(&mut out, screen);
         if sent.is_some() {
             self.wait_for_reader();
         }
@@ -298,10 +304,10 @@ impl Viewer {
         sent
     }
 
-    fn write_until_close(&self, out: &mut Outgoing) -> Option<u16> {
+    fn write_until_close(&self, out: &mut Outgoing, screen: Option<Screen>) -> Option<u16> {
         let Heartbeat { every, limit } = self.terms.heartbeat;
         let mut next_ping = Instant::now() + every;
-        self.hello(out, self.seat.greeting());
+        self.hello(out, self.seat.greeting(), screen);
         loop {
             if self.code_control(out) {
                 return None;
@@ -366,8 +372,9 @@ impl Viewer {
                 ..Step::GO_ON
             },
             Next::Wait => Step::IDLE,
-            Next::Skipped(greeting) => {
-                self.hello(out, &greeting);
+            Next::Skipped(mut greeting) => {
+                let screen = greeting.screen.take();
+                self.hello(out, &greeting, screen);
                 Step::GO_ON
             }
             Next::Notice(notice) => self.tell(out, &ToPage::Notice(notice)),
@@ -387,13 +394,13 @@ impl Viewer {
         }
     }
 
-    fn hello(&self, out: &mut Outgoing, greeting: &Greeting) {
+    fn hello(&self, out: &mut Outgoing, greeting: &Greeting, screen: Option<Screen>) {
         let Greeting {
             offset,
             head,
             is_exact,
-            screen,
             settled,
+            ..
         } = greeting;
         let role = self.seat.role();
         // Whoever knows a session's id plays it, so a spectator is not told.
@@ -419,7 +426,7 @@ impl Viewer {
                 &ToPage::Screen {
                     cols: size.cols,
                     rows: size.rows,
-                    data: data.clone(),
+                    data: data.to_string(),
                 },
             );
         }

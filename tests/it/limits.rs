@@ -271,6 +271,75 @@ fn what_is_over_takes_little_memory() {
     wait_for("its memory", || session.hub.memory_bytes() == 0);
 }
 
+/// Six games with the largest screen and as much recording as there may be, one after the other.
+#[test]
+fn the_largest_terminals_leave_little_when_they_end() {
+    let (engine, site) = site(&[]);
+    for _ in 0..6 {
+        let game = site.create("rust");
+        let mut player = site.page(&game, None);
+        player.expect("$ ");
+        player.control(serde_json::json!({"type": "resize", "cols": 1000, "rows": 100}));
+        assert_eq!(site.post(&game.path("/recording"), "").status, 201);
+        player.type_in("seq 200000\r");
+        player.expect("\r\n200000\r\n");
+        let id = game.id.parse().expect("an id");
+        let hub = site
+            .app()
+            .manager()
+            .get(id)
+            .expect("it is known")
+            .hub
+            .clone();
+        assert!(hub.recording_bytes() > 512 * 1024);
+        engine.exit(&format!("shellcraft-{}", game.id), 0);
+        assert_eq!(player.close_code(), 1000);
+    }
+    wait_for("their memory", || {
+        let text = site.get("/metrics").text();
+        let mut lines = text.lines();
+        let bytes = lines
+            .find_map(|line| line.strip_prefix("shellcraft_terminal_memory_bytes "))
+            .and_then(|bytes| bytes.parse::<u64>().ok());
+        bytes.expect("a metric") <= 4 << 20
+    });
+}
+
+/// A game that its player has left goes on, and its flood costs next to nothing.
+#[test]
+fn a_flood_that_nobody_sees_is_held_back() {
+    const BURST: u64 = 8 * 256 * 1024;
+    let (_engine, site) = site(&[]);
+    let game = site.create("rust");
+    let id = game.id.parse().expect("an id");
+    let hub = site
+        .app()
+        .manager()
+        .get(id)
+        .expect("it is known")
+        .hub
+        .clone();
+    let mut player = site.raw(&game);
+    player.expect("$ ");
+    player.type_in("yes\r");
+    player.expect("y\r\ny\r\n");
+    let began = Instant::now();
+    drop(player);
+    wait_for("nobody to look", || hub.viewers() == 0);
+    let seen = hub.output_bytes();
+    wait_for("it to go on", || {
+        hub.output_bytes() > seen + BURST + (512 << 10)
+    });
+    let bytes = hub.output_bytes() - seen;
+    let most = BURST as f64 + began.elapsed().as_secs_f64() * 256.0 * 1024.0 + 128.0 * 1024.0;
+    assert!(bytes as f64 <= most, "{bytes} bytes, not {most}");
+    // Who comes back meets a game that goes on at once.
+    let mut player = site.raw(&game);
+    player.type_in("\x03");
+    player.expect("^C");
+    player.expect("$ ");
+}
+
 #[test]
 fn a_server_has_so_many_games() {
     let (_engine, site) = site(&["--max-sessions", "1"]);

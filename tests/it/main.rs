@@ -52,6 +52,7 @@ mod pressure;
 mod process;
 mod proxy;
 mod queue;
+mod readme;
 mod rest;
 mod sessions;
 mod store_contract;

@@ -3,13 +3,17 @@
 use std::ffi::OsString;
 use std::io::{Cursor, Read, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::time::UNIX_EPOCH;
 
+use shellcraft::auth;
 use shellcraft::config::{Config, Stop};
 use shellcraft::door;
-use shellcraft::engine::{self, Unfinished};
+use shellcraft::engine::{self, Size, Unfinished};
 use shellcraft::session::sandbox::BOOK_LIMIT_BYTES;
 use shellcraft::session::spellbook;
-use shellcraft::terminal::frame::{self, FromPage, MAX_SIDE};
+use shellcraft::session::store::record::{self, Unreadable};
+use shellcraft::session::store::{FORMAT, PlayerId};
+use shellcraft::terminal::frame::{self, FromPage};
 use shellcraft::terminal::split::MAX_MESSAGE_BYTES;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
@@ -18,9 +22,12 @@ use tungstenite::{Message, WebSocket};
 type Probe = fn(&[u8]);
 
 /// All probes, each under the name of its corpus.
-pub const ALL: [(&str, Probe); 5] = [
+pub const ALL: [(&str, Probe); 8] = [
     ("head", head),
     ("frames", frames),
+    ("control", control_message),
+    ("jwt", jwt),
+    ("record", record),
     ("book", book),
     ("config", config),
     ("engine", engine),
@@ -83,7 +90,10 @@ pub fn frames(bytes: &[u8]) {
             control(&text);
         }
     }
-    // The control language by itself, too: masks keep a fuzzer from writing JSON in frames.
+}
+
+/// A control message by itself: masks keep a fuzzer from writing JSON in frames.
+pub fn control_message(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         control(text);
     }
@@ -92,11 +102,45 @@ pub fn frames(bytes: &[u8]) {
 fn control(text: &str) {
     match frame::parse(text) {
         Ok(FromPage::Resize(size)) => {
-            let sides = [size.cols, size.rows];
-            assert!(sides.iter().all(|side| (1..=MAX_SIDE).contains(side)));
+            assert!(frame::is_size(size), "{size:?}");
         }
         Ok(_) => {}
         Err(refused) => assert!(!refused.to_string().contains(char::is_control)),
+    }
+}
+
+/// No token that nobody has signed is taken; claims name a player whose name can be a file's; sets of keys and files
+/// with keys are understood or not.
+pub fn jwt(bytes: &[u8]) {
+    if let Some(Ok(bearer)) = auth::probe::claims(bytes) {
+        let name = bearer.player.to_string();
+        assert!(PlayerId::try_from(name.clone()).is_ok(), "{name:?}");
+        assert!(bearer.until >= UNIX_EPOCH);
+    }
+    auth::probe::is_public_key(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let taken = auth::probe::token(text).expect("the probe's secret is long enough");
+    assert!(taken.is_err(), "{taken:?} for {text:?}");
+    auth::probe::keys(text);
+}
+
+/// A session's record is one that this server can go on from, and is written as it was read; or it is none.
+pub fn record(bytes: &[u8]) {
+    let record = match record::decode(bytes) {
+        Ok(record) => record,
+        Err(Unreadable::Newer { found, .. }) => return assert!(found > FORMAT),
+        Err(Unreadable::Broken(why)) => return assert!(!why.is_empty()),
+    };
+    assert_eq!(record.format, FORMAT);
+    if let Some(screen) = &record.screen {
+        let (cols, rows) = (screen.cols, screen.rows);
+        assert!(frame::is_size(Size { cols, rows }), "{cols} by {rows}");
+    }
+    // With the spaces that we put in it may be too big.
+    if let Ok((kept, written)) = record::encode(record) {
+        assert_eq!(record::decode(&written), Ok(kept));
     }
 }
 

@@ -12,7 +12,9 @@ use log::warn;
 use serde_json::{Map, Value};
 
 use super::{Error, FORMAT, RECORD_LIMIT_BYTES, Record};
+use crate::engine::Size;
 use crate::session::SessionId;
+use crate::terminal::frame::is_size;
 
 /// Takes a record to the next format, or says why that can't be.
 type Migration = fn(Map<String, Value>) -> Result<Map<String, Value>, String>;
@@ -47,7 +49,17 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Unreadable> {
     }
     let fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(broken)?;
     let fields = migrate(fields, &MIGRATIONS)?;
-    serde_json::from_value(Value::Object(fields)).map_err(broken)
+    let record: Record = serde_json::from_value(Value::Object(fields)).map_err(broken)?;
+    Ok(Record {
+        // Whoever wrote into the store could make a screen of 65,535 by 65,535, which no memory holds.
+        screen: record.screen.filter(|screen| {
+            is_size(Size {
+                cols: screen.cols,
+                rows: screen.rows,
+            })
+        }),
+        ..record
+    })
 }
 
 /// Reads the record of this session.
@@ -189,6 +201,28 @@ mod tests {
             |fields| set(fields, "session_id", "6F2C7F0E-7D4B-4C3A-9D0B-3F7E0B1C2D3E"),
             "not a UUIDv4",
         );
+    }
+
+    #[test]
+    fn a_screen_that_no_terminal_can_have_is_left_out() {
+        for (cols, rows, is_kept) in [
+            (80, 24, true),
+            (1000, 100, true),
+            (1000, 101, false),
+            (0, 24, false),
+            (65_535, 65_535, false),
+        ] {
+            let mut record = record();
+            record.screen = Some(StoredScreen {
+                offset: 1,
+                cols,
+                rows,
+                data: "x".into(),
+            });
+            let (_, bytes) = encode(record).unwrap();
+            let kept = decode(&bytes).unwrap().screen.is_some();
+            assert_eq!(kept, is_kept, "{cols} by {rows}");
+        }
     }
 
     #[test]

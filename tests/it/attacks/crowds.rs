@@ -176,6 +176,39 @@ fn thousands_of_idle_and_half_open_terminals_keep_nobody_out() {
     );
 }
 
+/// More connections than there are places, and not a byte on any of them.
+#[test]
+fn ten_thousand_who_say_nothing_disturb_no_player() {
+    alone(
+        "attacks::crowds::ten_thousand_who_say_nothing_disturb_no_player",
+        || {
+            let many = match raise_fd_limit().expect("no right is needed") {
+                11_000.. => 10_000,
+                fewer => usize::try_from(fewer / 2).expect("small"),
+            };
+            let engine = FakeEngine::start();
+            let server = Process::start(&engine.docker_host(), &unique(), &[]);
+            let mut player = server.raw(&server.create("rust"));
+            player.expect("$ ");
+            let mut silent = Vec::new();
+            for number in 0..many {
+                let address = format!("127.0.1.{}", 1 + number % 60);
+                let stream = connect_from(&address, server.address);
+                stream.set_nonblocking(true).expect("an option");
+                silent.push(stream);
+                if number % 500 == 0 {
+                    player.type_in(&format!("echo beside {number}\n"));
+                    player.expect(&format!("\r\nbeside {number}\r\n"));
+                }
+            }
+            wait_for("all of them to be cut", || tend(&mut silent, false) == 0);
+            serves(&server);
+            player.type_in("echo not disturbed\n");
+            player.expect("\r\nnot disturbed\r\n");
+        },
+    );
+}
+
 /// One address wants hundreds of games at once of an Engine that makes none: as many as may wait of one do, and the rest is
 /// told so.
 #[test]

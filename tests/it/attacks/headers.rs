@@ -4,7 +4,7 @@ use fake_engine::FakeEngine;
 use serde_json::json;
 
 use super::{owner, says, statuses};
-use crate::site::Site;
+use crate::site::{Game, Site};
 
 /// The lines of the answer's head, lower-case names first.
 fn names(answer: &str) -> Vec<String> {
@@ -89,6 +89,48 @@ fn a_host_is_a_host_or_refused() {
         b"GET / HTTP/1.1\r\nHost: a\r\nhOST: b\r\n\r\n",
     );
     assert_eq!(statuses(&two), [400], "{two}");
+}
+
+/// Cookies that somebody else planted, as a neighbouring host can: as many as fit, and then more.
+#[test]
+fn bombs_of_cookies_hide_nobody_and_are_refused_when_too_big() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let reply = site.post("/session", "");
+    let game = Game::of(&reply);
+    let own = reply.header("set-cookie").expect("a player's cookie");
+    let own = own.split(';').next().expect("a pair");
+    let mut player = site.raw(&game);
+    player.expect("$ ");
+    let ask = |cookies: &str| {
+        let path = game.path("/status");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{cookies}\r\n");
+        let answer = says(site.address, request.as_bytes());
+        let statuses = statuses(&answer);
+        assert_eq!(statuses.len(), 1, "{answer}");
+        statuses[0]
+    };
+    let line = |cookies: &str| format!("Cookie: {cookies}\r\n");
+    let junk = "a=b; ".repeat(2900);
+    for (cookies, expected) in [
+        (line(own), 200),
+        (line(&format!("{junk}{own}")), 200),
+        (line(&format!("{own}; {junk}c=d")), 200),
+        // Another's in the place of one's own does not make one somebody else.
+        (line("shellcraft_player=planted"), 404),
+        (
+            line(&format!("shellcraft_player={}", "x".repeat(15_000))),
+            404,
+        ),
+        (line(&format!("{junk}c=d")), 404),
+        (line(&format!("{own}; {}", "a=b; ".repeat(4_000))), 431),
+        (line("a=b").repeat(100), 431),
+    ] {
+        let shown = cookies.get(..60).unwrap_or(&cookies);
+        assert_eq!(ask(&cookies), expected, "{shown}… of {}", cookies.len());
+    }
+    player.type_in("echo not disturbed\n");
+    player.expect("\r\nnot disturbed\r\n");
 }
 
 /// Bodies are taken as they are: what would have to be unpacked is not taken at all.

@@ -1,0 +1,46 @@
+//! How tokens and published keys are read, for tests that make them up by the million. Pure.
+
+use serde_json::{Map, Value};
+
+use super::Refusal;
+use super::jwks;
+use super::jwt::{Bearer, Demands, Key, Keys, OperatorClaim, Verifier};
+
+/// Nobody signs anything with it, so a token that passes is forged.
+const SECRET: &[u8] = b"a secret of a probe, as long as one must be";
+
+fn verifier() -> Option<Verifier> {
+    let demands = Demands {
+        issuer: Some("https://login.example".into()),
+        audience: Some("shellcraft".into()),
+        operator: Some(OperatorClaim {
+            name: "role".into(),
+            value: "operator".into(),
+        }),
+    };
+    Some(Verifier::new(
+        Keys::One(Key::of_secret(SECRET).ok()?),
+        demands,
+    ))
+}
+
+/// What a stranger's token is taken for by a server that has a secret. None where even that could not be used.
+pub fn token(token: &str) -> Option<Result<Bearer, Refusal>> {
+    Some(verifier()?.verify(token))
+}
+
+/// Whom claims would name if a good key had signed them. None for what is no object of JSON.
+pub fn claims(claims: &[u8]) -> Option<Result<Bearer, Refusal>> {
+    let claims: Map<String, Value> = serde_json::from_slice(claims).ok()?;
+    Some(verifier()?.bearer(&claims))
+}
+
+/// How many usable keys a published set has; none if it is no set.
+pub fn keys(set: &str) -> Option<usize> {
+    jwks::parse(set).map(|keys| keys.len())
+}
+
+/// Whether a file of the operator's holds a public key.
+pub fn is_public_key(pem: &[u8]) -> bool {
+    Key::of_pem(pem).is_ok()
+}

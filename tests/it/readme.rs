@@ -1,0 +1,59 @@
+//! What the README says of tests is true: each limit names the tests that show it, and they are there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The names of all functions that are marked as tests, in the sources and in the suites.
+fn tests() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<PathBuf> = vec![root.join("src"), root.join("tests")];
+    let mut names = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the house") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("UTF-8");
+                let marked = text.split("#[test]\n").skip(1);
+                names.extend(marked.filter_map(|after| {
+                    let name = after.trim_start().strip_prefix("fn ")?;
+                    Some(name.split('(').next()?.to_owned())
+                }));
+            }
+        }
+    }
+    names
+}
+
+/// The rows of the table below a heading, each as its cells.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(path).expect("the README");
+    let (_, below) = text.split_once(heading).expect("the heading");
+    let lines = below.lines().skip_while(|line| !line.starts_with('|'));
+    let rows = lines.take_while(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| {
+        let cells = row.trim_matches('|').split(" | ");
+        cells.map(|cell| cell.trim().to_owned()).collect()
+    })
+    .collect()
+}
+
+#[test]
+fn each_limit_names_the_tests_that_show_it() {
+    let tests = tests();
+    let rows = table("\n## Limits\n");
+    assert!(rows.len() > 20, "{rows:?}");
+    for row in rows {
+        let [_, _, _, shown_by] = &row[..] else {
+            panic!("not four cells: {row:?}");
+        };
+        let named: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test in {row:?}");
+        for name in named {
+            assert!(tests.contains(name), "there is no test {name:?}: {row:?}");
+        }
+    }
+}
