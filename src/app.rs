@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -14,11 +15,16 @@ use crate::http::{self, Side, Site, SiteService, assets};
 use crate::metrics::Metrics;
 use crate::session::bundle::{self, Bundled};
 use crate::session::store::timed::Timed;
-use crate::session::{Farewell, Manager, store};
+use crate::session::{Farewell, Manager, NotReady, store};
 use crate::terminal::viewer::Heartbeat;
 
 /// The operator's own door is small: a scraper, a browser, a command line.
 const PRIVATE_DESCRIPTORS: usize = 256;
+
+/// A start that takes longer than this is worth a line.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether games can be started, until they can.
+const READY_EVERY: Duration = Duration::from_millis(100);
 
 /// Why the server could not start; one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +159,36 @@ impl App {
             private_door,
             manager,
             grace: config.shutdown_grace,
+        })
+    }
+
+    /// Says with `say` when games can be started, and before that what is missing, if that is anything but a start that
+    /// takes its time. The thread (`ready`) returns when it has said so, or the server stops.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn announce(&self, say: impl Fn(&str) + Send + 'static) -> io::Result<JoinHandle<()>> {
+        let (manager, url) = (
+            Arc::clone(&self.manager),
+            format!("http://{}/", self.local_addr()),
+        );
+        thread::Builder::new().name("ready".into()).spawn(move || {
+            let patience = Instant::now() + START_PATIENCE;
+            let mut has_told = false;
+            loop {
+                let missing = match manager.readiness() {
+                    Ok(()) => return say(&format!("ShellCraft is ready: {url}")),
+                    Err(NotReady::Ending) => return,
+                    Err(missing) => missing,
+                };
+                if !has_told && (!missing.is_passing() || Instant::now() >= patience) {
+                    say(&format!("ShellCraft is not ready yet ({missing}): {url}"));
+                    has_told = true;
+                }
+                if manager.has_stopped_within(READY_EVERY) {
+                    return;
+                }
+            }
         })
     }
 

@@ -12,7 +12,7 @@ pub mod fields;
 pub mod names;
 pub mod seldom;
 
-use std::io::{LineWriter, Stderr, Write as _};
+use std::io::{LineWriter, Stderr, Write};
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -26,6 +26,8 @@ pub use seldom::Seldom;
 
 /// Panics of threads whose panics nobody else counts.
 static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);
+/// Lines that could not be written. There is nowhere else to say that standard error is gone, or its disk full.
+static LOST_LINES: AtomicU64 = AtomicU64::new(0);
 /// How the names of threads begin whose panics are caught, and counted there.
 const COUNTED_ELSEWHERE: [&str; 4] = ["door-conn", "http-", "s-", "w-"];
 
@@ -45,6 +47,11 @@ pub fn start(level: LevelFilter, format: LogFormat) {
 /// How many threads panicked of those whose panics nobody else counts.
 pub fn other_panics() -> u64 {
     OTHER_PANICS.load(Ordering::Relaxed)
+}
+
+/// How many lines could not be written to standard error.
+pub fn lost_lines() -> u64 {
+    LOST_LINES.load(Ordering::Relaxed)
 }
 
 /// Rust's own words would be several lines.
@@ -68,7 +75,24 @@ fn note_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// simplelog's lines: time, level, and what [`sentence`] makes.
-struct Text(Box<WriteLogger<LineWriter<Stderr>>>);
+struct Text(Box<WriteLogger<LineWriter<Output>>>);
+
+/// Standard error; what it does not take is counted and gone, for nobody is to wait for its reader.
+struct Output(Stderr);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.lock().write_all(bytes).is_err() {
+            let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+            LOST_LINES.fetch_add(lines as u64, Ordering::Relaxed);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
 
 impl Text {
     fn new(level: LevelFilter) -> Text {
@@ -87,7 +111,7 @@ impl Text {
         Text(WriteLogger::new(
             level,
             config,
-            LineWriter::new(std::io::stderr()),
+            LineWriter::new(Output(std::io::stderr())),
         ))
     }
 }
@@ -123,8 +147,8 @@ impl Log for Json {
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
             let line = json_line(SystemTime::now(), record);
-            // There is nowhere to say that standard error is gone.
-            let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            // Never fails: it counts.
+            let _ = Output(std::io::stderr()).write_all(line.as_bytes());
         }
     }
 

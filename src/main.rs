@@ -3,6 +3,7 @@
 //! SIGTERM leaves the games to the next start: an upgrade is a stop and a start. SIGINT, which is somebody at the
 //! keyboard, saves and removes them, and so do a second SIGTERM, `--drain`, and an operator's `shellcraft drain`.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use shellcraft::app::App;
@@ -50,7 +51,10 @@ fn main() -> ExitCode {
         // As if somebody at the keyboard had ended it; fails only for a signal that does not exist.
         let _ = signal_hook::low_level::raise(SIGINT);
     });
-    println!("ShellCraft is ready: http://{}/", app.local_addr());
+    let announcer = match app.announce(print) {
+        Ok(announcer) => announcer,
+        Err(cause) => return fail(&cause),
+    };
     // Blocks until the first signal.
     let first = signals.forever().next();
     let farewell = if config.drain || first == Some(SIGINT) {
@@ -59,7 +63,14 @@ fn main() -> ExitCode {
         Farewell::Leave
     };
     app.stop(farewell, || signals.pending().next().is_some());
+    // It has ended with the sessions; a panic of its own would have been logged.
+    let _ = announcer.join();
     ExitCode::SUCCESS
+}
+
+fn print(line: &str) {
+    // Whoever has read the first line may have closed our output: that is no reason to end.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

@@ -89,6 +89,12 @@ pub struct Metrics {
     pub pool: IntGaugeVec,
     /// Containers of each shell that should wait. Set at a scrape.
     pub pool_wanted: IntGauge,
+    /// For how long no more are made of a shell, after failures. Set at a scrape.
+    pub pool_backoff: IntGaugeVec,
+    /// Whether a shell can be started, as far as is known: 1 or 0. Set at a scrape.
+    pub shell_up: IntGaugeVec,
+    /// Lines of the log that could not be written. Set at a scrape.
+    pub log_lines_lost: IntCounter,
     /// Whether the store answers: 1 or 0. Set at a scrape.
     pub store_up: IntGauge,
     /// How long calls to the store took, by call.
@@ -205,6 +211,20 @@ impl Metrics {
             pool_wanted: make.gauge(
                 "pool_wanted_containers",
                 "Containers of each shell that should wait for a player, as set.",
+            )?,
+            pool_backoff: make.gauges(
+                "pool_backoff_seconds",
+                "For how long no more containers of a shell are made ahead, after failures; 0 when they are.",
+                &["shell"],
+            )?,
+            shell_up: make.gauges(
+                "shell_up",
+                "Whether a shell can be started: 0 when its image is missing or unfit, or the last try failed for it.",
+                &["shell"],
+            )?,
+            log_lines_lost: make.counter(
+                "log_lines_lost_total",
+                "Lines of the log that could not be written to standard error.",
             )?,
             store_up: make.gauge("store_up", "Whether the store answers.")?,
             store_calls: make.histograms(

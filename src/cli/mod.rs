@@ -1,4 +1,4 @@
-//! What the program does besides serving: `shellcraft sessions|end|notice|drain`, `health`, `doctor` and `selftest`.
+//! What the program does besides serving: `shellcraft sessions|watch|end|notice|drain`, `health`, `doctor` and `selftest`.
 //!
 //! * [`remote`]: the operator's orders to a server that runs. * [`health`]: whether it is ready.
 //!
@@ -29,6 +29,14 @@ use crate::session::SessionId;
 pub enum Command {
     /// List the games on a running server.
     Sessions(remote::Target),
+    /// Print an address at which a browser can watch a game; its player is told.
+    Watch {
+        /// The session's id.
+        id: SessionId,
+        /// Which server.
+        #[command(flatten)]
+        target: remote::Target,
+    },
     /// End a game on a running server; its spellbook is kept.
     End {
         /// The session's id.
@@ -86,6 +94,7 @@ pub enum Command {
 pub fn run(command: &Command, config: &Config) -> ExitCode {
     let is_well = match command {
         Command::Sessions(target) => return remote::sessions(target, config),
+        Command::Watch { id, target } => return remote::watch(*id, target, config),
         Command::End { id, target } => return remote::end(*id, target, config),
         Command::Notice {
             words,

@@ -1,4 +1,4 @@
-//! `shellcraft sessions|end|notice|drain`: an operator's orders to a server that runs, over its own HTTP API.
+//! `shellcraft sessions|watch|end|notice|drain`: an operator's orders to a server that runs, over its own HTTP API.
 //!
 //! No threads; every call has a deadline. Exit status 0: done; 1: the server said no, or nothing; 2: the order itself
 //! makes no sense.
@@ -79,6 +79,17 @@ impl Error {
 /// `shellcraft sessions`
 pub fn sessions(target: &Target, config: &Config) -> ExitCode {
     finish(target, ask(target, config, "GET", "/sessions", None), table)
+}
+
+/// `shellcraft watch ID`. The address is opened in a browser and not shown here: what a game prints could do anything to
+/// an operator's terminal.
+pub fn watch(id: SessionId, target: &Target, config: &Config) -> ExitCode {
+    let path = format!("/session/{}/watch", id.to_text());
+    let answer = ask(target, config, "POST", &path, None);
+    finish(target, answer, |answer| {
+        let url = answer["watch_url"].as_str().unwrap_or_default();
+        format!("{}\n", url.escape_debug())
+    })
 }
 
 /// `shellcraft end ID`

@@ -99,6 +99,21 @@ impl Error {
         matches!(self, Error::Refused { status: 409, .. })
     }
 
+    /// Whether the Engine refuses what it was asked for and always would: the request is at fault, such as an image that
+    /// has no program to run, or a runtime that it does not know. DOCKER: 400 for both (20.10).
+    pub fn is_final(&self) -> bool {
+        match self {
+            Error::Refused {
+                status, message, ..
+            } => {
+                // Of an Engine that was just replaced.
+                let is_version = message.contains("client version");
+                (400..500).contains(status) && !matches!(status, 404 | 409 | 429) && !is_version
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the Engine itself is away, slow or unwell, so that trying again later makes sense.
     pub fn is_outage(&self) -> bool {
         match self {

@@ -214,6 +214,9 @@ pub struct Image {
     /// What it was built with.
     #[serde(default, deserialize_with = "null_is_default")]
     pub config: ImageConfig,
+    /// The processor that it is for, as the Engine calls it, such as `amd64`.
+    #[serde(default)]
+    pub architecture: String,
 }
 
 /// The `Config` of `ImageInspect`.
@@ -223,6 +226,15 @@ pub struct ImageConfig {
     /// Its labels.
     #[serde(default, deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,
+    /// What a container of it runs, or what `entrypoint` is given.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub cmd: Vec<String>,
+    /// What a container of it runs, if that is set.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub entrypoint: Vec<String>,
+    /// Paths of which each container gets an anonymous volume; the values are empty objects.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub volumes: BTreeMap<String, Empty>,
 }
 
 /// One line of `SystemEvents` (`GET /events`) about a container.

@@ -86,6 +86,7 @@ impl Site {
         let uptime = self.started.elapsed().as_secs();
         Ok(Outcome::Later(Box::new(move |_| {
             let pool = manager.pool_counts();
+            let shells = shells(&manager);
             let body = json!({
                 "version": env!("CARGO_PKG_VERSION"),
                 "instance": manager.settings().instance,
@@ -94,6 +95,7 @@ impl Site {
                 "sessions": playing(&manager),
                 "max_sessions": manager.settings().max_sessions,
                 "pool": pool,
+                "shells": shells,
                 "pool_size": manager.settings().pool_size,
                 "queue": manager.queue_length(),
                 "engine": health(manager.engine_health()),
@@ -152,6 +154,20 @@ pub(super) fn add_details(body: &mut Value, manager: &Manager, session: &Session
     body["player"] = session.owner().map(|owner| owner.player.to_string()).into();
     body["memory_bytes"] = usage.and_then(|usage| usage.memory_bytes).into();
     body["cpus"] = usage.and_then(|usage| usage.cpus).into();
+}
+
+/// Whether each shell can be started, and how its pool is.
+fn shells(manager: &Manager) -> Vec<Value> {
+    let (broken, backoffs) = (manager.broken_shells(), manager.pool_backoffs());
+    let shells = manager.settings().shells.iter();
+    let tell = |name: &String| {
+        let cause = broken.get(name);
+        let wait = backoffs.get(name).map(Duration::as_secs);
+        json!({
+            "name": name, "ok": cause.is_none(), "cause": cause, "backoff_seconds": wait,
+        })
+    };
+    shells.map(|shell| tell(&shell.name)).collect()
 }
 
 fn playing(manager: &Manager) -> usize {

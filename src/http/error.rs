@@ -145,6 +145,8 @@ impl From<session::Error> for ApiError {
             Error::Stopping => (503, "stopping", Some(soon)),
             Error::NoImage(_) => (503, "shell_not_installed", Some(later)),
             Error::ImageNotLoaded(_) => (503, "shell_not_ready", Some(soon)),
+            // No use in trying again: somebody has to mend it.
+            Error::ShellBroken { .. } => (502, "shell_broken", None),
             Error::Engine(_) => (503, "engine_unavailable", Some(soon)),
             Error::System(_) => (503, "out_of_resources", Some(later)),
             Error::State(_) => (500, "internal_error", None),

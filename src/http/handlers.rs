@@ -14,7 +14,7 @@ use super::{Outcome, Side, Site, admin, assets, identity, origin, terminal};
 use crate::door;
 use crate::session::pace::whole_seconds;
 use crate::session::{
-    self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Standing, Status,
+    self, Manager, Newcomer, NotReady, Place, QueueTicket, Session, SessionId, Standing, Status,
     WATCH_LINK_LIFE,
 };
 use crate::terminal::Role;
@@ -36,7 +36,9 @@ impl Site {
             Route::Ready => self.ready(),
             Route::Landing => {
                 let shells = &self.manager.settings().shells;
-                now(self.pages.landing(shells, self.guard.gate.wants_tokens()))
+                let broken = self.manager.shells_known_broken();
+                let has_logins = self.guard.gate.wants_tokens();
+                now(self.pages.landing(shells, &broken, has_logins))
             }
             Route::Asset(name) => now(assets::serve(
                 &name,
@@ -77,29 +79,32 @@ impl Site {
     fn ready(&self) -> Handled {
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move |_| {
-            if manager.is_draining() {
-                return Err(session::Error::Stopping.into());
-            }
-            let not_ready = |cause: String, code, message: &str| {
-                crate::warn_seldom!("not ready: {cause}");
-                ApiError::new(503, code, message).with("Retry-After", "2")
+            let Err(missing) = manager.readiness() else {
+                return Ok(text("ok"));
             };
-            manager.engine_health().map_err(|cause| {
-                let message = "The container engine does not answer.";
-                not_ready(cause, "engine_unavailable", message)
-            })?;
-            manager.store_health().map_err(|cause| {
-                let message = "The store of sessions and spellbooks does not answer.";
-                not_ready(cause, "store_unavailable", message)
-            })?;
-            if !manager.is_settled() {
-                return Err(session::Error::Starting.into());
-            }
-            manager.images_health().map_err(|cause| {
-                let message = "A shell's image is still to be loaded into the container engine.";
-                not_ready(cause, "shell_not_ready", message)
-            })?;
-            Ok(text("ok"))
+            let (code, message) = match &missing {
+                NotReady::Ending => return Err(session::Error::Stopping.into()),
+                NotReady::Starting => return Err(session::Error::Starting.into()),
+                NotReady::Engine(_) => (
+                    "engine_unavailable",
+                    "The container engine does not answer.".to_owned(),
+                ),
+                NotReady::Store(_) => (
+                    "store_unavailable",
+                    "The store of sessions and spellbooks does not answer.".to_owned(),
+                ),
+                NotReady::Image(_) => (
+                    "shell_not_ready",
+                    "A shell's image is still to be loaded into the container engine.".to_owned(),
+                ),
+                // Why, is the operator's: it may name what is on the host.
+                NotReady::Shell { shell, .. } => (
+                    "shell_broken",
+                    format!("The shell {shell} can't be started; the server's log says why."),
+                ),
+            };
+            crate::warn_seldom!("not ready: {missing}");
+            Err(ApiError::new(503, code, message).with("Retry-After", "2"))
         })))
     }
 

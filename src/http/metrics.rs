@@ -20,9 +20,14 @@ impl Site {
         // The Engine and the store are asked how they are, which may take a moment.
         Ok(Outcome::Later(Box::new(move |_| {
             let (engine, store) = (manager.engine_health(), manager.store_health());
+            let broken = manager.broken_shells();
             let scrape = metrics.begin_scrape();
             metrics.engine_up.set(engine.is_ok().into());
             metrics.store_up.set(store.is_ok().into());
+            for shell in &manager.settings().shells {
+                let up = metrics.shell_up.with_label_values(&[&shell.name]);
+                up.set((!broken.contains_key(&shell.name)).into());
+            }
             note_sessions(&metrics, &manager);
             note_door(&metrics, &door);
             let text = metrics.to_text(scrape).map_err(|error| {
@@ -69,8 +74,14 @@ fn note_sessions(metrics: &Metrics, manager: &Manager) {
     metrics.terminal_memory.set(memory as i64);
     metrics.sessions_limit.set(settings.max_sessions as i64);
     metrics.pool_wanted.set(settings.pool_size as i64);
+    let backoffs = manager.pool_backoffs();
     for shell in &settings.shells {
-        metrics.pool.with_label_values(&[&shell.name]).set(0);
+        let shell = &shell.name;
+        metrics.pool.with_label_values(&[shell]).set(0);
+        // Rounded up: what is left of a wait is no 0.
+        let wait = backoffs.get(shell).map_or(0, |wait| wait.as_secs() + 1);
+        let backoff = metrics.pool_backoff.with_label_values(&[shell]);
+        backoff.set(wait as i64);
     }
     for (shell, count) in manager.pool_counts() {
         metrics.pool.with_label_values(&[&shell]).set(count as i64);
@@ -104,4 +115,5 @@ fn note_door(metrics: &Metrics, door: &door::Stats) {
     let panics = |thread: &str| metrics.panics.with_label_values(&[thread]);
     catch_up(&panics("connection"), total(&door.panics));
     catch_up(&panics("other"), logging::other_panics());
+    catch_up(&metrics.log_lines_lost, logging::lost_lines());
 }

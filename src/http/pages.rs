@@ -1,6 +1,7 @@
 //! The HTML pages: ramhorns templates from `templates/`, everything in them escaped.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use ramhorns::{Content, Template};
 
@@ -38,6 +39,7 @@ struct Choice<'a> {
     name: &'a str,
     title: String,
     is_default: bool,
+    is_broken: bool,
 }
 
 #[derive(Content)]
@@ -87,16 +89,21 @@ impl Pages {
         &self.version
     }
 
-    /// The page to start a game from. Whoever had to log in can log out there.
-    pub fn landing(&self, shells: &[Shell], has_logins: bool) -> Response {
-        let choice = |(index, shell): (usize, &'_ Shell)| (index == 0, shell.name.clone());
-        let choices: Vec<_> = shells.iter().enumerate().map(choice).collect();
-        let shells = choices
+    /// The page to start a game from: a shell that is `broken` can't be chosen. Whoever had to log in can log out there.
+    pub fn landing(
+        &self,
+        shells: &[Shell],
+        broken: &BTreeSet<String>,
+        has_logins: bool,
+    ) -> Response {
+        let first = shells.iter().find(|shell| !broken.contains(&shell.name));
+        let shells = shells
             .iter()
-            .map(|(is_default, name)| Choice {
-                name,
-                title: capitalised(name),
-                is_default: *is_default,
+            .map(|shell| Choice {
+                name: &shell.name,
+                title: capitalised(&shell.name),
+                is_default: first.is_some_and(|first| first.name == shell.name),
+                is_broken: broken.contains(&shell.name),
             })
             .collect();
         self.for_players(
@@ -218,8 +225,9 @@ mod tests {
                 image: "i".into(),
             },
         ];
+        let none = BTreeSet::new();
         for page in [
-            pages.landing(&shells, true),
+            pages.landing(&shells, &none, true),
             pages.terminal("id", "rust", "ws://h/", "player"),
             pages.admin(),
             pages.error(404, "Gone."),
@@ -229,13 +237,36 @@ mod tests {
                 assert!(!text.contains(forbidden), "{forbidden} in {text}");
             }
         }
-        let landing = text(&pages.landing(&shells, false));
+        let landing = text(&pages.landing(&shells, &none, false));
         assert!(
             landing.contains("Rust") && landing.contains("value=\"perl\""),
             "{landing}"
         );
         let has_logout = |page: &Response| text(page).contains("id=\"logout\"");
-        assert!(!has_logout(&pages.landing(&shells, false)));
-        assert!(has_logout(&pages.landing(&shells, true)));
+        assert!(!has_logout(&pages.landing(&shells, &none, false)));
+        assert!(has_logout(&pages.landing(&shells, &none, true)));
+    }
+
+    #[test]
+    fn a_shell_that_is_broken_can_t_be_chosen() {
+        let pages = Pages::new("").expect("valid templates");
+        let shells = ["rust", "perl"].map(|name| Shell {
+            name: name.into(),
+            image: "i".into(),
+        });
+        let broken = BTreeSet::from(["rust".to_owned()]);
+        let landing = text(&pages.landing(&shells, &broken, false));
+        let choice = |name: &str| {
+            let (_, rest) = landing
+                .split_once(&format!("value=\"{name}\""))
+                .expect("a choice");
+            let tag = rest.split_once('>').expect("a tag").0;
+            (tag.contains("disabled"), tag.contains("checked"))
+        };
+        assert_eq!(
+            (choice("rust"), choice("perl")),
+            ((true, false), (false, true))
+        );
+        assert_eq!(landing.matches("started now").count(), 1, "{landing}");
     }
 }

@@ -24,7 +24,7 @@ pub enum Error {
     #[error("too many spectators")]
     TooManySpectators,
     /// There are as many sessions as there may be.
-    #[error("{limit} sessions run already, which is the limit")]
+    #[error("{limit} sessions run, as many as MAX_SESSIONS allows")]
     Full {
         /// `MAX_SESSIONS`.
         limit: usize,
@@ -32,7 +32,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The player has as many sessions as one may have.
-    #[error("the player has {limit} sessions already, which is the limit")]
+    #[error("the player has {limit} sessions, as many as SESSIONS_PER_PLAYER allows")]
     TooManySessions {
         /// `SESSIONS_PER_PLAYER`.
         limit: usize,
@@ -42,7 +42,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The address has as many sessions as one may have.
-    #[error("the address has {limit} sessions already, which is the limit")]
+    #[error("the address has {limit} sessions, as many as SESSIONS_PER_ADDRESS allows")]
     AddressFull {
         /// `SESSIONS_PER_ADDRESS`.
         limit: usize,
@@ -99,6 +99,14 @@ pub enum Error {
     /// The shell's image is in this binary, and not on the Engine yet.
     #[error("image {0:?} is not on the Engine yet")]
     ImageNotLoaded(String),
+    /// The shell can't be started, whoever wants it: its image or `RUNTIME` is at fault, not the Engine.
+    #[error("shell {shell} can't be started: {cause}")]
+    ShellBroken {
+        /// Its name in the catalogue.
+        shell: String,
+        /// What the Engine says, or what is wrong with the image.
+        cause: String,
+    },
     /// The Engine failed us.
     #[error(transparent)]
     Engine(#[from] engine::Error),
@@ -144,6 +152,7 @@ impl Error {
             Error::Stopping => "The server is restarting; try again in a moment.".into(),
             Error::NoImage(_) => "This shell is not installed on the server; choose another one or tell its operator.".into(),
             Error::ImageNotLoaded(_) => "This shell is being installed on the server; try again in a moment.".into(),
+            Error::ShellBroken { .. } => "This shell can't be started on the server; choose another one or tell its operator.".into(),
             Error::Engine(_) => "The server's container engine does not answer; try again in a little while.".into(),
             Error::System(_) => "The server is out of resources; try again in a little while.".into(),
             Error::State(_) => "Something went wrong on the server; try again.".into(),

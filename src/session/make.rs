@@ -332,6 +332,12 @@ impl Manager {
             ),
         };
         self.metrics.count_refused(reason);
+        // Each on its own, for what is told once a minute shall not hide another.
+        match no_room {
+            NoRoom::Player(_) => warn_seldom!("refused a game: {error}"),
+            NoRoom::Address(_) => warn_seldom!("refused a game: {error}"),
+            NoRoom::All(_) => warn_seldom!("refused a game: {error}"),
+        }
         error
     }
 
@@ -343,11 +349,13 @@ impl Manager {
         book: &[u8],
     ) -> Result<(), Error> {
         let make = || self.make_container(session, shell, book);
-        let (container, attach) = match newcomer {
-            Some(newcomer) => self.in_turn(newcomer, make)?,
+        let made = match newcomer {
+            Some(newcomer) => self.in_turn(newcomer, make),
             // Nobody waits for it.
-            None => self.calls.run(make)?,
+            None => self.calls.run(make),
         };
+        self.note_outcome(&shell.name, made.as_ref().map(drop));
+        let (container, attach) = made?;
         self.note_book(session, book);
         let created_at = SystemTime::now();
         let record = self.record_of(session, &container, created_at);
@@ -427,6 +435,7 @@ impl Manager {
         if self.is_stopping() {
             return Err(Error::Stopping);
         }
+        self.check_image(shell)?;
         let settings = &self.settings;
         let body = sandbox::container(
             session.id.0,
@@ -441,23 +450,30 @@ impl Manager {
         {
             Ok(container) => container,
             Err(error) if error.is_not_found() => return Err(self.no_image(&shell.image)),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(self.blame(shell, error)),
         };
         session.set_container(container.clone());
         let attach = self
-            .fill_and_start(&container, book)
+            .fill_and_start(shell, &container, book)
             .inspect_err(|_| self.discard(&container))?;
         Ok((container, attach))
     }
 
-    fn fill_and_start(&self, container: &ContainerId, book: &[u8]) -> Result<Attach, Error> {
+    fn fill_and_start(
+        &self,
+        shell: &Shell,
+        container: &ContainerId,
+        book: &[u8],
+    ) -> Result<Attach, Error> {
         let book = spellbook::pack(book)?;
         // INVARIANT: before the start. `/home` is root's, so the player could never create the file, and
         // nothing else can ever be created beside it.
         self.engine.put_archive(container, sandbox::HOME, &book)?;
         // INVARIANT: before the start, or the first output is lost.
         let attach = self.engine.attach(container)?;
-        self.engine.start(container)?;
+        self.engine
+            .start(container)
+            .map_err(|error| self.blame(shell, error))?;
         // DOCKER: a TTY starts at 0×0 below API 1.42. The shells ask again on SIGWINCH.
         if let Err(error) = self.engine.resize(container, FIRST_SIZE) {
             warn!("container={container} {error}");

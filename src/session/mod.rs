@@ -17,6 +17,7 @@
 //! * [`keep`]: the spellbooks. * [`adopt`]: what the server's last life left. * [`pool`]: containers made ahead.
 //! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes. * [`rates`]: how often who may start a game.
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
+//! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
 //! * [`shelf`]: all spellbooks together. * [`stats`]: what containers use, while an operator looks. * [`drain`]: the end as an operator orders it.
 //! * [`store`]: what outlives the process.
@@ -24,6 +25,7 @@
 //! Knows nothing of HTTP servers and WebSockets.
 
 pub mod adopt;
+mod asked;
 pub mod bundle;
 pub mod calls;
 mod drain;
@@ -38,6 +40,7 @@ mod player;
 pub mod pool;
 mod queue;
 pub mod rates;
+mod readiness;
 pub mod reaper;
 mod recover;
 mod resizer;
@@ -45,6 +48,7 @@ pub mod sandbox;
 #[allow(clippy::module_inception)] // The module's one word, as everywhere else.
 mod session;
 mod shelf;
+pub mod shells;
 pub mod spellbook;
 pub mod state;
 mod stats;
@@ -65,6 +69,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 pub use calls::{Newcomer, Place, QueueTicket, Standing};
 pub use error::Error;
 pub use make::NewSession;
+pub use readiness::NotReady;
 pub use session::{NotAnId, Owner, Session, SessionId, Snapshot};
 pub use state::{Reason, State, Status};
 pub use stop::Farewell;
@@ -76,12 +81,14 @@ use crate::metrics::Metrics;
 use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival, NoSeat};
 use crate::terminal::seat::Seat;
+use asked::Asked;
 use bundle::Bundled;
 use calls::Calls;
 use images::Images;
 use ledger::Ledger;
 use pool::Pool;
 use rates::{Rate, Rates};
+use shells::Shells;
 use store::{PlayerId, SessionStore};
 use watch::WatchLinks;
 
@@ -157,8 +164,9 @@ pub struct Manager {
     stored: Ledger,
     resizes: Sender<SessionId>,
     saves: Sender<SessionId>,
-    engine_health: Health,
-    store_health: Health,
+    engine_health: Asked<Result<(), String>>,
+    store_health: Asked<Result<(), String>>,
+    shells: Shells,
     /// Whether the last life's sessions are taken over. Held for moves only.
     is_settled: Mutex<bool>,
     /// Told by the store before that.
@@ -227,8 +235,9 @@ impl Manager {
             ),
             resizes,
             saves,
-            engine_health: Health::default(),
-            store_health: Health::default(),
+            engine_health: Asked::new(HEALTH_FOR),
+            store_health: Asked::new(HEALTH_FOR),
+            shells: Shells::default(),
             is_settled: Mutex::default(),
             cookie_key: OnceLock::new(),
             settled: Condvar::new(),
@@ -417,7 +426,8 @@ impl Manager {
             .count()
     }
 
-    fn has_stopped_within(&self, wait: Duration) -> bool {
+    /// Waits for so long; returns at once, with true, when the server stops.
+    pub fn has_stopped_within(&self, wait: Duration) -> bool {
         self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }
 
@@ -459,27 +469,6 @@ impl Manager {
                 warn!("a session's thread ended with a panic");
             }
         }
-    }
-}
-
-/// Somebody's health, asked at most once a second however many want to know.
-#[derive(Default)]
-struct Health {
-    /// When it was asked, and what came. Held for moves only.
-    last: Mutex<Option<(Instant, Result<(), String>)>>,
-}
-
-impl Health {
-    fn ask(&self, ask: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
-        let now = Instant::now();
-        if let Some((asked, health)) = &*self.last.lock()
-            && now.duration_since(*asked) < HEALTH_FOR
-        {
-            return health.clone();
-        }
-        let health = ask();
-        *self.last.lock() = Some((Instant::now(), health.clone()));
-        health
     }
 }
 

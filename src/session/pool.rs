@@ -10,20 +10,25 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::info;
 use parking_lot::{Condvar, Mutex};
 
 use super::session::Session;
 use super::state::{Reason, State};
 use super::{Error, Manager, Shell};
+use crate::warn_seldom;
 
 /// More than may be at the Engine at once: while one writes its record, another has its turn there.
 const MAKERS: usize = 6;
 /// One that has waited so long is replaced: what its image was then may not be what it is now.
 pub const MEMBER_LIFE: Duration = Duration::from_secs(6 * 3600);
-/// After a failure, doubled with each further one.
+/// After a failure, doubled with each further one of the same shell.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
+/// Without a failure for so long after the last wait, the next one is a first one.
+const CALM: Duration = Duration::from_secs(60);
+/// One whose program ends by itself before it is so old has failed: a shell waits for its player for ever.
+const SHORT_LIFE: Duration = Duration::from_secs(10);
 /// So much of the host's memory the pool never touches.
 const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 /// What a waiting container costs the host: its shell, its shim, what the Engine keeps of it (13 MiB resident on
@@ -68,8 +73,61 @@ struct PoolState {
     making: HashMap<String, usize>,
     /// How many should wait, by the last look at the host's memory.
     wanted: usize,
+    /// Of shells that have failed, by name.
+    backoffs: HashMap<String, Backoff>,
+}
+
+/// How long no more of a shell are made after failures: one that can't be started keeps neither the Engine busy nor the
+/// others waiting.
+#[derive(Debug, Default)]
+struct Backoff {
     failures: u32,
     not_before: Option<Instant>,
+}
+
+impl Backoff {
+    /// How long it is still to wait; none when it need not.
+    fn left(&self, now: Instant) -> Option<Duration> {
+        let left = self.not_before?.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Notes a failure. Returns for how long nothing is to be made; none where that was settled already, by one of
+    /// several that were under way at once.
+    fn fail(&mut self, now: Instant) -> Option<Duration> {
+        if self.left(now).is_some() {
+            return None;
+        }
+        if self.not_before.is_some_and(|at| now >= at + CALM) {
+            self.failures = 0;
+        }
+        let wait = RETRY_FIRST * 2_u32.saturating_pow(self.failures.min(10));
+        let wait = wait.min(RETRY_LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(now + wait);
+        Some(wait)
+    }
+}
+
+impl PoolState {
+    fn fail(&mut self, shell: &str, now: Instant) -> Option<Duration> {
+        self.backoffs.entry(shell.to_owned()).or_default().fail(now)
+    }
+
+    fn has_to_wait(&self, shell: &str, now: Instant) -> bool {
+        let backoff = self.backoffs.get(shell);
+        backoff.is_some_and(|backoff| backoff.left(now).is_some())
+    }
+}
+
+/// Whether a member's program has ended by itself, and much too soon.
+fn has_ended_early(session: &Session) -> bool {
+    let is_by_itself = matches!(
+        session.snapshot().reason,
+        Some(Reason::Exited | Reason::Killed | Reason::OutOfMemory)
+    );
+    let end = session.snapshot().over_at.unwrap_or_else(Instant::now);
+    is_by_itself && end.saturating_duration_since(session.made) < SHORT_LIFE
 }
 
 impl Pool {
@@ -85,6 +143,20 @@ impl Pool {
         drop(state);
         self.changed.notify_all();
         Some(taken)
+    }
+
+    /// For how long no more of a shell are made, by shell; only those that have to wait.
+    pub(super) fn backoffs(&self, now: Instant) -> HashMap<String, Duration> {
+        let state = self.state.lock();
+        let backoffs = state.backoffs.iter();
+        backoffs
+            .filter_map(|(shell, backoff)| Some((shell.clone(), backoff.left(now)?)))
+            .collect()
+    }
+
+    /// No more of this shell are made for a while.
+    fn fail(&self, shell: &str, now: Instant) -> Option<Duration> {
+        self.state.lock().fail(shell, now)
     }
 
     /// Adds one that waits.
@@ -134,16 +206,17 @@ impl Pool {
     /// A shell of which one more is to be made, by the caller.
     fn next_job(&self, shells: &[Shell], now: Instant) -> Option<Shell> {
         let mut state = self.state.lock();
-        if state.not_before.is_some_and(|at| now < at) {
-            return None;
-        }
         let wanted = state.wanted;
         let has = |state: &PoolState, shell: &Shell| {
             state.waiting.get(&shell.name).map_or(0, VecDeque::len)
                 + state.making.get(&shell.name).copied().unwrap_or(0)
         };
         // The one of which there are fewest.
-        let shell = shells.iter().min_by_key(|shell| has(&state, shell))?;
+        let mut may_be_made: Vec<_> = shells.iter().collect();
+        may_be_made.retain(|shell| !state.has_to_wait(&shell.name, now));
+        let shell = may_be_made
+            .into_iter()
+            .min_by_key(|shell| has(&state, shell))?;
         if has(&state, shell) >= wanted {
             return None;
         }
@@ -158,8 +231,6 @@ impl Pool {
         }
         match made {
             Ok(session) => {
-                state.failures = 0;
-                state.not_before = None;
                 state
                     .waiting
                     .entry(shell.name.clone())
@@ -167,10 +238,12 @@ impl Pool {
                     .push_back(session);
             }
             Err(error) => {
-                let wait = RETRY_FIRST * 2_u32.saturating_pow(state.failures.min(10));
-                state.failures = state.failures.saturating_add(1);
-                state.not_before = Some(now + wait.min(RETRY_LONGEST));
-                warn!("the pool waits a little: {error}");
+                let wait = state.fail(&shell.name, now);
+                drop(state);
+                if let Some(wait) = wait {
+                    let shell = &shell.name;
+                    warn_seldom!("the pool makes no more of shell {shell} for {wait:?}: {error}");
+                }
             }
         }
     }
@@ -179,10 +252,11 @@ impl Pool {
     fn rest(&self) {
         let mut state = self.state.lock();
         let now = Instant::now();
-        let until = state
-            .not_before
-            .filter(|at| *at > now)
-            .map_or(now + LOOK_EVERY, |at| at.min(now + LOOK_EVERY));
+        let waits = state
+            .backoffs
+            .values()
+            .filter_map(|backoff| backoff.left(now));
+        let until = now + waits.min().map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY));
         self.changed.wait_until(&mut state, until);
     }
 }
@@ -191,6 +265,22 @@ impl Manager {
     /// How many containers wait for a player, by shell.
     pub fn pool_counts(&self) -> HashMap<String, usize> {
         self.pool.counts()
+    }
+
+    /// For how long no more containers of a shell are made ahead, after failures; only of those that have to wait.
+    pub fn pool_backoffs(&self) -> HashMap<String, Duration> {
+        self.pool.backoffs(Instant::now())
+    }
+
+    fn note_early_end(&self, session: &Session) {
+        let exit_code = session.snapshot().exit_code.unwrap_or_default();
+        self.note_short_life(&session.shell, exit_code);
+        if let Some(wait) = self.pool.fail(&session.shell, Instant::now()) {
+            let shell = &session.shell;
+            warn_seldom!(
+                "the pool makes no more of shell {shell} for {wait:?}: its program ends at once"
+            );
+        }
     }
 
     /// The shells whose images are there, as far as we know.
@@ -210,6 +300,10 @@ impl Manager {
             available_bytes(),
         );
         for session in self.pool.cull(wanted, Instant::now()) {
+            if has_ended_early(&session) {
+                self.note_early_end(&session);
+                continue;
+            }
             // Illegal only when it has ended by itself.
             if session.order_end(Reason::NotNeeded).is_ok() {
                 info!("session={} leaves the pool", session.id);
@@ -287,6 +381,41 @@ mod tests {
                 "{size} {shells} {waiting} {available:?}"
             );
         }
+    }
+
+    #[test]
+    fn failures_are_waited_for_twice_as_long_each_time() {
+        let (mut backoff, mut now) = (Backoff::default(), Instant::now());
+        assert_eq!(backoff.left(now), None);
+        for half_seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let wait = Duration::from_millis(500) * half_seconds;
+            assert_eq!(backoff.fail(now), Some(wait));
+            assert_eq!(backoff.fail(now), None, "one of several at once");
+            assert_eq!(backoff.left(now), Some(wait));
+            now += wait;
+            assert_eq!(backoff.left(now), None);
+        }
+        now += CALM;
+        assert_eq!(backoff.fail(now), Some(RETRY_FIRST));
+    }
+
+    #[test]
+    fn a_shell_that_fails_leaves_the_others_alone() {
+        let (pool, now) = (Pool::default(), Instant::now());
+        pool.state.lock().wanted = 2;
+        let shell = |name: &str| Shell {
+            name: name.to_owned(),
+            image: String::new(),
+        };
+        let shells = [shell("bad"), shell("good")];
+        pool.fail("bad", now);
+        let job = |now| pool.next_job(&shells, now).map(|shell| shell.name);
+        assert_eq!(job(now).as_deref(), Some("good"));
+        assert_eq!(job(now).as_deref(), Some("good"));
+        assert_eq!(job(now), None);
+        assert_eq!(job(now + RETRY_FIRST).as_deref(), Some("bad"));
+        let waits = pool.backoffs(now);
+        assert_eq!((waits.len(), waits["bad"]), (1, RETRY_FIRST));
     }
 
     #[test]

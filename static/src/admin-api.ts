@@ -29,6 +29,15 @@ export interface Health {
   queue: number;
   engine: { ok: boolean; cause: string };
   store: { ok: boolean; cause: string };
+  shells: Shell[];
+}
+
+export interface Shell {
+  name: string;
+  ok: boolean;
+  cause: string;
+  /** For how long the pool makes no more of it; undefined when it does. */
+  backoff: number | undefined;
 }
 
 export type Answer = { status: number; body: Record<string, unknown> };
@@ -97,7 +106,18 @@ export function health(body: Record<string, unknown>): Health {
     queue: number(body["queue"]) ?? 0,
     engine: part("engine"),
     store: part("store"),
+    shells: shells(body["shells"]),
   };
+}
+
+function shells(list: unknown): Shell[] {
+  if (!Array.isArray(list)) return [];
+  return list.map(record).map((one) => ({
+    name: text(one["name"]),
+    ok: one["ok"] === true,
+    cause: text(one["cause"]),
+    backoff: number(one["backoff_seconds"]),
+  }));
 }
 
 function record(value: unknown): Record<string, unknown> {

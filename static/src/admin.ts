@@ -1,6 +1,6 @@
 /** The operator's page: logs in, asks every two seconds while it is seen, and carries out what is confirmed. */
 
-import { type Answer, type Health, type Row, ask, health, rows, sentence } from "./admin-api";
+import { type Answer, type Health, type Row, type Shell, ask, health, rows, sentence } from "./admin-api";
 import { COLUMNS, type Order, arranged, bytes, duration, points } from "./admin-table";
 import { make, makeButton, need } from "./dom";
 
@@ -84,6 +84,7 @@ function showHealth(now: Health): void {
     tile("Pool", now.poolSize === 0 ? "off" : `${now.pool} ready`, ""),
     tile("Engine", now.engine.ok ? "answers" : "away", now.engine.ok ? "" : now.engine.cause || "No answer."),
     tile("Store", now.store.ok ? "answers" : "away", now.store.ok ? "" : now.store.cause || "No answer."),
+    ...now.shells.map(shellTile),
     ...(now.draining ? [tile("Drain", "under way", "Newcomers are turned away.")] : []),
   );
 }
@@ -97,6 +98,13 @@ function tile(title: string, value: string, trouble: string, ...more: Element[])
   const box = make("div", trouble === "" ? "tile" : "tile bad");
   box.append(make("h2", "", title), make("p", "tile-value", value), ...more);
   if (trouble !== "") box.append(make("p", "", trouble));
+  return box;
+}
+
+function shellTile({ name, ok, cause, backoff }: Shell): HTMLElement {
+  const trouble = ok ? "" : cause || "The log says why.";
+  const box = tile(`Shell ${name}`, ok ? "can be started" : "can’t be started", trouble);
+  if (backoff !== undefined) box.append(make("p", "", `The pool waits ${duration(backoff)}.`));
   return box;
 }
 

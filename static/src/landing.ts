@@ -130,7 +130,7 @@ function say(text: string): void {
 function preselect(): void {
   const { shell } = memory.settings();
   for (const radio of form.querySelectorAll<HTMLInputElement>('input[name="shell"]')) {
-    if (radio.value === shell) radio.checked = true;
+    if (radio.value === shell && !radio.disabled) radio.checked = true;
   }
 }
 

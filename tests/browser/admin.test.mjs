@@ -38,6 +38,9 @@ test("an operator sees, watches, tells and ends a game, without a mouse", async 
     const id = new URL(game.page.url()).pathname.split("/")[2];
     const logName = createHash("sha256").update(id).digest("hex").slice(0, 8);
     assert.equal(await row.locator("td[data-title=Game]").textContent(), logName);
+    for (const shell of ["rust", "perl"]) {
+      await page.locator(".tile", { hasText: `Shell ${shell}` }).getByText("can be started", { exact: true }).waitFor();
+    }
     await shoot(page, "admin");
     await page.emulateMedia({ colorScheme: "dark" });
     await shoot(page, "admin-dark");

@@ -11,6 +11,7 @@ use tar::EntryType;
 
 const IMAGE: &str = "shellcraft-test/busybox";
 const HOSTILE: &str = "shellcraft-test/hostile";
+const LOOSE: &str = "shellcraft-test/loose";
 
 /// The label that says what an image was made of, so that an old one is replaced.
 const MADE_OF: &str = "shellcraft.test.made-of";
@@ -34,6 +35,12 @@ pub fn hostile(engine: &Engine) -> &'static str {
         ("bin/su", EntryType::Regular, 0o4755, &busybox),
     ];
     made(engine, HOSTILE, &root(&extras))
+}
+
+/// The name of an image that has a directory of the player's in `/home`.
+pub fn loose(engine: &Engine) -> &'static str {
+    let extras = [("home/player/", EntryType::Directory, 0o777, &b""[..])];
+    made(engine, LOOSE, &root(&extras))
 }
 
 fn made(engine: &Engine, name: &'static str, root: &[u8]) -> &'static str {

@@ -40,15 +40,16 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("it runs");
-        let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
-        let read = BufReader::new(stdout).read_line(&mut line);
-        read.expect("it prints its address");
-        let address = line.trim().strip_prefix("ShellCraft is ready: http://");
-        let address = address.and_then(|rest| rest.trim_end_matches('/').parse().ok());
+        // A slow start has a line of its own before.
+        let lines = BufReader::new(stdout).lines();
+        let address = lines.map_while(Result::ok).find_map(|line| {
+            let address = line.strip_prefix("ShellCraft is ready: http://")?;
+            address.trim_end_matches('/').parse().ok()
+        });
         Server {
             child,
-            client: Client::at(address.unwrap_or_else(|| panic!("no address in {line:?}"))),
+            client: Client::at(address.expect("it says that it is ready, and where")),
         }
     }
 }

@@ -5,9 +5,10 @@
 use std::process::Command;
 
 use serde_json::Value;
+use shellcraft::engine::Engine;
 
 use crate::binary::BINARY;
-use crate::docker;
+use crate::{busybox, docker};
 
 /// Other tests play on this machine meanwhile. An operator's own run is stricter: three times the quiet echo.
 const NOISE_MS: f64 = 200.0;
@@ -127,4 +128,24 @@ fn the_doctor_looks_at_a_real_engine() {
     assert_ne!(verdict("kernel"), "missing");
     let has_failed = findings.iter().any(|finding| finding["verdict"] == "fail");
     assert_eq!(is_well, !has_failed);
+}
+
+/// FAULTS B8: what an image has in `/home` is copied to the host's disk, with its owners, before anybody plays.
+#[test]
+fn the_doctor_finds_a_directory_that_players_could_fill() {
+    let engine = Engine::new(&docker::host()).expect("a socket");
+    let shells = format!("rust=shellcraft/rust,loose={}", busybox::loose(&engine));
+    let data = tempfile::tempdir().expect("a directory");
+    let data = data.path().to_str().expect("UTF-8");
+    let (findings, is_well) = findings(&["doctor", "--data-dir", data, "--shells", &shells]);
+    let found = |shell: &str| {
+        let name = format!("image of shell {shell}");
+        let finding = findings.iter().find(|finding| finding["name"] == *name);
+        finding.unwrap_or_else(|| panic!("no {name} in {findings:?}"))
+    };
+    assert_eq!(found("rust")["verdict"], "ok", "{}", found("rust"));
+    let note = found("loose")["note"].to_string();
+    assert_eq!(found("loose")["verdict"], "fail", "{note}");
+    assert!(note.contains("may write to /home/player,"), "{note}");
+    assert!(!is_well);
 }

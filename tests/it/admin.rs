@@ -51,6 +51,23 @@ fn a_login_is_a_cookie_for_the_operator_s_routes() {
 }
 
 #[test]
+fn the_operator_is_told_which_shell_is_broken_and_why() {
+    let engine = FakeEngine::start();
+    engine.set_image_config("shellcraft/perl:latest", json!({"Cmd": null}));
+    let site = Site::start(&engine.docker_host(), &[]);
+    let shells = || site.request("GET", "/admin/health", &[TOKEN], b"").json()["shells"].clone();
+    let (rust, perl) = (shells()[0].clone(), shells()[1].clone());
+    let expected = json!({"name": "rust", "ok": true, "cause": null, "backoff_seconds": null});
+    assert_eq!(rust, expected);
+    assert_eq!(
+        (&perl["name"], &perl["ok"]),
+        (&"perl".into(), &false.into())
+    );
+    let cause = perl["cause"].as_str().expect("a sentence");
+    assert!(cause.contains("shellcraft/perl: it has no CMD"), "{cause}");
+}
+
+#[test]
 fn whoever_guesses_tokens_has_to_wait() {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), &[]);
@@ -132,6 +149,13 @@ fn the_command_line_lists_tells_ends_and_drains() {
     assert_eq!(order(&server, &["health"], ADMIN_TOKEN).0, Some(0));
     let (status, text) = order(&server, &["sessions"], "another-operator-s-token");
     assert!(status == Some(1) && text.contains("ADMIN_TOKEN"), "{text}");
+    let (status, text) = order(&server, &["watch", id], ADMIN_TOKEN);
+    let own = format!("http://{}", server.address);
+    let page = text.trim_end().strip_prefix(&own).expect("our address");
+    assert_eq!((status, server.get(page).status), (Some(0), 200), "{text}");
+    let nobody = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+    assert_eq!(order(&server, &["watch", nobody], ADMIN_TOKEN).0, Some(1));
+    assert_eq!(order(&server, &["watch", "1"], ADMIN_TOKEN).0, Some(2));
     let (status, text) = order(&server, &["notice", id, "be", "quiet"], ADMIN_TOKEN);
     assert_eq!((status, text.as_str()), (Some(0), "Shown in 1 games.\n"));
     assert_eq!(

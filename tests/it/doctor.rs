@@ -108,6 +108,49 @@ fn what_can_be_told_of_a_fake_engine_is_told() {
     );
 }
 
+/// Two images that players could fill the host's disk from, or that nothing runs in; a proxy that is everybody.
+#[test]
+fn unfit_images_and_settings_that_undo_each_other_are_told() {
+    let engine = FakeEngine::start();
+    let volume = serde_json::json!({"Volumes": {"/work": {}}});
+    engine.set_image_config("shellcraft/rust:latest", volume);
+    engine.set_image_config("shellcraft/perl:latest", serde_json::json!({"Cmd": null}));
+    let dir = tempfile::tempdir().expect("a directory");
+    let visit = Visit::pay(&[
+        "--docker-host",
+        &engine.docker_host(),
+        "--data-dir",
+        path(dir.path()),
+        "--trusted-proxies",
+        "10.0.0.1,0.0.0.0/0",
+        "--public-url",
+        "https://play.example.org",
+    ]);
+    visit.found("image of shell rust", "fail", "VOLUME /work");
+    visit.found("image of shell perl", "fail", "no CMD");
+    visit.found("address", "fail", "0.0.0.0/0");
+    assert!(!visit.is_well);
+    assert_eq!(engine.containers().len(), 0);
+}
+
+/// A runtime that the Engine does not know is found where a container of the shell's is made.
+#[test]
+fn a_runtime_that_is_not_there_is_told() {
+    let engine = FakeEngine::start();
+    engine.refuse("ContainerCreate", 400, "Unknown runtime specified runsc");
+    let dir = tempfile::tempdir().expect("a directory");
+    let visit = Visit::pay(&[
+        "--docker-host",
+        &engine.docker_host(),
+        "--data-dir",
+        path(dir.path()),
+        "--runtime",
+        "runsc",
+    ]);
+    visit.found("image of shell rust", "fail", "Unknown runtime");
+    assert!(!visit.is_well);
+}
+
 #[test]
 fn redis_is_asked_whether_books_are_safe() {
     let redis = RedisServer::start();

@@ -293,6 +293,41 @@ fn a_warning_that_strangers_cause_comes_once() {
     assert_eq!(warnings.iter().filter(is_warning).count(), 1);
 }
 
+/// An operator whose players are turned away reads which setting would let them in.
+#[test]
+fn the_log_says_which_limit_a_newcomer_met() {
+    let by_limit = [
+        (["--max-sessions", "1"], "full", "MAX_SESSIONS"),
+        (
+            ["--sessions-per-player", "1"],
+            "too_many_sessions",
+            "SESSIONS_PER_PLAYER",
+        ),
+        (
+            ["--sessions-per-address", "1"],
+            "address_full",
+            "SESSIONS_PER_ADDRESS",
+        ),
+        (["--rate-limit", "1/h"], "rate_limited", "RATE_LIMIT"),
+    ];
+    for (flags, code, setting) in by_limit {
+        let logged = Logged::start_with("json", "info", &flags);
+        let created = logged.process.post("/session", "");
+        let cookie = created.header("set-cookie").expect("a cookie");
+        let cookie = cookie.split(';').next().expect("a pair").to_owned();
+        for _ in 0..3 {
+            let headers = [("Cookie", cookie.as_str())];
+            let refused = logged.process.request("POST", "/session", &headers, b"");
+            assert_eq!(refused.code(), code);
+        }
+        let line = logged.line_with("refused a game");
+        let said = line["msg"].as_str().expect("a sentence");
+        assert!(said.contains(setting), "{setting} is not in {said:?}");
+        let refusals = logged.text().matches("refused a game").count();
+        assert_eq!(refusals, 1, "once a minute");
+    }
+}
+
 /// A proxy with TLS that nobody told us of: its players are refused, and the operator can read why.
 #[test]
 fn the_log_says_what_would_let_a_page_in() {
@@ -393,7 +428,11 @@ fn passwords_in_addresses_are_not_logged() {
     assert_eq!(reply.code(), "login_unavailable");
     redis.kill();
     wait_for("it to be noticed", || {
-        logged.process.get("/readyz").code() == "store_unavailable"
+        logged
+            .process
+            .get("/readyz")
+            .text()
+            .contains("store_unavailable")
     });
     let text = logged.text();
     assert!(text.contains("no keys from JWT_JWKS_URL"), "{text}");

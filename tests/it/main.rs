@@ -55,6 +55,7 @@ mod queue;
 mod readme;
 mod rest;
 mod sessions;
+mod shells;
 mod store_contract;
 mod store_dir;
 mod store_redis;

@@ -12,6 +12,7 @@ use crate::site::{ADMIN_TOKEN, Client, Site, wait_for};
 
 const DASHBOARD: &str = include_str!("../../templates/deploy/grafana.json");
 const ALERTS: &str = include_str!("../../templates/deploy/alerts.yml");
+const SITUATIONS: &str = include_str!("../alerts.yml");
 
 fn operator() -> (&'static str, String) {
     ("Authorization", format!("Bearer {ADMIN_TOKEN}"))
@@ -170,6 +171,18 @@ fn every_query_can_be_parsed() {
         .collect();
     let rules = json!({"groups": [{"name": "dashboard", "rules": rules}]});
     check("dashboard.yml", &rules.to_string());
+}
+
+/// Recorded situations raise the alerts that they should, and no other.
+#[test]
+fn alerts_are_raised_where_they_should_be() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let situations = folder.path().join("situations.yml");
+    std::fs::write(folder.path().join("rules.yml"), ALERTS).expect("written");
+    std::fs::write(&situations, SITUATIONS).expect("written");
+    let situations = situations.to_str().expect("UTF-8");
+    let (is_fine, told) = promtool(&["test", "rules", situations], "");
+    assert!(is_fine && told.contains("SUCCESS"), "{told}");
 }
 
 #[test]

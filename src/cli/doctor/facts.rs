@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::cli::finding::Finding;
-use crate::engine::types::SystemInfo;
+use crate::engine::types::{Image, SystemInfo};
 use crate::engine::{Ping, Version};
 
 /// Everything. A text in place of a value says why there is none.
@@ -38,6 +38,8 @@ pub struct SettingsFacts {
     pub public_url: Option<String>,
     /// Whether `TRUSTED_PROXIES` names anybody.
     pub has_trusted_proxies: bool,
+    /// A network in `TRUSTED_PROXIES` that is all there is, if there is one.
+    pub trusts_all: Option<String>,
     /// `ADMIN_TOKEN`.
     pub admin_token: Option<String>,
     /// `MAX_SESSIONS`.
@@ -57,14 +59,28 @@ pub struct EngineFacts {
     pub version: Version,
     /// What it tells about itself; a text where it tells nothing.
     pub info: Result<SystemInfo, String>,
-    /// The catalogue's shells, their images, and whether they are there.
-    pub images: Vec<(String, String, bool)>,
+    /// The catalogue's shells and their images.
+    pub images: Vec<ImageFacts>,
     /// By how many seconds its clock differs from ours, where it tells.
     pub clock_off_seconds: Option<u64>,
 }
 
+/// A shell's image.
+#[derive(Debug, Clone)]
+pub struct ImageFacts {
+    /// The shell's name in the catalogue.
+    pub shell: String,
+    /// The image's name.
+    pub image: String,
+    /// What the Engine tells of it, if it has it.
+    pub found: Option<Image>,
+    /// What a player could write to below `/home` beside the book, or why that is not known; empty where there is no
+    /// image to look into.
+    pub loose: Result<Vec<String>, String>,
+}
+
 /// The Engine's socket.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SocketFacts {
     /// Permission bits.
     pub mode: u32,
@@ -72,6 +88,8 @@ pub struct SocketFacts {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// The users in that group, without the one that this process runs as.
+    pub members: Vec<String>,
 }
 
 /// One file system.
@@ -121,6 +139,8 @@ pub struct HostFacts {
     pub memory_bytes: u64,
     /// `kernel.pid_max`.
     pub pid_max: Option<u64>,
+    /// `kernel.pty.max`, pseudo-terminals of all containers together, and how many there are.
+    pub terminals: Option<(u64, u64)>,
     /// Who has the players' uid on this host.
     pub uid_1000: Option<String>,
     /// Whether the clock is before the day this program was built.

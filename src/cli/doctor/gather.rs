@@ -1,14 +1,17 @@
 //! Looks at the host and at the Engine. What can't be looked at is noted as such.
 
+use std::error::Error;
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, getrlimit};
+use uuid::Uuid;
 
 use super::facts::{
-    DiskFacts, EngineFacts, Facts, HostFacts, SettingsFacts, SocketFacts, StoreFacts,
+    DiskFacts, EngineFacts, Facts, HostFacts, ImageFacts, SettingsFacts, SocketFacts, StoreFacts,
 };
 use crate::cli::attack::Order;
 use crate::cli::finding::Finding;
@@ -16,11 +19,16 @@ use crate::cli::selftest::bombs::ready_attacker;
 use crate::cli::selftest::{self, ground};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::session::sandbox::PLAYER_UID;
+use crate::session::sandbox::{self, PLAYER_GID, PLAYER_UID};
 use crate::session::store::{self, redis};
+use crate::session::{Shell, shells};
 
 /// The attacker runs into its limits within a second or two.
 const LIMITS: Duration = Duration::from_secs(60);
+/// An image's `/home` is small; more than this is not read.
+const HOME_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+/// What players are meant to write to.
+const BOOK: &str = "/home/spellbook.dat";
 
 /// Looks at everything.
 pub fn gather(config: &Config) -> Facts {
@@ -66,6 +74,11 @@ fn settings(config: &Config) -> SettingsFacts {
         metrics_bind: config.metrics_bind.map(|address| address.ip()),
         public_url: config.public_url.clone(),
         has_trusted_proxies: !config.trusted_proxies.0.is_empty(),
+        trusts_all: {
+            let mut networks = config.trusted_proxies.0.iter();
+            let all = networks.find(|network| network.prefix_len() == 0);
+            all.map(ToString::to_string)
+        },
         admin_token: config.admin_token.clone(),
         max_sessions: settings.max_sessions as u64,
         memory_bytes: settings.limits.memory_bytes,
@@ -77,9 +90,22 @@ fn engine_facts(engine: &Engine, config: &Config) -> Result<EngineFacts, crate::
     let ping = engine.ping()?;
     let version = engine.version()?;
     let mut images = Vec::new();
-    for shell in &config.shells.0 {
-        let is_there = engine.has_image(&shell.image)?;
-        images.push((shell.name.clone(), shell.image.clone(), is_there));
+    for Shell { name, image } in &config.shells.0 {
+        let found = engine.image(image)?;
+        // What can't be used is not started either.
+        let is_fit = found
+            .as_ref()
+            .is_some_and(|found| shells::judge(&found.config).is_none());
+        let loose = match is_fit {
+            true => loose_places(engine, config, name, image).map_err(|error| error.to_string()),
+            false => Ok(Vec::new()),
+        };
+        images.push(ImageFacts {
+            shell: name.clone(),
+            image: image.clone(),
+            found,
+            loose,
+        });
     }
     let info = engine.info().map_err(|error| error.to_string());
     let clock_off_seconds = info.as_ref().ok().and_then(|info| {
@@ -95,6 +121,49 @@ fn engine_facts(engine: &Engine, config: &Config) -> Result<EngineFacts, crate::
     })
 }
 
+/// Makes a container as a session's would be, and looks at its `/home`, which is on the host's disk.
+///
+/// DOCKER: what the image has there is copied into the volume, with its owners, when the container is made.
+fn loose_places(
+    engine: &Engine,
+    config: &Config,
+    shell: &str,
+    image: &str,
+) -> Result<Vec<String>, Box<dyn Error>> {
+    let settings = config.session_settings(config.port);
+    let id = Uuid::new_v4();
+    let instance = format!("doctor-{id}");
+    let body = sandbox::container(id, &instance, shell, image, &settings.limits);
+    let container = engine.create(&sandbox::container_name(id), &body)?;
+    let archive = engine.get_archive(&container, sandbox::HOME, HOME_LIMIT_BYTES);
+    engine.remove(&container)?;
+    Ok(writable_in(&archive?)?)
+}
+
+/// What a player may write to of an archive's directories and files, with the paths that they have in a container.
+fn writable_in(archive: &[u8]) -> io::Result<Vec<String>> {
+    let mut places = Vec::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let entry = entry?;
+        let (header, kind) = (entry.header(), entry.header().entry_type());
+        if !kind.is_dir() && !kind.is_file() {
+            continue;
+        }
+        let mode = header.mode()?;
+        let may_write = match (header.uid()?, header.gid()?) {
+            (PLAYER_UID, _) => mode & 0o200 != 0,
+            (_, PLAYER_GID) => mode & 0o020 != 0,
+            _ => mode & 0o002 != 0,
+        };
+        let path = format!("/{}", entry.path()?.display());
+        let path = path.trim_end_matches('/');
+        if may_write && path != BOOK {
+            places.push(path.to_owned());
+        }
+    }
+    Ok(places)
+}
+
 fn apart(one: SystemTime, other: SystemTime) -> Duration {
     one.duration_since(other)
         .unwrap_or_else(|error| error.duration())
@@ -106,7 +175,34 @@ fn socket(path: &str) -> Option<SocketFacts> {
         mode: meta.permissions().mode(),
         uid: meta.uid(),
         gid: meta.gid(),
+        members: members_of(meta.gid()),
     })
+}
+
+/// Who is in a group, without this process's own user.
+fn members_of(gid: u32) -> Vec<String> {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let own = user_of(
+        &read("/etc/passwd"),
+        rustix::process::geteuid().as_raw().into(),
+    );
+    let mut members = members_in(&read("/etc/group"), gid);
+    members.retain(|member| own.as_ref() != Some(member));
+    members
+}
+
+/// The members of a gid in the text of `/etc/group`.
+fn members_in(group: &str, gid: u32) -> Vec<String> {
+    let line = group.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let theirs: u32 = fields.next()?.parse().ok()?;
+        (theirs == gid).then(|| fields.next().unwrap_or_default())
+    });
+    let names = line.unwrap_or_default().split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Starts a container as a session's would be, and has it run into its limits.
@@ -182,9 +278,8 @@ fn host() -> HostFacts {
         descriptors: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
         memory_bytes: rustix::system::sysinfo().totalram as u64
             * u64::from(rustix::system::sysinfo().mem_unit),
-        pid_max: fs::read_to_string("/proc/sys/kernel/pid_max")
-            .ok()
-            .and_then(|text| text.trim().parse().ok()),
+        pid_max: number_in("/proc/sys/kernel/pid_max"),
+        terminals: number_in("/proc/sys/kernel/pty/max").zip(number_in("/proc/sys/kernel/pty/nr")),
         uid_1000: fs::read_to_string("/etc/passwd")
             .ok()
             .and_then(|text| user_of(&text, PLAYER_UID)),
@@ -193,6 +288,11 @@ fn host() -> HostFacts {
             .is_ok_and(|built| SystemTime::now() + Duration::from_secs(24 * 3600) < built),
         is_root: rustix::process::geteuid().is_root(),
     }
+}
+
+/// The number that a file of procfs holds.
+fn number_in(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// The name of a uid in the text of `/etc/passwd`.
@@ -214,6 +314,44 @@ mod tests {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\nbroken\n";
         assert_eq!(user_of(passwd, 1000).as_deref(), Some("me"));
         assert_eq!(user_of(passwd, 1001), None);
+    }
+
+    #[test]
+    fn members_are_found_by_their_group_s_number() {
+        let group = "root:x:0:\ndocker:x:998:me,you\nempty:x:999:\nbroken\n";
+        assert_eq!(members_in(group, 998), ["me", "you"]);
+        assert_eq!(members_in(group, 999), [] as [&str; 0]);
+        assert_eq!(members_in(group, 1), [] as [&str; 0]);
+    }
+
+    /// FAULTS B8: a directory of the player's, one for all, a file of the player's group.
+    #[test]
+    fn what_players_may_write_to_is_found() {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut add = |path: &str, kind, mode, uid, gid| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(0);
+            header.set_mode(mode);
+            header.set_uid(uid);
+            header.set_gid(gid);
+            tar.append_data(&mut header, path, &b""[..])
+                .expect("an entry");
+        };
+        use tar::EntryType::{Directory, Regular};
+        add("home/", Directory, 0o755, 0, 0);
+        add("home/player/", Directory, 0o755, 1000, 1000);
+        add("home/shared/", Directory, 0o777, 0, 0);
+        add("home/read-only/", Directory, 0o555, 1000, 1000);
+        add("home/notes", Regular, 0o664, 0, 1000);
+        add("home/others", Regular, 0o664, 0, 0);
+        add("home/spellbook.dat", Regular, 0o600, 1000, 1000);
+        let archive = tar.into_inner().expect("a tar");
+        assert_eq!(
+            writable_in(&archive).expect("a tar"),
+            ["/home/player", "/home/shared", "/home/notes"]
+        );
+        assert!(writable_in(b"no tar, and too short").is_err());
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use super::escapes;
 use super::facts::{
-    DiskFacts, EngineFacts, Facts, HostFacts, SettingsFacts, SocketFacts, StoreFacts,
+    DiskFacts, EngineFacts, Facts, HostFacts, ImageFacts, SettingsFacts, SocketFacts, StoreFacts,
 };
 use crate::cli::finding::Finding;
 use crate::engine::types::{Component, SystemInfo};
 use crate::session::sandbox::PLAYER_UID;
+use crate::session::shells;
 
 const MEBIBYTE: u64 = 1 << 20;
 const GIBIBYTE: u64 = 1 << 30;
@@ -69,21 +70,53 @@ fn judge_engine(engine: &EngineFacts) -> Vec<Finding> {
         Ok(info) => findings.extend(judge_info(info, engine.ping.is_podman)),
         Err(cause) => findings.push(Finding::warn("Engine's settings", cause.clone())),
     }
-    for (shell, image, is_there) in &engine.images {
-        let name = format!("image of shell {shell}");
-        findings.push(match is_there {
-            true => Finding::ok(name, image.clone()),
-            false => Finding::fail(
-                name,
-                format!("{image} is not there: load it, or change SHELLS"),
-            ),
-        });
+    for facts in &engine.images {
+        findings.push(judge_image(facts, &version.arch));
     }
     if let Some(seconds) = engine.clock_off_seconds.filter(|seconds| *seconds > 5) {
         let note = format!("the Engine's and ours differ by {seconds} s: keep both with NTP");
         findings.push(Finding::warn("clock", note));
     }
     findings
+}
+
+fn judge_image(facts: &ImageFacts, arch: &str) -> Finding {
+    let ImageFacts {
+        shell,
+        image,
+        found,
+        loose,
+    } = facts;
+    let name = format!("image of shell {shell}");
+    let Some(found) = found else {
+        let note = format!("{image} is not there: load it, or change SHELLS");
+        return Finding::fail(name, note);
+    };
+    if let Some(cause) = shells::judge(&found.config) {
+        return Finding::fail(name, format!("{image}: {cause}"));
+    }
+    match loose {
+        Err(cause) => {
+            let note = format!("{image}: no container can be made of it ({cause})");
+            return Finding::fail(name, note);
+        }
+        Ok(loose) if !loose.is_empty() => {
+            let note = format!(
+                "{image}: players may write to {}, which is on the host's disk without a limit: give it to root, mode 755",
+                loose.join(", ")
+            );
+            return Finding::fail(name, note);
+        }
+        Ok(_) => {}
+    }
+    let theirs = &found.architecture;
+    if !theirs.is_empty() && !arch.is_empty() && theirs != arch {
+        let note = format!(
+            "{image} is for {theirs} and the Engine's host is {arch}: build it for that, or it is slow if it runs at all"
+        );
+        return Finding::warn(name, note);
+    }
+    Finding::ok(name, image.clone())
 }
 
 fn judge_info(info: &SystemInfo, is_podman: bool) -> Vec<Finding> {
@@ -215,13 +248,18 @@ fn judge_socket(socket: &SocketFacts) -> Finding {
         socket.uid,
         socket.gid
     );
-    match socket.mode & 0o002 {
-        0 => Finding::ok(name, note),
-        _ => Finding::fail(
-            name,
-            format!("{note}: anybody on this host is root through it; chmod 660 it"),
-        ),
+    if socket.mode & 0o002 != 0 {
+        let note = format!("{note}: anybody on this host is root through it; chmod 660 it");
+        return Finding::fail(name, note);
     }
+    if !socket.members.is_empty() && socket.mode & 0o020 != 0 {
+        let note = format!(
+            "{note}; its group also has {}: each of them is root on this host through it",
+            socket.members.join(", ")
+        );
+        return Finding::warn(name, note);
+    }
+    Finding::ok(name, note)
 }
 
 fn judge_disk(disk: &DiskFacts) -> Vec<Finding> {
@@ -358,6 +396,15 @@ fn judge_host(host: &HostFacts, settings: &SettingsFacts) -> Vec<Finding> {
         );
         findings.push(Finding::warn("processes", note));
     }
+    if let Some((most, used)) = host.terminals
+        && most.saturating_sub(used) < settings.max_sessions
+    {
+        let note = format!(
+            "{used} of kernel.pty.max={most} are in use, and each of MAX_SESSIONS={} needs one: raise it",
+            settings.max_sessions
+        );
+        findings.push(Finding::warn("pseudo-terminals", note));
+    }
     findings.push(match &host.uid_1000 {
         None => Finding::ok("players' uid", format!("{PLAYER_UID} is nobody's on this host")),
         Some(user) => Finding::warn(
@@ -406,6 +453,12 @@ fn judge_address(settings: &SettingsFacts) -> Finding {
     let url = settings.public_url.as_deref();
     let is_secure = url.is_some_and(|url| url.starts_with("https://"));
     let place = url.unwrap_or("no PUBLIC_URL");
+    if let Some(network) = &settings.trusts_all {
+        let note = format!(
+            "TRUSTED_PROXIES has {network}, so whoever comes may claim any address and meets no limit: name your proxy alone"
+        );
+        return Finding::fail(name, note);
+    }
     match (bind.is_loopback(), is_secure) {
         (false, false) => Finding::warn(
             name,

@@ -64,6 +64,14 @@ fn unpack(container: &Container, dir: &str, archive: &[u8]) -> io::Result<()> {
 
 pub fn get(container: &Container, path: &str) -> Reply {
     let path = clean(path);
+    if DIRECTORIES.contains(&path.as_str()) {
+        return match pack_directory(container, &path) {
+            Ok(archive) => Reply::empty(200)
+                .with("Content-Type", "application/x-tar")
+                .with_body(archive),
+            Err(error) => Reply::error(500, error.to_string()),
+        };
+    }
     let Some(file) = container.lock().files.get(&path).cloned() else {
         return not_found(container, &path);
     };
@@ -83,16 +91,42 @@ pub fn stat(container: &Container, path: &str) -> Reply {
     }
 }
 
+/// The directory, which is root's, and what was put into it.
+fn pack_directory(container: &Container, path: &str) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(seconds());
+    header.set_size(0);
+    archive.append_data(&mut header, format!("{}/", base_name(path)), io::empty())?;
+    for (name, file) in &container.lock().files {
+        if name.starts_with(&format!("{path}/")) {
+            let mut header = header_of(file)?;
+            let name = format!("{}{}", base_name(path), &name[path.len()..]);
+            archive.append_data(&mut header, name, file.data.as_slice())?;
+        }
+    }
+    archive.into_inner()
+}
+
 fn pack(name: &str, file: &File) -> io::Result<Vec<u8>> {
+    let mut header = header_of(file)?;
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, name, file.data.as_slice())?;
+    archive.into_inner()
+}
+
+fn header_of(file: &File) -> io::Result<tar::Header> {
     let mut header = tar::Header::new_ustar();
     header.set_mode(file.mode);
     header.set_uid(file.uid);
     header.set_gid(file.gid);
     header.set_mtime(file.mtime);
     header.set_size(u64::try_from(file.data.len()).map_err(io::Error::other)?);
-    let mut archive = tar::Builder::new(Vec::new());
-    archive.append_data(&mut header, name, file.data.as_slice())?;
-    archive.into_inner()
+    Ok(header)
 }
 
 fn stat_header(reply: Reply, path: &str, file: &File) -> Reply {

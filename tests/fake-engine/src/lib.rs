@@ -166,6 +166,11 @@ impl FakeEngine {
         });
     }
 
+    /// From now on the image, `name:tag`, has these in its `Config`, such as `{"Cmd": null}`.
+    pub fn set_image_config(&self, image: &str, config: serde_json::Value) {
+        lock(&self.world.image_configs).insert(image.to_owned(), config);
+    }
+
     /// Answers `op` with these raw bytes and closes, until [`FakeEngine::release`].
     pub fn garble(&self, op: &str, raw: &[u8]) {
         self.order(|script| {

@@ -181,13 +181,7 @@ fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
                 .trim_start_matches("/images/")
                 .trim_end_matches("/json");
             match has_image(world, name) {
-                true => Reply::json(
-                    200,
-                    &json!({
-                        "Id": format!("sha256:{name}"), "RepoTags": [name],
-                        "Config": { "Labels": lock(&world.image_labels).get(&tagged(name)) },
-                    }),
-                ),
+                true => Reply::json(200, &image(world, name)),
                 false => Reply::error(
                     404,
                     format!("no such image: {name}: No such image: {}", tagged(name)),
@@ -230,6 +224,21 @@ fn tagged(name: &str) -> String {
     } else {
         format!("{name}:latest")
     }
+}
+
+fn image(world: &World, name: &str) -> Value {
+    let mut config = json!({
+        "Labels": lock(&world.image_labels).get(&tagged(name)),
+        "Cmd": ["/bin/shell"], "Entrypoint": null, "Volumes": null,
+    });
+    let configs = lock(&world.image_configs);
+    let others = configs.get(&tagged(name)).and_then(Value::as_object);
+    for (key, value) in others.into_iter().flatten() {
+        config[key] = value.clone();
+    }
+    json!({
+        "Id": format!("sha256:{name}"), "RepoTags": [name], "Config": config, "Architecture": "amd64",
+    })
 }
 
 fn has_image(world: &World, name: &str) -> bool {

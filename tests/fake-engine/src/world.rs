@@ -25,6 +25,8 @@ pub struct World {
     pub images: Mutex<Vec<String>>,
     /// The labels of those that were loaded.
     pub image_labels: Mutex<BTreeMap<String, Value>>,
+    /// What else is in the `Config` of some, in place of the usual.
+    pub image_configs: Mutex<BTreeMap<String, Value>>,
     /// Deletions by the name they were asked for.
     pub deletions: Mutex<BTreeMap<String, usize>>,
     streams: Mutex<Vec<Weak<UnixStream>>>,
@@ -47,6 +49,7 @@ impl World {
         World {
             images: Mutex::new(options.images.clone()),
             image_labels: Mutex::default(),
+            image_configs: Mutex::default(),
             options: Mutex::new(options),
             trouble: Trouble::default(),
             deletions: Mutex::default(),

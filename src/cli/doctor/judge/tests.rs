@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::cli::finding::Verdict;
-use crate::engine::types::Component;
+use crate::engine::types::{Component, Empty, Image, ImageConfig};
 use crate::engine::{Ping, Version};
 
 fn good() -> Facts {
@@ -14,6 +14,7 @@ fn good() -> Facts {
             metrics_bind: None,
             public_url: Some("https://play.example.org".into()),
             has_trusted_proxies: true,
+            trusts_all: None,
             admin_token: Some("0123456789abcdef0123456789abcdef".into()),
             max_sessions: 200,
             memory_bytes: 64 * MEBIBYTE,
@@ -26,13 +27,19 @@ fn good() -> Facts {
             },
             version: version(&[("runc", "1.3.3", ""), ("containerd", "1.7.29", "")]),
             info: Ok(info()),
-            images: vec![("rust".into(), "shellcraft/rust".into(), true)],
+            images: vec![ImageFacts {
+                shell: "rust".into(),
+                image: "shellcraft/rust".into(),
+                found: Some(image()),
+                loose: Ok(Vec::new()),
+            }],
             clock_off_seconds: Some(0),
         }),
         socket: Some(SocketFacts {
             mode: 0o140_660,
             uid: 0,
             gid: 998,
+            members: Vec::new(),
         }),
         limits: Ok(vec![Finding::ok("memory ends", "")]),
         disks: vec![DiskFacts {
@@ -51,6 +58,7 @@ fn good() -> Facts {
             descriptors: 65_536,
             memory_bytes: 32 * GIBIBYTE,
             pid_max: Some(4_194_304),
+            terminals: Some((4096, 12)),
             uid_1000: None,
             is_clock_behind: false,
             is_root: false,
@@ -95,6 +103,18 @@ fn info() -> SystemInfo {
 }
 
 /// What is found beyond a good host's, as lines.
+fn image() -> Image {
+    Image {
+        id: "sha256:1".into(),
+        repo_tags: Vec::new(),
+        config: ImageConfig {
+            cmd: vec!["/bin/shell".into()],
+            ..ImageConfig::default()
+        },
+        architecture: "amd64".into(),
+    }
+}
+
 fn news(change: impl FnOnce(&mut Facts)) -> Vec<String> {
     let mut facts = good();
     change(&mut facts);
@@ -144,11 +164,6 @@ fn the_engine() {
         "1.1.11 lets containers out (CVE-2024-21626",
     );
     check(
-        |facts| engine(facts).images[0].2 = false,
-        "FAIL  image of shell rust",
-        "load it",
-    );
-    check(
         |facts| engine(facts).clock_off_seconds = Some(90),
         "warn  clock",
         "NTP",
@@ -157,6 +172,53 @@ fn the_engine() {
         |facts| engine(facts).info = Err("404".into()),
         "warn  Engine's settings",
         "404",
+    );
+}
+
+#[test]
+fn images() {
+    let shell_s = |change: fn(&mut ImageFacts)| {
+        move |facts: &mut Facts| {
+            change(&mut engine(facts).images[0]);
+        }
+    };
+    let start = "FAIL  image of shell rust";
+    check(shell_s(|facts| facts.found = None), start, "load it");
+    check(
+        shell_s(|facts| {
+            facts
+                .found
+                .iter_mut()
+                .for_each(|image| image.config.cmd.clear())
+        }),
+        start,
+        "no CMD",
+    );
+    let volume = |facts: &mut ImageFacts| {
+        if let Some(image) = &mut facts.found {
+            image.config.volumes = [("/work".to_owned(), Empty {})].into();
+        }
+    };
+    check(shell_s(volume), start, "VOLUME /work");
+    check(
+        shell_s(|facts| facts.loose = Ok(vec!["/home/player".into()])),
+        start,
+        "/home/player",
+    );
+    check(
+        shell_s(|facts| facts.loose = Err("Unknown runtime".into())),
+        start,
+        "Unknown runtime",
+    );
+    check(
+        shell_s(|facts| {
+            facts
+                .found
+                .iter_mut()
+                .for_each(|image| image.architecture = "arm64".into())
+        }),
+        "warn  image of shell rust",
+        "arm64",
     );
 }
 
@@ -234,6 +296,40 @@ fn the_socket() {
         "chmod 660",
     );
     assert_eq!(news(|facts| facts.socket = None), [] as [String; 0]);
+}
+
+#[test]
+fn the_socket_s_group() {
+    let socket = |facts: &mut Facts, mode| {
+        let socket = facts.socket.as_mut().expect("there");
+        socket.members = vec!["me".into(), "you".into()];
+        socket.mode = mode;
+    };
+    check(
+        |facts| socket(facts, 0o140_660),
+        "warn  Engine's socket",
+        "me, you",
+    );
+    assert_eq!(news(|facts| socket(facts, 0o140_600)), [] as [String; 0]);
+}
+
+#[test]
+fn terminals_are_counted_for_all_containers_together() {
+    check(
+        |facts| facts.host.terminals = Some((256, 100)),
+        "warn  pseudo-terminals",
+        "kernel.pty.max=256",
+    );
+    assert_eq!(news(|facts| facts.host.terminals = None), [] as [String; 0]);
+}
+
+#[test]
+fn a_proxy_that_is_everybody() {
+    check(
+        |facts| facts.settings.trusts_all = Some("0.0.0.0/0".into()),
+        "FAIL  address",
+        "0.0.0.0/0",
+    );
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! An answer that many want at once and one fetches: whoever comes meanwhile waits for that one's.
+//!
+//! No threads. Without it sixty `/readyz` at an Engine that hangs would be sixty connections to it.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// The last answer, and whether somebody fetches the next one.
+pub(super) struct Asked<T> {
+    fresh_for: Duration,
+    /// Held for moves only, never while the answer is fetched.
+    state: Mutex<State<T>>,
+    told: Condvar,
+}
+
+struct State<T> {
+    /// When it came, and what it was.
+    last: Option<(Instant, T)>,
+    is_asking: bool,
+}
+
+impl<T: Clone> Asked<T> {
+    /// Nothing has been asked yet; an answer is good for so long.
+    pub(super) fn new(fresh_for: Duration) -> Asked<T> {
+        Asked {
+            fresh_for,
+            state: Mutex::new(State {
+                last: None,
+                is_asking: false,
+            }),
+            told: Condvar::new(),
+        }
+    }
+
+    /// The last answer, if it is not older than that. Never asks, and so never waits.
+    pub(super) fn last(&self, at_most: Duration) -> Option<T> {
+        let state = self.state.lock();
+        let last = state.last.as_ref();
+        let young = last.filter(|(came, _)| came.elapsed() < at_most);
+        young.map(|(_, answer)| answer.clone())
+    }
+
+    /// The answer: the last one while it is fresh, else what `ask` brings, which runs once however many want it.
+    pub(super) fn ask(&self, ask: impl FnOnce() -> T) -> T {
+        let mut state = self.state.lock();
+        loop {
+            if let Some((came, answer)) = &state.last
+                && came.elapsed() < self.fresh_for
+            {
+                return answer.clone();
+            }
+            if !state.is_asking {
+                break;
+            }
+            self.told.wait(&mut state);
+        }
+        state.is_asking = true;
+        drop(state);
+        let asking = Asking(self);
+        let answer = ask();
+        self.state.lock().last = Some((Instant::now(), answer.clone()));
+        drop(asking);
+        answer
+    }
+}
+
+/// Somebody asks for as long as this lives, a panic included: else all others would wait for ever.
+struct Asking<'a, T>(&'a Asked<T>);
+
+impl<T> Drop for Asking<'_, T> {
+    fn drop(&mut self) {
+        self.0.state.lock().is_asking = false;
+        self.0.told.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use crossbeam_channel::{bounded, unbounded};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn sixty_who_want_it_at_once_ask_once() {
+        let (asked, asks) = (Asked::new(LONG), AtomicUsize::new(0));
+        let (begun, begins) = unbounded();
+        let (answer, answers) = bounded(60);
+        thread::scope(|scope| {
+            let all: Vec<_> = (0..60)
+                .map(|_| {
+                    let (asked, asks, begun, answers) =
+                        (&asked, &asks, begun.clone(), answers.clone());
+                    scope.spawn(move || {
+                        asked.ask(|| {
+                            asks.fetch_add(1, Ordering::SeqCst);
+                            begun.send(()).expect("somebody waits");
+                            answers.recv().expect("the Engine's answer")
+                        })
+                    })
+                })
+                .collect();
+            begins.recv().expect("the first asks");
+            // For all of them: whoever else has asked gets an answer too, and is counted.
+            for _ in 0..60 {
+                answer.send(7).expect("somebody waits");
+            }
+            assert!(
+                all.into_iter()
+                    .all(|one| one.join().expect("no panic") == 7)
+            );
+        });
+        assert_eq!(asks.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn an_old_answer_is_asked_for_again() {
+        let asked = Asked::new(Duration::ZERO);
+        assert_eq!(asked.last(LONG), None);
+        assert_eq!((asked.ask(|| 1), asked.ask(|| 2)), (1, 2));
+        assert_eq!(
+            (asked.last(LONG), asked.last(Duration::ZERO)),
+            (Some(2), None)
+        );
+    }
+
+    #[test]
+    fn who_panics_keeps_nobody_waiting() {
+        let asked = Asked::new(LONG);
+        let panicked = catch_unwind(AssertUnwindSafe(|| asked.ask(|| panic!("as tests do"))));
+        assert!(panicked.is_err());
+        assert_eq!(asked.ask(|| 2), 2);
+    }
+}
