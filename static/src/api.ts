@@ -145,6 +145,12 @@ export async function watchStatus(page: string): Promise<SessionStatus> {
   return answer.status === 404 || answer.status === 410 ? { kind: "gone" } : { kind: "running" };
 }
 
+/** Whether a WebSocket's address answers that it speaks nothing else: then the server would let this page in. */
+export async function wantsUpgrade(wsUrl: string, token?: string): Promise<boolean> {
+  const answer = await ask(wsUrl.replace(/^ws/, "http"), DEADLINE_MS, { headers: bearer(token) });
+  return answer?.status === 426;
+}
+
 type Body = Record<string, unknown>;
 
 /** One request with a deadline; undefined when nobody answered. */

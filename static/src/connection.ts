@@ -3,7 +3,8 @@
  * chance and the status question are handed in, so tests drive it without a browser.
  *
  *   connecting ──hello──▶ playing ──cut──▶ waiting ──timer, nudge──▶ connecting …
- *                            │                └──status: session gone──▶ ended
+ *                            │                ├──status: session gone──▶ ended
+ *                            │                └──status: it runs, again and again──▶ waiting, blocked
  *                            ├──another tab──▶ away ──takeBack──▶ connecting
  *                            └──exit, idle, destroyed, refused──▶ ended
  *
@@ -33,8 +34,11 @@ const UNSENT_BYTES = 256 * 1024;
 /** After so many keys the server is asked for its count: a pong says it, and what is settled need not be kept. */
 const PING_AFTER_BYTES = 16 * 1024;
 
-/** Why the page waits before it tries again. */
-export type Cause = "network" | "server" | "engine";
+/** So many attempts in a row found a server that answers and no WebSocket: no restart takes that long, something else is. */
+const BLOCKED_AFTER = 2;
+
+/** Why the page waits before it tries again. `blocked`: the server answers, and something between lets no WebSocket through. */
+export type Cause = "network" | "server" | "engine" | "blocked";
 
 export type Ending =
   | { why: "exit"; code?: number; reason?: string }
@@ -78,6 +82,8 @@ export interface Socket {
 export interface World {
   open(url: string, protocol: string): Socket;
   probe(): Promise<Probe>;
+  /** Whether the socket's own address, asked without an upgrade, says that one is all it wants. */
+  wantsUpgrade(): Promise<boolean>;
   now(): number;
   random(): number;
   /** Calls back once; the returned function cancels. */
@@ -116,6 +122,8 @@ export class Connection {
   private _socket: Socket | undefined;
   private _isOpen = false;
   private _attempt = 0;
+  /** Attempts in a row that failed though the game was there. */
+  private _unjoined = 0;
   private _playingSince = 0;
   private _size: { cols: number; rows: number } | undefined;
   private _visible = true;
@@ -287,6 +295,7 @@ export class Connection {
     this._drawn = isRestart ? hello.offset : this._drawn;
     this._acks.restart(hello.offset);
     this._cancelAttempt();
+    this._unjoined = 0;
     this._playingSince = this._world.now();
     this._resumeKeys(hello.input, isFirst);
     this._setState({ kind: "playing", role: hello.role });
@@ -408,6 +417,7 @@ export class Connection {
     const waiting = this._state;
     void this._world.probe().then((probe) => {
       if (this._state !== waiting) return; // Somebody retried, or the page is leaving.
+      this._unjoined = probe.kind === "running" ? this._unjoined + 1 : 0;
       switch (probe.kind) {
         case "gone":
           return this._end({ why: "gone" });
@@ -416,10 +426,18 @@ export class Connection {
         case "refused":
           return this._end({ why: "refused", message: probe.message });
         case "running":
-          return this._lost("server");
+          return this._unjoined < BLOCKED_AFTER ? this._lost("server") : this._askWhy();
         case "unreachable":
           return this._lost("network");
       }
+    });
+  }
+
+  /** The game is there, and no socket again: the server may refuse it, or not know that it was wanted. */
+  private _askWhy(): void {
+    const waiting = this._state;
+    void this._world.wantsUpgrade().then((wants) => {
+      if (this._state === waiting) this._lost(wants ? "blocked" : "server");
     });
   }
 

@@ -6,7 +6,7 @@
  *                          └─ state ─▶ status bar, ribbon, card
  */
 
-import { createSession, sessionStatus, watchStatus } from "./api";
+import { createSession, sessionStatus, wantsUpgrade, watchStatus } from "./api";
 import type { Failure } from "./api";
 import { Connection } from "./connection";
 import type { Socket, State } from "./connection";
@@ -77,6 +77,7 @@ const connection = new Connection(
   {
     open: (url, protocol) => new WebSocket(url, protocol) as Socket,
     probe: () => (role === "spectator" ? watchStatus(location.pathname) : sessionStatus(sessionId, token)),
+    wantsUpgrade: () => wantsUpgrade(wsUrl, token),
     now: () => performance.now(),
     random: () => Math.random(),
     later: (ms, callback) => {

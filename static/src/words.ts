@@ -50,6 +50,11 @@ export function waitingWords(state: Extract<State, { kind: "waiting" }>, role: R
       return "The connection is gone. It is tried again by itself.";
     case "server":
       return "The server is away. It is tried again by itself.";
+    case "blocked":
+      return (
+        `The server answers and ${role === "player" ? "your" : "the"} game runs, but no WebSocket gets through: a proxy, ` +
+        "a firewall or a browser extension in between stops it. Try another network, or tell whoever runs this site."
+      );
     case "engine":
       return `The server could not reach ${role === "player" ? "your" : "the"} game's container. It is tried again by itself.`;
   }

@@ -296,6 +296,31 @@ for (const [probe, expected] of probes) {
   });
 }
 
+for (const [wantsUpgrade, cause] of [[true, "blocked"], [false, "server"]] as const) {
+  test(`no WebSocket twice, though the game runs: ${cause}, and no longer once one gets through`, async () => {
+    const stage = new Stage();
+    stage.wantsUpgrade = wantsUpgrade;
+    const fail = async (): Promise<string> => {
+      stage.socket.drop(1006);
+      await settle();
+      const { state } = stage.connection;
+      stage.connection.retry();
+      return state.kind === "waiting" ? state.cause : state.kind;
+    };
+    stage.connection.start();
+    // A server that was away for a moment looks the same, once.
+    assert.deepEqual([await fail(), await fail(), await fail()], ["server", cause, cause]);
+    stage.probe = { kind: "unreachable" };
+    assert.equal(await fail(), "network");
+    stage.probe = { kind: "running" };
+    assert.deepEqual([await fail(), await fail()], ["server", cause]);
+    stage.socket.hello(0);
+    stage.socket.drop(1006);
+    stage.connection.retry();
+    assert.equal(await fail(), "server");
+  });
+}
+
 test("an upgrade nobody answers is given up after 10 s", async () => {
   const stage = new Stage();
   stage.probe = { kind: "unreachable" };

@@ -52,6 +52,8 @@ export class Stage {
   readonly pending: Array<() => void> = [];
   screen = "";
   probe: Probe = { kind: "running" };
+  /** Whether the server, asked without an upgrade, would want one. */
+  wantsUpgrade = false;
   history = "";
   latency: number | undefined;
   size = "window";
@@ -68,6 +70,7 @@ export class Stage {
       return socket;
     },
     probe: () => Promise.resolve(this.probe),
+    wantsUpgrade: () => Promise.resolve(this.wantsUpgrade),
     now: () => this._now,
     random: () => 0,
     later: (ms, run) => {

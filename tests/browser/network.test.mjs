@@ -1,6 +1,7 @@
 // What a bad network, a second tab and a stopping server do to a game: nothing that loses it.
 
 import assert from "node:assert/strict";
+import { createServer, request } from "node:http";
 import { after, before, test } from "node:test";
 
 import { Player, startBrowser, startServer, until, Wire } from "./stage.mjs";
@@ -139,6 +140,43 @@ story("a game ended elsewhere is over here, too", async (player) => {
   wire.up();
   await other.state("ended");
   await other.page.getByRole("dialog", { name: "This game is over" }).waitFor();
+});
+
+/** A proxy that passes on everything but upgrades, as many a careless configuration does. */
+async function startPlainProxy(to) {
+  const proxy = createServer((asked, answer) => {
+    const { upgrade, connection, ...headers } = asked.headers;
+    const onward = request(new URL(asked.url, to), { method: asked.method, headers }, (got) => {
+      answer.writeHead(got.statusCode, got.headers);
+      got.pipe(answer);
+    });
+    onward.on("error", () => answer.destroy()); // The page has left, or the server.
+    asked.pipe(onward);
+  });
+  await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  return proxy;
+}
+
+test("a proxy that lets no WebSocket through is called by its name", async () => {
+  const proxy = await startPlainProxy(server.url);
+  const player = await Player.enter(browser);
+  player.mayBeCut = true;
+  player.expect(/status of 426/);
+  try {
+    const game = await player.open(`http://127.0.0.1:${proxy.address().port}/`);
+    await game.page.locator("#start-button").click();
+    await game.page.waitForURL("**/session/*/connect");
+    await game.page.getByText("no WebSocket gets through").waitFor();
+    await game.shoot("no-websocket");
+
+    // The same page, past the proxy: nothing was wrong with the game.
+    const direct = await player.open(new URL(new URL(game.page.url()).pathname, server.url).href);
+    await direct.sees(" ~ $ ");
+  } finally {
+    await player.leave();
+    proxy.closeAllConnections();
+    proxy.close();
+  }
 });
 
 test("a stopping server is waited for", async () => {
