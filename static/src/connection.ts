@@ -70,6 +70,7 @@ export type Screen = Omit<Extract<ServerMessage, { type: "screen" }>, "type">;
 export interface Socket {
   binaryType: string;
   readonly bufferedAmount: number;
+  readonly readyState: number;
   onopen: ((event: never) => void) | null;
   onmessage: ((event: { data: unknown }) => void) | null;
   onclose: ((event: { code: number; reason: string }) => void) | null;
@@ -77,6 +78,9 @@ export interface Socket {
   send(data: string | Uint8Array): void;
   close(code?: number): void;
 }
+
+/** WebSocket.OPEN, which is not there where no browser is. */
+const OPEN = 1;
 
 /** The world as the connection sees it. */
 export interface World {
@@ -173,7 +177,7 @@ export class Connection {
     if (socket === undefined || this._state.kind !== "playing" || this._state.role !== "player") return false;
     if (socket.bufferedAmount + bytes.length > UNSENT_BYTES && socket.bufferedAmount > 0) return false;
     this._keys.push(bytes);
-    for (const part of splitInput(bytes)) socket.send(part);
+    for (const part of splitInput(bytes)) this._put(part);
     this._keysSincePing += bytes.length;
     if (this._keysSincePing >= PING_AFTER_BYTES) this._ping(PONG_MS);
     return true;
@@ -308,7 +312,7 @@ export class Connection {
     this._isGreeted = true;
     if (isFirst) return this._keys.restart(settled ?? 0);
     const { resend, lostBytes } = this._keys.resume(settled);
-    for (const bytes of resend) for (const part of splitInput(bytes)) this._socket?.send(part);
+    for (const bytes of resend) for (const part of splitInput(bytes)) this._put(part);
     if (lostBytes > 0) this._listener.onLostKeys(lostBytes);
   }
 
@@ -475,7 +479,12 @@ export class Connection {
   }
 
   private _send(message: ClientMessage): void {
-    if (this._isOpen) this._socket?.send(encode(message));
+    if (this._isOpen) this._put(encode(message));
+  }
+
+  /** Not while it is closing: keys are kept for the next one, and the browser's console would say that nobody gets it. */
+  private _put(data: string | Uint8Array): void {
+    if (this._socket?.readyState === OPEN) this._socket.send(data);
   }
 
   private _setState(state: State): void {

@@ -8,6 +8,7 @@ import type { Role } from "../src/frames";
 export class FakeSocket implements Socket {
   binaryType = "";
   bufferedAmount = 0;
+  readyState = 1;
   onopen: Socket["onopen"] = null;
   onmessage: Socket["onmessage"] = null;
   onclose: Socket["onclose"] = null;
@@ -18,7 +19,12 @@ export class FakeSocket implements Socket {
   constructor(readonly url: string) {}
 
   send(data: string | Uint8Array): void {
+    if (this.readyState !== 1) throw new Error("a browser complains of this in its console");
     this.sent.push(typeof data === "string" ? JSON.parse(data) : Buffer.from(data).toString());
+  }
+  /** The other end has sent its close frame; `drop` comes later. */
+  beginClose(): void {
+    this.readyState = 2;
   }
   close(): void {
     this.isClosed = true;
@@ -38,6 +44,7 @@ export class FakeSocket implements Socket {
     this.onmessage?.({ data: bytes.buffer });
   }
   drop(code: number, reason = ""): void {
+    this.readyState = 3;
     this.onclose?.({ code, reason });
   }
   of(type: string): Array<Record<string, unknown>> {
