@@ -17,7 +17,9 @@ use shellcraft::auth::PlayerSecret;
 use shellcraft::engine::Engine;
 use shellcraft::metrics::Metrics;
 use shellcraft::session::store::memory::{Memory, Shared};
-use shellcraft::session::store::{Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
+use shellcraft::session::store::{
+    Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore,
+};
 use shellcraft::session::{
     Farewell, Manager, NewSession, Newcomer, SessionId, Settings, Shell, State,
 };
@@ -126,6 +128,10 @@ impl SessionStore for Leash {
     }
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.reach()?.load_book(player)
+    }
+
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
+        self.reach()?.list_books(after, most)
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {

@@ -26,8 +26,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, CookieKeyBytes, Error, Phase, PlayerId, RECORD_LIMIT_BYTES, Record,
-    SessionStore, key_from_text, key_to_text,
+    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, Phase, PlayerId, RECORD_LIMIT_BYTES,
+    Record, SessionStore, key_from_text, key_to_text, those_after,
 };
 use crate::auth::CookieKey;
 use crate::session::SessionId;
@@ -265,6 +265,35 @@ impl SessionStore for Directory {
             Some(folder) => self.newest(player, &folder, &versions(&folder.names()?)),
             None => Ok(None),
         }
+    }
+
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
+        // What is no player's name is nobody's.
+        let names = self.books.names()?.into_iter();
+        let players = names.filter_map(|name| PlayerId::try_from(name).ok());
+        let mut entries = Vec::new();
+        for player in those_after(players.collect(), after) {
+            if entries.len() == most {
+                break;
+            }
+            // A file that lies there is no player's either.
+            let Ok(Some(folder)) = self
+                .books
+                .existing_folder(&player.to_string(), "DATA_DIR/books")
+            else {
+                continue;
+            };
+            let newest = versions(&folder.names()?).into_iter().next();
+            let Some(newest) = newest else { continue };
+            if let Some((bytes, saved_at)) = folder.size(&newest.name())? {
+                entries.push(BookEntry {
+                    player,
+                    bytes,
+                    saved_at,
+                });
+            }
+        }
+        Ok(entries)
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {

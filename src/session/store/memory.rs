@@ -11,7 +11,10 @@ use log::warn;
 use parking_lot::Mutex;
 
 use super::record::{self, Unreadable};
-use super::{BOOK_VERSIONS, Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
+use super::{
+    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore,
+    those_after,
+};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
@@ -189,6 +192,22 @@ impl SessionStore for Memory {
                 .books
                 .get(player)
                 .and_then(|all| all.last().cloned()))
+        })
+    }
+
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
+        self.with(|contents| {
+            let players = contents.books.keys().cloned().collect();
+            let players = those_after(players, after).into_iter();
+            let entries = players.filter_map(|player| {
+                let newest = contents.books.get(&player)?.last()?;
+                Some(BookEntry {
+                    bytes: newest.bytes.len() as u64,
+                    saved_at: newest.saved_at,
+                    player,
+                })
+            });
+            Ok(entries.take(most).collect())
         })
     }
 

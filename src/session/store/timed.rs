@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
+use super::{Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore};
 use crate::metrics::Metrics;
 use crate::session::SessionId;
 
@@ -71,6 +71,10 @@ impl SessionStore for Timed {
 
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.time("load_book", || self.inner.load_book(player))
+    }
+
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
+        self.time("list_books", || self.inner.list_books(after, most))
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
     self, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fstatvfs,
@@ -133,6 +133,22 @@ impl Folder {
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(self.fault("read", error)),
         }
+    }
+
+    /// The size of a file in bytes, and when it was written; none where there is none.
+    pub(super) fn size(&self, name: &str) -> Result<Option<(u64, SystemTime)>, Error> {
+        let stat = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(self.fault("read", error)),
+            Ok(stat) => stat,
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Ok(None);
+        }
+        let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
+        let written = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        let bytes = u64::try_from(stat.st_size).unwrap_or_default();
+        Ok(written.map(|written| (bytes, written)))
     }
 
     /// Reads a file of at most `limit` bytes.

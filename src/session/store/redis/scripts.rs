@@ -51,6 +51,14 @@ if kind == 'none' then return 0 end
 redis.call('RENAME', KEYS[1], KEYS[3])
 return 1";
 
+/// The head's line of a book's newest version, and how many bytes follow it. KEYS: the book.
+pub(super) const NEWEST: &str = "
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'list' then return false end
+local newest = redis.call('LINDEX', KEYS[1], 0)
+local head = newest and string.find(newest, '\\n', 1, true)
+if not head then return false end
+return {string.sub(newest, 1, head), #newest - head}";
+
 /// Adds a version of a book, unless it is the newest already. KEYS: the book. ARGV: the head's line, the bytes, their
 /// checksum, how many versions are kept.
 pub(super) const SAVE_BOOK: &str = "
