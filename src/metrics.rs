@@ -54,7 +54,7 @@ const ENGINE_CALLS: [&str; 13] = [
     "ContainerList",
 ];
 const ENGINE_ERRORS: [&str; 5] = ["unreachable", "refused", "timed_out", "broken", "garbled"];
-const STORE_CALLS: [&str; 8] = [
+const STORE_CALLS: [&str; 9] = [
     "cookie_key",
     "check",
     "insert",
@@ -63,6 +63,7 @@ const STORE_CALLS: [&str; 8] = [
     "list",
     "save_book",
     "load_book",
+    "list_books",
 ];
 
 /// All metrics of this server.

@@ -1,6 +1,6 @@
 //! What the program does besides serving: `shellcraft sessions|watch|end|notice|drain`, `health`, `doctor` and `selftest`.
 //!
-//! * [`remote`]: the operator's orders to a server that runs. * [`health`]: whether it is ready.
+//! * [`remote`], [`books`]: the operator's orders to a server that runs. * [`health`]: whether it is ready.
 //!
 //! * [`doctor`]: what on this host is missing or unsafe. * [`selftest`]: real sessions, attacked from inside.
 //! * [`attack`]: the attacker itself, which runs in containers of the two. * [`finding`]: how they all report.
@@ -10,6 +10,7 @@
 //! Each is a list of findings and an exit status. No threads but those that a command says it has.
 
 pub mod attack;
+pub mod books;
 pub mod doctor;
 pub mod files;
 pub mod finding;
@@ -60,6 +61,9 @@ pub enum Command {
         #[command(flatten)]
         target: remote::Target,
     },
+    /// Players' spellbooks on a running server.
+    #[command(subcommand)]
+    Books(books::Books),
     /// Turn newcomers away, tell every page, save and remove all games, and end the server.
     Drain(remote::Target),
     /// Ask a running server whether it is ready for players; the exit status tells.
@@ -102,6 +106,7 @@ pub fn run(command: &Command, config: &Config) -> ExitCode {
             urgent,
             target,
         } => return remote::notice(words, *all, *urgent, target, config),
+        Command::Books(books) => return books::run(books, config),
         Command::Drain(target) => return remote::drain(target, config),
         Command::Health { server } => health::run(server.as_deref(), config),
         Command::Files { name } => files::run(name.as_deref()),

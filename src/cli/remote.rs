@@ -49,7 +49,7 @@ pub struct Target {
 
 /// Why an order was not carried out; one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(super) enum Error {
     #[error("there is no ADMIN_TOKEN: set it to the token that the server was started with")]
     NoToken,
     #[error("{0} is no address of a server; it looks like http://127.0.0.1:8080")]
@@ -78,7 +78,10 @@ impl Error {
 
 /// `shellcraft sessions`
 pub fn sessions(target: &Target, config: &Config) -> ExitCode {
-    finish(target, ask(target, config, "GET", "/sessions", None), table)
+    let answer = ask(target, config, "GET", "/sessions", None);
+    finish(target, answer, |answer| {
+        table(&answer["sessions"], &COLUMNS, "No games.\n")
+    })
 }
 
 /// `shellcraft watch ID`. The address is opened in a browser and not shown here: what a game prints could do anything to
@@ -146,7 +149,7 @@ fn addressee(words: &[String], is_for_all: bool) -> Result<(Option<SessionId>, S
     Ok((Some(id), text.join(" ")))
 }
 
-fn finish(
+pub(super) fn finish(
     target: &Target,
     answer: Result<Value, Error>,
     show: impl Fn(&Value) -> String,
@@ -162,13 +165,34 @@ fn finish(
     ExitCode::SUCCESS
 }
 
-fn ask(
+pub(super) fn ask(
     target: &Target,
     config: &Config,
     method: &str,
     path: &str,
     body: Option<&Value>,
 ) -> Result<Value, Error> {
+    let body = body.map_or(String::new(), Value::to_string);
+    let answer = exchange(
+        target,
+        config,
+        method,
+        path,
+        "application/json",
+        body.as_bytes(),
+    )?;
+    Ok(serde_json::from_slice(&answer).unwrap_or_default())
+}
+
+/// Sends a body, whatever it is, and returns the answer's.
+pub(super) fn exchange(
+    target: &Target,
+    config: &Config,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, Error> {
     let token = config.admin_token.as_deref().ok_or(Error::NoToken)?;
     let server = match &target.server {
         Some(url) => url.trim_end_matches('/').to_owned(),
@@ -178,8 +202,8 @@ fn ask(
         .method(method)
         .uri(format!("{server}{path}"))
         .header("Authorization", format!("Bearer {token}"))
-        .header("Content-Type", "application/json")
-        .body(body.map_or(String::new(), Value::to_string))
+        .header("Content-Type", content_type)
+        .body(body)
         .map_err(|_| Error::BadServer(server.clone()))?;
     let away = |cause: ureq::Error| Error::NoServer {
         server: server.clone(),
@@ -187,10 +211,12 @@ fn ask(
     };
     let mut response = agent(DEADLINE).run(request).map_err(away)?;
     let status = response.status().as_u16();
-    let text = response.body_mut().read_to_string().map_err(away)?;
-    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+    let answer = response.body_mut().read_to_vec().map_err(away)?;
+    if matches!(status, 200..=299) {
+        return Ok(answer);
+    }
+    let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
     match status {
-        200..=299 => Ok(answer),
         401 => Err(Error::WrongToken),
         _ => Err(Error::Refused(match answer["error"]["message"].as_str() {
             Some(message) => message.escape_debug().to_string(),
@@ -230,22 +256,20 @@ pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The sessions for people.
-fn table(answer: &Value) -> String {
-    let sessions = answer["sessions"].as_array().map_or(&[][..], Vec::as_slice);
-    if sessions.is_empty() {
-        return "No games.\n".into();
+/// A list for people, with these columns; `none` where it is empty.
+pub(super) fn table(list: &Value, columns: &[(&str, &str)], none: &str) -> String {
+    let list = list.as_array().map_or(&[][..], Vec::as_slice);
+    if list.is_empty() {
+        return none.into();
     }
-    let titles = COLUMNS.iter().map(|(title, _)| (*title).to_owned());
+    let titles = columns.iter().map(|(title, _)| (*title).to_owned());
     let mut rows: Vec<Vec<String>> = vec![titles.collect()];
-    rows.extend(sessions.iter().map(|session| {
-        let cells = COLUMNS.iter();
-        cells
-            .map(|(_, field)| cell(field, &session[*field]))
-            .collect()
+    rows.extend(list.iter().map(|one| {
+        let cells = columns.iter();
+        cells.map(|(_, field)| cell(field, &one[*field])).collect()
     }));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..COLUMNS.len())
+    let widths: Vec<usize> = (0..columns.len())
         .map(|column| width(column).unwrap_or(0))
         .collect();
     rows.iter().fold(String::new(), |mut text, row| {
@@ -282,17 +306,17 @@ mod tests {
 
     #[test]
     fn sessions_are_a_table() {
-        let answer = json!({"sessions": [{
+        let sessions = json!([{
             "session_id": "f47ac10b", "log_name": "8f400c25", "shell": "ru\u{1b}st",
             "state": "running", "age_seconds": 61, "idle_seconds": 0, "memory_bytes": 3_145_728, "cpus": 0.5, "bytes_in": 5, "bytes_out": 7,
             "viewers": 1, "peer": null,
-        }]});
+        }]);
         assert_eq!(
-            table(&answer),
+            table(&sessions, &COLUMNS, ""),
             "SESSION   LOG       SHELL       STATE    AGE    IDLE  MEMORY  CPU  IN  OUT  VIEWERS  PEER\n\
              f47ac10b  8f400c25  ru\\u{1b}st  running  1m 1s  0s    3.0MiB  50%  5   7    1        -\n"
         );
-        assert_eq!(table(&json!({"sessions": []})), "No games.\n");
+        assert_eq!(table(&json!([]), &COLUMNS, "No games.\n"), "No games.\n");
     }
 
     #[test]

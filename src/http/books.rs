@@ -1,19 +1,25 @@
-//! Spellbooks over HTTP: download and upload.
+//! Spellbooks over HTTP: download and upload, by players of their games' and by operators of anybody's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::debug;
+use serde_json::json;
 
 use super::error::ApiError;
+use super::handlers::{json_response, timestamp};
 use super::server::{Body, Request, Response};
 use super::{Line, Outcome, Site, headers};
 use crate::door::Connection;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
+use crate::session::store::PlayerId;
 
 /// How long an upload may take.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Books in one page of the list.
+const BOOKS_PER_PAGE: usize = 1000;
 
 /// What to do with a body, once all of it is there.
 pub(super) type WithBody = Box<dyn FnOnce(Vec<u8>) -> Result<Response, ApiError> + Send>;
@@ -39,16 +45,97 @@ impl Site {
     ) -> Result<Outcome, ApiError> {
         self.own_session(id, &request)?;
         let manager = Arc::clone(&self.manager);
-        let put: WithBody = Box::new(move |book| {
-            manager.replace_book(id, &book)?;
-            Ok(super::handlers::no_content())
-        });
-        match request.body {
-            Body::TooLong(length) if length > BOOK_LIMIT_BYTES => Err(ApiError::body_too_large()),
-            Body::TooLong(length) => Ok(Outcome::Upload(length as usize, put)),
-            Body::Whole(book) => Ok(Outcome::Later(Box::new(move |_| put(book)))),
-        }
+        with_book(
+            request,
+            Box::new(move |book| {
+                manager.replace_book(id, &book)?;
+                Ok(super::handlers::no_content())
+            }),
+        )
     }
+
+    /// `GET /admin/books`: a page of the list; `next` is where the next one goes on.
+    pub(super) fn list_books(&self, request: &Request) -> Result<Outcome, ApiError> {
+        self.check_operator(request)?;
+        let after = after(request.query.as_deref().unwrap_or_default())?;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            let entries = manager.list_books(after.as_ref(), BOOKS_PER_PAGE)?;
+            let is_full = entries.len() == BOOKS_PER_PAGE;
+            let next = entries.last().filter(|_| is_full);
+            let next = next.map(|entry| entry.player.clone());
+            let books = entries.into_iter().map(|entry| {
+                json!({
+                    "player": entry.player,
+                    "bytes": entry.bytes,
+                    "saved_at": timestamp(entry.saved_at),
+                })
+            });
+            let body = json!({"books": books.collect::<Vec<_>>(), "next": next});
+            Ok(json_response(200, &body))
+        })))
+    }
+
+    /// `GET /admin/books/{player}`: as it was saved last.
+    pub(super) fn export_book(
+        &self,
+        player: PlayerId,
+        request: &Request,
+    ) -> Result<Outcome, ApiError> {
+        self.check_operator(request)?;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            let message = "There is no spellbook of that player.";
+            let missing = || ApiError::new(404, "spellbook_not_found", message);
+            let book = manager.stored_book(&player)?.ok_or_else(missing)?;
+            Ok(super::handlers::download(
+                "application/octet-stream",
+                "spellbook.dat",
+                book.bytes,
+            ))
+        })))
+    }
+
+    /// `PUT /admin/books/{player}`
+    pub(super) fn import_book(
+        &self,
+        player: PlayerId,
+        request: Request,
+    ) -> Result<Outcome, ApiError> {
+        self.check_origin(&request)?;
+        self.check_operator(&request)?;
+        let manager = Arc::clone(&self.manager);
+        with_book(
+            request,
+            Box::new(move |book| {
+                manager.import_book(&player, &book)?;
+                log::info!(
+                    "an operator has put {} bytes in as {player}'s spellbook",
+                    book.len()
+                );
+                Ok(super::handlers::no_content())
+            }),
+        )
+    }
+}
+
+/// Does something with a request's body, which is a book.
+fn with_book(request: Request, put: WithBody) -> Result<Outcome, ApiError> {
+    match request.body {
+        Body::TooLong(length) if length > BOOK_LIMIT_BYTES => Err(ApiError::body_too_large()),
+        Body::TooLong(length) => Ok(Outcome::Upload(length as usize, put)),
+        Body::Whole(book) => Ok(Outcome::Later(Box::new(move |_| put(book)))),
+    }
+}
+
+/// The player after whom a list goes on, if the query names one.
+fn after(query: &str) -> Result<Option<PlayerId>, ApiError> {
+    let mut parts = query.split('&').filter_map(|part| part.split_once('='));
+    let Some((_, name)) = parts.find(|(key, _)| *key == "after") else {
+        return Ok(None);
+    };
+    let wrong = |_| ApiError::new(400, "bad_query", "after must be a player's name.");
+    PlayerId::try_from(name.to_owned()).map(Some).map_err(wrong)
 }
 
 /// Reads the body on the connection's own thread, does what is to be done with it, and answers.

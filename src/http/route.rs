@@ -1,5 +1,6 @@
 //! The route table: what a method and a path mean. Pure.
 
+use crate::session::store::PlayerId;
 use crate::session::{QueueTicket, SessionId};
 
 /// Everything that can be asked for.
@@ -47,6 +48,12 @@ pub enum Route {
     AdminNotice,
     /// `POST /admin/drain`
     AdminDrain,
+    /// `GET /admin/books`
+    AdminBooks,
+    /// `GET /admin/books/{player}`
+    AdminBook(PlayerId),
+    /// `PUT /admin/books/{player}`
+    PutAdminBook(PlayerId),
     /// `POST /session/{id}/watch`
     CreateWatchLink(SessionId),
     /// `DELETE /session/{id}/watch`
@@ -83,7 +90,7 @@ pub enum NoRoute {
 }
 
 /// Every route, by a method and the pattern of its path: for what is true of all of them.
-pub const TABLE: [(&str, &str); 31] = [
+pub const TABLE: [(&str, &str); 34] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -99,6 +106,9 @@ pub const TABLE: [(&str, &str); 31] = [
     ("GET", "/admin/health"),
     ("POST", "/admin/notice"),
     ("POST", "/admin/drain"),
+    ("GET", "/admin/books"),
+    ("GET", "/admin/books/{player}"),
+    ("PUT", "/admin/books/{player}"),
     ("GET", "/queue/{ticket}"),
     ("DELETE", "/session/{id}"),
     ("GET", "/session/{id}/status"),
@@ -144,6 +154,9 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["admin", "health"] => (GET, Route::AdminHealth),
         ["admin", "notice"] => ("POST", Route::AdminNotice),
         ["admin", "drain"] => ("POST", Route::AdminDrain),
+        ["admin", "books"] => (GET, Route::AdminBooks),
+        ["admin", "books", name] if method == "PUT" => (BOOK, Route::PutAdminBook(player(name)?)),
+        ["admin", "books", name] => (BOOK, Route::AdminBook(player(name)?)),
         ["queue", ticket] => (GET, Route::Queue(queue_ticket(ticket)?)),
         ["session", id] => ("DELETE", Route::DestroySession(session(id)?)),
         ["session", id, "status"] => (GET, Route::Status(session(id)?)),
@@ -176,6 +189,10 @@ fn session(id: &str) -> Result<SessionId, NoRoute> {
     id.parse().map_err(|_| NoRoute::NoSuchSession)
 }
 
+fn player(name: &str) -> Result<PlayerId, NoRoute> {
+    PlayerId::try_from(name.to_owned()).map_err(|_| NoRoute::NotFound)
+}
+
 fn queue_ticket(ticket: &str) -> Result<QueueTicket, NoRoute> {
     ticket.parse().map_err(|_| NoRoute::NoSuchTicket)
 }
@@ -201,6 +218,9 @@ impl Route {
                 | Route::AdminHealth
                 | Route::AdminNotice
                 | Route::AdminDrain
+                | Route::AdminBooks
+                | Route::AdminBook(_)
+                | Route::PutAdminBook(_)
         )
     }
 
@@ -245,6 +265,8 @@ impl Route {
             Route::AdminHealth => "/admin/health",
             Route::AdminNotice => "/admin/notice",
             Route::AdminDrain => "/admin/drain",
+            Route::AdminBooks => "/admin/books",
+            Route::AdminBook(_) | Route::PutAdminBook(_) => "/admin/books/{player}",
             Route::Login => "/login",
             Route::Logout => "/logout",
             Route::CreateWatchLink(_) | Route::RevokeWatchLinks(_) => "/session/{id}/watch",
@@ -300,6 +322,12 @@ mod tests {
         );
         check("GET /session/ID/recording", "Ok(Recording(SessionId(ID)))");
         check("POST /admin/drain", "Ok(AdminDrain)");
+        check("GET /admin/books", "Ok(AdminBooks)");
+        check(
+            "PUT /admin/books/anon-1",
+            "Ok(PutAdminBook(PlayerId(\"anon-1\")))",
+        );
+        check("GET /admin/books/..", "Err(NotFound)");
         check("GET /watch/abc/ws", "Ok(WatchTerminal(\"abc\"))");
         check("GET /assets/style.css", "Ok(Asset(\"style.css\"))");
     }
@@ -381,6 +409,9 @@ mod tests {
             Route::AdminHealth => 28,
             Route::AdminNotice => 29,
             Route::AdminDrain => 30,
+            Route::AdminBooks => 31,
+            Route::AdminBook(_) => 32,
+            Route::PutAdminBook(_) => 33,
         }
     }
 
@@ -396,6 +427,6 @@ mod tests {
             assert_eq!(route.pattern(), pattern);
             found.insert(number(&route));
         }
-        assert_eq!(found, (0..31).collect());
+        assert_eq!(found, (0..34).collect());
     }
 }

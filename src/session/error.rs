@@ -125,6 +125,9 @@ pub enum Error {
     /// A spellbook was being put into the container when the Engine or the server ended, and not all of it is there.
     #[error("the spellbook is in the container in part only")]
     BookInPart,
+    /// The player has a game, whose book would be saved over the new one.
+    #[error("the player has a game that runs")]
+    Playing,
     /// The sessions of the server's last life have not been taken over yet.
     #[error("the sessions of before the start are not taken over yet")]
     Starting,
@@ -161,6 +164,7 @@ impl Error {
             Error::Store(_) => "The server can't reach what it keeps; try again in a little while.".into(),
             Error::BookInPart => "Your spellbook is being put back in its place; try again in a moment.".into(),
             Error::NotABook(_) => "There is no spellbook in this game.".into(),
+            Error::Playing => "The player has a game that runs; end it first.".into(),
             Error::Starting => "The server is starting; try again in a moment.".into(),
             Error::StillEnding(_) => "The session is being ended, which takes longer than usual.".into(),
         }

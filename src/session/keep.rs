@@ -132,6 +132,38 @@ impl Manager {
         Ok(book.map_or_else(Vec::new, |book| book.bytes))
     }
 
+    /// Players who have a book in the store, by name: the first `most` of those that come after `after`.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn list_books(
+        &self,
+        after: Option<&PlayerId>,
+        most: usize,
+    ) -> Result<Vec<store::BookEntry>, Error> {
+        Ok(self.store.list_books(after, most)?)
+    }
+
+    /// A player's book as it was saved last, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn stored_book(&self, player: &PlayerId) -> Result<Option<store::Book>, Error> {
+        Ok(self.store.load_book(player)?)
+    }
+
+    /// Makes this a player's newest book. Not while they play: the game would save its own over it.
+    ///
+    /// # Errors
+    /// [`Error::Playing`], [`Error::Store`].
+    pub fn import_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+        let mut sessions = self.sessions_of(player);
+        if sessions.any(|session| !session.snapshot().state.is_over()) {
+            return Err(Error::Playing);
+        }
+        Ok(self.store.save_book(player, book)?)
+    }
+
     /// Notes that the container holds `book`, which the store has too.
     pub(super) fn note_book(&self, session: &Session, book: &[u8]) {
         session.book.lock().saved = Some(auth::digest_bytes(book));

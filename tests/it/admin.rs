@@ -170,3 +170,71 @@ fn the_command_line_lists_tells_ends_and_drains() {
     let (status, text) = order(&server, &["health"], ADMIN_TOKEN);
     assert!(status == Some(1) && text.contains("not ready"), "{text}");
 }
+
+/// An operator moves a player's book to a file and back, but not under the hands of somebody who plays.
+#[test]
+fn books_are_listed_exported_and_imported() {
+    let engine = FakeEngine::start();
+    let flags = ["--admin-token", ADMIN_TOKEN];
+    let server = Process::start(&engine.docker_host(), "books-test", &flags);
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("book");
+    let file = file.to_str().expect("UTF-8");
+    let (status, text) = order(&server, &["books", "list"], ADMIN_TOKEN);
+    assert_eq!((status, text.as_str()), (Some(0), "No spellbooks.\n"));
+    std::fs::write(file, b"learn hi\0\xff").expect("written");
+    let (status, text) = order(&server, &["books", "import", "jwt-a", file], ADMIN_TOKEN);
+    assert_eq!((status, text.as_str()), (Some(0), "10 bytes saved.\n"));
+    let (status, text) = order(&server, &["books", "list", "--json"], ADMIN_TOKEN);
+    let list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let book = &list["books"][0];
+    assert_eq!(
+        (status, &book["player"], &book["bytes"]),
+        (Some(0), &"jwt-a".into(), &10.into())
+    );
+    std::fs::remove_file(file).expect("there");
+    let (status, text) = order(&server, &["books", "export", "jwt-a", file], ADMIN_TOKEN);
+    assert_eq!((status, text.as_str()), (Some(0), "10 bytes written.\n"));
+    assert_eq!(std::fs::read(file).expect("there"), b"learn hi\0\xff");
+    assert_eq!(
+        order(&server, &["books", "export", "jwt-b"], ADMIN_TOKEN).0,
+        Some(1)
+    );
+    assert_eq!(
+        order(&server, &["books", "export", "../x"], ADMIN_TOKEN).0,
+        Some(2)
+    );
+    let nowhere = ["books", "import", "jwt-a", "/nowhere/book"];
+    assert_eq!(order(&server, &nowhere, ADMIN_TOKEN).0, Some(2));
+    std::fs::write(file, vec![b'x'; 1024 * 1024 + 1]).expect("written");
+    assert_eq!(
+        order(&server, &["books", "import", "jwt-a", file], ADMIN_TOKEN).0,
+        Some(1)
+    );
+    // Somebody who plays.
+    server.create("rust");
+    let operator = [TOKEN];
+    let sessions = server.request("GET", "/sessions", &operator, b"").json();
+    let player = sessions["sessions"][0]["player"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    std::fs::write(file, "x").expect("written");
+    let (status, text) = order(&server, &["books", "import", &player, file], ADMIN_TOKEN);
+    assert!(status == Some(1) && text.contains("end it first"), "{text}");
+    // Not for strangers.
+    let paths = ["/admin/books", "/admin/books/jwt-a"];
+    for path in paths {
+        assert_eq!(server.stranger().get(path).status, 401, "{path}");
+    }
+    let reply = server.request(
+        "PUT",
+        paths[1],
+        &[TOKEN, ("Origin", "http://evil.example")],
+        b"x",
+    );
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (403, "foreign_origin")
+    );
+}

@@ -18,7 +18,7 @@ use shellcraft::engine::Engine;
 use shellcraft::metrics::Metrics;
 use shellcraft::session::store::memory::{Memory, Shared};
 use shellcraft::session::store::{
-    Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
+    Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
 };
 use shellcraft::session::{
     Farewell, Manager, NewSession, Newcomer, SessionId, Settings, Shell, State,
@@ -134,6 +134,10 @@ impl SessionStore for Leash {
     }
     fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
         self.reach()?.tend_books(tending)
+    }
+
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
+        self.reach()?.list_books(after, most)
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {

@@ -62,6 +62,7 @@ macro_rules! with_all_store_promises {
             nothing_expires_without_an_expiry,
             tending_stops_when_it_is_told_to,
             the_first_cookie_key_is_kept,
+            books_are_listed_by_player_and_in_pages,
         }
     };
 }
@@ -478,7 +479,7 @@ pub fn saves_at_once_are_whole(place: &dyn Place) {
     assert_eq!(place.versions(&player("anna")), BOOK_VERSIONS);
 }
 
-pub fn the_first_cookie_key_is_kept(place: &impl Place) {
+pub fn the_first_cookie_key_is_kept(place: &dyn Place) {
     let (one, two) = ([1; 32], [2; 32]);
     let store = place.open(INSTANCE);
     // It may have made one by itself before.
@@ -627,4 +628,34 @@ pub fn tending_stops_when_it_is_told_to(place: &dyn Place) {
     // A store that is through at once need not ask.
     let is_there = load(&*store, "anon-1").is_some();
     assert_eq!(is_there, shelf.expired == 0);
+}
+
+pub fn books_are_listed_by_player_and_in_pages(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    assert_eq!(store.list_books(None, 10).expect("a list"), []);
+    // Whole seconds are all that some file systems keep.
+    let before = SystemTime::now() - std::time::Duration::from_secs(2);
+    for (name, book) in [
+        ("b", &b"first"[..]),
+        ("a", b""),
+        ("c", b"x"),
+        ("b", b"the newest"),
+    ] {
+        let player = PlayerId::try_from(name.to_owned()).expect("a name");
+        store.save_book(&player, book).expect("saved");
+    }
+    let page = |after: Option<&str>, most| {
+        let after = after.map(|name| PlayerId::try_from(name.to_owned()).expect("a name"));
+        let entries = store.list_books(after.as_ref(), most).expect("a list");
+        assert!(entries.iter().all(|entry| entry.saved_at >= before));
+        let entries = entries.into_iter();
+        entries
+            .map(|entry| format!("{} {}", entry.player, entry.bytes))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, 10), ["a 0", "b 10", "c 1"]);
+    assert_eq!(page(None, 2), ["a 0", "b 10"]);
+    assert_eq!(page(Some("b"), 2), ["c 1"]);
+    assert_eq!(page(Some("bb"), 2), ["c 1"]);
+    assert_eq!(page(Some("c"), 2), [] as [&str; 0]);
 }

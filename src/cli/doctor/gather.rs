@@ -97,7 +97,8 @@ fn engine_facts(engine: &Engine, config: &Config) -> Result<EngineFacts, crate::
             .as_ref()
             .is_some_and(|found| shells::judge(&found.config).is_none());
         let loose = match is_fit {
-            true => loose_places(engine, config, name, image).map_err(|error| error.to_string()),
+            true => loose_places(engine, config, name, image, ping.is_podman)
+                .map_err(|error| error.to_string()),
             false => Ok(Vec::new()),
         };
         images.push(ImageFacts {
@@ -129,13 +130,18 @@ fn loose_places(
     config: &Config,
     shell: &str,
     image: &str,
+    is_podman: bool,
 ) -> Result<Vec<String>, Box<dyn Error>> {
     let settings = config.session_settings(config.port);
     let id = Uuid::new_v4();
     let instance = format!("doctor-{id}");
     let body = sandbox::container(id, &instance, shell, image, &settings.limits);
     let container = engine.create(&sandbox::container_name(id), &body)?;
-    let archive = engine.get_archive(&container, sandbox::HOME, HOME_LIMIT_BYTES);
+    let archive = match is_podman {
+        // PODMAN: what is there before the first start is not what a player finds (4.3.1): root's after it.
+        true => Ok(Vec::new()),
+        false => engine.get_archive(&container, sandbox::HOME, HOME_LIMIT_BYTES),
+    };
     engine.remove(&container)?;
     Ok(writable_in(&archive?)?)
 }

@@ -27,8 +27,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, CookieKeyBytes, Error, Phase, PlayerId, RECORD_LIMIT_BYTES, Record,
-    SessionStore, Shelf, Tending, key_from_text, key_to_text, room_of,
+    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, Phase, PlayerId, RECORD_LIMIT_BYTES,
+    Record, SessionStore, Shelf, Tending, key_from_text, key_to_text, room_of, those_after,
 };
 use crate::auth::CookieKey;
 use crate::session::SessionId;
@@ -146,7 +146,7 @@ impl Directory {
         }
         let mut bytes = 0;
         for file in files {
-            bytes += folder.size(file)?.map_or(0, room_of);
+            bytes += folder.size(file)?.map_or(0, |(bytes, _)| room_of(bytes));
         }
         Ok(Some(bytes))
     }
@@ -315,7 +315,7 @@ impl SessionStore for Directory {
         let mut gone = 0;
         for old in versions(&folder.names()?).iter().skip(BOOK_VERSIONS) {
             let name = old.name();
-            let size = folder.size(&name)?.map_or(0, room_of);
+            let size = folder.size(&name)?.map_or(0, |(bytes, _)| room_of(bytes));
             match folder.remove(&name) {
                 Ok(()) => gone += size,
                 // The new one is safe; the next save tries again.
@@ -376,6 +376,35 @@ impl SessionStore for Directory {
         }
         *self.book_bytes.lock() = Some(shelf.bytes);
         Ok(shelf)
+    }
+
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
+        // What is no player's name is nobody's.
+        let names = self.books.names()?.into_iter();
+        let players = names.filter_map(|name| PlayerId::try_from(name).ok());
+        let mut entries = Vec::new();
+        for player in those_after(players.collect(), after) {
+            if entries.len() == most {
+                break;
+            }
+            // A file that lies there is no player's either.
+            let Ok(Some(folder)) = self
+                .books
+                .existing_folder(&player.to_string(), "DATA_DIR/books")
+            else {
+                continue;
+            };
+            let newest = versions(&folder.names()?).into_iter().next();
+            let Some(newest) = newest else { continue };
+            if let Some((bytes, saved_at)) = folder.size(&newest.name())? {
+                entries.push(BookEntry {
+                    player,
+                    bytes,
+                    saved_at,
+                });
+            }
+        }
+        Ok(entries)
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
-    room_of,
+    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf,
+    Tending, room_of, those_after,
 };
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
@@ -272,6 +272,22 @@ impl SessionStore for Memory {
                 expired: (before - books.len()) as u64,
                 bytes: contents.book_bytes(),
             })
+        })
+    }
+
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
+        self.with(|contents| {
+            let players = contents.books.keys().cloned().collect();
+            let players = those_after(players, after).into_iter();
+            let entries = players.filter_map(|player| {
+                let newest = contents.books.get(&player)?.last()?;
+                Some(BookEntry {
+                    bytes: newest.bytes.len() as u64,
+                    saved_at: newest.saved_at,
+                    player,
+                })
+            });
+            Ok(entries.take(most).collect())
         })
     }
 

@@ -169,6 +169,17 @@ pub struct Book {
     pub saved_at: SystemTime,
 }
 
+/// A player's newest book, as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BookEntry {
+    /// Whose it is.
+    pub player: PlayerId,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was saved.
+    pub saved_at: SystemTime,
+}
+
 /// Why a store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -226,6 +237,13 @@ fn key_from_text(text: &[u8], place: &str) -> Result<CookieKeyBytes, Error> {
              and all players are new ones"
         ))
     })
+}
+
+/// Those that come after `after`, by name.
+fn those_after(mut players: Vec<PlayerId>, after: Option<&PlayerId>) -> Vec<PlayerId> {
+    players.retain(|player| after.is_none_or(|after| player > after));
+    players.sort();
+    players
 }
 
 /// SHA-256 in hexadecimal: whether a book is whole.
@@ -322,6 +340,13 @@ pub trait SessionStore: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unavailable`].
     fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error>;
+
+    /// Players who have a book, by name: the first `most` of those that come after `after`. Whether their books are whole
+    /// is not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error>;
 
     /// The key that signs players' cookies: the one that is kept, or else `new`, which is kept from now on. One for all
     /// instances, as the books are.

@@ -28,8 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
 use super::{
-    BLOCK_BYTES, BOOK_VERSIONS, Book, CookieKeyBytes, Error, PlayerId, RECORD_LIFE,
+    BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, RECORD_LIFE,
     RECORD_LIMIT_BYTES, Record, SessionStore, Shelf, Tending, checksum, key_from_text, key_to_text,
+    those_after,
 };
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
@@ -59,6 +60,7 @@ const IDS_AT_ONCE: usize = 500;
 
 const COOKIE_KEY: &str = "shellcraft:cookie-key";
 
+/// How the keys of books begin.
 const BOOK: &str = "shellcraft:book:";
 const BOOK_BYTES: &str = "shellcraft:books:bytes";
 const BOOK_SIZES: &str = "shellcraft:books:sizes";
@@ -448,6 +450,47 @@ impl SessionStore for Redis {
             warn!("number {place} of {key} is not what was written; the one before it is taken");
         }
         Ok(None)
+    }
+
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
+        let mut players = HashSet::new();
+        let mut cursor = 0u64;
+        loop {
+            let mut command = cmd("SCAN");
+            command.arg(cursor).arg("MATCH").arg(format!("{BOOK}*"));
+            command.arg("COUNT").arg(IDS_AT_ONCE);
+            let (next, found): (u64, Vec<Vec<u8>>) = self.link.call(&command)?;
+            let names = found.into_iter().filter_map(|key| {
+                let key = String::from_utf8(key).ok()?;
+                PlayerId::try_from(key.strip_prefix(BOOK)?.to_owned()).ok()
+            });
+            players.extend(names);
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
+        let mut entries = Vec::new();
+        for player in those_after(players.into_iter().collect(), after) {
+            if entries.len() == most {
+                break;
+            }
+            let mut command = cmd("EVAL");
+            command.arg(scripts::NEWEST).arg(1).arg(book_key(&player));
+            // It may be gone by now, or no version of ours.
+            let found: Option<(Vec<u8>, u64)> = self.link.call(&command)?;
+            let Some((head, bytes)) = found else { continue };
+            let Ok(head) = serde_json::from_slice::<BookHead>(&head) else {
+                continue;
+            };
+            let saved_at = UNIX_EPOCH.checked_add(Duration::from_millis(head.saved_at_ms));
+            entries.extend(saved_at.map(|saved_at| BookEntry {
+                player,
+                bytes,
+                saved_at,
+            }));
+        }
+        Ok(entries)
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {

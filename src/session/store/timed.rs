@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Book, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending};
+use super::{
+    Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
+};
 use crate::metrics::Metrics;
 use crate::session::SessionId;
 
@@ -80,6 +82,10 @@ impl SessionStore for Timed {
 
     fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
         self.time("tend_books", || self.inner.tend_books(tending))
+    }
+
+    fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
+        self.time("list_books", || self.inner.list_books(after, most))
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {

@@ -135,6 +135,22 @@ impl Folder {
         }
     }
 
+    /// The size of a file in bytes, and when it was written; none where there is none.
+    pub(super) fn size(&self, name: &str) -> Result<Option<(u64, SystemTime)>, Error> {
+        let stat = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(self.fault("read", error)),
+            Ok(stat) => stat,
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Ok(None);
+        }
+        let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
+        let written = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        let bytes = u64::try_from(stat.st_size).unwrap_or_default();
+        Ok(written.map(|written| (bytes, written)))
+    }
+
     /// Reads a file of at most `limit` bytes.
     pub(super) fn read(&self, name: &str, limit: usize) -> Result<Found, Error> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -219,17 +235,6 @@ impl Folder {
         let found = fstatvfs(&self.fd).map_err(|error| self.fault("read", error))?;
         // Some network file systems have no idea.
         Ok((found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize)))
-    }
-
-    /// Bytes of the regular file of that name; none when there is no such.
-    pub(super) fn size(&self, name: &str) -> Result<Option<u64>, Error> {
-        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
-                Ok(Some(u64::try_from(stat.st_size).unwrap_or(0)))
-            }
-            Ok(_) | Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(self.fault("read", error)),
-        }
     }
 
     /// When a file came into it or left it last, or when it was last told so.

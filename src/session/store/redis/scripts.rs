@@ -51,6 +51,14 @@ if kind == 'none' then return 0 end
 redis.call('RENAME', KEYS[1], KEYS[3])
 return 1";
 
+/// The head's line of a book's newest version, and how many bytes follow it. KEYS: the book.
+pub(super) const NEWEST: &str = "
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'list' then return false end
+local newest = redis.call('LINDEX', KEYS[1], 0)
+local head = newest and string.find(newest, '\\n', 1, true)
+if not head then return false end
+return {string.sub(newest, 1, head), #newest - head}";
+
 /// KEYS of those about one player's books: the book, what all take, what each takes, when those that may expire were used.
 /// ARGV: the player, the size of a block; and then what is said there.
 ///

@@ -1,0 +1,149 @@
+//! `shellcraft books list|export|import`: players' spellbooks in the store of a server that runs, over its own HTTP API.
+//!
+//! No threads. Exit statuses as in [`super::remote`].
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::remote::{Error, Target, ask, exchange, finish, table};
+use crate::config::Config;
+use crate::session::sandbox::BOOK_LIMIT_BYTES;
+use crate::session::store::PlayerId;
+
+/// Columns of the list: title, field.
+const COLUMNS: [(&str, &str); 3] = [
+    ("PLAYER", "player"),
+    ("BYTES", "bytes"),
+    ("SAVED", "saved_at"),
+];
+
+/// What to do with them.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Books {
+    /// List the players who have a spellbook.
+    List(Target),
+    /// Write a player's spellbook, as it was saved last, to a file.
+    Export {
+        /// The player's name, as the list has it.
+        player: String,
+        /// The file; standard output without it.
+        file: Option<PathBuf>,
+        /// Which server.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Make a file a player's spellbook, unless they play.
+    Import {
+        /// The player's name, as the list has it.
+        player: String,
+        /// The file; - for standard input.
+        file: PathBuf,
+        /// Which server.
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Does it.
+pub fn run(books: &Books, config: &Config) -> ExitCode {
+    match books {
+        Books::List(target) => finish(target, list(target, config), |answer| {
+            table(&answer["books"], &COLUMNS, "No spellbooks.\n")
+        }),
+        Books::Export {
+            player,
+            file,
+            target,
+        } => {
+            let answer = export(player, file.as_deref(), target, config);
+            // What goes to standard output is the book and nothing else.
+            let is_told = file.is_some();
+            match answer {
+                Ok(_) if !is_told => ExitCode::SUCCESS,
+                answer => finish(target, answer, |answer| {
+                    format!("{} bytes written.\n", answer["bytes"])
+                }),
+            }
+        }
+        Books::Import {
+            player,
+            file,
+            target,
+        } => {
+            let answer = import(player, file, target, config);
+            finish(target, answer, |answer| {
+                format!("{} bytes saved.\n", answer["bytes"])
+            })
+        }
+    }
+}
+
+/// All pages of the list as one.
+fn list(target: &Target, config: &Config) -> Result<Value, Error> {
+    let (mut all, mut path) = (Vec::new(), "/admin/books".to_owned());
+    loop {
+        let mut page = ask(target, config, "GET", &path, None)?;
+        if let Value::Array(books) = page["books"].take() {
+            all.extend(books);
+        }
+        match page["next"].as_str() {
+            Some(next) => path = format!("/admin/books?after={next}"),
+            None => return Ok(json!({"books": all})),
+        }
+    }
+}
+
+fn export(
+    player: &str,
+    file: Option<&Path>,
+    target: &Target,
+    config: &Config,
+) -> Result<Value, Error> {
+    let book = exchange(
+        target,
+        config,
+        "GET",
+        &path(player)?,
+        "application/json",
+        b"",
+    )?;
+    let written = match file {
+        Some(file) => fs::write(file, &book),
+        None => io::stdout().write_all(&book),
+    };
+    written.map_err(|cause| Error::Refused(format!("the book could not be written: {cause}")))?;
+    Ok(json!({"player": player, "bytes": book.len()}))
+}
+
+fn import(player: &str, file: &Path, target: &Target, config: &Config) -> Result<Value, Error> {
+    let path = path(player)?;
+    let mut book = Vec::new();
+    // One byte more shows that it is too big, which the server tells.
+    let most = BOOK_LIMIT_BYTES + 1;
+    let read = match file.as_os_str() == "-" {
+        true => io::stdin().lock().take(most).read_to_end(&mut book),
+        false => File::open(file).and_then(|file| file.take(most).read_to_end(&mut book)),
+    };
+    read.map_err(|cause| Error::BadOrder(format!("{} can't be read: {cause}", file.display())))?;
+    exchange(
+        target,
+        config,
+        "PUT",
+        &path,
+        "application/octet-stream",
+        &book,
+    )?;
+    Ok(json!({"player": player, "bytes": book.len()}))
+}
+
+fn path(player: &str) -> Result<String, Error> {
+    match PlayerId::try_from(player.to_owned()) {
+        Ok(player) => Ok(format!("/admin/books/{player}")),
+        Err(cause) => Err(Error::BadOrder(cause.to_string())),
+    }
+}
