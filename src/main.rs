@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use shellcraft::app::App;
 use shellcraft::cli;
-use shellcraft::config::{Config, Stop};
+use shellcraft::config::{Config, Service, Stop};
 use shellcraft::logging;
 use shellcraft::session::Farewell;
+use shellcraft::systemd::{self, Line};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -42,15 +43,24 @@ fn main() -> ExitCode {
         Ok(signals) => signals,
         Err(cause) => return fail(&cause),
     };
-    let app = match App::start(&config) {
+    let listener = match systemd::inherited() {
+        Ok(listener) => listener,
+        Err(cause) => return fail(&cause),
+    };
+    let app = match App::start_on(&config, listener) {
         Ok(app) => app,
         Err(error) => return fail(&error),
+    };
+    let line = match Line::open(&Service::read(), app.vital_signs()) {
+        Ok(line) => line,
+        Err(cause) => return fail(&cause),
     };
     app.manager().on_drained(|| {
         // As if somebody at the keyboard had ended it; fails only for a signal that does not exist.
         let _ = signal_hook::low_level::raise(SIGINT);
     });
-    println!("ShellCraft is ready: http://{}/", app.local_addr());
+    println!("ShellCraft is ready: {}", app.address());
+    line.ready();
     // Blocks until the first signal.
     let first = signals.forever().next();
     let farewell = if config.drain || first == Some(SIGINT) {
@@ -58,6 +68,7 @@ fn main() -> ExitCode {
     } else {
         Farewell::Leave
     };
+    line.close();
     app.stop(farewell, || signals.pending().next().is_some());
     ExitCode::SUCCESS
 }

@@ -113,7 +113,8 @@ struct Viewer {
 /// # Errors
 /// Only when the system has no thread or file descriptor left.
 pub fn run(stream: &TcpStream, leftover: Vec<u8>, seat: Seat, terms: Terms) -> io::Result<Visit> {
-    stream.set_nodelay(true)?;
+    // Not for a Unix socket, which has no delay to begin with.
+    let _ = stream.set_nodelay(true);
     stream.set_read_timeout(None)?;
     let shared = Arc::new(stream.try_clone()?);
     let budget = Budget::new(terms.paces, Instant::now());

@@ -53,6 +53,7 @@ mod proxy;
 mod queue;
 mod rest;
 mod sessions;
+mod sockets;
 mod store_contract;
 mod store_dir;
 mod store_redis;
