@@ -1,15 +1,16 @@
 //! The life of the process, from top to bottom: open, serve, stop.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
-use crate::config::Config;
-use crate::door::{self, Door};
+use crate::config::{Bind, Config};
+use crate::door::{self, Address, Door, Listener};
 use crate::engine::{self, Engine, HostError, Watcher};
 use crate::http::{self, Side, Site, SiteService, assets};
 use crate::metrics::Metrics;
@@ -36,6 +37,14 @@ pub enum Error {
         address: SocketAddr,
         /// Where it was.
         setting: &'static str,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The path is taken, or its directory is not ours.
+    #[error("can't listen on unix:{}: {cause}; choose another BIND", .path.display())]
+    ListenAtPath {
+        /// What was asked for.
+        path: PathBuf,
         /// What the system said.
         cause: io::Error,
     },
@@ -74,21 +83,39 @@ impl App {
     /// # Errors
     /// [`Error`].
     pub fn start(config: &Config) -> Result<App, Error> {
-        App::start_with(config, bundle::embedded())
+        App::start_with(config, None, bundle::embedded())
+    }
+
+    /// The same on a socket that somebody else has opened, in place of the one that the settings name.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn start_on(config: &Config, listener: Option<Listener>) -> Result<App, Error> {
+        App::start_with(config, listener, bundle::embedded())
     }
 
     /// The same with other sandbox images to give to the Engine than those that are in this binary.
     ///
     /// # Errors
     /// [`Error`].
-    pub fn start_with(config: &Config, images: Vec<Bundled>) -> Result<App, Error> {
+    pub fn start_with(
+        config: &Config,
+        listener: Option<Listener>,
+        images: Vec<Bundled>,
+    ) -> Result<App, Error> {
         if !assets::is_complete() {
             return Err(Error::NoPage);
         }
         if let Err(cause) = door::limits::raise_fd_limit() {
             warn!("the limit of open files could not be raised: {cause}");
         }
-        let (listener, local) = listen(SocketAddr::new(config.bind, config.port), "PORT or BIND")?;
+        let listener = match listener {
+            Some(listener) => listener,
+            None => open(config)?,
+        };
+        let local = listener.address().clone();
+        // A Unix socket has none. Then the name of this server's containers is what it was before.
+        let port = local.tcp().map_or(config.port, |address| address.port());
         let private = config.metrics_bind;
         let private = private.map(|address| listen(address, "METRICS_BIND"));
         let private = private.transpose()?;
@@ -98,13 +125,13 @@ impl App {
         metrics
             .books_quota_bytes
             .set(quota_bytes.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)));
-        let instance = config.instance_name(local.port());
+        let instance = config.instance_name(port);
         let store = store::open(&config.store_choice(), &instance, quota_bytes)?;
         let store = Arc::new(Timed::new(store, Arc::clone(&metrics)));
         let manager = Manager::start(
             engine,
             store,
-            config.session_settings(local.port()),
+            config.session_settings(port),
             images,
             Arc::clone(&metrics),
         )
@@ -118,7 +145,7 @@ impl App {
         )
         .map_err(|error| Error::Build(error.to_string()))?;
         let site = Arc::new(site);
-        let open = |listener, limits, side| {
+        let open_door = |listener, limits, side| {
             let service = Arc::new(SiteService(Arc::clone(&site), side));
             let proxies = config.trusted_proxies.0.clone();
             let stats = Arc::clone(&stats);
@@ -140,9 +167,9 @@ impl App {
         } else {
             Side::Only
         };
-        let door = open(listener, limits, side)?;
+        let door = open_door(listener, limits, side)?;
         let few = door::Limits::for_descriptors(PRIVATE_DESCRIPTORS);
-        let private_door = private.map(|(listener, _)| open(listener, few, Side::Private));
+        let private_door = private.map(|listener| open_door(listener, few, Side::Private));
         let private_door = private_door.transpose()?;
         if let Err(cause) = manager.engine_health() {
             warn!("{cause}; new games are refused until it answers");
@@ -152,7 +179,7 @@ impl App {
             manager.settings().instance
         );
         if let Some(door) = &private_door {
-            info!("metrics and operator routes at {}", door.local_addr());
+            info!("metrics and operator routes at {}", door.address());
         }
         Ok(App {
             door,
@@ -168,10 +195,7 @@ impl App {
     /// # Errors
     /// When the system gives no thread.
     pub fn announce(&self, say: impl Fn(&str) + Send + 'static) -> io::Result<JoinHandle<()>> {
-        let (manager, url) = (
-            Arc::clone(&self.manager),
-            format!("http://{}/", self.local_addr()),
-        );
+        let (manager, url) = (Arc::clone(&self.manager), self.address().to_string());
         thread::Builder::new().name("ready".into()).spawn(move || {
             let patience = Instant::now() + START_PATIENCE;
             let mut has_told = false;
@@ -193,13 +217,23 @@ impl App {
     }
 
     /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.door.local_addr()
+    pub fn address(&self) -> &Address {
+        self.door.address()
+    }
+
+    /// What tells whether this server lives: that it accepts, and that its sessions can be looked at. It does not return
+    /// where they can't, which says the same.
+    pub fn vital_signs(&self) -> impl Fn() -> bool + Send + 'static {
+        let (pulse, manager) = (self.door.pulse(), Arc::clone(&self.manager));
+        move || {
+            manager.count_alive();
+            pulse.is_felt()
+        }
     }
 
     /// Where the operator's own address is, if there is one.
     pub fn private_addr(&self) -> Option<SocketAddr> {
-        self.private_door.as_ref().map(Door::local_addr)
+        self.private_door.as_ref()?.address().tcp()
     }
 
     /// The sessions.
@@ -241,12 +275,18 @@ impl App {
     }
 }
 
-fn listen(address: SocketAddr, setting: &'static str) -> Result<(TcpListener, SocketAddr), Error> {
-    let listening = TcpListener::bind(address).and_then(|listener| {
-        let local = listener.local_addr()?;
-        Ok((listener, local))
-    });
-    listening.map_err(|cause| Error::Listen {
+fn open(config: &Config) -> Result<Listener, Error> {
+    match &config.bind {
+        Bind::Ip(ip) => listen(SocketAddr::new(*ip, config.port), "PORT or BIND"),
+        Bind::Unix(path) => Listener::at_path(path).map_err(|cause| Error::ListenAtPath {
+            path: path.clone(),
+            cause,
+        }),
+    }
+}
+
+fn listen(address: SocketAddr, setting: &'static str) -> Result<Listener, Error> {
+    Listener::at(address).map_err(|cause| Error::Listen {
         address,
         setting,
         cause,

@@ -3,6 +3,7 @@
 //! The only place that reads the environment. Each part of the server gets its own settings from here.
 
 mod identity;
+mod service;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -15,6 +16,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 use log::LevelFilter;
+
+pub use service::Service;
 
 use crate::auth;
 use crate::cli::Command;
@@ -40,9 +43,9 @@ pub struct Config {
     #[arg(long, env = "PORT", default_value = "8080", value_parser = port)]
     pub port: u16,
 
-    /// Address to listen on. Behind a proxy leave it on loopback.
-    #[arg(long, env = "BIND", default_value = "127.0.0.1", value_parser = address)]
-    pub bind: IpAddr,
+    /// Address to listen on, or unix:/path of a socket. Behind a proxy leave it on loopback.
+    #[arg(long, env = "BIND", default_value = "127.0.0.1", value_parser = bind)]
+    pub bind: Bind,
 
     /// The Docker Engine's socket.
     #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_parser = docker_host)]
@@ -215,6 +218,22 @@ pub struct Config {
     pub runtime_dir: PathBuf,
 }
 
+/// Where to listen, the port apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    /// At an address.
+    Ip(IpAddr),
+    /// At a Unix socket of this path.
+    Unix(PathBuf),
+}
+
+impl Service {
+    /// Reads the environment of this process.
+    pub fn read() -> Service {
+        Service::of(|name| std::env::var(name).ok(), std::process::id())
+    }
+}
+
 /// The catalogue; never empty, and no name twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shells(pub Vec<Shell>);
@@ -281,6 +300,9 @@ impl Config {
         if let (Some(image), Some(shell)) = (&config.image_name, config.shells.0.first_mut()) {
             shell.image.clone_from(image);
         }
+        if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+            config.take_credentials(Path::new(&directory));
+        }
         let redis_url = config.redis_url.take();
         config.redis_url = identity::redis_address(redis_url, config.redis_url_file.as_deref())
             .map_err(Stop::Refuse)?;
@@ -293,6 +315,44 @@ impl Config {
             .settings(config.admin_token.clone())
             .map_err(Stop::Refuse)?;
         Ok(config)
+    }
+
+    /// Takes what systemd keeps for us in files (systemd.exec(5), `LoadCredential=`), each by the name of the setting that
+    /// it is for, as far as that is not set otherwise.
+    fn take_credentials(&mut self, directory: &Path) {
+        let own = &mut self.identities;
+        for (name, is_set, file) in [
+            (
+                "ADMIN_TOKEN",
+                self.admin_token.is_some(),
+                &mut own.admin_token_file,
+            ),
+            (
+                "COOKIE_KEY",
+                own.cookie_key.is_some(),
+                &mut own.cookie_key_file,
+            ),
+            (
+                "JWT_SECRET",
+                own.jwt_secret.is_some(),
+                &mut own.jwt_secret_file,
+            ),
+            (
+                "JWT_JWKS_URL",
+                own.jwt_jwks_url.is_some(),
+                &mut own.jwt_jwks_url_file,
+            ),
+            (
+                "REDIS_URL",
+                self.redis_url.is_some(),
+                &mut self.redis_url_file,
+            ),
+        ] {
+            let path = directory.join(name);
+            if !is_set && file.is_none() && path.is_file() {
+                *file = Some(path);
+            }
+        }
     }
 
     /// The name on this server's labels. `port` is the one that is really listened on.
@@ -430,9 +490,18 @@ fn port(text: &str) -> Parsed<u16> {
         .map_err(|_| "a port is a number from 0 to 65535".into())
 }
 
-fn address(text: &str) -> Parsed<IpAddr> {
-    text.parse()
-        .map_err(|_| "an IP address such as 127.0.0.1, 0.0.0.0 or ::1 is needed".into())
+fn bind(text: &str) -> Parsed<Bind> {
+    /// What fits into a socket's address (unix(7)).
+    const PATH_LIMIT_BYTES: usize = 107;
+    let form = "an IP address such as 127.0.0.1, 0.0.0.0 or ::1, or unix: and a path of at most 107 bytes such as \
+                unix:/run/shellcraft/http.sock, is needed";
+    match text.strip_prefix("unix:") {
+        Some(path) if path.starts_with('/') && path.len() <= PATH_LIMIT_BYTES => {
+            Ok(Bind::Unix(path.into()))
+        }
+        Some(_) => Err(form.into()),
+        None => text.parse().map(Bind::Ip).map_err(|_| form.into()),
+    }
 }
 
 fn socket_address(text: &str) -> Parsed<SocketAddr> {
@@ -785,6 +854,8 @@ fn directory(text: &str) -> Parsed<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn read(arguments: &[&str]) -> Result<Config, Stop> {
@@ -796,8 +867,8 @@ mod tests {
     fn the_defaults_are_the_contract_s() {
         let config = read(&[]).expect("no bad value");
         assert_eq!(
-            (config.port, config.bind.to_string().as_str()),
-            (8080, "127.0.0.1")
+            (config.port, &config.bind),
+            (8080, &Bind::Ip(Ipv4Addr::LOCALHOST.into()))
         );
         assert_eq!(config.docker_host, "unix:///var/run/docker.sock");
         assert_eq!(config.idle_timeout, Duration::from_secs(900));
@@ -810,6 +881,45 @@ mod tests {
         );
         assert_eq!(settings.shells[0].name, "rust");
         assert!(settings.terminal.window_bytes + 32 * 1024 <= settings.terminal.scrollback_bytes);
+    }
+
+    #[test]
+    fn credentials_are_for_what_is_not_set() {
+        let folder = tempfile::tempdir().expect("a directory");
+        for name in ["ADMIN_TOKEN", "COOKIE_KEY", "REDIS_URL"] {
+            std::fs::write(folder.path().join(name), "x").expect("written");
+        }
+        let token = "a-token-of-some-length";
+        let mut config = read(&["--admin-token", token]).expect("valid");
+        config.redis_url_file = Some("/elsewhere".into());
+        config.take_credentials(folder.path());
+        let files = &config.identities;
+        assert_eq!(files.admin_token_file, None);
+        assert_eq!(
+            files.cookie_key_file,
+            Some(folder.path().join("COOKIE_KEY"))
+        );
+        assert_eq!(files.jwt_secret_file, None);
+        assert_eq!(config.redis_url_file, Some("/elsewhere".into()));
+    }
+
+    #[test]
+    fn bind_is_an_address_or_a_path() {
+        let bind = |text: &str| read(&["--bind", text]).map(|config| config.bind).ok();
+        assert_eq!(bind("::1"), Some(Bind::Ip(Ipv6Addr::LOCALHOST.into())));
+        let path = "/run/shellcraft/http.sock";
+        assert_eq!(bind(&format!("unix:{path}")), Some(Bind::Unix(path.into())));
+        let long = format!("unix:/{}", "x".repeat(107));
+        for nonsense in [
+            "localhost",
+            "unix:",
+            "unix:http.sock",
+            "/run/http.sock",
+            &long,
+        ] {
+            assert_eq!(bind(nonsense), None, "{nonsense}");
+        }
+        assert!(bind(&long[..long.len() - 1]).is_some());
     }
 
     #[test]

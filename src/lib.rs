@@ -19,4 +19,5 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod session;
+pub mod systemd;
 pub mod terminal;

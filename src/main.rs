@@ -8,9 +8,10 @@ use std::process::ExitCode;
 
 use shellcraft::app::App;
 use shellcraft::cli;
-use shellcraft::config::{Config, Stop};
+use shellcraft::config::{Config, Service, Stop};
 use shellcraft::logging;
 use shellcraft::session::Farewell;
+use shellcraft::systemd::{self, Line};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -43,9 +44,17 @@ fn main() -> ExitCode {
         Ok(signals) => signals,
         Err(cause) => return fail(&cause),
     };
-    let app = match App::start(&config) {
+    let listener = match systemd::inherited() {
+        Ok(listener) => listener,
+        Err(cause) => return fail(&cause),
+    };
+    let app = match App::start_on(&config, listener) {
         Ok(app) => app,
         Err(error) => return fail(&error),
+    };
+    let line = match Line::open(&Service::read(), app.vital_signs()) {
+        Ok(line) => line,
+        Err(cause) => return fail(&cause),
     };
     app.manager().on_drained(|| {
         // As if somebody at the keyboard had ended it; fails only for a signal that does not exist.
@@ -55,6 +64,7 @@ fn main() -> ExitCode {
         Ok(announcer) => announcer,
         Err(cause) => return fail(&cause),
     };
+    line.ready();
     // Blocks until the first signal.
     let first = signals.forever().next();
     let farewell = if config.drain || first == Some(SIGINT) {
@@ -62,6 +72,7 @@ fn main() -> ExitCode {
     } else {
         Farewell::Leave
     };
+    line.close();
     app.stop(farewell, || signals.pending().next().is_some());
     // It has ended with the sessions; a panic of its own would have been logged.
     let _ = announcer.join();

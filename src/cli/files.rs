@@ -53,9 +53,12 @@ mod tests {
         let listed = String::from_utf8(list()).expect("names");
         for name in [
             "Caddyfile",
+            "haproxy.cfg",
             "nginx.conf",
             "shellcraft.env",
             "shellcraft.service",
+            "shellcraft.socket",
+            "traefik.yml",
         ] {
             assert!(listed.lines().any(|line| line == name), "{listed}");
         }

@@ -2,12 +2,11 @@
 //!
 //! No threads; the one call has a deadline. Asks what strangers may ask, so it needs no token.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::remote::{agent, reachable};
+use super::remote::{Server, public_address};
 use crate::config::Config;
 
 /// A server that needs longer for this is not well.
@@ -16,12 +15,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Asks the server's `/readyz` and prints what it said. True when it is ready.
 pub fn run(server: Option<&str>, config: &Config) -> bool {
     let server = match server {
-        Some(url) => url.trim_end_matches('/').to_owned(),
+        Some(url) => Server::named(url),
         // Not METRICS_BIND: players' own door is asked about.
-        None => format!(
-            "http://{}",
-            reachable(SocketAddr::new(config.bind, config.port))
-        ),
+        None => public_address(config),
     };
     match ask(&server) {
         Ok(()) => {
@@ -35,10 +31,11 @@ pub fn run(server: Option<&str>, config: &Config) -> bool {
     }
 }
 
-fn ask(server: &str) -> Result<(), String> {
+fn ask(server: &Server) -> Result<(), String> {
     let away = |cause: ureq::Error| cause.to_string();
-    let mut response = agent(DEADLINE)
-        .get(format!("{server}/readyz"))
+    let mut response = server
+        .agent(DEADLINE)
+        .get(server.url("/readyz"))
         .call()
         .map_err(away)?;
     let status = response.status().as_u16();
@@ -87,7 +84,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         drop(listener);
-        assert!(ask(&format!("http://{address}")).is_err());
-        assert!(ask("no address").is_err());
+        for nobody in [&format!("http://{address}"), "no address", "unix:/nowhere"] {
+            assert!(ask(&Server::named(nobody)).is_err(), "{nobody}");
+        }
     }
 }

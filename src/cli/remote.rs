@@ -3,8 +3,9 @@
 //! No threads; every call has a deadline. Exit status 0: done; 1: the server said no, or nothing; 2: the order itself
 //! makes no sense.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::Request;
 
-use crate::config::Config;
+use crate::config::{Bind, Config};
+use crate::engine;
 use crate::session::SessionId;
 
 /// Ending a game waits for the Engine, as long as the server does and a little more.
@@ -39,7 +41,7 @@ const COLUMNS: [(&str, &str); 12] = [
 /// Which server, and how to tell what it said.
 #[derive(Debug, Clone, Args)]
 pub struct Target {
-    /// The server's address; http://METRICS_BIND or http://BIND:PORT without it.
+    /// The server's address, or unix:/path; http://METRICS_BIND or http://BIND:PORT without it.
     #[arg(long, env = "SHELLCRAFT_URL", value_name = "URL")]
     pub server: Option<String>,
     /// Print one JSON object.
@@ -195,21 +197,21 @@ pub(super) fn exchange(
 ) -> Result<Vec<u8>, Error> {
     let token = config.admin_token.as_deref().ok_or(Error::NoToken)?;
     let server = match &target.server {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", own_address(config)),
+        Some(url) => Server::named(url),
+        None => own_address(config),
     };
     let request = Request::builder()
         .method(method)
-        .uri(format!("{server}{path}"))
+        .uri(server.url(path))
         .header("Authorization", format!("Bearer {token}"))
         .header("Content-Type", content_type)
         .body(body)
-        .map_err(|_| Error::BadServer(server.clone()))?;
+        .map_err(|_| Error::BadServer(server.to_string()))?;
     let away = |cause: ureq::Error| Error::NoServer {
-        server: server.clone(),
+        server: server.to_string(),
         cause: cause.to_string(),
     };
-    let mut response = agent(DEADLINE).run(request).map_err(away)?;
+    let mut response = server.agent(DEADLINE).run(request).map_err(away)?;
     let status = response.status().as_u16();
     let answer = response.body_mut().read_to_vec().map_err(away)?;
     if matches!(status, 200..=299) {
@@ -225,28 +227,81 @@ pub(super) fn exchange(
     }
 }
 
-/// A client that gives up after so long.
-pub(super) fn agent(deadline: Duration) -> Agent {
-    Agent::new_with_config(
-        Agent::config_builder()
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Server {
+    /// The start of its addresses, without a slash at the end.
+    Url(String),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Server::Url(url) => out.write_str(url),
+            Server::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Server {
+    /// As an operator writes it: an address, or `unix:` and a path.
+    pub(super) fn named(text: &str) -> Server {
+        match text.strip_prefix("unix:") {
+            Some(path) => Server::Unix(path.into()),
+            None => Server::Url(text.trim_end_matches('/').to_owned()),
+        }
+    }
+
+    fn at(address: SocketAddr) -> Server {
+        Server::Url(format!("http://{}", reachable(address)))
+    }
+
+    /// The address of a route.
+    pub(super) fn url(&self, path: &str) -> String {
+        match self {
+            Server::Url(url) => format!("{url}{path}"),
+            // The name is for the Host header only.
+            Server::Unix(_) => format!("http://localhost{path}"),
+        }
+    }
+
+    /// A client of it that gives up after so long.
+    pub(super) fn agent(&self, deadline: Duration) -> Agent {
+        let config = Agent::config_builder()
             .timeout_global(Some(deadline))
             .timeout_connect(Some(CONNECT_DEADLINE))
             .http_status_as_error(false)
             // The token goes where the operator said and nowhere else: not through the environment's HTTP_PROXY either.
             .proxy(None)
             .max_redirects(0)
-            .build(),
-    )
+            .build();
+        match self {
+            Server::Url(_) => Agent::new_with_config(config),
+            Server::Unix(path) => engine::agent_at(config, path, CONNECT_DEADLINE),
+        }
+    }
 }
 
 /// Where a server with these settings takes orders from its own host.
-fn own_address(config: &Config) -> SocketAddr {
-    let public = SocketAddr::new(config.bind, config.port);
-    reachable(config.metrics_bind.unwrap_or(public))
+fn own_address(config: &Config) -> Server {
+    match config.metrics_bind {
+        Some(address) => Server::at(address),
+        None => public_address(config),
+    }
+}
+
+/// Where players of a server with these settings are served, as its own host reaches it.
+pub(super) fn public_address(config: &Config) -> Server {
+    match &config.bind {
+        Bind::Ip(ip) => Server::at(SocketAddr::new(*ip, config.port)),
+        Bind::Unix(path) => Server::Unix(path.clone()),
+    }
 }
 
 /// Where whoever listens there is reached from its own host.
-pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),

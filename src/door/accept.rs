@@ -3,15 +3,17 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use parking_lot::Mutex;
 use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendFlags};
 
+use super::listener::Listener;
 use super::proxy::{is_trusted, plain};
 use super::refusal::Refusal;
 use super::signal::Signal;
@@ -30,14 +32,45 @@ const PAUSE: Duration = Duration::from_millis(20);
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// Fewer threads than this are not worth looking through.
 const SWEEP_FROM: usize = 64;
+/// A loop that has not come round for this long hangs: it has at most one answer to write and threads to start between.
+const DEAD_AFTER: Duration = Duration::from_secs(10);
+
+/// When the accept loop came round last.
+#[derive(Debug)]
+pub struct Pulse(
+    /// Held for moves only.
+    Mutex<Instant>,
+);
+
+impl Default for Pulse {
+    fn default() -> Pulse {
+        Pulse(Mutex::new(Instant::now()))
+    }
+}
+
+impl Pulse {
+    fn beat(&self) {
+        *self.0.lock() = Instant::now();
+    }
+
+    /// Whether connections are accepted, or would be if there were any.
+    pub fn is_felt(&self) -> bool {
+        is_fresh(*self.0.lock(), Instant::now())
+    }
+}
+
+fn is_fresh(last: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(last) < DEAD_AFTER
+}
 
 /// The threads of the connections that may still be open.
 pub(super) type Threads = Vec<JoinHandle<()>>;
 
 struct Acceptor {
-    listener: TcpListener,
+    listener: Listener,
     shared: Arc<Shared>,
     stop: Arc<Signal>,
+    pulse: Arc<Pulse>,
     threads: Threads,
     sweep_at: usize,
     // Every connection's thread holds a clone, so that the close can wait for all of them at once.
@@ -47,15 +80,17 @@ struct Acceptor {
 
 /// Starts the accept loop. It ends, and closes the listener, when `stop` is raised; it returns the threads.
 pub(super) fn spawn(
-    listener: TcpListener,
+    listener: Listener,
     shared: Arc<Shared>,
     stop: Arc<Signal>,
+    pulse: Arc<Pulse>,
     alive: Sender<Infallible>,
 ) -> io::Result<JoinHandle<Threads>> {
     let mut acceptor = Acceptor {
         listener,
         shared,
         stop,
+        pulse,
         threads: Vec::new(),
         sweep_at: SWEEP_FROM,
         alive,
@@ -72,6 +107,7 @@ pub(super) fn spawn(
 impl Acceptor {
     fn accept_all(&mut self) {
         loop {
+            self.pulse.beat();
             match wait(
                 &self.listener,
                 PollFlags::IN,
@@ -88,7 +124,7 @@ impl Acceptor {
 
     fn accept_one(&mut self) {
         match self.listener.accept() {
-            Ok((stream, peer)) => self.admit(stream, plain(peer.ip())),
+            Ok((stream, peer)) => self.admit(stream, plain(peer)),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock
                 | io::ErrorKind::ConnectionAborted
@@ -183,4 +219,17 @@ fn turn_away(stream: &TcpStream, refusal: Refusal) {
     let _ = stream.shutdown(Shutdown::Write);
     // A request that is here already would turn our close into a reset and the answer into nothing.
     let _ = rustix::net::recv(stream, &mut [0; 4096], RecvFlags::DONTWAIT);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_does_not_come_round_has_no_pulse() {
+        let last = Instant::now();
+        assert!(is_fresh(last, last));
+        assert!(is_fresh(last, last + SWEEP_EVERY * 2));
+        assert!(!is_fresh(last, last + DEAD_AFTER));
+    }
 }

@@ -23,6 +23,7 @@ mod error;
 mod head;
 pub mod limits;
 mod lines;
+pub mod listener;
 mod private_dir;
 #[doc(hidden)]
 pub mod probe;
@@ -36,7 +37,6 @@ mod vet;
 mod wire;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -53,9 +53,11 @@ use private_dir::PrivateDirectory;
 use signal::Signal;
 use slots::Slots;
 
+pub use accept::Pulse;
 pub use connection::Connection;
 pub use error::Error;
 pub use limits::{Limits, Pace};
+pub use listener::{Address, Listener};
 pub use proxy::household;
 pub use stats::Stats;
 pub(crate) use stats::count;
@@ -66,7 +68,8 @@ const BACKLOG: i32 = 1024;
 /// An open door. Dropping it is a close that waits for nobody.
 pub struct Door {
     shared: Arc<Shared>,
-    local_addr: SocketAddr,
+    address: Address,
+    pulse: Arc<Pulse>,
     stop: Arc<Signal>,
     acceptor: Mutex<Option<JoinHandle<Threads>>>,
     threads: Mutex<Threads>,
@@ -96,16 +99,16 @@ impl Door {
     /// The private socket's directory (mode 0700) is made in `runtime_dir` and removed at the close; those that
     /// killed processes left there are removed now. `stats` is what is counted into.
     pub fn open(
-        listener: TcpListener,
+        listener: Listener,
         limits: Limits,
         trusted_proxies: Vec<IpNet>,
         service: Arc<dyn Service>,
         stats: Arc<Stats>,
         runtime_dir: &Path,
     ) -> Result<Door, Error> {
-        let local_addr = listener.local_addr().map_err(Error::Listener)?;
+        let address = listener.address().clone();
         // Non-blocking, as a client may leave between our `poll` and our `accept`.
-        listener.set_nonblocking(true).map_err(Error::Listener)?;
+        listener.set_nonblocking().map_err(Error::Listener)?;
         rustix::net::listen(&listener, BACKLOG).map_err(|errno| Error::Listener(errno.into()))?;
         let system = |what| move |cause| Error::System { what, cause };
         let closing = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
@@ -131,11 +134,19 @@ impl Door {
             unreachable: Seldom::default(),
         });
         let (alive, ended) = bounded(0);
-        let acceptor = accept::spawn(listener, Arc::clone(&shared), Arc::clone(&stop), alive)
-            .map_err(system("a thread that accepts connections"))?;
+        let pulse = Arc::<Pulse>::default();
+        let acceptor = accept::spawn(
+            listener,
+            Arc::clone(&shared),
+            Arc::clone(&stop),
+            Arc::clone(&pulse),
+            alive,
+        )
+        .map_err(system("a thread that accepts connections"))?;
         Ok(Door {
             shared,
-            local_addr,
+            address,
+            pulse,
             stop,
             acceptor: Mutex::new(Some(acceptor)),
             threads: Mutex::default(),
@@ -145,8 +156,13 @@ impl Door {
     }
 
     /// Where strangers arrive.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// By which the accept loop shows that it lives.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// What has been counted so far.

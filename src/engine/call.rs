@@ -197,9 +197,15 @@ pub fn agent(socket: &Path) -> Agent {
         .max_idle_connections_per_host(IDLE_CONNECTIONS)
         .timeout_connect(Some(CONNECT_LIMIT))
         .build();
+    agent_at(config, socket, CONNECT_LIMIT)
+}
+
+/// A ureq agent with this configuration that speaks to the Unix socket at `path` and to nothing else; opening it may take
+/// as long as `limit`.
+pub fn agent_at(config: ureq::config::Config, path: &Path, limit: Duration) -> Agent {
     let connector = UnixConnector {
-        path: socket.to_owned(),
-        limit: CONNECT_LIMIT,
+        path: path.to_owned(),
+        limit,
     };
     Agent::with_parts(config, connector, NoResolver)
 }

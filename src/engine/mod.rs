@@ -22,6 +22,7 @@ mod transport;
 pub mod types;
 
 pub use attach::{Attach, AttachReader};
+pub use call::agent_at;
 pub use client::{Engine, Watcher};
 pub use dialect::Unfinished;
 pub use error::{Error, HostError};

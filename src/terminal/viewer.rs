@@ -119,7 +119,8 @@ pub fn run(
     terms: Terms,
 ) -> io::Result<Visit> {
     let screen = seat.take_screen();
-    stream.set_nodelay(true)?;
+    // Not for a Unix socket, which has no delay to begin with.
+    let _ = stream.set_nodelay(true);
     stream.set_read_timeout(None)?;
     let shared = Arc::new(stream.try_clone()?);
     let budget = Budget::new(terms.paces, Instant::now());

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::restart::Daemon;
@@ -87,6 +88,67 @@ fn the_binary_is_one_static_file_of_at_most_8_mib() {
         segments.len() > 3 && !segments.contains(&PT_INTERP),
         "{segments:?}"
     );
+}
+
+/// A line's value in Cargo.lock, behind the name of its crate.
+fn locked_version(name: &str) -> String {
+    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
+    let lock = fs::read_to_string(lock).expect("a lock file");
+    let (_, rest) = lock
+        .split_once(&format!("name = \"{name}\"\nversion = \""))
+        .expect("a crate of ours");
+    let (version, _) = rest.split_once('"').expect("its end");
+    version.to_owned()
+}
+
+#[test]
+fn the_list_of_what_is_in_it_is_whole_and_has_no_tools() {
+    let list = fs::read(binary().with_file_name("shellcraft.cdx.json")).expect("a list");
+    let list: Value = serde_json::from_slice(&list).expect("JSON");
+    assert_eq!(list["bomFormat"], "CycloneDX");
+    let components = list["components"].as_array().expect("a list");
+    let version = |name: &str| {
+        let found = components.iter().find(|one| one["name"] == name);
+        found.map(|one| one["version"].as_str().expect("a version").to_owned())
+    };
+    for name in ["rustls", "ureq", "vt100", "webpki-roots"] {
+        assert_eq!(version(name), Some(locked_version(name)), "{name}");
+    }
+    assert!(version("@xterm/xterm").is_some(), "of the page");
+    // What tests, macros and the page's build need is not delivered.
+    for name in ["proptest", "criterion", "thiserror-impl", "esbuild"] {
+        assert_eq!(version(name), None, "{name}");
+    }
+    let from_registries = components.iter().filter(|one| !one["purl"].is_null());
+    for one in from_registries {
+        assert!(one["hashes"][0]["content"].is_string(), "{one}");
+    }
+}
+
+#[test]
+fn the_sums_are_those_of_the_files() {
+    let output = Command::new("sha256sum")
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(binary().parent().expect("a folder"))
+        .output()
+        .expect("coreutils are installed");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}");
+    assert_eq!(told, "shellcraft: OK\nshellcraft.cdx.json: OK\n");
+}
+
+/// What would make builds in two folders two binaries.
+#[test]
+fn the_binary_names_no_folder_that_it_was_built_in() {
+    let file = fs::read(binary()).expect("it can be read");
+    for folder in [env!("CARGO_MANIFEST_DIR"), "/.cargo/registry"] {
+        let folder = folder.as_bytes();
+        let found = file.windows(folder.len()).position(|part| part == folder);
+        let around = found.map(|at| String::from_utf8_lossy(&file[at..file.len().min(at + 120)]));
+        assert_eq!(around, None);
+    }
+    // As a sign that there are paths at all.
+    assert!(file.windows(6).any(|part| part == b"/cargo"));
 }
 
 #[test]

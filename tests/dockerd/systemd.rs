@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::dist;
 use crate::docker;
 use crate::ground::{own_address, unique};
-use crate::site::{ADMIN_TOKEN, Client, wait_for};
+use crate::site::{ADMIN_TOKEN, Client, Game, Player, wait_for};
 
 const UNIT: &str = include_str!("../../templates/deploy/shellcraft.service");
 /// Ten times the exposure that `systemd-analyze security` may find, and that the README tells.
@@ -214,6 +214,7 @@ fn remove_cgroups(cgroup: &Path) -> std::io::Result<()> {
 /// As the README says. Settings come before the first start: with the defaults it would take over another server's games.
 const INSTALL: &str = "
     shellcraft files shellcraft.service >/etc/systemd/system/shellcraft.service
+    shellcraft files shellcraft.socket >/etc/systemd/system/shellcraft.socket
     shellcraft files shellcraft.env >/etc/shellcraft.env
     chmod 600 /etc/shellcraft.env";
 
@@ -249,7 +250,11 @@ fn the_service_under_a_real_systemd() {
     machine.set(&format!("INSTANCE={}", machine.instance));
     machine.set(&format!("ADMIN_TOKEN={ADMIN_TOKEN}"));
     machine.set("POOL_SIZE=0");
-    machine.run("systemctl daemon-reload; systemctl enable --now shellcraft");
+    machine.run(
+        "mkdir /etc/systemd/system/shellcraft.service.d
+        printf '[Service]\\nWatchdogSec=5\\n' >/etc/systemd/system/shellcraft.service.d/test.conf
+        systemctl daemon-reload; systemctl enable --now shellcraft",
+    );
     machine.wait_until_ready();
     assert_eq!(machine.show("ActiveState"), "active");
     check_confined(&machine);
@@ -272,6 +277,8 @@ fn the_service_under_a_real_systemd() {
     assert_eq!(page.close_code(), 1006);
     machine.wait_until_ready();
     assert_eq!(machine.show("NRestarts"), "1");
+    // One that hangs is killed too, by systemd, which hears nothing of it.
+    let page = check_watchdog(&machine, &game, page.offset);
     let mut page = client.page(&game, Some(page.offset));
     page.type_in("cast mark there\r");
     page.expect("I was there");
@@ -297,7 +304,9 @@ fn the_service_under_a_real_systemd() {
         "{log}"
     );
 
-    machine.run("mv /etc/good.env /etc/shellcraft.env; systemctl start shellcraft");
+    machine.run("mv /etc/good.env /etc/shellcraft.env");
+    check_activation(&machine);
+    machine.run("systemctl start shellcraft");
     machine.wait_until_ready();
     let mut page = client.page(&game, Some(page.offset));
     page.type_in("cast mark everywhere\r");
@@ -313,6 +322,47 @@ fn the_service_under_a_real_systemd() {
     });
     assert_eq!(machine.show("Result"), "success");
     assert_eq!(docker::containers(&machine.instance), [] as [String; 0]);
+}
+
+/// Stops the server's process in the middle of a game; the next one goes on with it. Returns the page.
+#[track_caller]
+fn check_watchdog(machine: &Machine, game: &Game, offset: u64) -> Player {
+    let mut page = machine.client().page(game, Some(offset));
+    page.type_in("echo before it hangs\r");
+    page.expect("before it hangs\r\n");
+    machine.run("systemctl kill --kill-who main -s STOP shellcraft");
+    wait_for("systemd to start it again", || {
+        machine.show("NRestarts") == "2"
+    });
+    machine.wait_until_ready();
+    page
+}
+
+/// Opens the socket that systemd keeps for the service at an address of its own, and restarts the server behind it: whoever
+/// comes meanwhile waits.
+#[track_caller]
+fn check_activation(machine: &Machine) {
+    let address = own_address();
+    machine.run(&format!(
+        "systemctl stop shellcraft
+        sed -i 's/^ListenStream=.*/ListenStream={address}/' /etc/systemd/system/shellcraft.socket
+        systemctl daemon-reload
+        systemctl start shellcraft.socket"
+    ));
+    // The first who comes starts it.
+    let client = Client::at(address);
+    assert_eq!(client.get("/healthz").text(), "ok");
+    machine.run("systemctl stop shellcraft; systemctl is-active shellcraft.socket");
+    let waiting = std::thread::scope(|scope| {
+        let asks = (0..4).map(|_| scope.spawn(|| client.get("/healthz").text()));
+        let asks: Vec<_> = asks.collect();
+        machine.run("systemctl restart shellcraft");
+        asks.into_iter()
+            .map(|ask| ask.join().expect("an answer"))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(waiting, ["ok"; 4]);
+    machine.run("systemctl stop shellcraft.socket shellcraft");
 }
 
 /// Runs `systemd-analyze` on the unit; it must find nothing. Returns what it printed.

@@ -1,4 +1,4 @@
-//! The files for operators, `templates/deploy`, as they are: nginx and Caddy are started with them, names, ports and
+//! The files for operators, `templates/deploy`, as they are: nginx, Caddy and HAProxy are started with them, names, ports and
 //! certificates apart, and a player comes through TLS.
 
 use std::fs;
@@ -19,7 +19,7 @@ use tungstenite::client::IntoClientRequest;
 use crate::door::house::{open_behind, quick};
 use crate::ground::PATIENCE;
 use crate::ground::own_address;
-use crate::proxy::{Caddy, Nginx};
+use crate::proxy::{Caddy, Haproxy, Nginx};
 use crate::site::Site;
 
 /// The name in all of these files.
@@ -181,6 +181,33 @@ fn caddy(upstream: SocketAddr) -> Front<Caddy> {
     }
 }
 
+fn haproxy(upstream: SocketAddr) -> Front<Haproxy> {
+    let (address, plain) = (own_address(), own_address());
+    let directory = certificate();
+    let tls = tls_config(directory.path());
+    let part = |name| fs::read(directory.path().join(name)).expect("it was made");
+    let both = [part("cert.pem"), part("key.pem")].concat();
+    let pem = directory.path().join("both.pem");
+    fs::write(&pem, both).expect("written");
+    let config = with(
+        deployed("haproxy.cfg"),
+        &[
+            ("bind :80\n", &format!("bind {plain}\n")),
+            ("bind :443", &format!("bind {address}")),
+            (
+                "/etc/haproxy/certs/play.example.org.pem",
+                pem.to_str().expect("UTF-8"),
+            ),
+            ("127.0.0.1:8080", &upstream.to_string()),
+        ],
+    );
+    Front {
+        tls,
+        address,
+        _proxy: Haproxy::start_with(&config, address, directory),
+    }
+}
+
 /// The part of a header's line after its name.
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
@@ -259,6 +286,11 @@ fn a_game_through_caddy() {
     check_game(caddy);
 }
 
+#[test]
+fn a_game_through_haproxy() {
+    check_game(haproxy);
+}
+
 /// Who the server takes a client for that claims to be somebody else, and over what it came.
 #[track_caller]
 fn check_peer<P>(front: impl FnOnce(SocketAddr) -> Front<P>) {
@@ -273,6 +305,11 @@ fn check_peer<P>(front: impl FnOnce(SocketAddr) -> Front<P>) {
 #[test]
 fn nginx_believes_no_client() {
     check_peer(nginx);
+}
+
+#[test]
+fn haproxy_believes_no_client() {
+    check_peer(haproxy);
 }
 
 #[test]

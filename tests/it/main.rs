@@ -56,6 +56,7 @@ mod readme;
 mod rest;
 mod sessions;
 mod shells;
+mod sockets;
 mod store_contract;
 mod store_dir;
 mod store_redis;

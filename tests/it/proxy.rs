@@ -14,6 +14,7 @@ use crate::site::{Site, wait_for};
 
 /// Debian has it where only root's PATH leads.
 const NGINX: &str = "/usr/sbin/nginx";
+const HAPROXY: &str = "/usr/sbin/haproxy";
 
 /// What the README leaves to nginx's defaults, kept to the test's own directory and to one process.
 const FRAME: &str = "daemon off; master_process off; pid nginx.pid; events {} \
@@ -111,6 +112,44 @@ impl Drop for Caddy {
             let told = fs::read_to_string(self.directory.path().join("caddy.log"));
             eprintln!("Caddy said: {}", told.unwrap_or_default());
         }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running HAProxy, killed when it goes out of scope.
+pub struct Haproxy {
+    child: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Haproxy {
+    /// Starts one with that configuration, beside what else is in `directory`; it must listen at `address`.
+    pub fn start_with(config: &str, address: SocketAddr, directory: tempfile::TempDir) -> Haproxy {
+        let path = directory.path().join("haproxy.cfg");
+        fs::write(&path, config).expect("written");
+        let child = Command::new(HAPROXY)
+            .arg("-db")
+            .arg("-f")
+            .arg(&path)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{HAPROXY}: {error}; install the package haproxy"));
+        let mut haproxy = Haproxy {
+            child,
+            _directory: directory,
+        };
+        wait_for("HAProxy to listen", || {
+            let ended = haproxy.child.try_wait().expect("our child");
+            assert!(ended.is_none(), "haproxy: {ended:?}");
+            TcpStream::connect(address).is_ok()
+        });
+        haproxy
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

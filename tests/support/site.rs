@@ -135,9 +135,9 @@ impl Site {
         let own = own.chain(unlimited(flags));
         let arguments = own.chain(flags.iter().copied()).map(OsString::from);
         let config = Config::read(arguments).expect("the flags are valid");
-        let app = App::start_with(&config, images).expect("the server starts");
+        let app = App::start_with(&config, None, images).expect("the server starts");
         Site {
-            client: Client::at(app.local_addr()),
+            client: Client::at(app.address().tcp().expect("an address")),
             app: Some(app),
             instance,
             data,

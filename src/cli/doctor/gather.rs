@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -17,7 +18,7 @@ use crate::cli::attack::Order;
 use crate::cli::finding::Finding;
 use crate::cli::selftest::bombs::ready_attacker;
 use crate::cli::selftest::{self, ground};
-use crate::config::Config;
+use crate::config::{Bind, Config};
 use crate::engine::Engine;
 use crate::session::sandbox::{self, PLAYER_GID, PLAYER_UID};
 use crate::session::store::{self, redis};
@@ -70,7 +71,11 @@ pub fn gather(config: &Config) -> Facts {
 fn settings(config: &Config) -> SettingsFacts {
     let settings = config.session_settings(config.port);
     SettingsFacts {
-        bind: config.bind,
+        bind: match config.bind {
+            Bind::Ip(ip) => ip,
+            // Nobody outside this host reaches it.
+            Bind::Unix(_) => Ipv4Addr::LOCALHOST.into(),
+        },
         metrics_bind: config.metrics_bind.map(|address| address.ip()),
         public_url: config.public_url.clone(),
         has_trusted_proxies: !config.trusted_proxies.0.is_empty(),

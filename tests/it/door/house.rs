@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
-use shellcraft::door::{Connection, Door, Limits, Pace};
+use shellcraft::door::{Connection, Door, Limits, Listener, Pace};
 use shellcraft::http::server::{Answer, Body, Request, Response, Service};
 
 /// More than any socket buffer takes, and no memory as long as nobody writes to it.
@@ -184,7 +184,7 @@ pub fn open_behind(limits: Limits, trusted_proxies: &[&str]) -> House {
 }
 
 pub fn open_at(address: &str, limits: Limits, trusted_proxies: &[&str]) -> House {
-    let listener = TcpListener::bind(address).unwrap();
+    let listener = Listener::at(address.parse().unwrap()).unwrap();
     let runtime_dir = tempfile::tempdir().unwrap();
     let service = Arc::<Small>::default();
     let trusted = trusted_proxies
@@ -201,7 +201,7 @@ pub fn open_at(address: &str, limits: Limits, trusted_proxies: &[&str]) -> House
     )
     .unwrap();
     House {
-        address: door.local_addr(),
+        address: door.address().tcp().expect("an address"),
         door: Some(door),
         service,
         runtime_dir,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::Shutdown;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, getuid, pidfd_getfd, pidfd_open};
-use shellcraft::door::{Door, Limits};
+use shellcraft::door::{Door, Limits, Listener};
 
 use super::house::{
     Small, alone, eventually, exchange, open, patient_ones, quick, read_all, read_until,
@@ -231,7 +231,7 @@ fn end_listener(private_dir: &str) {
 
 #[track_caller]
 fn check_open_fails(runtime_dir: &str, message: &str) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::at("127.0.0.1:0".parse().unwrap()).unwrap();
     let opened = Door::open(
         listener,
         quick(),

@@ -1,0 +1,230 @@
+//! What systemd hands to a service and wants to hear of it: sockets that it has opened (socket activation), and words
+//! that the server is ready, lives, and stops (sd_notify(3)). Any manager that keeps to the same protocol will do.
+//!
+//! One thread, `watchdog`, where systemd wants to hear that the server lives; else none. It looks before it speaks, so a
+//! server that hangs falls silent and is started again.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use listenfd::ListenFd;
+
+use crate::config::Service;
+use crate::door::Listener;
+
+/// systemd reads at once; if it does not, the word is not worth more of a wait.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The line to systemd.
+#[derive(Debug)]
+pub struct Notifier {
+    socket: UnixDatagram,
+}
+
+impl Notifier {
+    /// Opens the line to the socket of this name (`NOTIFY_SOCKET`): a path, or an abstract name behind an `@`.
+    ///
+    /// # Errors
+    /// Nobody is there, or the name is none.
+    pub fn connect(name: &str) -> io::Result<Notifier> {
+        let address = match name.strip_prefix('@') {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(name)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.connect_addr(&address)?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        Ok(Notifier { socket })
+    }
+
+    /// The server listens.
+    pub fn ready(&self) {
+        self.tell("READY=1");
+    }
+
+    /// The server ends, as it was told or by itself.
+    pub fn stopping(&self) {
+        self.tell("STOPPING=1");
+    }
+
+    fn tell(&self, word: &str) {
+        if let Err(cause) = self.socket.send(word.as_bytes()) {
+            crate::warn_seldom!("systemd does not hear {word:?}: {cause}");
+        }
+    }
+}
+
+/// Starts the thread that tells systemd again and again that the server lives, as long as `is_alive` says so within
+/// `deadline`. It returns when `stop` is disconnected.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn watch(
+    notifier: Arc<Notifier>,
+    deadline: Duration,
+    is_alive: impl Fn() -> bool + Send + 'static,
+    stop: Receiver<()>,
+) -> io::Result<JoinHandle<()>> {
+    // Twice as often as needed is what sd_watchdog_enabled(3) recommends; once more for a busy machine.
+    let every = deadline / 3;
+    let thread = thread::Builder::new().name("watchdog".into());
+    thread.spawn(move || {
+        loop {
+            match is_alive() {
+                true => notifier.tell("WATCHDOG=1"),
+                false => crate::warn_seldom!(
+                    "no connections are accepted: systemd is not told that all is well"
+                ),
+            }
+            if stop.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    })
+}
+
+/// The listening socket that systemd has opened for us (`LISTEN_FDS`), if it has.
+///
+/// # Errors
+/// What we were given is no listening socket of a kind that we serve, or there is more than one.
+pub fn inherited() -> io::Result<Option<Listener>> {
+    let mut sockets = ListenFd::from_env();
+    if sockets.len() > 1 {
+        return Err(io::Error::other(format!(
+            "there are {} sockets, and only one is served",
+            sockets.len()
+        )));
+    }
+    if let Ok(Some(socket)) = sockets.take_unix_listener(0) {
+        return Listener::unix(socket).map(Some);
+    }
+    let socket = sockets.take_tcp_listener(0)?;
+    socket.map(Listener::tcp).transpose()
+}
+
+/// All that systemd hears of a server, from its start to its end. Nothing where nobody listens.
+#[derive(Debug, Default)]
+pub struct Line {
+    notifier: Option<Arc<Notifier>>,
+    /// The thread's, and what ends it.
+    watchdog: Option<(JoinHandle<()>, Sender<()>)>,
+}
+
+impl Line {
+    /// Opens it, and starts the watchdog where there is to be one. `is_alive` as in [`watch`].
+    ///
+    /// # Errors
+    /// systemd does not listen where it says, or the system gives no thread.
+    pub fn open(
+        service: &Service,
+        is_alive: impl Fn() -> bool + Send + 'static,
+    ) -> io::Result<Line> {
+        let Some(name) = &service.notify_socket else {
+            return Ok(Line::default());
+        };
+        let notifier = Notifier::connect(name);
+        let bad = |cause| io::Error::other(format!("NOTIFY_SOCKET {name:?}: {cause}"));
+        let notifier = Arc::new(notifier.map_err(bad)?);
+        let mut watchdog = None;
+        if let Some(deadline) = service.watchdog {
+            let (stop, stopped) = bounded(0);
+            let thread = watch(Arc::clone(&notifier), deadline, is_alive, stopped)?;
+            watchdog = Some((thread, stop));
+        }
+        Ok(Line {
+            notifier: Some(notifier),
+            watchdog,
+        })
+    }
+
+    /// The server listens.
+    pub fn ready(&self) {
+        if let Some(notifier) = &self.notifier {
+            notifier.ready();
+        }
+    }
+
+    /// The server ends now. Its end has a time of its own (`TimeoutStopSec`), so the watchdog ends here.
+    pub fn close(self) {
+        if let Some(notifier) = self.notifier {
+            notifier.stopping();
+        }
+        if let Some((thread, stop)) = self.watchdog {
+            drop(stop);
+            let _ = thread.join(); // It has nothing that panics.
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn hear(socket: &UnixDatagram) -> String {
+        let mut word = [0; 64];
+        let length = socket.recv(&mut word).expect("a word");
+        String::from_utf8_lossy(&word[..length]).into_owned()
+    }
+
+    /// A line, and its other end.
+    fn line() -> (Notifier, UnixDatagram) {
+        let (socket, systemd) = UnixDatagram::pair().expect("sockets");
+        let patience = Some(Duration::from_secs(30));
+        systemd.set_read_timeout(patience).expect("a timeout");
+        (Notifier { socket }, systemd)
+    }
+
+    #[test]
+    fn a_line_goes_to_a_path_or_to_an_abstract_name() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("notify");
+        let name = format!("shellcraft-test-{}", std::process::id());
+        let abstract_name = SocketAddr::from_abstract_name(&name).expect("a name");
+        for (address, name) in [
+            (
+                SocketAddr::from_pathname(&path).expect("a path"),
+                path.display().to_string(),
+            ),
+            (abstract_name, format!("@{name}")),
+        ] {
+            assert!(Notifier::connect(&name).is_err(), "nobody is there yet");
+            let systemd = UnixDatagram::bind_addr(&address).expect("it is free");
+            Notifier::connect(&name).expect("somebody is there").ready();
+            assert_eq!(hear(&systemd), "READY=1");
+        }
+    }
+
+    #[test]
+    fn whoever_hangs_falls_silent() {
+        let (notifier, systemd) = line();
+        let lives = Arc::new(AtomicBool::new(true));
+        let (stop, stopped) = bounded(0);
+        let is_alive = {
+            let lives = Arc::clone(&lives);
+            // Once alive, then it hangs.
+            move || lives.swap(false, Ordering::Relaxed)
+        };
+        let deadline = Duration::from_millis(3);
+        let thread = watch(Arc::new(notifier), deadline, is_alive, stopped).expect("a thread");
+        assert_eq!(hear(&systemd), "WATCHDOG=1");
+        for _ in 0..2 {
+            // Seen dead and not told of, until it lives again.
+            lives.store(true, Ordering::Relaxed);
+            assert_eq!(hear(&systemd), "WATCHDOG=1");
+        }
+        drop(stop);
+        thread.join().expect("it ends");
+        systemd.set_nonblocking(true).expect("a socket");
+        let mut rest = 0;
+        while systemd.recv(&mut [0; 64]).is_ok() {
+            rest += 1;
+        }
+        assert_eq!(rest, 0, "words of a server that hangs");
+    }
+}
