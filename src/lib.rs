@@ -21,3 +21,4 @@ pub mod metrics;
 pub mod session;
 pub mod systemd;
 pub mod terminal;
+pub mod texts;

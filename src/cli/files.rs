@@ -3,18 +3,17 @@
 
 use std::io::{self, Write};
 
-use rust_embed::RustEmbed;
+use crate::texts;
 
-#[derive(RustEmbed)]
-#[folder = "templates/deploy"]
-struct Files;
+/// Where they are among the texts.
+const FOLDER: &str = "deploy/";
 
 /// Prints the file called `name`, or all names. The status is for the shell: 1 when there is no such file.
 pub fn run(name: Option<&str>) -> bool {
     let text = match name {
         None => list(),
-        Some(name) => match Files::get(name) {
-            Some(file) => file.data.into_owned(),
+        Some(name) => match text_of(name) {
+            Some(text) => text,
             None => {
                 eprintln!(
                     "shellcraft: there is no file {name:?}; `shellcraft files` lists what there is"
@@ -27,10 +26,15 @@ pub fn run(name: Option<&str>) -> bool {
     io::stdout().write_all(&text).is_ok()
 }
 
+fn text_of(name: &str) -> Option<Vec<u8>> {
+    let text = texts::all().remove(&format!("{FOLDER}{name}"))?;
+    Some(text.into_owned())
+}
+
 fn list() -> Vec<u8> {
-    let mut names: Vec<_> = Files::iter().collect();
-    names.sort();
-    let lines = names.into_iter().map(|name| format!("{name}\n"));
+    let texts = texts::all();
+    let names = texts.keys().filter_map(|name| name.strip_prefix(FOLDER));
+    let lines = names.map(|name| format!("{name}\n"));
     lines.collect::<String>().into_bytes()
 }
 
@@ -44,8 +48,7 @@ mod tests {
     use crate::config::Config;
 
     fn text(name: &str) -> String {
-        let file = Files::get(name).expect("it is there");
-        String::from_utf8(file.data.into_owned()).expect("UTF-8")
+        String::from_utf8(text_of(name).expect("it is there")).expect("UTF-8")
     }
 
     #[test]

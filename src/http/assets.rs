@@ -7,6 +7,7 @@ use rust_embed::RustEmbed;
 use super::error::ApiError;
 use super::route::NoRoute;
 use super::server::Response;
+use crate::texts;
 
 // `allow_missing`: the crate can be checked and tested without npm; `is_complete` tells at the start.
 #[derive(RustEmbed)]
@@ -96,25 +97,19 @@ pub fn serve<'a>(
     let data = match (plain, packed) {
         (_, Some(packed)) if is_packed => packed.data,
         (Some(plain), _) => plain.data,
-        (None, packed) => {
-            Cow::Owned(packed.and_then(|file| unpack(&file.data)).ok_or_else(|| {
-                ApiError::new(500, "internal_error", "This file can't be unpacked.")
-            })?)
-        }
+        (None, packed) => Cow::Owned(
+            packed
+                .and_then(|file| texts::gunzip(&file.data))
+                .ok_or_else(|| {
+                    ApiError::new(500, "internal_error", "This file can't be unpacked.")
+                })?,
+        ),
     };
     Ok(Response {
         status: 200,
         headers,
         body: data,
     })
-}
-
-/// Unpacks what zlib's gzip writes: a head of ten bytes without a name, and at the end a sum and a length.
-fn unpack(gzip: &[u8]) -> Option<Vec<u8>> {
-    /// More than any file here has.
-    const LONGEST: usize = 8 << 20;
-    let deflated = gzip.get(10..gzip.len().checked_sub(8)?)?;
-    miniz_oxide::inflate::decompress_to_vec_with_limit(deflated, LONGEST).ok()
 }
 
 /// Whether `If-None-Match` names the tag. Proxies that touch an answer mark its tag as weak.

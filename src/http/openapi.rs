@@ -9,8 +9,10 @@
 use serde_json::{Map, Value, json};
 
 use super::route;
+use crate::texts;
 
-const BY_HAND: &str = include_str!("../../templates/openapi.json");
+/// Its name among the texts.
+const BY_HAND: &str = "openapi.json";
 /// The key under which the file lists the answers that any route may give.
 const ANY_ANSWER: &str = "x-any-answer";
 /// What a parameter is replaced with to ask the route table; a UUIDv4, as most of them are.
@@ -18,7 +20,8 @@ const SAMPLE: &str = "00000000-0000-4000-8000-000000000000";
 
 /// The document, for a server with these shells.
 pub fn document<'a>(shells: impl IntoIterator<Item = &'a str>) -> Value {
-    let mut document: Value = serde_json::from_str(BY_HAND).expect("JSON, as every test shows");
+    let by_hand = texts::all().remove(BY_HAND).unwrap_or_default();
+    let mut document: Value = serde_json::from_slice(&by_hand).expect("JSON, as every test shows");
     document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
     let mut shells: Vec<Value> = shells.into_iter().map(Value::from).collect();
     shells.push(Value::Null);

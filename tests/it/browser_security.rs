@@ -21,6 +21,7 @@ fn path(pattern: &str, game: &Game) -> String {
         .replace("{ticket}", "f47ac10b-58cc-4372-a567-0e02b2c3d479")
         .replace("{secret}", "nobody-s")
         .replace("{name}", "style.css")
+        .replace("{player}", "anna")
 }
 
 #[track_caller]

@@ -1,0 +1,95 @@
+//! Texts that the binary has in it beside the page: files for operators, and the API's description.
+//!
+//! They are read once in a while and never in a hurry, so `make dist` packs them (`.ci/dist`: a tar in a gzip, with their
+//! names below `templates`). Other builds have them as they are. No threads.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// All texts by name, such as `deploy/nginx.conf`.
+///
+/// # Panics
+/// When `.ci/dist` has packed something else.
+pub fn all() -> BTreeMap<String, Cow<'static, [u8]>> {
+    embedded()
+}
+
+#[cfg(not(feature = "images"))]
+#[derive(rust_embed::RustEmbed)]
+#[folder = "templates/deploy"]
+#[prefix = "deploy/"]
+struct Deploy;
+
+#[cfg(not(feature = "images"))]
+fn embedded() -> BTreeMap<String, Cow<'static, [u8]>> {
+    let api = include_bytes!("../templates/openapi.json");
+    let deploy =
+        Deploy::iter().filter_map(|name| Some((name.to_string(), Deploy::get(&name)?.data)));
+    let api = ("openapi.json".to_owned(), Cow::Borrowed(&api[..]));
+    deploy.chain([api]).collect()
+}
+
+#[cfg(feature = "images")]
+fn embedded() -> BTreeMap<String, Cow<'static, [u8]>> {
+    let packed = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/target/texts.tar.gz"));
+    let texts = unpacked(packed).expect("what `make dist` packs is a tar in a gzip");
+    let owned = |(name, text)| (name, Cow::Owned(text));
+    texts.into_iter().map(owned).collect()
+}
+
+/// The files in a tar in a gzip.
+#[cfg(any(feature = "images", test))]
+fn unpacked(packed: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+    use std::io::Read;
+    let tar = gunzip(packed)?;
+    let mut archive = tar::Archive::new(tar.as_slice());
+    let mut files = Vec::new();
+    for entry in archive.entries().ok()? {
+        let mut entry = entry.ok()?;
+        if entry.header().entry_type().is_file() {
+            let name = entry.path().ok()?.to_str()?.to_owned();
+            let mut text = Vec::new();
+            entry.read_to_end(&mut text).ok()?;
+            files.push((name, text));
+        }
+    }
+    Some(files)
+}
+
+/// Unpacks what gzip writes where it is given no name: a head of ten bytes, and at the end a sum and a length.
+pub fn gunzip(packed: &[u8]) -> Option<Vec<u8>> {
+    /// More than anything here has.
+    const LONGEST: usize = 8 << 20;
+    let deflated = packed.get(10..packed.len().checked_sub(8)?)?;
+    miniz_oxide::inflate::decompress_to_vec_with_limit(deflated, LONGEST).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// As `.ci/dist` packs them.
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
+        let packed = Command::new("sh")
+            .args([
+                "-c",
+                "tar -C \"$0\" -c deploy openapi.json | gzip -9n",
+                templates,
+            ])
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("sh, tar and gzip")
+            .stdout;
+        let files: BTreeMap<_, _> = unpacked(&packed).expect("a tar").into_iter().collect();
+        let plain = all();
+        assert!(plain.len() > 5, "{:?}", plain.keys());
+        assert!(files.keys().eq(plain.keys()));
+        assert!(files.iter().all(|(name, text)| plain[name] == *text));
+        assert!(unpacked(&packed[..packed.len() / 2]).is_none());
+        assert!(gunzip(b"short").is_none());
+    }
+}
