@@ -187,7 +187,7 @@ pub struct Config {
     #[arg(long, env = "METRICS_BIND", value_parser = socket_address)]
     pub metrics_bind: Option<SocketAddr>,
 
-    /// How much is logged: off, error, warn, info, debug or trace.
+    /// How much is logged: off, error, warn, info or debug.
     #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = log_level)]
     pub log_level: LevelFilter,
 
@@ -822,7 +822,9 @@ fn admin_token(text: &str) -> Parsed<String> {
 
 fn log_level(text: &str) -> Parsed<LevelFilter> {
     text.parse()
-        .map_err(|_| "one of off, error, warn, info, debug and trace is needed".into())
+        .ok()
+        .filter(|level| *level != LevelFilter::Trace)
+        .ok_or_else(|| "one of off, error, warn, info and debug is needed".into())
 }
 
 fn log_format(text: &str) -> Parsed<LogFormat> {
@@ -1020,6 +1022,7 @@ mod tests {
             ),
             ("--metrics-bind", "9090", "METRICS_BIND", "127.0.0.1:9090"),
             ("--log-level", "loud", "LOG_LEVEL", "debug"),
+            ("--log-level", "trace", "LOG_LEVEL", "debug"),
             ("--log-format", "xml", "LOG_FORMAT", "text and json"),
             (
                 "--runtime-dir",

@@ -134,7 +134,7 @@ fn requests_and_sessions_are_joined_up() {
 #[test]
 fn nothing_forges_a_line() {
     for format in ["text", "json"] {
-        let logged = Logged::start(format, "trace");
+        let logged = Logged::start(format, "debug");
         let forged = "2026-01-01T00:00:00.000Z INFO  forged";
         for path in [
             format!("/{}", forged.replace(' ', "%20")),
@@ -175,7 +175,7 @@ fn nothing_forges_a_line() {
             if format == "json" {
                 let value: Value = serde_json::from_str(line).expect("JSON");
                 assert!(
-                    ["error", "warn", "info", "debug", "trace"]
+                    ["error", "warn", "info", "debug"]
                         .map(Value::from)
                         .contains(&value["level"]),
                     "{line}"
@@ -197,7 +197,7 @@ fn humantime(text: &str) -> Option<()> {
 
 #[test]
 fn no_secret_is_logged() {
-    let logged = Logged::start("text", "trace");
+    let logged = Logged::start("text", "debug");
     let process = &logged.process;
     let created = process.post("/session", "");
     let game = crate::site::Game::of(&created);
@@ -418,7 +418,7 @@ fn passwords_in_addresses_are_not_logged() {
         "--jwt-jwks-url-file",
         &jwks_file,
     ];
-    let logged = Logged::start_with("text", "trace", &flags);
+    let logged = Logged::start_with("text", "debug", &flags);
     // {"alg":"EdDSA","kid":"a"}, and nothing that anybody has signed.
     let bearer = (
         "Authorization",
@@ -449,7 +449,7 @@ fn passwords_in_addresses_are_not_logged() {
 #[test]
 fn a_session_s_id_is_in_no_line() {
     for format in ["text", "json"] {
-        let logged = Logged::start(format, "trace");
+        let logged = Logged::start(format, "debug");
         let process = &logged.process;
         let game = process.create("rust");
         let mut page = process.page(&game, None);
