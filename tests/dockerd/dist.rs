@@ -148,7 +148,7 @@ fn the_binary_names_no_folder_that_it_was_built_in() {
         assert_eq!(around, None);
     }
     // As a sign that there are paths at all.
-    assert!(file.windows(6).any(|part| part == b"/cargo"));
+    assert!(file.windows(7).any(|part| part == b"/crates"));
 }
 
 #[test]
