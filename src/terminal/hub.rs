@@ -139,6 +139,8 @@ pub(super) struct State {
     pub(super) seats: Vec<SeatState>,
     next_seat: u64,
     pub(super) last_input: Instant,
+    /// The same for keys: who only says to be there is believed for [`super::seat::STAY_LIMIT`] after them.
+    pub(super) last_keys: Instant,
     /// When the oldest keys were written that no output has followed yet.
     pub(super) typed_at: Option<Instant>,
     /// The offset of the output that followed keys, and when those were written; until it is sent.
@@ -176,6 +178,7 @@ impl Hub {
                 seats: Vec::new(),
                 next_seat: 0,
                 last_input: now,
+                last_keys: now,
                 typed_at: None,
                 echo: None,
                 size: None,
@@ -491,7 +494,8 @@ impl Hub {
 
     /// Counts as if the player had typed something at `now`.
     pub fn touch(&self, now: Instant) {
-        self.state.lock().last_input = now;
+        let mut state = self.state.lock();
+        (state.last_input, state.last_keys) = (now, now);
     }
 
     /// The size the player's terminal reported last.
@@ -832,6 +836,29 @@ mod tests {
             hub.join(PLAYER).err(),
             Some(NoSeat::Closed(Close::Destroyed))
         );
+    }
+
+    #[test]
+    fn who_only_says_to_be_there_is_believed_for_a_while() {
+        let start = Instant::now();
+        let hub = Arc::new(Hub::new(LIMITS, start, || {}));
+        let seat = hub.join(PLAYER).expect("it is not over");
+        let hours = |count: u64| start + Duration::from_secs(count * 3600);
+        seat.stay(hours(1));
+        assert_eq!(hub.last_input(), hours(1));
+        seat.stay(hours(3));
+        assert_eq!(hub.last_input(), hours(1), "no key for three hours");
+        // There is no attach; who types is there all the same.
+        seat.type_in(b"x", hours(4));
+        seat.stay(hours(5));
+        assert_eq!(hub.last_input(), hours(5));
+        let spectator = Arrival {
+            role: Role::Spectator,
+            ..PLAYER
+        };
+        let spectator = hub.join(spectator).expect("it is not over");
+        spectator.stay(hours(5) + Duration::from_secs(1));
+        assert_eq!(hub.last_input(), hours(5));
     }
 
     /// However many look on, the screen that they begin with is there once, and gone when the last has it.

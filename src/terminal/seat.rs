@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ const FRAME_BYTES: usize = 64 * 1024;
 const LITTLE_BYTES: usize = 4 * 1024;
 /// Notices that may wait for one viewer; older ones give way.
 const NOTICES: usize = 4;
+/// A player who types nothing may put off the end of an idle game for so long.
+pub const STAY_LIMIT: Duration = Duration::from_secs(2 * 3600);
 
 /// A screen to draw on a terminal that was just reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -304,7 +306,7 @@ impl Seat {
         // INVARIANT: `input` before `state`, and held over the write, so that a newcomer's count is exact.
         let mut input = self.hub.input.lock();
         let as_player = self.as_player(|state| {
-            state.last_input = now;
+            (state.last_input, state.last_keys) = (now, now);
             state.typed_at.get_or_insert(now);
         });
         if as_player.is_none() {
@@ -322,9 +324,14 @@ impl Seat {
         typed
     }
 
-    /// The player is there, and types nothing; others' presence changes nothing.
+    /// The player is there, and types nothing; others' presence changes nothing. So long after the last keys it takes a
+    /// key again: a page that is forgotten, or a script, must not keep a place for good.
     pub fn stay(&self, now: Instant) {
-        self.as_player(|state| state.last_input = now);
+        self.as_player(|state| {
+            if now.saturating_duration_since(state.last_keys) < STAY_LIMIT {
+                state.last_input = now;
+            }
+        });
     }
 
     /// How many bytes of this page's keys are settled.
