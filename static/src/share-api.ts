@@ -9,7 +9,7 @@ export interface WatchLink {
 }
 
 const DEADLINE_MS = 10_000;
-/** A recording may have some MiB, and the network may be a phone's. */
+/** A recording may have a MiB, and the network may be a phone's. */
 const DOWNLOAD_DEADLINE_MS = 120_000;
 const AWAY: Failure = { message: "The server can't be reached. Is the network away?" };
 

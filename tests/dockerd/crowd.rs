@@ -24,7 +24,9 @@ fn fifty_play_at_once_and_nothing_is_left() {
     // that it is.
     wait_for("a server that only waits", || {
         let names = thread_names(&server);
-        !names.iter().any(|name| name == "door-conn" || name == "ready")
+        !names
+            .iter()
+            .any(|name| name == "door-conn" || name == "ready")
     });
     let descriptors_at_start = descriptors(&server).len();
     let threads_at_start = thread_names(&server);
