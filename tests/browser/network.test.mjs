@@ -168,6 +168,12 @@ test("a proxy that lets no WebSocket through is called by its name", async () =>
     await game.page.waitForURL("**/session/*/connect");
     await game.page.getByText("no WebSocket gets through").waitFor();
     await game.shoot("no-websocket");
+    // All of a long sentence can be read, on a phone too, and the button is there.
+    for (const width of [1280, 390]) {
+      await game.page.setViewportSize({ width, height: 800 });
+      const box = await game.page.getByRole("button", { name: "Try now" }).boundingBox();
+      assert.ok(box !== null && box.x >= 0 && box.x + box.width <= width, `${width}: ${JSON.stringify(box)}`);
+    }
 
     // The same page, past the proxy: nothing was wrong with the game.
     const direct = await player.open(new URL(new URL(game.page.url()).pathname, server.url).href);
