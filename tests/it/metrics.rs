@@ -185,6 +185,17 @@ fn alerts_are_raised_where_they_should_be() {
     assert!(is_fine && told.contains("SUCCESS"), "{told}");
 }
 
+/// One that is never seen to be raised may be one that never is.
+#[test]
+fn every_alert_has_a_situation_that_raises_it() {
+    let alerts = ALERTS
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let raised = |name: &&str| SITUATIONS.contains(&format!("- alertname: {name}\n"));
+    let (raised, never): (Vec<&str>, Vec<&str>) = alerts.partition(raised);
+    assert!(never.is_empty() && raised.len() > 10, "{never:?}");
+}
+
 #[test]
 fn what_happened_is_counted() {
     let (_engine, site) = used();
