@@ -23,7 +23,9 @@ const FRESH_FOR: Duration = Duration::from_secs(600);
 /// Keys of this age are good for nothing, if the address was away for so long.
 const GOOD_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Between two fetches, whoever asks for whatever key.
-const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(60);
+/// The same after one that failed.
+const RETRY: Duration = Duration::from_secs(10);
 /// A fetch takes no longer.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// No set of keys is bigger.
@@ -105,17 +107,17 @@ impl Jwks {
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Key, Refusal> {
         let now = Instant::now();
         let is_old = self.age(now).is_none_or(|age| age >= FRESH_FOR);
-        if is_old {
-            self.fetch_if_due(now);
-        }
+        let mut is_under_way = is_old && self.fetch_if_due(now);
         if let Some(key) = self.known(kid, algorithm) {
             return self.if_good(key);
         }
         if !is_old {
-            self.fetch_if_due(now);
+            is_under_way = self.fetch_if_due(now);
         }
         match self.known(kid, algorithm) {
             Some(key) => self.if_good(key),
+            // It may be among those that come in a moment.
+            None if is_under_way => Err(Refusal::KeysAway),
             None if self.age(Instant::now()).is_none() => Err(Refusal::KeysAway),
             None => Err(Refusal::UnknownKey),
         }
@@ -147,13 +149,21 @@ impl Jwks {
         found.map(|named| named.key.clone())
     }
 
-    fn fetch_if_due(&self, now: Instant) {
+    /// Fetches them, unless it is too soon. Returns whether somebody else is at it, which is not waited for.
+    fn fetch_if_due(&self, now: Instant) -> bool {
         let Some(_fetching) = self.fetching.try_lock() else {
-            return;
+            return true;
         };
-        let tried = self.cache.lock().tried;
-        if tried.is_some_and(|tried| now.saturating_duration_since(tried) < self.pause) {
-            return;
+        let (tried, fetched) = {
+            let cache = self.cache.lock();
+            (cache.tried, cache.fetched)
+        };
+        let pause = match fetched >= tried {
+            true => self.pause,
+            false => self.pause.min(RETRY),
+        };
+        if tried.is_some_and(|tried| now.saturating_duration_since(tried) < pause) {
+            return false;
         }
         self.cache.lock().tried = Some(now);
         match self.fetch() {
@@ -164,6 +174,7 @@ impl Jwks {
             }
             Err(cause) => warn!("no keys from JWT_JWKS_URL: {cause}"),
         }
+        false
     }
 
     /// What went wrong, without the address, which may have a password in it.

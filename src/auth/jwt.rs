@@ -17,7 +17,7 @@ use crate::session::store::PlayerId;
 /// A token is no longer: the door takes heads of 16 KiB.
 const TOKEN_LIMIT_BYTES: usize = 8 * 1024;
 /// How far the clocks of two servers may be apart.
-const LEEWAY_SECONDS: u64 = 10;
+pub const LEEWAY: Duration = Duration::from_secs(10);
 /// A subject's name is no longer.
 const SUBJECT_LIMIT_BYTES: usize = 255;
 /// A secret has at least as many bytes as the hash (RFC 7518 §3.2).
@@ -52,7 +52,7 @@ pub struct OperatorClaim {
 }
 
 /// What tokens must say besides `exp` and `sub`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Demands {
     /// `iss`, if it matters.
     pub issuer: Option<String>,
@@ -60,6 +60,20 @@ pub struct Demands {
     pub audience: Option<String>,
     /// Who is an operator; nobody without it.
     pub operator: Option<OperatorClaim>,
+    /// How far clocks may differ, in whole seconds.
+    pub leeway: Duration,
+}
+
+impl Default for Demands {
+    /// None but the signature and the times.
+    fn default() -> Demands {
+        Demands {
+            issuer: None,
+            audience: None,
+            operator: None,
+            leeway: LEEWAY,
+        }
+    }
 }
 
 /// Whom a token names.
@@ -177,7 +191,7 @@ impl Verifier {
             issuer, audience, ..
         } = &self.demands;
         let mut validation = Validation::new(algorithm);
-        validation.leeway = LEEWAY_SECONDS;
+        validation.leeway = self.demands.leeway.as_secs();
         validation.validate_nbf = true;
         let mut required = vec!["exp", "sub"];
         if let Some(issuer) = issuer {

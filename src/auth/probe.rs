@@ -17,6 +17,7 @@ fn verifier() -> Option<Verifier> {
             name: "role".into(),
             value: "operator".into(),
         }),
+        ..Demands::default()
     };
     Some(Verifier::new(
         Keys::One(Key::of_secret(SECRET).ok()?),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -70,6 +71,10 @@ pub struct Identities {
     /// Claim that makes an operator, such as role=operator; the claim may be a list that holds the value.
     #[arg(long, env = "JWT_OPERATOR_CLAIM", value_parser = operator_claim)]
     pub jwt_operator_claim: Option<OperatorClaim>,
+
+    /// How far this host's clock and the portal's may differ.
+    #[arg(long, env = "JWT_LEEWAY", default_value = "10s", value_parser = leeway)]
+    pub jwt_leeway: Duration,
 
     /// Name of the cookie that may hold a token.
     #[arg(long, env = "JWT_COOKIE", default_value = "shellcraft_jwt", value_parser = cookie_name)]
@@ -159,6 +164,7 @@ impl Identities {
                     issuer: self.jwt_issuer.clone(),
                     audience: self.jwt_audience.clone(),
                     operator: self.jwt_operator_claim.clone(),
+                    leeway: self.jwt_leeway,
                 },
                 cookie: self.jwt_cookie.clone(),
             })),
@@ -281,6 +287,13 @@ fn jwks_url(text: &str) -> Parsed<Secret> {
         .ok_or_else(|| form.into())
 }
 
+fn leeway(text: &str) -> Parsed<Duration> {
+    let form = "a duration of whole seconds, from 0s to 5m, is needed";
+    let duration = humantime::parse_duration(text).map_err(|_| form)?;
+    let is_good = duration <= Duration::from_secs(300) && duration.subsec_nanos() == 0;
+    is_good.then_some(duration).ok_or_else(|| form.into())
+}
+
 fn some_text(text: &str) -> Parsed<String> {
     if text.is_empty() {
         return Err("a text is needed; leave it out for none".into());
@@ -391,6 +404,8 @@ mod tests {
         );
         check(&["--cookie-key-file", "/dev/zero"], "a file is needed");
         check(&["--jwt-jwks-url", "login.example"], "jwks.json");
+        check(&["--jwt-leeway", "1h"], "from 0s to 5m");
+        check(&["--jwt-leeway", "1500ms"], "from 0s to 5m");
         check(
             &[
                 "--jwt-jwks-url",

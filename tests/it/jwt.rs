@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use shellcraft::auth::Refusal;
 use shellcraft::auth::jwks::{Authorities, Jwks};
 use shellcraft::auth::jwt::{BadKey, Demands, Key, Keys, Verifier};
+use shellcraft::session::store::PlayerId;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::ground::PATIENCE;
@@ -171,6 +172,14 @@ fn claims_are_checked() {
     let now = now();
     check(&any, json!({}), Ok(()));
     check(&any, json!({"exp": now - 3600}), Err(Refusal::Expired));
+    let patient = Demands {
+        leeway: Duration::from_secs(120),
+        ..Demands::default()
+    };
+    check(&any, json!({"exp": now - 60}), Err(Refusal::Expired));
+    check(&patient, json!({"exp": now - 60}), Ok(()));
+    check(&any, json!({"nbf": now + 60}), Err(Refusal::NotYet));
+    check(&patient, json!({"nbf": now + 60}), Ok(()));
     check(&any, json!({"exp": null}), Err(Refusal::MissingClaim));
     check(&any, json!({"exp": "tomorrow"}), Err(Refusal::MissingClaim));
     check(
@@ -201,7 +210,7 @@ fn claims_are_checked() {
     let strict = Demands {
         issuer: Some("https://login.example".into()),
         audience: Some("shellcraft".into()),
-        operator: None,
+        ..Demands::default()
     };
     let (issuer, audience) = ("https://login.example", "shellcraft");
     check(&strict, json!({"iss": issuer, "aud": audience}), Ok(()));
@@ -512,6 +521,53 @@ fn keys_are_fetched_and_changed() {
         verifier.verify(&new.sign(&claims)).is_ok(),
         "the portal is away"
     );
+}
+
+/// A portal that changes its key again and again, as soon as the new one is published, while logins never pause: who comes
+/// during a fetch is asked to come again, and nobody is told that the token is bad.
+#[test]
+fn keys_are_changed_under_load() {
+    const THREADS: usize = 8;
+    const CHANGES: u8 = 10;
+    let key = |number: u8| Ed::new(number + 1, format!("key-{number}").leak());
+    let claims = claims("anna", json!({}));
+    let token = |number: u8| key(number).sign(&claims);
+    let portal = Portal::start(&[&key(0).jwk()]);
+    let verifier = fetching(&portal, Duration::ZERO);
+    let current = Mutex::new(token(0));
+    let (is_over, passed) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    let token = current.lock().expect("no panic").clone();
+                    match verifier.verify(&token) {
+                        Ok(bearer) => assert_eq!(bearer.player, PlayerId::of_subject("anna")),
+                        Err(Refusal::KeysAway) => thread::yield_now(),
+                        Err(refusal) => {
+                            is_over.store(true, Ordering::SeqCst);
+                            panic!("{refusal:?}");
+                        }
+                    }
+                    passed.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        for number in 1..=CHANGES {
+            // The old ones stay, for whoever was told by them.
+            let jwks: Vec<Value> = (0..=number).map(|number| key(number).jwk()).collect();
+            portal.offer(&jwks.iter().collect::<Vec<_>>());
+            *current.lock().expect("no panic") = token(number);
+            let before = passed.load(Ordering::SeqCst);
+            wait_for("logins with the new key", || {
+                passed.load(Ordering::SeqCst) > before + 20 * THREADS
+                    || is_over.load(Ordering::SeqCst)
+            });
+            // The newest token was believed, whoever asked.
+            assert!(verifier.verify(&token(number)).is_ok());
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
 }
 
 #[test]
