@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::thread;
 use std::time::Instant;
 
 use fake_engine::FakeEngine;
@@ -36,6 +37,50 @@ fn check_refused(reply: &Reply, status: u16, code: &str) -> u64 {
         Some(Ok(seconds)) if seconds > 0 => seconds,
         other => panic!("Retry-After {other:?}"),
     }
+}
+
+/// With the limits that there are by default, but for a rate that gives no more while a slow machine takes its time: whoever asks for a hundred games at once gets ten, and keeps nobody from one.
+#[test]
+fn a_hundred_games_wanted_at_one_address_keep_nobody_from_theirs() {
+    const WANTED: usize = 100;
+    let engine = FakeEngine::start();
+    let flags = ["--trusted-proxies", "127.0.0.1", "--pool-size", "0"];
+    let defaults = [
+        "--rate-limit",
+        "10/h",
+        "--sessions-per-player",
+        "2",
+        "--sessions-per-address",
+        "50",
+        "--connections-per-address",
+        "256",
+    ];
+    let site = Site::start(&engine.docker_host(), &[&flags[..], &defaults].concat());
+    engine.hang("ContainerCreate");
+    thread::scope(|scope| {
+        let greedy: Vec<_> = (0..WANTED)
+            .map(|_| scope.spawn(|| post_from(&site, "203.0.113.1", None)))
+            .collect();
+        let refused = "sessions_refused_total{reason=\"rate_limited\"}";
+        wait_for("all but ten to be refused", || {
+            let text = site.get("/metrics").text();
+            text.contains(&format!("shellcraft_{refused} {}\n", WANTED - 10))
+        });
+        // Those ten are at the Engine or in line when somebody else comes.
+        let other = scope.spawn(|| post_from(&site, "198.51.100.7", None));
+        wait_for("the other to be in line", || {
+            site.metric("queue_length") >= 7.0
+        });
+        engine.release("ContainerCreate");
+        assert_eq!(other.join().expect("no panic").status, 201);
+        let replies = greedy.into_iter().map(|one| one.join().expect("no panic"));
+        let (made, refused): (Vec<_>, Vec<_>) = replies.partition(|reply| reply.status == 201);
+        assert_eq!((made.len(), refused.len()), (10, WANTED - 10));
+        for reply in refused {
+            check_refused(&reply, 429, "rate_limited");
+        }
+    });
+    assert_eq!(site.stop(), 0);
 }
 
 #[test]
