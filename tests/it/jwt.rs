@@ -534,22 +534,26 @@ fn keys_are_changed_under_load() {
     let token = |number: u8| key(number).sign(&claims);
     let portal = Portal::start(&[&key(0).jwk()]);
     let verifier = fetching(&portal, Duration::ZERO);
-    let current = Mutex::new(token(0));
-    let (is_over, passed) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let current = Mutex::new((0, token(0)));
+    let is_over = AtomicBool::new(false);
+    // The newest key that each thread was believed with.
+    let believed: [AtomicUsize; THREADS] = Default::default();
     thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
+        // A failed check must not leave the threads running.
+        let _over = OnDrop(&is_over);
+        for newest in &believed {
+            let (current, is_over, verifier) = (&current, &is_over, &verifier);
+            scope.spawn(move || {
                 while !is_over.load(Ordering::SeqCst) {
-                    let token = current.lock().expect("no panic").clone();
+                    let (number, token) = current.lock().expect("no panic").clone();
                     match verifier.verify(&token) {
-                        Ok(bearer) => assert_eq!(bearer.player, PlayerId::of_subject("anna")),
-                        Err(Refusal::KeysAway) => thread::yield_now(),
-                        Err(refusal) => {
-                            is_over.store(true, Ordering::SeqCst);
-                            panic!("{refusal:?}");
+                        Ok(bearer) => {
+                            assert_eq!(bearer.player, PlayerId::of_subject("anna"));
+                            newest.store(usize::from(number), Ordering::SeqCst);
                         }
+                        Err(Refusal::KeysAway) => thread::yield_now(),
+                        Err(refusal) => panic!("key {number}: {refusal:?}"),
                     }
-                    passed.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
@@ -557,17 +561,23 @@ fn keys_are_changed_under_load() {
             // The old ones stay, for whoever was told by them.
             let jwks: Vec<Value> = (0..=number).map(|number| key(number).jwk()).collect();
             portal.offer(&jwks.iter().collect::<Vec<_>>());
-            *current.lock().expect("no panic") = token(number);
-            let before = passed.load(Ordering::SeqCst);
-            wait_for("logins with the new key", || {
-                passed.load(Ordering::SeqCst) > before + 20 * THREADS
-                    || is_over.load(Ordering::SeqCst)
+            *current.lock().expect("no panic") = (number, token(number));
+            wait_for("all to be believed with the new key", || {
+                let is_there =
+                    |newest: &AtomicUsize| newest.load(Ordering::SeqCst) == usize::from(number);
+                believed.iter().all(is_there)
             });
-            // The newest token was believed, whoever asked.
-            assert!(verifier.verify(&token(number)).is_ok());
         }
-        is_over.store(true, Ordering::SeqCst);
     });
+}
+
+/// Says that it is over, by a panic too.
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 #[test]
