@@ -143,6 +143,26 @@ pub struct Inspection {
     pub state: ContainerState,
     /// What it was created with.
     pub config: InspectedConfig,
+    /// What of the host it was given.
+    #[serde(default)]
+    pub host_config: InspectedHost,
+}
+
+/// The `HostConfig` of `ContainerInspect`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedHost {
+    /// Where its output goes besides to those who are attached.
+    #[serde(default)]
+    pub log_config: InspectedLog,
+}
+
+/// The `LogConfig` in it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct InspectedLog {
+    /// The driver: `none` for nowhere, and empty where the Engine does not tell.
+    #[serde(default, rename = "Type")]
+    pub driver: String,
 }
 
 /// The `Config` of `ContainerInspect`.

@@ -41,6 +41,10 @@ pub fn go_off(bomb: Bomb, terms: &Terms) {
         Bomb::Output => output(),
         Bomb::Escapes => escapes(),
         Bomb::Daemons => daemons(terms),
+        Bomb::Sizes => {
+            on(Bomb::Sizes, LIT);
+            thread::sleep(HOLD);
+        }
     }
 }
 

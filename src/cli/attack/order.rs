@@ -44,6 +44,8 @@ pub enum Bomb {
     Escapes,
     /// Processes that nobody is the parent of and that ignore every signal they can.
     Daemons,
+    /// Sizes of the terminal, one after the other: its page sends them, so here nothing is to be done.
+    Sizes,
 }
 
 /// All of them, with their names.
@@ -60,6 +62,7 @@ pub const BOMBS: &[(Bomb, &str)] = &[
     (Bomb::Output, "output-flood"),
     (Bomb::Escapes, "escape-flood"),
     (Bomb::Daemons, "daemons"),
+    (Bomb::Sizes, "resize-storm"),
 ];
 
 /// One thing to do.

@@ -28,6 +28,10 @@ const END: Duration = Duration::from_secs(10);
 /// A session's output takes at most its scrollback, its screen and a little; `SCROLLBACK` may be larger.
 const SCREENS_BYTES: usize = 8 << 20;
 
+/// Sizes that a terminal is given, and at once: between two of these pieces its output is read.
+const SIZES: u32 = 1_000_000;
+const SIZES_AT_ONCE: u32 = 10_000;
+
 /// What one bomb came to.
 struct Blast {
     note: String,
@@ -67,9 +71,13 @@ fn set_off(
     told.wait(&mut attacker, bomb, Instant::now() + FUSE);
 
     let is_over = AtomicBool::new(false);
+    let mut sizes = if bomb == Bomb::Sizes { SIZES } else { 0 };
     let (beside, complaint) = thread::scope(|scope| {
         let watch = || {
-            while !is_over.load(Ordering::Relaxed) {
+            while !is_over.load(Ordering::Relaxed) || sizes > 0 {
+                let piece = sizes.min(SIZES_AT_ONCE);
+                attacker.storm(piece);
+                sizes -= piece;
                 told.read(
                     &mut attacker,
                     bomb,
@@ -92,6 +100,9 @@ fn set_off(
     let quiet = quiet_again(neighbour, quiet, beside);
     if matches!(bomb, Bomb::Output | Bomb::Escapes) {
         told.note = format!("{poured} MiB poured, {} KiB of them kept", memory >> 10);
+    }
+    if bomb == Bomb::Sizes {
+        told.note = format!("{SIZES} sizes of its terminal");
     }
     let complaint = match (beside, complaint) {
         (None, _) => Some("the neighbour does not answer any more".into()),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::attack::RECORD;
 use crate::cli::finding::Finding;
+use crate::engine::{ContainerId, Size};
 use crate::session::store::PlayerId;
 use crate::session::{Error, Manager, Newcomer, Session};
 use crate::terminal::Role;
@@ -62,6 +63,14 @@ impl Inmate {
     pub fn type_in(&self, keys: &[u8]) {
         // Keys that a dead session does not take are missed when their echo is.
         let _ = self.seat.type_in(keys, Instant::now());
+    }
+
+    /// Says so many sizes of its terminal as fast as it can, as a page may whose window is dragged.
+    pub fn storm(&self, count: u32) {
+        for step in 0..count {
+            let (cols, rows) = (20 + (step % 180) as u16, 10 + (step % 50) as u16);
+            self.seat.resize(Size { cols, rows });
+        }
     }
 
     /// Reads what has come, or waits for it until `due`.
@@ -131,6 +140,11 @@ impl Inmate {
         let from = self.seen.len().saturating_sub(200);
         let text = String::from_utf8_lossy(&self.seen[from..]).into_owned();
         text.trim().to_owned()
+    }
+
+    /// Its container.
+    pub fn container(&self) -> Option<&ContainerId> {
+        self.session.container()
     }
 
     /// Memory of this server that its output takes.

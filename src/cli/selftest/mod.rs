@@ -158,8 +158,25 @@ fn look(ground: &Ground) -> Result<Vec<Finding>, Error> {
             "a service of this host was reached",
         ));
     }
+    if let Some(container) = attacker.container() {
+        let log = ground.engine.inspect(container)?.host_config.log_config;
+        findings.push(judge_log(&log.driver));
+    }
     attacker.destroy()?;
     Ok(findings)
+}
+
+/// Output that the Engine keeps would fill the host's disk; `output-flood` has enough of it.
+fn judge_log(driver: &str) -> Finding {
+    let name = "log on the host";
+    match driver {
+        "none" => Finding::ok(name, "none: output is kept nowhere but in the server"),
+        "" => Finding::warn(name, "the Engine does not tell where output goes"),
+        driver => Finding::fail(
+            name,
+            format!("the Engine writes output with its driver {driver}, which can fill a disk"),
+        ),
+    }
 }
 
 /// Gives an order and collects what is found until it is carried out.
@@ -180,4 +197,21 @@ pub fn ask(attacker: &mut Inmate, order: &Order, limit: Duration) -> Result<Vec<
         "{} findings, and then none",
         findings.len()
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_on_the_host_is_a_way_to_fill_it() {
+        for (driver, expected) in [
+            ("none", Verdict::Ok),
+            ("", Verdict::Warn),
+            ("json-file", Verdict::Fail),
+            ("local", Verdict::Fail),
+        ] {
+            assert_eq!(judge_log(driver).verdict, expected, "{driver}");
+        }
+    }
 }
