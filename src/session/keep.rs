@@ -495,7 +495,15 @@ impl Manager {
                 || PlayerId::of_lost_session(session_id),
                 |owner| owner.player.clone(),
             );
-        self.store.save_book(&player, &book.bytes)?;
+        let player = match self.store.save_book(&player, &book.bytes) {
+            // It was found without a session to tell, so it is kept under the name that is always kept.
+            Err(store::Error::NoRoom { .. }) => {
+                let lost = PlayerId::of_lost_session(session_id);
+                self.store.save_book(&lost, &book.bytes)?;
+                lost
+            }
+            saved => saved.map(|()| player)?,
+        };
         info!("container={container} has no session; its book is kept as {player}");
         Ok(())
     }

@@ -120,11 +120,12 @@ impl PoolState {
     }
 }
 
-/// Whether a member's program has ended by itself, and much too soon.
+/// Whether a member's program has ended by itself, and much too soon. One that was killed may have gone with its Engine,
+/// which says nothing of the shell.
 fn has_ended_early(session: &Session) -> bool {
     let is_by_itself = matches!(
         session.snapshot().reason,
-        Some(Reason::Exited | Reason::Killed | Reason::OutOfMemory)
+        Some(Reason::Exited | Reason::OutOfMemory)
     );
     let end = session.snapshot().over_at.unwrap_or_else(Instant::now);
     is_by_itself && end.saturating_duration_since(session.made) < SHORT_LIFE

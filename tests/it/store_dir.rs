@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use shellcraft::session::SessionId;
 use shellcraft::session::store::dir::Directory;
@@ -11,7 +12,7 @@ use shellcraft::session::store::{BOOK_VERSIONS, Choice, Error, SessionStore, ope
 use tempfile::TempDir;
 
 use crate::site::wait_for;
-use crate::store_promises::{INSTANCE, player, record};
+use crate::store_promises::{INSTANCE, player, record, shelf, tend};
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
@@ -418,4 +419,31 @@ fn a_place_that_can_t_be_had_is_told() {
     remount("remount,ro", disk.path());
     let opened = Directory::open(disk.path(), INSTANCE);
     assert_unavailable(opened.map(|_| ()), &["DATA_DIR", "Read-only file system"]);
+}
+
+/// What an operator, a backup or a damaged disk leaves among the books keeps no other from being counted or from expiring.
+#[test]
+fn odd_things_among_the_books_hold_up_nobody() {
+    let place = directory();
+    let books = place.path().join("books");
+    let store = store(place.path());
+    for name in ["anna", "anon-odd", "anon-old"] {
+        store.save_book(&player(name), b"spells").expect("save");
+    }
+    fs::write(books.join("anon-file"), b"notes").expect("a file");
+    symlink("/", books.join("anon-link")).expect("a link");
+    fs::create_dir(books.join("lost+found")).expect("a directory");
+    fs::create_dir(books.join("anon-odd/directory")).expect("a directory");
+    fs::create_dir(books.join("anna/directory")).expect("a directory");
+    for name in ["anna", "anon-odd", "anon-old"] {
+        let folder = fs::File::open(books.join(name)).expect("a directory");
+        let long_ago = SystemTime::now() - Duration::from_secs(1_000_000);
+        folder.set_modified(long_ago).expect("ours");
+    }
+    let tended = tend(&store, Some(Duration::from_secs(500_000)), &[]);
+    // The odd one can't be removed, and the link was not followed.
+    assert_eq!(tended, shelf(1, 1, 1));
+    assert!(!books.join("anon-old").exists() && books.join("anon-odd").exists());
+    assert!(Path::new("/etc").exists() && books.join("anon-file").exists());
+    assert_eq!(load(&store).as_deref(), Some(&b"spells"[..]));
 }

@@ -494,7 +494,7 @@ pub fn the_first_cookie_key_is_kept(place: &dyn Place) {
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const BLOCK: u64 = 4096;
 
-fn tend(store: &dyn SessionStore, expiry: Option<Duration>, in_use: &[&str]) -> Shelf {
+pub fn tend(store: &dyn SessionStore, expiry: Option<Duration>, in_use: &[&str]) -> Shelf {
     let in_use: HashSet<_> = in_use.iter().map(|name| player(name)).collect();
     let tending = Tending {
         expiry,
@@ -504,7 +504,7 @@ fn tend(store: &dyn SessionStore, expiry: Option<Duration>, in_use: &[&str]) -> 
     store.tend_books(&tending).expect("tend")
 }
 
-fn shelf(players: u64, blocks: u64, expired: u64) -> Shelf {
+pub fn shelf(players: u64, blocks: u64, expired: u64) -> Shelf {
     Shelf {
         players,
         bytes: blocks * BLOCK,

@@ -144,15 +144,12 @@ impl Redis {
                 .filter_map(|name| PlayerId::try_from(name.to_owned()).ok())
                 .collect();
             if !players.is_empty() {
-                let mut command = cmd("HMGET");
-                command.arg(BOOK_SIZES);
-                for player in &players {
-                    command.arg(player.to_string());
-                }
-                let sizes: Vec<Option<u64>> = self.link.call(&command)?;
-                let unknown = players.iter().zip(sizes);
-                for (player, _) in unknown.filter(|(_, size)| size.is_none()) {
-                    self.weigh(player)?;
+                let sizes: Vec<Option<u64>> = self.of_all("HMGET", BOOK_SIZES, &players)?;
+                let used: Vec<Option<f64>> = self.of_all("ZMSCORE", BOOKS_USED, &players)?;
+                for (player, (size, used)) in players.iter().zip(sizes.iter().zip(used)) {
+                    if size.is_none() || used.is_none() && player.may_expire() {
+                        self.weigh(player)?;
+                    }
                 }
             }
             if next == 0 {
@@ -188,6 +185,21 @@ impl Redis {
             cursor = next;
         }
         Ok(())
+    }
+
+    /// What a key has for each of these players.
+    fn of_all<T: ::redis::FromRedisValue>(
+        &self,
+        ask: &str,
+        key: &str,
+        players: &[PlayerId],
+    ) -> Result<T, Error> {
+        let mut command = cmd(ask);
+        command.arg(key);
+        for player in players {
+            command.arg(player.to_string());
+        }
+        self.link.call(&command)
     }
 
     /// Counts one player's books anew.
@@ -426,10 +438,12 @@ impl SessionStore for Redis {
             Some(most) => self.expire(most, tending)?,
             None => 0,
         };
-        let bytes: Option<u64> = self.link.call(cmd("GET").arg(BOOK_BYTES))?;
+        let mut sum = cmd("EVAL");
+        sum.arg(scripts::SUM_BOOKS).arg(2);
+        sum.arg(BOOK_BYTES).arg(BOOK_SIZES);
         Ok(Shelf {
             players: self.link.call(cmd("HLEN").arg(BOOK_SIZES))?,
-            bytes: bytes.unwrap_or(0),
+            bytes: self.link.call(&sum)?,
             expired,
         })
     }

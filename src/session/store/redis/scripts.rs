@@ -127,3 +127,10 @@ weigh()
 redis.call('ZREM', KEYS[4], ARGV[1])
 return 1"
 );
+
+/// Adds up what all books take, whatever became of the sum. KEYS: the sum, what each takes. Answers the sum.
+pub(super) const SUM_BOOKS: &str = "
+local bytes = 0
+for _, size in ipairs(redis.call('HVALS', KEYS[2])) do bytes = bytes + size end
+redis.call('SET', KEYS[1], string.format('%.0f', bytes))
+return bytes";
