@@ -1,6 +1,6 @@
 //! Secrets: made from the system's randomness, compared in constant time.
 
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest as digest_of};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ pub fn digest(secret: &str) -> String {
 
 /// The same of any bytes.
 pub fn digest_bytes(bytes: &[u8]) -> String {
-    to_hex(&Sha256::digest(bytes))
+    to_hex(digest_of(&SHA256, bytes).as_ref())
 }
 
 /// Hexadecimal digits, two a byte.

@@ -1,7 +1,7 @@
 //! Image archives as `docker save` writes them, made in the test.
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
+use shellcraft::auth::digest_bytes;
 use shellcraft::session::bundle::{Archive, Bundled, SOURCES};
 
 /// An image of no files at all, or of one static program that is its `Entrypoint`.
@@ -24,10 +24,10 @@ pub fn bundled(image: &str, sources: &str, program: Option<&[u8]>) -> Bundled {
         "architecture": "amd64",
         "os": "linux",
         "config": { "Entrypoint": ["/program"], "Labels": { SOURCES: sources } },
-        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", digest(&layer))] },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", digest_bytes(&layer))] },
     })
     .to_string();
-    let config_name = format!("{}.json", digest(config.as_bytes()));
+    let config_name = format!("{}.json", digest_bytes(config.as_bytes()));
     let manifest = json!([{ "Config": config_name, "RepoTags": [format!("{image}:latest")], "Layers": ["layer.tar"] }]);
     let mut archive = tar::Builder::new(Vec::new());
     add(&mut archive, &config_name, config.as_bytes());
@@ -51,11 +51,4 @@ fn add(archive: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) {
     archive
         .append_data(&mut header, name, bytes)
         .expect("in memory");
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

@@ -9,9 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tar::EntryType;
 
+use crate::auth;
 use crate::cli::attack::{MARK, PROGRAM, SECRET};
 
 /// The archive of an image called `name`, for processors that the Engine calls `arch`.
@@ -20,7 +20,7 @@ use crate::cli::attack::{MARK, PROGRAM, SECRET};
 /// When this program or a library of its can't be read.
 pub fn archive(name: &str, arch: &str) -> io::Result<Vec<u8>> {
     let layer = layer()?;
-    let digest = hex(&Sha256::digest(&layer));
+    let digest = auth::digest_bytes(&layer);
     let config = json!({
         "architecture": arch,
         "os": "linux",
@@ -29,7 +29,7 @@ pub fn archive(name: &str, arch: &str) -> io::Result<Vec<u8>> {
         "history": [{ "created_by": "shellcraft selftest" }],
     })
     .to_string();
-    let config_name = format!("{}.json", hex(&Sha256::digest(&config)));
+    let config_name = format!("{}.json", auth::digest(&config));
     let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"] }]);
     let mut archive = tar::Builder::new(Vec::new());
     file(&mut archive, &config_name, 0o644, config.as_bytes())?;
@@ -167,10 +167,6 @@ fn file(
 
 fn relative(path: &str) -> &str {
     path.trim_start_matches('/')
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

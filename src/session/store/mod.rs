@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::SessionId;
 use super::sandbox::BOOK_LIMIT_BYTES;
@@ -248,8 +247,7 @@ fn those_after(mut players: Vec<PlayerId>, after: Option<&PlayerId>) -> Vec<Play
 
 /// SHA-256 in hexadecimal: whether a book is whole.
 fn checksum(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::auth::digest_bytes(bytes)
 }
 
 /// Which store, as the operator has chosen.
