@@ -3,13 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All Rust files below `folder`, with their text up to the unit tests.
-fn sources(folder: &str) -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src")
-        .join(folder);
+/// All Rust files below a folder of the project, with their text.
+pub fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![root];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the house") {
             let path = entry.expect("readable").path();
@@ -17,17 +14,24 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("UTF-8");
-                let code = text
-                    .split("#[cfg(test)]\nmod tests")
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
-                found.push((path, code));
+                found.push((path, text));
             }
         }
     }
     assert!(!found.is_empty(), "{folder} is empty");
     found
+}
+
+/// All Rust files below a folder of `src`, with their text up to the unit tests.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let files = rust_files(&format!("src/{folder}")).into_iter();
+    let code = |text: String| {
+        let (code, _) = text
+            .split_once("#[cfg(test)]\nmod tests")
+            .unwrap_or((&text, ""));
+        code.to_owned()
+    };
+    files.map(|(path, text)| (path, code(text))).collect()
 }
 
 /// No file below `folder` may say any of `words` in its code.

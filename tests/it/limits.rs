@@ -2,11 +2,13 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use fake_engine::FakeEngine;
 use shellcraft::session::Error;
+use shellcraft::terminal::Hub;
 
 use crate::site::{Game, Reply, Site, wait_for};
 
@@ -14,6 +16,13 @@ fn site(flags: &[&str]) -> (FakeEngine, Site) {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), flags);
     (engine, site)
+}
+
+/// What a game's terminal is on the server's side.
+fn hub(site: &Site, game: &Game) -> Arc<Hub> {
+    let id = game.id.parse().expect("an id");
+    let session = site.app().manager().get(id).expect("it is known");
+    Arc::clone(&session.hub)
 }
 
 /// A new game for somebody whom a proxy tells of.
@@ -328,25 +337,13 @@ fn the_largest_terminals_leave_little_when_they_end() {
         assert_eq!(site.post(&game.path("/recording"), "").status, 201);
         player.type_in("seq 200000\r");
         player.expect("\r\n200000\r\n");
-        let id = game.id.parse().expect("an id");
-        let hub = site
-            .app()
-            .manager()
-            .get(id)
-            .expect("it is known")
-            .hub
-            .clone();
+        let hub = hub(&site, &game);
         assert!(hub.recording_bytes() > 512 * 1024);
         engine.exit(&format!("shellcraft-{}", game.id), 0);
         assert_eq!(player.close_code(), 1000);
     }
     wait_for("their memory", || {
-        let text = site.get("/metrics").text();
-        let mut lines = text.lines();
-        let bytes = lines
-            .find_map(|line| line.strip_prefix("shellcraft_terminal_memory_bytes "))
-            .and_then(|bytes| bytes.parse::<u64>().ok());
-        bytes.expect("a metric") <= 4 << 20
+        site.metric("terminal_memory_bytes") <= f64::from(4 << 20)
     });
 }
 
@@ -356,14 +353,7 @@ fn a_flood_that_nobody_sees_is_held_back() {
     const BURST: u64 = 8 * 256 * 1024;
     let (_engine, site) = site(&[]);
     let game = site.create("rust");
-    let id = game.id.parse().expect("an id");
-    let hub = site
-        .app()
-        .manager()
-        .get(id)
-        .expect("it is known")
-        .hub
-        .clone();
+    let hub = hub(&site, &game);
     let mut player = site.raw(&game);
     player.expect("$ ");
     player.type_in("yes\r");

@@ -2,29 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::architecture::rust_files;
 
 /// The names of all functions that are marked as tests, in the sources and in the suites.
 fn tests() -> BTreeSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders: Vec<PathBuf> = vec![root.join("src"), root.join("tests")];
-    let mut names = BTreeSet::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder of the house") {
-            let path = entry.expect("readable").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("UTF-8");
-                let marked = text.split("#[test]\n").skip(1);
-                names.extend(marked.filter_map(|after| {
-                    let name = after.trim_start().strip_prefix("fn ")?;
-                    Some(name.split('(').next()?.to_owned())
-                }));
-            }
-        }
-    }
-    names
+    let files = ["src", "tests"].into_iter().flat_map(rust_files);
+    let name = |after: &str| {
+        let name = after.trim_start().strip_prefix("fn ")?;
+        Some(name.split('(').next()?.to_owned())
+    };
+    let names = |(_, text): (_, String)| -> Vec<String> {
+        text.split("#[test]\n").skip(1).filter_map(name).collect()
+    };
+    files.flat_map(names).collect()
 }
 
 /// The rows of the table below a heading, each as its cells.
