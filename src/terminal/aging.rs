@@ -28,8 +28,9 @@ const SLICE_BYTES: usize = 2 * EXCESS_BYTES;
 const SLICE_TIME: Duration = Duration::from_millis(10);
 /// The emulator gets so much before the clock is looked at.
 const STEP_BYTES: usize = 128;
-/// A stop waits no longer for one terminal's last picture; then there is none.
-const PICTURE_TIME: Duration = Duration::from_millis(500);
+/// A stop waits no longer for one terminal's last picture; then there is none. A scrollback of ordinary output takes a
+/// twentieth of it, and as many terminals as one address may have are through within the grace of a stop.
+const PICTURE_TIME: Duration = Duration::from_millis(200);
 
 /// The past and output on its way into it.
 pub(super) struct Aging {
