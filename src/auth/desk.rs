@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
 use super::secret;
+use crate::session::store::PlayerId;
 
 /// How long a login lasts.
 pub const LOGIN_LIFE: Duration = Duration::from_secs(8 * 3600);
@@ -29,36 +30,50 @@ pub fn cookie_name(is_https: bool) -> &'static str {
     }
 }
 
+/// An operator's login.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Whose it is, where operators have names.
+    pub player: Option<PlayerId>,
+    /// When.
+    pub began: SystemTime,
+    until: Instant,
+}
+
 /// All logins, and the failures before them.
 #[derive(Default)]
 pub struct Desk {
-    /// Hashes of cookies, and when they run out. Guards nothing else.
-    logins: Mutex<HashMap<String, Instant>>,
+    /// By hashes of cookies. Guards nothing else.
+    logins: Mutex<HashMap<String, Login>>,
     /// Failures by address, and when the last one was. Guards nothing else.
     failures: Mutex<HashMap<IpAddr, (u32, Instant)>>,
 }
 
 impl Desk {
     /// A new login's cookie.
-    pub fn log_in(&self, life: Duration, now: Instant) -> String {
+    pub fn log_in(&self, player: Option<PlayerId>, life: Duration, now: Instant) -> String {
         let cookie = secret::new_token();
         let mut logins = self.logins.lock();
-        logins.retain(|_, until| *until > now);
+        logins.retain(|_, login| login.until > now);
         if logins.len() >= LOGINS {
-            let oldest = logins.iter().min_by_key(|(_, until)| **until);
+            let oldest = logins.iter().min_by_key(|(_, login)| login.until);
             let oldest = oldest.map(|(hash, _)| hash.clone());
             oldest.map(|hash| logins.remove(&hash));
         }
-        logins.insert(secret::digest(&cookie), now + life.min(LOGIN_LIFE));
+        let login = Login {
+            player,
+            began: SystemTime::now(),
+            until: now + life.min(LOGIN_LIFE),
+        };
+        logins.insert(secret::digest(&cookie), login);
         cookie
     }
 
-    /// Whether somebody with this cookie is logged in. It is looked up by its hash, which nobody can aim.
-    pub fn knows(&self, cookie: &str, now: Instant) -> bool {
+    /// The login of whoever has this cookie. It is looked up by its hash, which nobody can aim.
+    pub fn find(&self, cookie: &str, now: Instant) -> Option<Login> {
         let logins = self.logins.lock();
-        logins
-            .get(&secret::digest(cookie))
-            .is_some_and(|until| *until > now)
+        let login = logins.get(&secret::digest(cookie))?;
+        (login.until > now).then(|| login.clone())
     }
 
     /// Ends a login.
@@ -94,22 +109,22 @@ mod tests {
     #[test]
     fn logins_end() {
         let (desk, now) = (Desk::default(), Instant::now());
-        let cookie = desk.log_in(LOGIN_LIFE, now);
-        assert!(desk.knows(&cookie, now) && !desk.knows("", now));
-        assert!(!desk.knows(&cookie, now + LOGIN_LIFE));
-        let short = desk.log_in(Duration::from_secs(1), now);
-        assert!(!desk.knows(&short, now + Duration::from_secs(1)));
+        let cookie = desk.log_in(None, LOGIN_LIFE, now);
+        assert!(desk.find(&cookie, now).is_some() && desk.find("", now).is_none());
+        assert!(desk.find(&cookie, now + LOGIN_LIFE).is_none());
+        let short = desk.log_in(None, Duration::from_secs(1), now);
+        assert!(desk.find(&short, now + Duration::from_secs(1)).is_none());
         desk.log_out(&cookie);
-        assert!(!desk.knows(&cookie, now));
+        assert!(desk.find(&cookie, now).is_none());
     }
 
     #[test]
     fn the_oldest_login_gives_way() {
         let (desk, now) = (Desk::default(), Instant::now());
         let cookies: Vec<_> = (0..=LOGINS as u64)
-            .map(|n| desk.log_in(LOGIN_LIFE, now + Duration::from_secs(n)))
+            .map(|n| desk.log_in(None, LOGIN_LIFE, now + Duration::from_secs(n)))
             .collect();
-        assert!(!desk.knows(&cookies[0], now) && desk.knows(&cookies[1], now));
+        assert!(desk.find(&cookies[0], now).is_none() && desk.find(&cookies[1], now).is_some());
     }
 
     #[test]

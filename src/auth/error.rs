@@ -21,6 +21,9 @@ pub enum Refusal {
     /// It has run out.
     #[error("your login has run out: log in again")]
     Expired,
+    /// An operator has revoked it.
+    #[error("your login was ended by the server's operator: log in again")]
+    Revoked,
     /// It is not valid yet.
     #[error("this token is not valid yet")]
     NotYet,
@@ -57,13 +60,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, for metrics.
-    pub const ALL: [Refusal; 16] = [
+    pub const ALL: [Refusal; 17] = [
         Refusal::NothingShown,
         Refusal::Malformed,
         Refusal::WrongAlgorithm,
         Refusal::WrongSignature,
         Refusal::UnknownKey,
         Refusal::Expired,
+        Refusal::Revoked,
         Refusal::NotYet,
         Refusal::WrongIssuer,
         Refusal::WrongAudience,
@@ -85,6 +89,7 @@ impl Refusal {
             Refusal::WrongSignature => "wrong_signature",
             Refusal::UnknownKey => "unknown_key",
             Refusal::Expired => "expired",
+            Refusal::Revoked => "revoked",
             Refusal::NotYet => "not_yet",
             Refusal::WrongIssuer => "wrong_issuer",
             Refusal::WrongAudience => "wrong_audience",

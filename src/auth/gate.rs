@@ -77,6 +77,8 @@ pub struct Identity {
     pub is_operator: bool,
     /// When that runs out.
     pub until: Option<SystemTime>,
+    /// When what shows it was issued, at the earliest, if that is known.
+    pub issued: Option<SystemTime>,
     /// Hash of what it sends as bearer, which may be a session's token.
     token_hash: Option<String>,
 }
@@ -252,6 +254,7 @@ impl From<Bearer> for Identity {
             player: Some(bearer.player),
             is_operator: bearer.is_operator,
             until: Some(bearer.until),
+            issued: bearer.issued,
             token_hash: None,
         }
     }

@@ -85,6 +85,8 @@ pub struct Bearer {
     pub is_operator: bool,
     /// When it runs out.
     pub until: SystemTime,
+    /// When it was issued, at the earliest, if it says so (`iat`): the issuer's clock may be ahead.
+    pub issued: Option<SystemTime>,
 }
 
 /// Checks tokens.
@@ -210,9 +212,7 @@ impl Verifier {
         let subject = claims.get("sub").and_then(Value::as_str);
         let is_name = |subject: &&str| (1..=SUBJECT_LIMIT_BYTES).contains(&subject.len());
         let subject = subject.filter(is_name).ok_or(Refusal::MissingClaim)?;
-        let until = claims.get("exp").and_then(Value::as_f64);
-        let until = until.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let until = until.and_then(|after| SystemTime::UNIX_EPOCH.checked_add(after));
+        let issued = moment(claims, "iat").and_then(|at| at.checked_sub(self.demands.leeway));
         Ok(Bearer {
             player: PlayerId::of_subject(subject),
             is_operator: self
@@ -220,9 +220,17 @@ impl Verifier {
                 .operator
                 .as_ref()
                 .is_some_and(|claim| claim.is_in(claims)),
-            until: until.ok_or(Refusal::MissingClaim)?,
+            until: moment(claims, "exp").ok_or(Refusal::MissingClaim)?,
+            issued,
         })
     }
+}
+
+/// A claim that is a time, in seconds since 1970 (RFC 7519 §2, NumericDate).
+fn moment(claims: &Map<String, Value>, name: &str) -> Option<SystemTime> {
+    let seconds = claims.get(name).and_then(Value::as_f64)?;
+    let after = Duration::try_from_secs_f64(seconds).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(after)
 }
 
 impl OperatorClaim {

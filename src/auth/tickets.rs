@@ -1,4 +1,4 @@
-//! Tickets: each opens one WebSocket, once, within a minute. For clients that can send neither header nor cookie, such as
+//! Tickets: each opens one WebSocket, once, within half a minute. For clients that can send neither header nor cookie, such as
 //! a plain `websocat URL`; so what stands in a URL, and may end up in somebody's log, is worth nothing afterwards.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use super::secret;
 use crate::session::SessionId;
 
 /// How long a ticket waits to be used.
-pub const TICKET_LIFE: Duration = Duration::from_secs(60);
+pub const TICKET_LIFE: Duration = Duration::from_secs(30);
 /// Tickets of one session at a time; the oldest give way.
 const PER_SESSION: usize = 8;
 /// Tickets in all; the oldest give way.
@@ -36,6 +36,8 @@ pub struct Grant {
     pub session: SessionId,
     /// When the login runs out of whoever got the ticket.
     pub until: Option<SystemTime>,
+    /// When they got it.
+    pub issued: SystemTime,
 }
 
 impl Tickets {
@@ -93,6 +95,7 @@ mod tests {
         Grant {
             session: SessionId::random(),
             until: None,
+            issued: SystemTime::now(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the program does besides serving: `shellcraft sessions|watch|end|notice|drain`, `health`, `doctor` and `selftest`.
 //!
-//! * [`remote`], [`books`]: the operator's orders to a server that runs. * [`health`]: whether it is ready.
+//! * [`remote`], [`books`], [`logins`]: the operator's orders to a server that runs. * [`health`]: whether it is ready.
 //!
 //! * [`doctor`]: what on this host is missing or unsafe. * [`selftest`]: real sessions, attacked from inside.
 //! * [`attack`]: the attacker itself, which runs in containers of the two. * [`finding`]: how they all report.
@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod files;
 pub mod finding;
 pub mod health;
+pub mod logins;
 pub mod remote;
 pub mod selftest;
 
@@ -64,6 +65,9 @@ pub enum Command {
     /// Players' spellbooks on a running server.
     #[command(subcommand)]
     Books(books::Books),
+    /// Players' logins on a running server.
+    #[command(subcommand)]
+    Logins(logins::Logins),
     /// Turn newcomers away, tell every page, save and remove all games, and end the server.
     Drain(remote::Target),
     /// Ask a running server whether it is ready for players; the exit status tells.
@@ -107,6 +111,7 @@ pub fn run(command: &Command, config: &Config) -> ExitCode {
             target,
         } => return remote::notice(words, *all, *urgent, target, config),
         Command::Books(books) => return books::run(books, config),
+        Command::Logins(logins) => return logins::run(logins, config),
         Command::Drain(target) => return remote::drain(target, config),
         Command::Health { server } => health::run(server.as_deref(), config),
         Command::Files { name } => files::run(name.as_deref()),

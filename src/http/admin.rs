@@ -8,13 +8,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::handlers::{Handled, json_response, no_content, now};
+use super::handlers::{Handled, json_response, no_content, now, timestamp};
 use super::server::{Body, Request, Response};
 use super::{Outcome, Site, identity};
 use crate::auth::cookie;
 use crate::auth::desk::{self, LOGIN_LIFE};
 use crate::door;
 use crate::session::pace::whole_seconds;
+use crate::session::store::PlayerId;
 use crate::session::{Manager, Session, SessionId};
 
 /// The longest notice, in characters.
@@ -50,14 +51,15 @@ impl Site {
             return Err(ApiError::new(429, "too_many_tries", message).with("Retry-After", seconds));
         }
         let login: Login = body(request, "{\"token\": \"…\"}")?;
-        let Some(until) = self.operator_until(&login.token) else {
+        let Some(operator) = self.operator(&login.token) else {
             self.desk.note_failure(household, Instant::now());
             crate::warn_seldom!("somebody tried to log in at /admin with a wrong token");
             return Err(ApiError::unauthorized("This is not the operator's token."));
         };
+        let until = operator.until;
         let left = until.map(|until| until.duration_since(SystemTime::now()).unwrap_or_default());
         let life = left.map_or(LOGIN_LIFE, |left| left.min(LOGIN_LIFE));
-        let value = self.desk.log_in(life, Instant::now());
+        let value = self.desk.log_in(operator.player, life, Instant::now());
         Ok(Outcome::Now(self.with_cookie(request, &value, life)))
     }
 
@@ -105,6 +107,43 @@ impl Site {
         })))
     }
 
+    /// `GET /admin/revoked`
+    pub(super) fn list_revoked(&self, request: &Request) -> Handled {
+        self.check_operator(request)?;
+        let revoked = self.manager.revoked().into_iter();
+        let revoked: Vec<_> = revoked.map(|(player, at)| told(&player, at)).collect();
+        now(json_response(200, &json!({"revoked": revoked})))
+    }
+
+    /// `PUT /admin/revoked/{player}`
+    pub(super) fn revoke(&self, player: PlayerId, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        self.check_operator(request)?;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            let (at, sessions) = manager.revoke(&player)?;
+            log::info!("an operator has revoked {player}, who has {sessions} games");
+            let mut body = told(&player, at);
+            body["sessions"] = sessions.into();
+            Ok(json_response(200, &body))
+        })))
+    }
+
+    /// `DELETE /admin/revoked/{player}`
+    pub(super) fn restore(&self, player: PlayerId, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        self.check_operator(request)?;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            if !manager.restore(&player)? {
+                let message = "That player is not revoked.";
+                return Err(ApiError::new(404, "not_revoked", message));
+            }
+            log::info!("an operator has restored {player}");
+            Ok(no_content())
+        })))
+    }
+
     /// `POST /admin/notice`
     pub(super) fn admin_notice(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
@@ -135,6 +174,11 @@ impl Site {
             Ok(json_response(202, &json!({"sessions": sessions})))
         })))
     }
+}
+
+/// A player who is revoked.
+fn told(player: &PlayerId, at: SystemTime) -> Value {
+    json!({"player": player, "revoked_at": timestamp(at)})
 }
 
 /// What operators are told of a session beyond what its player is.

@@ -154,6 +154,7 @@ impl From<session::Error> for ApiError {
                 (507, "no_room_for_spellbooks", None)
             }
             Error::Store(session::store::Error::TooBig) => (413, "body_too_large", None),
+            Error::Store(session::store::Error::TooManyRevoked) => (507, "too_many_revoked", None),
             Error::Store(_) => (503, "store_unavailable", Some(soon)),
             // Mended before anybody is told.
             Error::BookInPart => (503, "engine_unavailable", Some(soon)),

@@ -62,6 +62,9 @@ impl Site {
             Route::AdminHealth => self.admin_health(&request),
             Route::AdminNotice => self.admin_notice(&request),
             Route::AdminDrain => self.admin_drain(&request),
+            Route::Revoked => self.list_revoked(&request),
+            Route::Revoke(player) => self.revoke(player, &request),
+            Route::Restore(player) => self.restore(player, &request),
             Route::AdminBooks => self.list_books(&request),
             Route::AdminBook(player) => self.export_book(player, &request),
             Route::PutAdminBook(player) => self.import_book(player, request),
@@ -245,17 +248,18 @@ impl Site {
         self.check_origin(request)?;
         let ticket = terminal::ticket(request);
         // A ticket is good once, so it is looked at when nothing else can go wrong.
-        let until = match ticket {
+        let entry = match ticket {
             None => Some(self.may_open(id, None, request)?),
             Some(_) => None,
         };
         let handshake = terminal::handshake(Role::Player, request)?;
-        let until = match until {
-            Some(until) => until,
+        let entry = match entry {
+            Some(entry) => entry,
             None => self.may_open(id, ticket, request)?,
         };
-        let until = identity::deadline(until);
+        let until = identity::deadline(entry.until);
         let opening = terminal::sit_down(&self.manager, id, handshake, until)?;
+        entry.check(self)?;
         if let Ok(session) = self.manager.get(id) {
             session.note_peer(request.peer);
         }

@@ -18,7 +18,7 @@ use crate::auth::tickets::{Grant, TICKET_LIFE, Tickets};
 use crate::auth::{self, Gate, Identity, PlayerSecret, Refusal, Shown};
 use crate::metrics::Metrics;
 use crate::session::store::PlayerId;
-use crate::session::{self, Manager, Session, SessionId};
+use crate::session::{self, Manager, Owner, Session, SessionId};
 use crate::warn_seldom;
 
 /// Browsers keep cookies of 4096 bytes, name and attributes included.
@@ -52,6 +52,14 @@ pub(super) struct Admitted {
     pub(super) cookie: Option<String>,
     /// When its login runs out.
     pub(super) until: Option<SystemTime>,
+}
+
+/// What lets somebody open a terminal.
+pub(super) struct Entry {
+    /// When it runs out.
+    pub(super) until: Option<SystemTime>,
+    /// Whose it is, and when it was issued, if that is known.
+    by: Option<(PlayerId, Option<SystemTime>)>,
 }
 
 impl Site {
@@ -99,8 +107,18 @@ impl Site {
         Err(ApiError::foreign_origin())
     }
 
-    /// Whom the request comes from.
+    /// Whom the request comes from, unless that is revoked. Where nobody logs in, a session of a player who is revoked is
+    /// nobody's; see `owned`.
     fn identity(&self, request: &Request) -> Result<Identity, ApiError> {
+        let identity = self.shown_identity(request)?;
+        if self.guard.gate.wants_tokens() {
+            self.check_standing(&identity)?;
+        }
+        Ok(identity)
+    }
+
+    /// Whom what the request shows makes it.
+    fn shown_identity(&self, request: &Request) -> Result<Identity, ApiError> {
         let key = match self.guard.gate.wants_tokens() {
             true => None,
             false => Some(cookie_key(&self.guard.gate, &self.manager)?),
@@ -117,6 +135,26 @@ impl Site {
             is_https: self.is_https(request),
         };
         self.guard.gate.identify(shown, key)
+    }
+
+    /// Whether what somebody has shown is not revoked.
+    fn check_standing(&self, identity: &Identity) -> Result<(), ApiError> {
+        match &identity.player {
+            Some(player) => self.check_not_revoked(player, identity.issued),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what was issued at that moment still makes somebody this player.
+    fn check_not_revoked(
+        &self,
+        player: &PlayerId,
+        issued: Option<SystemTime>,
+    ) -> Result<(), ApiError> {
+        match self.manager.is_revoked(player, issued)? {
+            true => Err(self.refuse(Refusal::Revoked)),
+            false => Ok(()),
+        }
     }
 
     /// Counts a refusal.
@@ -148,11 +186,23 @@ impl Site {
         };
         // Asked for a session that is not there too, so that it takes as long.
         let owner = found.as_ref().and_then(|session| session.owner());
+        let owner = match owner {
+            Some(owner) if self.is_nobody_s(owner)? => None,
+            owner => owner,
+        };
         let may_have = identity.may_have(owner);
         match found {
             Some(session) if may_have => Ok((session, identity)),
             Some(_) => Err(self.refuse(Refusal::NotOwner)),
             None => Err(session::Error::NotFound.into()),
+        }
+    }
+
+    /// Whether a session's player is revoked where nobody logs in, and so can't be known again.
+    fn is_nobody_s(&self, owner: &Owner) -> Result<bool, session::Error> {
+        match self.guard.gate.wants_tokens() {
+            true => Ok(false),
+            false => self.manager.is_revoked(&owner.player, None),
         }
     }
 
@@ -186,12 +236,20 @@ impl Site {
     pub(super) fn is_at_desk(&self, request: &Request) -> bool {
         let cookies: Vec<&str> = cookies(request).collect();
         let name = desk::cookie_name(self.is_https(request));
+        let mut logins = cookie::values(&cookies, name)
+            .filter_map(|value| self.desk.find(value, Instant::now()));
         request.header("authorization").is_none()
-            && cookie::values(&cookies, name).any(|value| self.desk.knows(value, Instant::now()))
+            && logins.any(|login| match &login.player {
+                Some(player) => {
+                    let is_revoked = self.manager.is_revoked(player, Some(login.began));
+                    is_revoked.is_ok_and(|is_revoked| !is_revoked)
+                }
+                None => true,
+            })
     }
 
-    /// Until when whoever has this token is an operator, if they are one.
-    pub(super) fn operator_until(&self, token: &str) -> Option<Option<SystemTime>> {
+    /// Whom this token makes somebody, if that is an operator.
+    pub(super) fn operator(&self, token: &str) -> Option<Identity> {
         let authorization = format!("Bearer {token}");
         let shown = Shown {
             authorization: Some(&authorization),
@@ -199,7 +257,8 @@ impl Site {
             is_https: true,
         };
         let identity = self.guard.gate.identify(shown, None).ok()?;
-        identity.is_operator.then_some(identity.until)
+        self.check_standing(&identity).ok()?;
+        identity.is_operator.then_some(identity)
     }
 
     /// Whether the request comes from an operator.
@@ -213,7 +272,7 @@ impl Site {
             return Ok(());
         }
         match self.identify(request, None) {
-            Ok(identity) if identity.is_operator => Ok(()),
+            Ok(identity) if identity.is_operator => self.check_standing(&identity),
             Ok(identity) if identity.player.is_some() => {
                 self.metrics.count_refusal(Refusal::NotOperator);
                 let message = "This is for operators only.";
@@ -231,7 +290,8 @@ impl Site {
     /// Whoever asks for a session.
     pub(super) fn applicant(&self, request: &Request) -> Result<Applicant, ApiError> {
         let identity = match self.guard.gate.wants_tokens() {
-            true => Some(self.identity(request)?),
+            // Whether that is revoked may not be known yet.
+            true => Some(self.shown_identity(request)?),
             false => None,
         };
         Ok(Applicant {
@@ -244,22 +304,33 @@ impl Site {
         })
     }
 
-    /// Whether the request may open the session's terminal, and until when: by `ticket`, if it has one, which is used up
-    /// then; else as its owner.
+    /// Whether the request may open the session's terminal: by `ticket`, if it has one, which is used up then; else as its
+    /// owner.
     pub(super) fn may_open(
         &self,
         id: SessionId,
         ticket: Option<&str>,
         request: &Request,
-    ) -> Result<Option<SystemTime>, ApiError> {
-        match ticket {
-            None => Ok(self.owned(id, request)?.1.until),
-            Some(ticket) => {
-                let grant = self.guard.tickets.redeem(ticket, id, Instant::now());
-                let grant = grant.ok_or_else(|| self.refuse(Refusal::BadTicket))?;
-                Ok(grant.until)
-            }
-        }
+    ) -> Result<Entry, ApiError> {
+        let Some(ticket) = ticket else {
+            let (session, identity) = self.owned(id, request)?;
+            let owner = session.owner().filter(|owner| identity.owns(Some(owner)));
+            let player = owner.map(|owner| owner.player.clone()).or(identity.player);
+            return Ok(Entry {
+                until: identity.until,
+                by: player.map(|player| (player, identity.issued)),
+            });
+        };
+        let grant = self.guard.tickets.redeem(ticket, id, Instant::now());
+        let grant = grant.ok_or_else(|| self.refuse(Refusal::BadTicket))?;
+        let session = self.manager.get(id)?;
+        let owner = session.owner();
+        let entry = Entry {
+            until: grant.until,
+            by: owner.map(|owner| (owner.player.clone(), Some(grant.issued))),
+        };
+        entry.check(self)?;
+        Ok(entry)
     }
 
     /// `POST /session/{id}/ticket`
@@ -291,6 +362,7 @@ impl Site {
         let token = request.header("authorization").and_then(auth::bearer);
         let token = token.ok_or_else(|| self.refuse(Refusal::NothingShown))?;
         let bearer = gate.verify(token).map_err(|refusal| self.refuse(refusal))?;
+        self.check_not_revoked(&bearer.player, bearer.issued)?;
         if token.len() > COOKIE_TOKEN_BYTES {
             let message = "This token is too long for a cookie; send it as Authorization: Bearer.";
             return Err(ApiError::new(400, "token_too_long", message));
@@ -330,7 +402,13 @@ impl Site {
 impl Guard {
     /// A ticket for whoever is known until then.
     pub(super) fn ticket(&self, session: SessionId, until: Option<SystemTime>) -> String {
-        self.tickets.issue(Grant { session, until }, Instant::now())
+        let issued = SystemTime::now();
+        let grant = Grant {
+            session,
+            until,
+            issued,
+        };
+        self.tickets.issue(grant, Instant::now())
     }
 
     /// Whether a session's token makes its owner. Not where a login runs out: it would outlive that.
@@ -340,20 +418,32 @@ impl Guard {
 }
 
 impl Applicant {
+    /// Counts a refusal.
+    fn refuse(&self, refusal: Refusal) -> ApiError {
+        self.metrics.count_refusal(refusal);
+        refusal.into()
+    }
+
     /// Whose the session will be. Blocks a while when the server has just started.
     ///
     /// # Errors
-    /// When it is not known yet who players are.
-    pub(super) fn admit(&self) -> Result<Admitted, session::Error> {
+    /// When it is not known yet who players are, or their login is revoked.
+    pub(super) fn admit(&self) -> Result<Admitted, ApiError> {
+        self.manager.wait_until_settled()?;
         if let Some(identity) = &self.identity {
+            if let Some(player) = &identity.player
+                && self.manager.is_revoked(player, identity.issued)?
+            {
+                return Err(self.refuse(Refusal::Revoked));
+            }
+            let player = identity.player.clone();
             return Ok(Admitted {
-                player: identity.player.clone().unwrap_or_else(PlayerId::operator),
+                player: player.unwrap_or_else(PlayerId::operator),
                 is_new: false,
                 cookie: None,
                 until: identity.until,
             });
         }
-        self.manager.wait_until_settled()?;
         let key = cookie_key(&self.guard.gate, &self.manager)?;
         let cookies: Vec<&str> = self.cookies.iter().map(String::as_str).collect();
         let known = match cookie::player(&cookies, self.is_https, key) {
@@ -366,6 +456,14 @@ impl Applicant {
                 None
             }
         };
+        // Whoever logs in nowhere can't do so again, and is a new player.
+        let known = match known {
+            Some(player) if self.manager.is_revoked(&player.id(), None)? => {
+                self.metrics.count_refusal(Refusal::Revoked);
+                None
+            }
+            known => known,
+        };
         let is_new = known.is_none();
         let secret = known.unwrap_or_else(PlayerSecret::random);
         Ok(Admitted {
@@ -374,6 +472,16 @@ impl Applicant {
             cookie: Some(cookie::set(&secret, key, self.is_https)),
             until: None,
         })
+    }
+}
+
+impl Entry {
+    /// Whether that is revoked by now, while there was no terminal yet that could have been closed.
+    pub(super) fn check(&self, site: &Site) -> Result<(), ApiError> {
+        match &self.by {
+            Some((player, issued)) => site.check_not_revoked(player, *issued),
+            None => Ok(()),
+        }
     }
 }
 

@@ -48,6 +48,12 @@ pub enum Route {
     AdminNotice,
     /// `POST /admin/drain`
     AdminDrain,
+    /// `GET /admin/revoked`
+    Revoked,
+    /// `PUT /admin/revoked/{player}`
+    Revoke(PlayerId),
+    /// `DELETE /admin/revoked/{player}`
+    Restore(PlayerId),
     /// `GET /admin/books`
     AdminBooks,
     /// `GET /admin/books/{player}`
@@ -90,7 +96,7 @@ pub enum NoRoute {
 }
 
 /// Every route, by a method and the pattern of its path: for what is true of all of them.
-pub const TABLE: [(&str, &str); 34] = [
+pub const TABLE: [(&str, &str); 37] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -106,6 +112,9 @@ pub const TABLE: [(&str, &str); 34] = [
     ("GET", "/admin/health"),
     ("POST", "/admin/notice"),
     ("POST", "/admin/drain"),
+    ("GET", "/admin/revoked"),
+    ("PUT", "/admin/revoked/{player}"),
+    ("DELETE", "/admin/revoked/{player}"),
     ("GET", "/admin/books"),
     ("GET", "/admin/books/{player}"),
     ("PUT", "/admin/books/{player}"),
@@ -129,6 +138,7 @@ pub const TABLE: [(&str, &str); 34] = [
 
 const GET: &str = "GET, HEAD";
 const LINK: &str = "POST, DELETE";
+const LOGIN: &str = "PUT, DELETE";
 const BOOK: &str = "GET, HEAD, PUT";
 const RECORDING: &str = "GET, POST, DELETE";
 
@@ -154,6 +164,9 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["admin", "health"] => (GET, Route::AdminHealth),
         ["admin", "notice"] => ("POST", Route::AdminNotice),
         ["admin", "drain"] => ("POST", Route::AdminDrain),
+        ["admin", "revoked"] => (GET, Route::Revoked),
+        ["admin", "revoked", name] if method == "DELETE" => (LOGIN, Route::Restore(player(name)?)),
+        ["admin", "revoked", name] => (LOGIN, Route::Revoke(player(name)?)),
         ["admin", "books"] => (GET, Route::AdminBooks),
         ["admin", "books", name] if method == "PUT" => (BOOK, Route::PutAdminBook(player(name)?)),
         ["admin", "books", name] => (BOOK, Route::AdminBook(player(name)?)),
@@ -218,6 +231,9 @@ impl Route {
                 | Route::AdminHealth
                 | Route::AdminNotice
                 | Route::AdminDrain
+                | Route::Revoked
+                | Route::Revoke(_)
+                | Route::Restore(_)
                 | Route::AdminBooks
                 | Route::AdminBook(_)
                 | Route::PutAdminBook(_)
@@ -265,6 +281,8 @@ impl Route {
             Route::AdminHealth => "/admin/health",
             Route::AdminNotice => "/admin/notice",
             Route::AdminDrain => "/admin/drain",
+            Route::Revoked => "/admin/revoked",
+            Route::Revoke(_) | Route::Restore(_) => "/admin/revoked/{player}",
             Route::AdminBooks => "/admin/books",
             Route::AdminBook(_) | Route::PutAdminBook(_) => "/admin/books/{player}",
             Route::Login => "/login",
@@ -328,6 +346,14 @@ mod tests {
             "Ok(PutAdminBook(PlayerId(\"anon-1\")))",
         );
         check("GET /admin/books/..", "Err(NotFound)");
+        check(
+            "DELETE /admin/revoked/jwt-1",
+            "Ok(Restore(PlayerId(\"jwt-1\")))",
+        );
+        check(
+            "GET /admin/revoked/jwt-1",
+            "Err(MethodNotAllowed(\"PUT, DELETE\"))",
+        );
         check("GET /watch/abc/ws", "Ok(WatchTerminal(\"abc\"))");
         check("GET /assets/style.css", "Ok(Asset(\"style.css\"))");
     }
@@ -412,6 +438,9 @@ mod tests {
             Route::AdminBooks => 31,
             Route::AdminBook(_) => 32,
             Route::PutAdminBook(_) => 33,
+            Route::Revoked => 34,
+            Route::Revoke(_) => 35,
+            Route::Restore(_) => 36,
         }
     }
 
@@ -427,6 +456,6 @@ mod tests {
             assert_eq!(route.pattern(), pattern);
             found.insert(number(&route));
         }
-        assert_eq!(found, (0..34).collect());
+        assert_eq!(found, (0..37).collect());
     }
 }

@@ -88,6 +88,8 @@ impl Manager {
     /// Takes over everything, once. Returns when to try again if the Engine or the store is away.
     pub(super) fn settle(self: &Arc<Self>) -> Result<(), Error> {
         let began = Instant::now();
+        // INVARIANT: before the key, with which cookies begin to count.
+        self.learn_revoked()?;
         let key = self.store.cookie_key(&CookieKey::random_bytes())?;
         // Fails when a try before this one has come so far, and then it is the same.
         let _ = self.cookie_key.set(CookieKey::new(&key));

@@ -161,6 +161,7 @@ impl Error {
             Error::State(_) => "Something went wrong on the server; try again.".into(),
             Error::Store(store::Error::NoRoom { .. }) => "The server has no room for new players' spellbooks; download yours to keep it, or tell the server's operator.".into(),
             Error::Store(store::Error::TooBig) => "A spellbook has at most 1 MiB.".into(),
+            Error::Store(error @ store::Error::TooManyRevoked) => format!("{error}."),
             Error::Store(_) => "The server can't reach what it keeps; try again in a little while.".into(),
             Error::BookInPart => "Your spellbook is being put back in its place; try again in a moment.".into(),
             Error::NotABook(_) => "There is no spellbook in this game.".into(),

@@ -20,7 +20,7 @@
 //! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
 //! * [`shelf`]: all spellbooks together. * [`stats`]: what containers use, while an operator looks. * [`drain`]: the end as an operator orders it.
-//! * [`store`]: what outlives the process.
+//! * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
 
@@ -44,6 +44,7 @@ mod readiness;
 pub mod reaper;
 mod recover;
 mod resizer;
+mod revoked;
 pub mod sandbox;
 #[allow(clippy::module_inception)] // The module's one word, as everywhere else.
 mod session;
@@ -88,6 +89,7 @@ use images::Images;
 use ledger::Ledger;
 use pool::Pool;
 use rates::{Rate, Rates};
+use revoked::Revoked;
 use shells::Shells;
 use store::{PlayerId, SessionStore};
 use watch::WatchLinks;
@@ -154,6 +156,7 @@ pub struct Manager {
     /// The reaper's and the resizer's threads.
     workers: Mutex<Vec<JoinHandle<()>>>,
     watch_links: WatchLinks,
+    revoked: Revoked,
     calls: Calls,
     /// Who reads and writes books by request. What the server saves by itself does not wait here.
     book_calls: Calls,
@@ -223,6 +226,7 @@ impl Manager {
             threads: Mutex::default(),
             workers: Mutex::default(),
             watch_links: WatchLinks::default(),
+            revoked: Revoked::default(),
             calls: Calls::new(
                 ENGINE_CALLS_AT_ONCE,
                 queue::WAITING_MAX,

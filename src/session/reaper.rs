@@ -14,7 +14,7 @@ use log::{info, warn};
 
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::state::{Reason, State};
-use super::{Error, Manager, Session};
+use super::{Error, Manager, Session, revoked};
 use crate::engine::ContainerId;
 use crate::terminal::frame::Notice;
 
@@ -128,10 +128,12 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
         }
         let settled = Instant::now();
         let mut next_sweep = settled;
+        let mut revoked_pace = revoked::Pace::new(settled);
         loop {
             pass(&manager, Instant::now());
             manager.join_finished_threads();
             manager.forget_stale_records();
+            manager.learn_revoked_at(&mut revoked_pace);
             manager.rates.sweep();
             manager.stored.sweep(Instant::now());
             if Instant::now() >= next_sweep {

@@ -360,7 +360,7 @@ impl Close {
             Close::ProtocolError => "protocol error",
             Close::NotUtf8 => "a text message must be UTF-8",
             Close::NotAllowed => "control message not understood",
-            Close::LoggedOut => "You have logged out, or your login has run out.",
+            Close::LoggedOut => "You have logged out, or your login has ended.",
             Close::TooMuch => "too much input for too long",
             Close::TooBig => "message too big",
             Close::EngineFailed => "the game's engine failed",

@@ -46,7 +46,7 @@ test("a player logs in, plays, logs out, and comes back", async () => {
     await landing.page.getByText("You have logged out.").waitFor();
     assert.equal(await landing.page.getByRole("link", { name: /^Continue/ }).count(), 0);
     await game.state("ended");
-    await game.page.getByText(/You have logged out, or your login has run out/).first().waitFor();
+    await game.page.getByText(/You have logged out, or your login has ended/).first().waitFor();
 
     // The same player again: the game is still there.
     assert.equal(await logIn(), 204);

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use fake_engine::FakeEngine;
 use serde_json::json;
+use shellcraft::session::store::PlayerId;
 
 use crate::binary::{BINARY, Process};
 use crate::site::{ADMIN_TOKEN, Client, Game, Reply, Site, wait_for};
@@ -237,4 +238,36 @@ fn books_are_listed_exported_and_imported() {
         (reply.status, reply.code().as_str()),
         (403, "foreign_origin")
     );
+}
+
+#[test]
+fn logins_are_revoked_and_restored_by_order() {
+    let engine = FakeEngine::start();
+    let flags = ["--admin-token", ADMIN_TOKEN];
+    let server = Process::start(&engine.docker_host(), "logins-test", &flags);
+    let list = |token| order(&server, &["logins", "revoked"], token);
+    assert_eq!(list(ADMIN_TOKEN), (Some(0), "Nobody is revoked.\n".into()));
+    assert_eq!(list("a-wrong-token-of-some-length").0, Some(1));
+    let anna = PlayerId::of_subject("anna").to_string();
+    let (status, text) = order(
+        &server,
+        &["logins", "revoke", "--subject", "anna"],
+        ADMIN_TOKEN,
+    );
+    assert_eq!(status, Some(0), "{text}");
+    assert!(list(ADMIN_TOKEN).1.contains(&anna));
+    for (words, expected) in [
+        (&["logins", "restore", &anna][..], 0),
+        (&["logins", "restore", &anna], 1),
+        (&["logins", "revoke", "../x"], 2),
+        (&["logins", "revoke"], 2),
+        (&["logins", "revoke", &anna, "--subject", "anna"], 2),
+    ] {
+        assert_eq!(
+            order(&server, words, ADMIN_TOKEN).0,
+            Some(expected),
+            "{words:?}"
+        );
+    }
+    assert_eq!(list(ADMIN_TOKEN).1, "Nobody is revoked.\n");
 }

@@ -330,3 +330,52 @@ fn refusals_are_counted() {
         assert!(text.text().contains(&line), "{line}");
     }
 }
+
+/// Nobody logs in anywhere there, so a player who is revoked is gone for good: the cookie makes a new one, and the
+/// session's token opens nothing.
+#[test]
+fn an_anonymous_player_who_is_revoked_is_a_new_one() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let stranger = site.stranger();
+    let created = stranger.post("/session", "");
+    let set = created.header("set-cookie").expect("a cookie").to_owned();
+    let cookie = set.split(';').next().expect("a value");
+    let mine = [("Cookie", cookie)];
+    let body = created.json();
+    let id = body["session_id"].as_str().expect("an id");
+    let token = format!("Bearer {}", body["token"].as_str().expect("a token"));
+    let token = [("Authorization", token.as_str())];
+    let (status, ws) = (format!("/session/{id}/status"), format!("/session/{id}/ws"));
+    let ask = |headers: &[(&str, &str)]| stranger.request("GET", &status, headers, b"").status;
+    assert_eq!((ask(&mine), ask(&token)), (200, 200));
+    let mut page = stranger.open(&ws, &mine).expect("a terminal");
+    page.expect("$ ");
+    let operator = format!("Bearer {ADMIN_TOKEN}");
+    let operator = [("Authorization", operator.as_str())];
+    let sessions = stranger.request("GET", "/sessions", &operator, b"").json();
+    let player = sessions["sessions"][0]["player"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let revoked = format!("/admin/revoked/{player}");
+    assert_eq!(
+        stranger.request("PUT", &revoked, &operator, b"").status,
+        200
+    );
+    assert_eq!(page.close_code(), 1008);
+    assert_eq!((ask(&mine), ask(&token), ask(&operator)), (404, 404, 200));
+    assert!(stranger.open(&ws, &mine).is_err());
+    let ticket = body["ws_url"].as_str().expect("an address");
+    let ticket = ticket.split_once('?').expect("a ticket").1;
+    assert!(stranger.open(&format!("{ws}?{ticket}"), &[]).is_err());
+    let created = stranger.request("POST", "/session", &mine, b"");
+    assert_eq!(created.status, 201);
+    let other = created.header("set-cookie").expect("another cookie");
+    assert_ne!(other.split(';').next(), Some(cookie));
+    assert_eq!(
+        stranger.request("DELETE", &revoked, &operator, b"").status,
+        204
+    );
+    assert_eq!((ask(&mine), ask(&token)), (200, 200));
+}

@@ -26,6 +26,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::ground::PATIENCE;
 use crate::ground::own_address;
+use crate::redis_server::RedisServer;
 use crate::site::{ADMIN_TOKEN, Reply, Site, wait_for};
 
 const SECRET: &str = "a secret that only the portal and this server know";
@@ -681,10 +682,11 @@ fn keys_come_over_tls_from_whom_an_authority_vouches_for() {
 
 // A server that wants tokens.
 
+const BY_TOKEN: [&str; 4] = ["--auth", "jwt", "--jwt-secret", SECRET];
+
 fn site(more: &[&str]) -> (FakeEngine, Site) {
     let engine = FakeEngine::start();
-    let own = ["--auth", "jwt", "--jwt-secret", SECRET];
-    let site = Site::start(&engine.docker_host(), &[&own, more].concat());
+    let site = Site::start(&engine.docker_host(), &[&BY_TOKEN, more].concat());
     (engine, site)
 }
 
@@ -830,6 +832,150 @@ fn a_login_that_runs_out_ends_its_terminals() {
         .expect("the game goes on");
     page.type_in("echo on\r");
     page.expect("on");
+}
+
+/// A token that was issued so many seconds from now.
+fn issued(subject: &str, seconds: i64) -> String {
+    let iat = now().checked_add_signed(seconds).expect("after 1970");
+    hs256(SECRET.as_bytes(), &claims(subject, json!({"iat": iat})))
+}
+
+/// Longer than clocks may differ: of whoever logs in again after it.
+const LATER: i64 = 60;
+
+#[test]
+fn a_player_who_is_revoked_is_sent_away_and_may_log_in_again() {
+    let flags = ["--jwt-operator-claim", "roles=operator"];
+    let (engine, site) = site(&flags);
+    let (anna, berta) = (issued("anna", -5), issued("berta", -5));
+    let name = PlayerId::of_subject("anna");
+    let path = format!("/admin/revoked/{name}");
+    let created = ask(&site, "POST", "/session", &anna).json();
+    let id = created["session_id"].as_str().expect("an id").to_owned();
+    let (status, ws) = (format!("/session/{id}/status"), format!("/session/{id}/ws"));
+    let bearer = |token: &str| format!("Bearer {token}");
+    let open = |token: &str| site.open(&ws, &[("Authorization", &bearer(token))]);
+    let mut page = open(&anna).expect("a terminal");
+    page.expect("$ ");
+    let link = ask(&site, "POST", &format!("/session/{id}/watch"), &anna).json();
+    let link = link["ws_url"].as_str().expect("an address").to_owned();
+    let link = &link[link.find("/watch/").expect("a path")..];
+    let mut spectator = site.open(link, &[]).expect("a spectator");
+    spectator.expect("$ ");
+    let ticket = ask(&site, "POST", &format!("/session/{id}/ticket"), &anna).json();
+    let ticket = ticket["ticket"].as_str().expect("a ticket").to_owned();
+    let other = ask(&site, "POST", "/session", &berta).json();
+    // Not for players, not even of themselves, and not for a page of another site.
+    assert_eq!(ask(&site, "PUT", &path, &anna).code(), "operator_only");
+    assert_eq!(ask(&site, "GET", "/admin/revoked", &anna).status, 403);
+    let operator = bearer(ADMIN_TOKEN);
+    let foreign = [
+        ("Authorization", operator.as_str()),
+        ("Origin", "http://evil.example"),
+    ];
+    for method in ["PUT", "DELETE"] {
+        assert_eq!(site.request(method, &path, &foreign, b"").status, 403);
+    }
+    assert_eq!(
+        ask(&site, "DELETE", &path, ADMIN_TOKEN).code(),
+        "not_revoked"
+    );
+    let reply = ask(&site, "PUT", &path, ADMIN_TOKEN);
+    assert_eq!((reply.status, &reply.json()["sessions"]), (200, &json!(1)));
+    assert_eq!(page.close_code(), 1008);
+    assert_eq!(spectator.close_code(), 1008);
+    assert!(site.open(link, &[]).is_err(), "the link is revoked");
+    // Whatever was issued before opens nothing, nor does what does not say when it was.
+    for old in [&anna, &issued("anna", 0), &token("anna")] {
+        for (method, path) in [
+            ("GET", status.as_str()),
+            ("POST", "/session"),
+            ("POST", "/login"),
+            ("DELETE", &format!("/session/{id}")),
+        ] {
+            let reply = ask(&site, method, path, old);
+            assert_eq!(reply.status, 401, "{method} {path}");
+            assert!(reply.text().contains("ended by the server's operator"));
+        }
+        assert!(open(old).is_err());
+    }
+    assert!(site.open(&format!("{ws}?ticket={ticket}"), &[]).is_err());
+    // Others are left alone, and so is the game.
+    let other = format!(
+        "/session/{}/status",
+        other["session_id"].as_str().expect("an id")
+    );
+    assert_eq!(ask(&site, "GET", &other, &berta).status, 200);
+    assert_eq!(
+        ask(&site, "GET", &status, ADMIN_TOKEN).json()["status"],
+        "running"
+    );
+    // Whoever logs in anew goes on.
+    let again = issued("anna", LATER);
+    let mut page = open(&again).expect("a terminal");
+    page.type_in("echo again\r");
+    page.expect("again");
+    // It holds over a restart, until it is taken back.
+    let life = site.leave();
+    let site = Site::start_in(
+        life,
+        &engine.docker_host(),
+        &[&BY_TOKEN[..], &flags].concat(),
+    );
+    wait_for("the server to be ready", || {
+        site.get("/readyz").status == 200
+    });
+    assert_eq!(ask(&site, "GET", &status, &anna).status, 401);
+    let list = ask(&site, "GET", "/admin/revoked", ADMIN_TOKEN).json();
+    assert_eq!(list["revoked"][0]["player"], name.to_string());
+    assert_eq!(ask(&site, "DELETE", &path, ADMIN_TOKEN).status, 204);
+    assert_eq!(ask(&site, "GET", &status, &anna).status, 200);
+    let list = ask(&site, "GET", "/admin/revoked", ADMIN_TOKEN).json();
+    assert_eq!(list["revoked"], json!([]));
+}
+
+#[test]
+fn servers_that_share_a_redis_tell_each_other_who_is_revoked() {
+    let engine = FakeEngine::start();
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let more = ["--redis-url", &url];
+    let flags = [&BY_TOKEN[..], &more].concat();
+    let [one, two] = [(); 2].map(|()| Site::start(&engine.docker_host(), &flags));
+    let anna = issued("anna", -5);
+    let created = ask(&two, "POST", "/session", &anna).json();
+    let ws = created["ws_url"].as_str().expect("an address");
+    let mut page = two
+        .open(&ws[ws.find("/session/").expect("a path")..], &[])
+        .expect("a terminal");
+    page.expect("$ ");
+    let path = format!("/admin/revoked/{}", PlayerId::of_subject("anna"));
+    assert_eq!(ask(&one, "PUT", &path, ADMIN_TOKEN).status, 200);
+    assert_eq!(page.close_code(), 1008);
+    assert_eq!(ask(&two, "POST", "/session", &anna).status, 401);
+    assert_eq!(ask(&one, "DELETE", &path, ADMIN_TOKEN).status, 204);
+    wait_for("the other server to know", || {
+        ask(&two, "POST", "/session", &anna).status == 201
+    });
+}
+
+#[test]
+fn an_operator_who_is_revoked_is_none() {
+    let (_engine, site) = site(&["--jwt-operator-claim", "roles=operator"]);
+    let claims = claims("clara", json!({"roles": "operator", "iat": now() - 5}));
+    let clara = hs256(SECRET.as_bytes(), &claims);
+    let login = json!({"token": clara}).to_string();
+    let log_in = || site.request("POST", "/admin/login", &[], login.as_bytes());
+    let reply = log_in();
+    let set = reply.header("set-cookie").expect("a cookie");
+    let cookie = [("Cookie", set.split(';').next().expect("a value"))];
+    let health = || site.request("GET", "/admin/health", &cookie, b"").status;
+    assert_eq!(health(), 200);
+    let path = format!("/admin/revoked/{}", PlayerId::of_subject("clara"));
+    assert_eq!(ask(&site, "PUT", &path, ADMIN_TOKEN).status, 200);
+    assert_eq!(health(), 401);
+    assert_eq!(ask(&site, "GET", "/sessions", &clara).status, 401);
+    assert_eq!(log_in().status, 401);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use fake_engine::FakeEngine;
 use proptest::prelude::*;
@@ -142,6 +142,18 @@ impl SessionStore for Leash {
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
         self.reach()?.cookie_key(new)
+    }
+
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+        self.reach()?.revoke(player, at)
+    }
+
+    fn restore(&self, player: &PlayerId) -> Result<(), Error> {
+        self.reach()?.restore(player)
+    }
+
+    fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error> {
+        self.reach()?.revoked()
     }
 }
 

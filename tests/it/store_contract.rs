@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use shellcraft::session::SessionId;
 use shellcraft::session::store::dir::Directory;
@@ -33,6 +33,13 @@ impl Place for Shared {
 
     fn broken(&self, instance: &str, id: SessionId) -> Option<Vec<u8>> {
         Shared::broken(self, instance, id)
+    }
+
+    fn plant_revoked(&self, players: &[PlayerId]) {
+        let store = Memory::new(self, "there:8080");
+        for player in players {
+            store.revoke(player, SystemTime::now()).expect("room");
+        }
     }
 
     fn versions(&self, player: &PlayerId) -> usize {
@@ -74,6 +81,13 @@ impl Place for TempDir {
         fs::read(aside).ok()
     }
 
+    fn plant_revoked(&self, players: &[PlayerId]) {
+        let names = players.iter().map(|player| (player.to_string(), 1.into()));
+        let names: serde_json::Map<String, serde_json::Value> = names.collect();
+        let file = serde_json::json!({"format": 1, "players": names});
+        fs::write(self.path().join("revoked.json"), file.to_string()).expect("written");
+    }
+
     fn versions(&self, player: &PlayerId) -> usize {
         let books = self.path().join(format!("books/{player}"));
         fs::read_dir(books).expect("books").count()
@@ -112,6 +126,13 @@ impl Place for RedisServer {
     fn broken(&self, instance: &str, id: SessionId) -> Option<Vec<u8>> {
         let key = format!("shellcraft:{instance}:broken:{}", id.to_text());
         self.ask(&[b"GET", key.as_bytes()])
+    }
+
+    fn plant_revoked(&self, players: &[PlayerId]) {
+        let names: Vec<String> = players.iter().map(PlayerId::to_string).collect();
+        let mut command: Vec<&[u8]> = vec![b"HSET", b"shellcraft:revoked"];
+        command.extend(names.iter().flat_map(|name| [name.as_bytes(), b"1"]));
+        self.ask::<u64>(&command);
     }
 
     fn versions(&self, player: &PlayerId) -> usize {

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use shellcraft::session::SessionId;
 use shellcraft::session::store::{
-    BOOK_VERSIONS, Error, FORMAT, Phase, PlayerId, Record, SessionStore, Shelf, StoredScreen,
-    Tending,
+    BOOK_VERSIONS, Error, FORMAT, Phase, PlayerId, REVOKED_MOST, Record, SessionStore, Shelf,
+    StoredScreen, Tending,
 };
 
 /// Where a store keeps things; they outlive it.
@@ -26,6 +26,8 @@ pub trait Place {
     fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]);
     /// What was set aside of a session's record.
     fn broken(&self, instance: &str, id: SessionId) -> Option<Vec<u8>>;
+    /// Keeps that these are revoked, faster than one by one.
+    fn plant_revoked(&self, players: &[PlayerId]);
     /// How many versions of a player's book there are.
     fn versions(&self, player: &PlayerId) -> usize;
 }
@@ -62,6 +64,8 @@ macro_rules! with_all_store_promises {
             nothing_expires_without_an_expiry,
             tending_stops_when_it_is_told_to,
             the_first_cookie_key_is_kept,
+            who_is_revoked_is_kept_for_all_instances,
+            there_are_never_too_many_revoked,
             books_are_listed_by_player_and_in_pages,
         }
     };
@@ -489,6 +493,43 @@ pub fn the_first_cookie_key_is_kept(place: &dyn Place) {
     let other = place.open("there:8080");
     assert_eq!(other.cookie_key(&two).expect("a key"), kept);
     assert_ne!(kept, two);
+}
+
+pub fn who_is_revoked_is_kept_for_all_instances(place: &dyn Place) {
+    let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7);
+    let (anna, berta) = (player("anna"), player("berta"));
+    let store = place.open(INSTANCE);
+    assert_eq!(store.revoked().expect("nobody"), []);
+    store.revoke(&anna, at(1)).expect("revoked");
+    store.revoke(&berta, at(2)).expect("revoked");
+    store.revoke(&anna, at(3)).expect("revoked again");
+    drop(store);
+    let other = place.open("there:8080");
+    let mut revoked = other.revoked().expect("both");
+    revoked.sort();
+    assert_eq!(revoked, [(anna.clone(), at(3)), (berta.clone(), at(2))]);
+    for _ in 0..2 {
+        other.restore(&anna).expect("restored");
+    }
+    assert_eq!(other.revoked().expect("one"), [(berta, at(2))]);
+}
+
+pub fn there_are_never_too_many_revoked(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let many: Vec<_> = (0..REVOKED_MOST)
+        .map(|number| player(&format!("anon-{number:064}")))
+        .collect();
+    place.plant_revoked(&many);
+    assert_eq!(store.revoked().expect("all").len(), REVOKED_MOST);
+    let refused = store.revoke(&player("anna"), SystemTime::now());
+    assert!(matches!(refused, Err(Error::TooManyRevoked)), "{refused:?}");
+    store
+        .revoke(&many[0], SystemTime::now())
+        .expect("one of them again");
+    store.restore(&many[1]).expect("restored");
+    store
+        .revoke(&player("anna"), SystemTime::now())
+        .expect("there is room");
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

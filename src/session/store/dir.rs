@@ -5,6 +5,7 @@
 //!            sessions/<session id>.json            a record each, readable by a person
 //!            books/<player>/<number>.<sha256>.book the bytes of a spellbook, a version each
 //!            cookie.key                            signs players' cookies
+//!            revoked.json                          players whose logins are revoked, and since when
 //!            tmp/                                  what is being written; emptied at the start
 //! ```
 //!
@@ -17,6 +18,7 @@
 mod books;
 mod folder;
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,11 +26,13 @@ use std::time::{Duration, SystemTime};
 
 use log::{info, warn};
 use parking_lot::{Mutex, MutexGuard};
+use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, Phase, PlayerId, RECORD_LIMIT_BYTES,
-    Record, SessionStore, Shelf, Tending, key_from_text, key_to_text, room_of, those_after,
+    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, FORMAT, Phase, PlayerId,
+    RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, key_from_text,
+    key_to_text, ms_of, room_of, those_after, time_of,
 };
 use crate::auth::CookieKey;
 use crate::session::SessionId;
@@ -39,6 +43,9 @@ use folder::{Folder, Found, Lasts, Lock};
 
 const LOCK_NAME: &str = "lock";
 const COOKIE_KEY: &str = "cookie.key";
+const REVOKED: &str = "revoked.json";
+/// More than as many players as may be revoked take.
+const REVOKED_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 const SESSIONS: &str = "sessions";
 const BOOKS: &str = "books";
 const TEMPORARY: &str = "tmp";
@@ -71,6 +78,24 @@ pub struct Directory {
     book_bytes: Mutex<Option<u64>>,
 }
 
+/// `revoked.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct RevokedFile {
+    /// The layout; see [`FORMAT`].
+    format: u32,
+    /// Since when, in milliseconds since 1970.
+    players: BTreeMap<PlayerId, u64>,
+}
+
+impl Default for RevokedFile {
+    fn default() -> RevokedFile {
+        RevokedFile {
+            format: FORMAT,
+            players: BTreeMap::new(),
+        }
+    }
+}
+
 impl Directory {
     /// Opens a directory, or makes it, and removes what a crash has left half-written.
     ///
@@ -97,8 +122,9 @@ impl Directory {
             quota_bytes: None,
             book_bytes: Mutex::new(None),
         };
-        // Now, where a key that is damaged is still told to whoever starts the server.
+        // Now, where what is damaged is still told to whoever starts the server.
         directory.cookie_key(&CookieKey::random_bytes())?;
+        directory.read_revoked()?;
         Ok(directory)
     }
 
@@ -184,6 +210,33 @@ impl Directory {
         let (name, temporary) = (file_name(record.session_id), self.temporary_name());
         self.sessions
             .write(&name, bytes, &self.temporary, &temporary, lasts)
+    }
+
+    fn read_revoked(&self) -> Result<RevokedFile, Error> {
+        let odd = |cause: String| {
+            Error::Unavailable(format!(
+                "DATA_DIR/{REVOKED} can't be read ({cause}): bring it back from a backup, or remove it, and logins that \
+                 were revoked count again"
+            ))
+        };
+        match self.root.read(REVOKED, REVOKED_LIMIT_BYTES)? {
+            Found::Nothing => Ok(RevokedFile::default()),
+            Found::Odd(cause) => Err(odd(cause)),
+            Found::Whole(text, _) => {
+                let file: RevokedFile =
+                    serde_json::from_slice(&text).map_err(|cause| odd(cause.to_string()))?;
+                let (what, found) = (format!("DATA_DIR/{REVOKED}"), file.format);
+                (found <= FORMAT)
+                    .then_some(file)
+                    .ok_or(Error::Newer { what, found })
+            }
+        }
+    }
+
+    fn write_revoked(&self, kept: &RevokedFile) -> Result<(), Error> {
+        // Texts and numbers: nothing in it can fail.
+        let text = serde_json::to_vec_pretty(kept).unwrap_or_default();
+        self.write(&self.root, REVOKED, &text)
     }
 
     /// Reads a record of this instance; a broken one is set aside and as if it were not there.
@@ -440,6 +493,33 @@ impl SessionStore for Directory {
                 Ok(*new)
             }
         }
+    }
+
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+        let _guard = self.guard(&REVOKED);
+        let mut kept = self.read_revoked()?;
+        if kept.players.len() >= REVOKED_MOST && !kept.players.contains_key(player) {
+            return Err(Error::TooManyRevoked);
+        }
+        kept.players.insert(player.clone(), ms_of(at));
+        self.write_revoked(&kept)
+    }
+
+    fn restore(&self, player: &PlayerId) -> Result<(), Error> {
+        let _guard = self.guard(&REVOKED);
+        let mut kept = self.read_revoked()?;
+        match kept.players.remove(player) {
+            Some(_) => self.write_revoked(&kept),
+            None => Ok(()),
+        }
+    }
+
+    fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error> {
+        let _guard = self.guard(&REVOKED);
+        let players = self.read_revoked()?.players.into_iter();
+        Ok(players
+            .filter_map(|(player, ms)| Some((player, time_of(ms)?)))
+            .collect())
     }
 }
 

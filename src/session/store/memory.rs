@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf,
-    Tending, room_of, those_after,
+    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, REVOKED_MOST, Record,
+    SessionStore, Shelf, Tending, ms_of, room_of, those_after, time_of,
 };
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
@@ -32,6 +32,8 @@ struct Contents {
     /// When they were loaded last.
     loaded_at: HashMap<PlayerId, SystemTime>,
     cookie_key: Option<CookieKeyBytes>,
+    /// Since when, in milliseconds.
+    revoked: HashMap<PlayerId, u64>,
     is_away: bool,
 }
 
@@ -293,5 +295,31 @@ impl SessionStore for Memory {
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
         self.with(|contents| Ok(*contents.cookie_key.get_or_insert(*new)))
+    }
+
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+        self.with(|contents| {
+            let revoked = &mut contents.revoked;
+            if revoked.len() >= REVOKED_MOST && !revoked.contains_key(player) {
+                return Err(Error::TooManyRevoked);
+            }
+            revoked.insert(player.clone(), ms_of(at));
+            Ok(())
+        })
+    }
+
+    fn restore(&self, player: &PlayerId) -> Result<(), Error> {
+        self.with(|contents| {
+            contents.revoked.remove(player);
+            Ok(())
+        })
+    }
+
+    fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error> {
+        self.with(|contents| {
+            let revoked = contents.revoked.iter();
+            let revoked = revoked.filter_map(|(player, ms)| Some((player.clone(), time_of(*ms)?)));
+            Ok(revoked.collect())
+        })
     }
 }

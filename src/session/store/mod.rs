@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,8 @@ const BLOCK_BYTES: u64 = 4096;
 /// A store may forget a record that nobody has written for so long: whoever made it is not coming back. So a session
 /// that lives longer has its record updated in between; an update that changes nothing is enough.
 pub const RECORD_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Players whose logins are revoked at a time.
+pub const REVOKED_MOST: usize = 10_000;
 /// No record is bigger. A screen that does not fit is left out.
 pub const RECORD_LIMIT_BYTES: usize = 1024 * 1024;
 
@@ -212,6 +214,11 @@ pub enum Error {
         /// `BOOKS_QUOTA`.
         quota_bytes: u64,
     },
+    /// As many players are revoked as may be.
+    #[error(
+        "{REVOKED_MOST} players are revoked, which is the limit: restore those whose tokens have run out"
+    )]
+    TooManyRevoked,
     /// The book or the record is above 1 MiB.
     #[error("a spellbook or a record has at most {BOOK_LIMIT_BYTES} bytes")]
     TooBig,
@@ -236,6 +243,17 @@ fn key_from_text(text: &[u8], place: &str) -> Result<CookieKeyBytes, Error> {
              and all players are new ones"
         ))
     })
+}
+
+/// Milliseconds since 1970.
+fn ms_of(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The reverse.
+fn time_of(ms: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }
 
 /// Those that come after `after`, by name.
@@ -352,4 +370,24 @@ pub trait SessionStore: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unavailable`], also for something else in its place: to overwrite it could make all players strangers.
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error>;
+
+    /// Keeps that a player's logins of before `at`, in whole milliseconds, are revoked. One for all instances, as the books
+    /// are.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRevoked`], [`Error::Unavailable`].
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error>;
+
+    /// Forgets that. That it was not so is fine.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn restore(&self, player: &PlayerId) -> Result<(), Error>;
+
+    /// Who is revoked, and since when, in any order.
+    ///
+    /// # Errors
+    /// [`Error::Newer`]; [`Error::Unavailable`], also for something else in its place: without it, logins that an operator
+    /// has ended would count again.
+    fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error>;
 }

@@ -5,6 +5,7 @@
 //!   shellcraft:<instance>:session:index    the set of ids
 //!   shellcraft:<instance>:broken:<id>      what was no record, set aside
 //!   shellcraft:cookie-key                  signs players' cookies
+//!   shellcraft:revoked                     a hash: players whose logins are revoked, and since when
 //!   shellcraft:book:<player>               the versions of a book, newest first
 //!   shellcraft:books:bytes, :sizes, :used  what all books take, what each takes, and when those that may expire were
 //!                                          saved or loaded last
@@ -20,7 +21,7 @@ mod scripts;
 mod url;
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use ::redis::{Cmd, Value, cmd};
 use log::warn;
@@ -29,8 +30,8 @@ use serde::{Deserialize, Serialize};
 use super::record::{self, Unreadable};
 use super::{
     BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, RECORD_LIFE,
-    RECORD_LIMIT_BYTES, Record, SessionStore, Shelf, Tending, checksum, key_from_text, key_to_text,
-    those_after,
+    RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, checksum,
+    key_from_text, key_to_text, ms_of, those_after, time_of,
 };
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
@@ -59,6 +60,7 @@ const CHUNK: usize = 32;
 const IDS_AT_ONCE: usize = 500;
 
 const COOKIE_KEY: &str = "shellcraft:cookie-key";
+const REVOKED: &str = "shellcraft:revoked";
 
 /// How the keys of books begin.
 const BOOK: &str = "shellcraft:book:";
@@ -497,7 +499,7 @@ impl SessionStore for Redis {
             let Ok(head) = serde_json::from_slice::<BookHead>(&head) else {
                 continue;
             };
-            let saved_at = UNIX_EPOCH.checked_add(Duration::from_millis(head.saved_at_ms));
+            let saved_at = time_of(head.saved_at_ms);
             entries.extend(saved_at.map(|saved_at| BookEntry {
                 player,
                 bytes,
@@ -515,6 +517,35 @@ impl SessionStore for Redis {
         let kept: Vec<u8> = self.link.call(cmd("GET").arg(COOKIE_KEY))?;
         key_from_text(&kept, COOKIE_KEY)
     }
+
+    /// Of two servers that revoke at once one may go beyond the limit, which is there for the memory only.
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+        let name = player.to_string();
+        let count: usize = self.link.call(cmd("HLEN").arg(REVOKED))?;
+        if count >= REVOKED_MOST && !self.link.call(cmd("HEXISTS").arg(REVOKED).arg(&name))? {
+            return Err(Error::TooManyRevoked);
+        }
+        self.link
+            .call(cmd("HSET").arg(REVOKED).arg(name).arg(ms_of(at)))
+    }
+
+    fn restore(&self, player: &PlayerId) -> Result<(), Error> {
+        self.link
+            .call(cmd("HDEL").arg(REVOKED).arg(player.to_string()))
+    }
+
+    fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error> {
+        let found: Vec<(String, String)> = self.link.call(cmd("HGETALL").arg(REVOKED))?;
+        let read = |(name, ms): (String, String)| {
+            let at = ms.parse().ok().and_then(time_of)?;
+            Some((PlayerId::try_from(name).ok()?, at))
+        };
+        let revoked: Option<Vec<_>> = found.into_iter().map(read).collect();
+        revoked.ok_or_else(|| {
+            let cause = format!("{REVOKED} has something else than players and milliseconds in it");
+            Error::Unavailable(cause)
+        })
+    }
 }
 
 fn book_key(player: &PlayerId) -> String {
@@ -523,12 +554,6 @@ fn book_key(player: &PlayerId) -> String {
 
 fn life_ms() -> u64 {
     u64::try_from(RECORD_LIFE.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Milliseconds since 1970.
-fn ms_of(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn head_line(sha256: &str, now: SystemTime) -> String {
@@ -546,7 +571,7 @@ fn whole(version: &[u8]) -> Option<Book> {
     let head: BookHead = serde_json::from_slice(&version[..end]).ok()?;
     let bytes = &version[end + 1..];
     let is_whole = bytes.len() as u64 <= BOOK_LIMIT_BYTES && head.sha256 == checksum(bytes);
-    let saved_at = UNIX_EPOCH.checked_add(Duration::from_millis(head.saved_at_ms))?;
+    let saved_at = time_of(head.saved_at_ms)?;
     is_whole.then(|| Book {
         bytes: bytes.to_vec(),
         saved_at,
@@ -555,6 +580,8 @@ fn whole(version: &[u8]) -> Option<Book> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     #[test]

@@ -1,7 +1,7 @@
 //! A store that tells how long its calls take, and which fail, around one that does the work.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::{
     Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
@@ -43,6 +43,7 @@ fn kind(error: &Error) -> &'static str {
         Error::Newer { .. } => "newer",
         Error::Locked(_) => "locked",
         Error::NoRoom { .. } => "no_room",
+        Error::TooManyRevoked => "too_many_revoked",
         Error::TooBig => "too_big",
     }
 }
@@ -90,5 +91,17 @@ impl SessionStore for Timed {
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
         self.time("cookie_key", || self.inner.cookie_key(new))
+    }
+
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+        self.time("revoke", || self.inner.revoke(player, at))
+    }
+
+    fn restore(&self, player: &PlayerId) -> Result<(), Error> {
+        self.time("restore", || self.inner.restore(player))
+    }
+
+    fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error> {
+        self.time("revoked", || self.inner.revoked())
     }
 }

@@ -1,0 +1,170 @@
+//! Players whose logins an operator has ended: everything that was issued to them before that moment opens nothing.
+//!
+//! No threads of its own: the reaper asks the store now and then, for another server may have been told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use log::{info, warn};
+use parking_lot::{Mutex, RwLock};
+
+use super::store::PlayerId;
+use super::{Error, Manager, Session};
+
+/// How often the store is asked what other servers were told.
+const EVERY: Duration = Duration::from_secs(5);
+/// After a failure: it takes seconds then, and the reaper has other things to do.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Who is revoked, and since when; nobody knows before the store has told.
+#[derive(Debug, Default)]
+pub(super) struct Revoked {
+    /// The turn of whoever asks or tells the store, which is held while that answers: what was asked before a change must
+    /// not be taken over after it. Nobody waits for it who only looks.
+    turn: Mutex<()>,
+    /// Held for look-ups and changes only, together with no other lock but `turn`.
+    since: RwLock<Option<HashMap<PlayerId, SystemTime>>>,
+}
+
+impl Revoked {
+    /// Takes over what the store has. Returns those who are newly revoked.
+    fn learn(&self, kept: Vec<(PlayerId, SystemTime)>) -> Vec<PlayerId> {
+        let kept: HashMap<_, _> = kept.into_iter().collect();
+        let mut since = self.since.write();
+        let known = since.take().unwrap_or_default();
+        let is_new =
+            |player: &PlayerId, at: &SystemTime| known.get(player).is_none_or(|known| known < at);
+        let new = kept.iter().filter(|(player, at)| is_new(player, at));
+        let new = new.map(|(player, _)| player.clone()).collect();
+        *since = Some(kept);
+        new
+    }
+}
+
+/// When the reaper asks next.
+pub(super) struct Pace(Instant);
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Pace {
+        Pace(now + EVERY)
+    }
+}
+
+impl Manager {
+    /// Whether something that makes somebody this player is revoked: all is that was issued before the player was, or at
+    /// a moment that nobody knows.
+    ///
+    /// # Errors
+    /// [`Error::Starting`] while the store has not told yet.
+    pub fn is_revoked(&self, player: &PlayerId, issued: Option<SystemTime>) -> Result<bool, Error> {
+        let since = self.revoked.since.read();
+        let since = since.as_ref().ok_or(Error::Starting)?.get(player);
+        Ok(since.is_some_and(|at| issued.is_none_or(|issued| issued <= *at)))
+    }
+
+    /// Who is revoked, by name, and since when.
+    pub fn revoked(&self) -> Vec<(PlayerId, SystemTime)> {
+        let since = self.revoked.since.read();
+        let since = since.iter().flatten();
+        let mut all: Vec<_> = since.map(|(player, at)| (player.clone(), *at)).collect();
+        all.sort();
+        all
+    }
+
+    /// Revokes everything that makes somebody this player, and closes the terminals. Games go on, and end as others do.
+    /// Returns since when, and how many games the player has.
+    ///
+    /// # Errors
+    /// [`Error::Starting`], [`Error::Store`].
+    pub fn revoke(&self, player: &PlayerId) -> Result<(SystemTime, usize), Error> {
+        self.is_revoked(player, None)?;
+        let turn = self.revoked.turn.lock();
+        let at = SystemTime::now();
+        // INVARIANT: first kept, then told: what an operator was told is so after a crash too.
+        self.store.revoke(player, at)?;
+        if let Some(since) = self.revoked.since.write().as_mut() {
+            since.insert(player.clone(), at);
+        }
+        drop(turn);
+        Ok((at, self.show_out(player)))
+    }
+
+    /// Takes that back. Returns whether the player was revoked.
+    ///
+    /// # Errors
+    /// [`Error::Starting`], [`Error::Store`].
+    pub fn restore(&self, player: &PlayerId) -> Result<bool, Error> {
+        let was_revoked = self.is_revoked(player, None)?;
+        let _turn = self.revoked.turn.lock();
+        self.store.restore(player)?;
+        if let Some(since) = self.revoked.since.write().as_mut() {
+            since.remove(player);
+        }
+        Ok(was_revoked)
+    }
+
+    /// Asks the store who is revoked.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn learn_revoked(&self) -> Result<(), Error> {
+        let turn = self.revoked.turn.lock();
+        let new = self.revoked.learn(self.store.revoked()?);
+        drop(turn);
+        for player in new {
+            if self.show_out(&player) > 0 {
+                info!("{player} was revoked at another server: the terminals here are closed");
+            }
+        }
+        Ok(())
+    }
+
+    /// The reaper's part.
+    pub(super) fn learn_revoked_at(&self, pace: &mut Pace) {
+        if Instant::now() < pace.0 {
+            return;
+        }
+        let pause = match self.learn_revoked() {
+            Ok(()) => EVERY,
+            Err(error) => {
+                self.metrics.count_reaper_failure("revoked");
+                warn!("whether another server has revoked somebody is not known: {error}");
+                RETRY
+            }
+        };
+        pace.0 = Instant::now() + pause;
+    }
+
+    /// Closes everything that a player has open, and the links for spectators, who may be the player again.
+    fn show_out(&self, player: &PlayerId) -> usize {
+        let is_alive = |session: &Arc<Session>| !session.snapshot().state.is_over();
+        let sessions: Vec<_> = self.sessions_of(player).filter(is_alive).collect();
+        for session in &sessions {
+            self.watch_links.revoke(session.id);
+            session.hub.log_out();
+            session.hub.dismiss_spectators();
+        }
+        sessions.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_those_who_are_newly_revoked_are_told_of() {
+        let revoked = Revoked::default();
+        let (anna, ben) = (PlayerId::of_subject("anna"), PlayerId::of_subject("ben"));
+        let now = SystemTime::now();
+        let one = vec![(anna.clone(), now)];
+        assert_eq!(revoked.learn(one.clone()).first(), Some(&anna));
+        assert!(revoked.learn(one.clone()).is_empty());
+        let both = [one, vec![(ben.clone(), now)]].concat();
+        assert_eq!(revoked.learn(both), [ben]);
+        let again = now + Duration::from_secs(1);
+        assert_eq!(revoked.learn(vec![(anna.clone(), again)]), [anna]);
+        assert!(revoked.learn(Vec::new()).is_empty());
+    }
+}
