@@ -1,15 +1,17 @@
-//! slowhttptest's four modes at once: those who take their time keep nobody waiting, and are cut.
+//! Those who take their time keep nobody waiting, and are cut: slowhttptest's four modes at once, and readers of every body.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use fake_engine::FakeEngine;
 
-use super::{BYSTANDER, statuses};
+use super::{ATTACKER, BYSTANDER, statuses};
 use crate::binary::Process;
 use crate::door::house::{connect_from, exchange};
-use crate::ground::unique;
-use crate::site::wait_for;
+use crate::ground::{PATIENCE, unique};
+use crate::site::{ADMIN_TOKEN, wait_for};
 
 /// Connections of each mode; all four are below what one address may have.
 const CONNECTIONS: &str = "150";
@@ -70,6 +72,92 @@ fn slow_clients_keep_nobody_waiting() {
         1,
         "no slow body began a game"
     );
+}
+
+/// Every body that the server can send, to clients that take a handful of bytes and no more: all of them are gone in the
+/// end, and a player beside them is served all the time.
+#[test]
+fn slow_readers_of_every_body_keep_nobody_waiting() {
+    const READERS: usize = 4;
+    let engine = FakeEngine::start();
+    let flags = ["--admin-token", ADMIN_TOKEN, "--save-interval", "1h"];
+    let server = Process::start(&engine.docker_host(), &unique(), &flags);
+    let game = server.create("rust");
+    let mut player = server.raw(&game);
+    player.expect("$ ");
+    let book = vec![b'x'; 1024 * 1024];
+    let path = game.path("/spellbook");
+    assert_eq!(server.request("PUT", &path, &[], &book).status, 204);
+    assert_eq!(server.post(&game.path("/recording"), "").status, 201);
+    for _ in 0..20 {
+        // It is shown twice: as it is typed, and by the command.
+        player.type_in(&format!("echo {}\n", "y".repeat(8000)));
+        player.expect(&"y".repeat(8000));
+        player.expect(&"y".repeat(8000));
+    }
+    let operator = format!("Bearer {ADMIN_TOKEN}");
+    let owner = server
+        .authorization(&path, &[])
+        .expect("the session's token");
+    let bodies = [
+        ("/", &operator),
+        ("/assets/terminal.js", &operator),
+        ("/openapi.json", &operator),
+        ("/metrics", &operator),
+        ("/sessions", &operator),
+        ("/admin", &operator),
+        ("/admin/health", &operator),
+        ("/admin/books", &operator),
+        ("/nothing", &operator),
+        (&game.path("/connect"), &owner),
+        (&game.path("/status"), &owner),
+        (&game.path("/spellbook"), &owner),
+        (&game.path("/recording"), &owner),
+    ];
+    let mut readers = Vec::new();
+    for (path, authorization) in &bodies {
+        for _ in 0..READERS {
+            let mut reader = narrow(ATTACKER, server.address);
+            let head =
+                format!("GET {path} HTTP/1.1\r\nHost: h\r\nAuthorization: {authorization}\r\n\r\n");
+            reader.write_all(head.as_bytes()).expect("sent");
+            // That an answer has begun: most are longer than what the client takes.
+            let mut begin = [0; 9];
+            reader.read_exact(&mut begin).expect("an answer");
+            assert_eq!(&begin, b"HTTP/1.1 ", "{path}");
+            readers.push(reader);
+        }
+    }
+    assert!(connections(&server) > 1);
+    // Where the system keeps less than a book for a client, the slowest may take its two minutes.
+    let deadline = Instant::now() + PATIENCE * 10;
+    loop {
+        let stream = connect_from(BYSTANDER, server.address);
+        let answer = exchange(stream, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(statuses(&answer), [200], "{answer}");
+        player.type_in("echo meanwhile\n");
+        player.expect("\r\nmeanwhile\r\n");
+        // The player's own, and the one that asks.
+        if connections(&server) <= 2 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "some of them stay");
+    }
+}
+
+/// A client whose socket takes as little as one can.
+fn narrow(source: &str, address: SocketAddr) -> TcpStream {
+    use rustix::net::sockopt::set_socket_recv_buffer_size;
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    set_socket_recv_buffer_size(&socket, 1).expect("the least there is");
+    let source = SocketAddr::new(source.parse().expect("an address"), 0);
+    bind(&socket, &source).expect("ours");
+    connect(&socket, &address).expect("the server listens");
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    stream
 }
 
 /// How many are open, ours that asks included.
