@@ -12,9 +12,10 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{BoolishValueParser, Resettable};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use log::LevelFilter;
 
 pub use service::Service;
@@ -119,7 +120,7 @@ pub struct Config {
     pub book_expiry: BookExpiry,
 
     /// On a stop, save and remove all sessions, in place of leaving them to the next start.
-    #[arg(long, env = "DRAIN")]
+    #[arg(long, env = "DRAIN", value_parser = BoolishValueParser::new())]
     pub drain: bool,
 
     /// Memory of a container, without swap.
@@ -144,8 +145,8 @@ pub struct Config {
 
     /// Bytes of output that a page may have without having drawn them; then the program waits. At most half of
     /// SCROLLBACK counts.
-    #[arg(long, env = "WINDOW", default_value = "128KiB", value_parser = window)]
-    pub window: usize,
+    #[arg(long, env = "OUTPUT_WINDOW", default_value = "128KiB", value_parser = window)]
+    pub output_window: usize,
 
     /// Name on the labels of this server's containers; two servers on one Engine need two names. The
     /// default is made of the host's name and the port.
@@ -292,7 +293,7 @@ impl Config {
     /// variable and what is allowed.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Config, Stop> {
         // Settings may stand before and behind a subcommand.
-        let matches = Config::command()
+        let matches = heedless_of_empty(Config::command())
             .mut_args(|argument| argument.global(true))
             .try_get_matches_from(arguments)
             .map_err(|error| explain(&error))?;
@@ -300,7 +301,8 @@ impl Config {
         if let (Some(image), Some(shell)) = (&config.image_name, config.shells.0.first_mut()) {
             shell.image.clone_from(image);
         }
-        if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+        let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
+        if let Some(directory) = directory.filter(|directory| !directory.is_empty()) {
             config.take_credentials(Path::new(&directory));
         }
         let redis_url = config.redis_url.take();
@@ -376,7 +378,7 @@ impl Config {
             terminal: hub::Limits {
                 scrollback_bytes: self.scrollback,
                 // The scrollback must hold what the page has not drawn, and what is read meanwhile.
-                window_bytes: self.window.min(self.scrollback / 2),
+                window_bytes: self.output_window.min(self.scrollback / 2),
             },
             idle_timeout: self.idle_timeout,
             max_lifetime: self.max_lifetime,
@@ -474,6 +476,49 @@ fn explain(error: &clap::Error) -> Stop {
         }
     };
     Stop::Refuse(line)
+}
+
+/// An empty variable is one that is not set: that is how a file of settings, or compose, says so.
+fn heedless_of_empty(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        match value {
+            Some(value) if value.is_empty() => {
+                argument.env(Resettable::<clap::builder::OsStr>::Reset)
+            }
+            _ => argument,
+        }
+    });
+    command.mut_subcommands(heedless_of_empty)
+}
+
+/// The names of all variables there are.
+pub fn environment() -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name)
+}
+
+/// Variables that are no settings and look as if they were meant to be, and which each is like.
+pub fn misspelled(names: impl IntoIterator<Item = OsString>) -> Vec<(String, String)> {
+    let command = Config::command();
+    let settings = command
+        .get_arguments()
+        .filter_map(|setting| setting.get_env()?.to_str());
+    let settings: Vec<&str> = settings.collect();
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
+    let meant = names.filter_map(|name| {
+        if settings.contains(&name.as_str()) {
+            return None;
+        }
+        let bare = name.strip_prefix("SHELLCRAFT_").unwrap_or(&name);
+        let is_like = |setting: &&&str| {
+            // Short names are like each other by chance.
+            let most = setting.len() / 7;
+            **setting == bare || (most > 0 && strsim::osa_distance(setting, bare) <= most)
+        };
+        let setting = settings.iter().find(is_like)?.to_string();
+        Some((name, setting))
+    });
+    meant.collect()
 }
 
 /// The environment variable of a flag: they differ in spelling only.
@@ -726,11 +771,26 @@ fn networks(text: &str) -> Parsed<Networks> {
     let parse = |item: &str| {
         item.parse()
             .or_else(|_| item.parse::<IpAddr>().map(IpNet::from))
+            .map(plain)
     };
     let networks: Result<Vec<_>, _> = items(text).map(parse).collect();
     networks
         .map(Networks)
         .map_err(|_| "addresses or networks such as 127.0.0.1,10.0.0.0/8 are needed".into())
+}
+
+/// A network of IPv4 addresses written as IPv6 ones (RFC 4291 §2.5.5.2) is one of IPv4, as clients' addresses are.
+fn plain(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let address = match network {
+        IpNet::V6(v6) => v6.addr().to_ipv4_mapped(),
+        IpNet::V4(_) => None,
+    };
+    let bits = network.prefix_len().checked_sub(MAPPED_BITS);
+    let mapped = address
+        .zip(bits)
+        .and_then(|(address, bits)| Ipv4Net::new(address, bits).ok());
+    mapped.map_or(network, IpNet::V4)
 }
 
 fn origins(text: &str) -> Parsed<Origins> {
@@ -863,6 +923,24 @@ mod tests {
     fn read(arguments: &[&str]) -> Result<Config, Stop> {
         let all = ["shellcraft"].iter().chain(arguments).map(OsString::from);
         Config::read(all)
+    }
+
+    #[test]
+    fn mapped_addresses_are_those_of_ipv4() {
+        for (text, expected) in [
+            ("::ffff:10.0.0.1", "10.0.0.1/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("fd00::/8", "fd00::/8"),
+            ("::/0", "::/0"),
+        ] {
+            let Networks(found) = networks(text).expect("a network");
+            assert_eq!(
+                found,
+                [expected.parse::<IpNet>().expect("a network")],
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -3,12 +3,11 @@
 //! SIGTERM leaves the games to the next start: an upgrade is a stop and a start. SIGINT, which is somebody at the
 //! keyboard, saves and removes them, and so do a second SIGTERM, `--drain`, and an operator's `shellcraft drain`.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use shellcraft::app::App;
 use shellcraft::cli;
-use shellcraft::config::{Config, Service, Stop};
+use shellcraft::config::{self, Config, Service, Stop};
 use shellcraft::logging;
 use shellcraft::session::Farewell;
 use shellcraft::systemd::{self, Line};
@@ -27,7 +26,7 @@ fn main() -> ExitCode {
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,
         Err(Stop::Print(text)) => {
-            print!("{text}");
+            cli::say(&text);
             return ExitCode::SUCCESS;
         }
         Err(Stop::Refuse(line)) => {
@@ -39,6 +38,9 @@ fn main() -> ExitCode {
         return cli::run(command, &config);
     }
     logging::start(config.log_level, config.log_format);
+    for (name, setting) in config::misspelled(config::environment()) {
+        log::warn!("{name} is in the environment and is no setting: is {setting} meant?");
+    }
     // Before anything is started, so that no signal finds us half up.
     let mut signals = match Signals::new([SIGINT, SIGTERM]) {
         Ok(signals) => signals,
@@ -80,8 +82,7 @@ fn main() -> ExitCode {
 }
 
 fn print(line: &str) {
-    // Whoever has read the first line may have closed our output: that is no reason to end.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    cli::say(&format!("{line}\n"));
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

@@ -21,7 +21,7 @@ pub fn run(server: Option<&str>, config: &Config) -> bool {
     };
     match ask(&server) {
         Ok(()) => {
-            println!("{server} is ready.");
+            super::say(&format!("{server} is ready.\n"));
             true
         }
         Err(cause) => {

@@ -19,6 +19,7 @@ pub mod logins;
 pub mod remote;
 pub mod selftest;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -96,6 +97,11 @@ pub enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+}
+
+/// Writes to standard output. Whoever has read enough may have closed it: that is no reason to end, nor to fail.
+pub fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// Does it. The status is 0 when all went well, 1 when not, 2 for an order that makes no sense.

@@ -157,8 +157,8 @@ pub(super) fn finish(
     show: impl Fn(&Value) -> String,
 ) -> ExitCode {
     match answer {
-        Ok(answer) if target.json => println!("{answer}"),
-        Ok(answer) => print!("{}", show(&answer)),
+        Ok(answer) if target.json => super::say(&format!("{answer}\n")),
+        Ok(answer) => super::say(&show(&answer)),
         Err(error) => {
             eprintln!("shellcraft: {error}");
             return ExitCode::from(error.status());

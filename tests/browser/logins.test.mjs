@@ -1,11 +1,12 @@
 // Players who log in elsewhere: a token in a cookie starts a game, and logging out ends its terminal.
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { test } from "node:test";
 
 import { Player, startBrowser, startServer } from "./stage.mjs";
 
+const ADMIN_TOKEN = "the-operator-of-browser-tests";
 const SECRET = "the-secret-of-the-portal-in-browser-tests";
 
 /** A token for this player, good for an hour (RFC 7519, HS256). */
@@ -17,7 +18,7 @@ function tokenFor(subject) {
 }
 
 test("a player logs in, plays, logs out, and comes back", async () => {
-  const server = await startServer({ AUTH: "jwt", JWT_SECRET: SECRET });
+  const server = await startServer({ AUTH: "jwt", JWT_SECRET: SECRET, ADMIN_TOKEN });
   const browser = await startBrowser();
   const player = await Player.enter(browser);
   // What is asked for without a login, and what the closed terminal's page asks then.
@@ -53,8 +54,17 @@ test("a player logs in, plays, logs out, and comes back", async () => {
     await landing.page.reload();
     await landing.page.getByRole("link", { name: /^Continue/ }).click();
     await landing.sees("logged in");
-    await landing.type("exit");
+
+    // An operator revokes the login: the terminal closes, and the token is worth nothing.
+    const name = `jwt-${createHash("sha256").update("anna").digest("hex")}`;
+    const revoked = await fetch(`${server.url}/admin/revoked/${name}`, {
+      method: "PUT",
+      headers: { Authorization: `Bearer ${ADMIN_TOKEN}` },
+    });
+    assert.equal(revoked.status, 200);
     await landing.state("ended");
+    assert.equal(await logIn(), 401);
+    await landing.shoot("terminal-revoked");
   } finally {
     await player.leave();
     await browser.close();

@@ -22,7 +22,11 @@ const BESIDE_KIB: u64 = 192;
 fn a_hundred_stalled_pages_of_a_hundred_floods_take_no_more_than_their_windows() {
     let engine = FakeEngine::start();
     let window = format!("{WINDOW_KIB}KiB");
-    let server = Process::start(&engine.docker_host(), &unique(), &["--window", &window]);
+    let server = Process::start(
+        &engine.docker_host(),
+        &unique(),
+        &["--output-window", &window],
+    );
     let (games, mut pages): (Vec<Game>, Vec<Player>) = (0..PAGES)
         .map(|_| {
             let game = server.create("rust");

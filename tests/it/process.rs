@@ -3,9 +3,10 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use fake_engine::FakeEngine;
+use shellcraft::config;
 
 use crate::binary::{BINARY, Process};
 use crate::ground::unique;
@@ -34,6 +35,84 @@ fn help_and_version() {
         String::from_utf8_lossy(&version.stdout),
         concat!("shellcraft ", env!("CARGO_PKG_VERSION"), "\n")
     );
+}
+
+/// Every setting's variable, as the help has them.
+fn variables() -> Vec<String> {
+    let help = run(&["--help"], &[]).stdout;
+    let help = String::from_utf8(help).expect("text");
+    let parts = help.split("[env: ").skip(1);
+    let names = parts.filter_map(|part| part.split(['=', ']']).next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn an_empty_variable_is_one_that_is_not_set() {
+    let names = variables();
+    assert!(names.len() > 40, "{names:?}");
+    let empty: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let nowhere = ["health", "--server", "http://127.0.0.1:9"];
+    let output = run(&nowhere, &empty);
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{line}");
+    let empty: Vec<_> = [("SHELLCRAFT_URL", "")].into_iter().chain(empty).collect();
+    let output = run(&["health", "--port", "9"], &empty);
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(line.contains("127.0.0.1:9"), "{line}");
+}
+
+#[test]
+fn switches_are_set_as_people_write_them() {
+    let nowhere = ["health", "--server", "http://127.0.0.1:9"];
+    for value in ["1", "true", "yes", "on", "0", "false", "no", "off"] {
+        assert_eq!(run(&nowhere, &[("DRAIN", value)]).status.code(), Some(1));
+    }
+    let output = run(&nowhere, &[("DRAIN", "perhaps")]);
+    assert_eq!(output.status.code(), Some(2));
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(line.contains("DRAIN") && line.contains("perhaps"), "{line}");
+    // GNU screen sets it.
+    assert_eq!(run(&nowhere, &[("WINDOW", "0")]).status.code(), Some(1));
+}
+
+#[test]
+fn output_that_nobody_reads_to_the_end_is_no_fault() {
+    let mut child = Command::new(BINARY)
+        .arg("--help")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn misspelled_settings_are_told_of() {
+    let found = |name: &str| config::misspelled([name.into()]);
+    for (name, setting) in [
+        ("IDEL_TIMEOUT", "IDLE_TIMEOUT"),
+        ("SHELLCRAFT_PORT", "PORT"),
+        ("SHELLCRAFT_MAX_SESSION", "MAX_SESSIONS"),
+        ("TRUSTED_PROXYS", "TRUSTED_PROXIES"),
+    ] {
+        assert_eq!(found(name), [(name.to_owned(), setting.to_owned())]);
+    }
+    for name in [
+        "PATH",
+        "HOME",
+        "POST",
+        "HOST",
+        "LOG_LEVEL",
+        "SHELLCRAFT_URL",
+        "SHELL",
+        "WINDOW",
+        "RUNTIME_DIRECTORY",
+    ] {
+        assert_eq!(found(name), [], "{name}");
+    }
 }
 
 #[test]
