@@ -26,7 +26,8 @@ pub fn run(name: Option<&str>) -> bool {
     io::stdout().write_all(&text).is_ok()
 }
 
-fn text_of(name: &str) -> Option<Vec<u8>> {
+/// A file's text.
+pub(super) fn text_of(name: &str) -> Option<Vec<u8>> {
     let text = texts::all().remove(&format!("{FOLDER}{name}"))?;
     Some(text.into_owned())
 }
@@ -56,6 +57,8 @@ mod tests {
         let listed = String::from_utf8(list()).expect("names");
         for name in [
             "Caddyfile",
+            "Dockerfile",
+            "compose.yaml",
             "haproxy.cfg",
             "nginx.conf",
             "shellcraft.env",

@@ -5,7 +5,7 @@
 //! * [`doctor`]: what on this host is missing or unsafe. * [`selftest`]: real sessions, attacked from inside.
 //! * [`attack`]: the attacker itself, which runs in containers of the two. * [`finding`]: how they all report.
 //!
-//! * [`files`]: what an operator needs beside the binary.
+//! * [`files`]: what an operator needs beside the binary. * [`install`]: puts it in its places.
 //!
 //! Each is a list of findings and an exit status. No threads but those that a command says it has.
 
@@ -15,11 +15,13 @@ pub mod doctor;
 pub mod files;
 pub mod finding;
 pub mod health;
+pub mod install;
 pub mod logins;
 pub mod remote;
 pub mod selftest;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -82,6 +84,15 @@ pub enum Command {
         /// The file to print.
         name: Option<String>,
     },
+    /// Put binary, systemd units and settings in their places; a file that is there stays as it is.
+    Install {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Below another folder.
+        #[arg(long, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+    },
     /// Tell what on this host is missing or unsafe.
     Doctor {
         /// Print one JSON object.
@@ -121,6 +132,7 @@ pub fn run(command: &Command, config: &Config) -> ExitCode {
         Command::Drain(target) => return remote::drain(target, config),
         Command::Health { server } => health::run(server.as_deref(), config),
         Command::Files { name } => files::run(name.as_deref()),
+        Command::Install { dry_run, root } => install::run(root, *dry_run),
         Command::Doctor { json } => doctor::run(config, *json),
         Command::Selftest { json, only } => selftest::run(config, *json, only.as_deref()),
     };

@@ -1,13 +1,16 @@
-//! `tests/compose.yaml` as an operator uses it: server and Redis in containers of their own, a game through the published
-//! port, restarts of both, and nothing left in the end.
+//! `tests/compose.yaml`, and the one that `shellcraft files` prints, as an operator uses them: server and Redis in containers of
+//! their own, a game through the published port, restarts of both, and nothing left in the end.
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
+use crate::dist;
 use crate::docker::{self, docker, inspect};
 use crate::ground::unique;
 use crate::site::{Client, Game, wait_for};
@@ -19,18 +22,67 @@ const BOOK: &str = "7ba74375 learn greet echo Hello, $1!\n";
 /// scope.
 struct Stack {
     name: String,
+    file: PathBuf,
+    /// What the file's variables are, beside those that all have.
+    variables: Vec<(&'static str, String)>,
+    _folder: Option<TempDir>,
 }
 
 impl Stack {
     /// Builds the images and starts everything.
     #[track_caller]
     fn up() -> Stack {
+        let stack = Stack::prepared();
+        stack.compose(&["up", "-d", "--build"]);
+        stack
+    }
+
+    /// `tests/compose.yaml`, and what its images are built of.
+    #[track_caller]
+    fn prepared() -> Stack {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut prepare = Command::new(root.join(".ci/compose"));
         succeed(prepare.env("DOCKER_HOST", docker::host()));
-        let stack = Stack { name: unique() };
+        Stack {
+            name: unique(),
+            file: root.join("tests/compose.yaml"),
+            variables: Vec::new(),
+            _folder: None,
+        }
+    }
+
+    /// The operators' file in a folder of its own, set up as its head says. No registry is needed: Redis is that of
+    /// `tests/compose.yaml`.
+    #[track_caller]
+    fn up_as_the_file_says() -> (Stack, Stack) {
+        let redis = Stack::prepared();
+        redis.compose(&["build", "redis"]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::copy(dist::binary(), path("shellcraft")).expect("copied");
+        for name in ["compose.yaml", "Dockerfile", "shellcraft.env"] {
+            let mut print = Command::new(path("shellcraft"));
+            let text = succeed(print.args(["files", name]));
+            // Without a pool there is less to wait for.
+            let swapped = text.replace("\n#POOL_SIZE=2\n", "\nPOOL_SIZE=0\n");
+            fs::write(path(name), swapped).expect("written");
+        }
+        let host = docker::host();
+        let socket = host.strip_prefix("unix://").expect("a socket's path");
+        let group = fs::metadata(socket).expect("it is there").gid();
+        let stack = Stack {
+            name: unique(),
+            file: path("compose.yaml"),
+            variables: vec![
+                ("DOCKER_GID", group.to_string()),
+                ("DOCKER_SOCKET", socket.to_owned()),
+                ("REDIS_IMAGE", format!("{}/redis", redis.name)),
+                ("REDIS_USER", "65533:65533".to_owned()),
+            ],
+            _folder: Some(folder),
+        };
         stack.compose(&["up", "-d", "--build"]);
-        stack
+        (stack, redis)
     }
 
     fn try_compose(&self, words: &[&str]) -> Output {
@@ -47,10 +99,12 @@ impl Stack {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("docker-compose");
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/compose.yaml");
         command
-            .args(["-f", file, "-p", &self.name])
+            .arg("-f")
+            .arg(&self.file)
+            .args(["-p", &self.name])
             .args(words)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .env("DOCKER_HOST", docker::host())
             .env("COMPOSE_IMAGES", &self.name)
             .env("INSTANCE", &self.name)
@@ -213,6 +267,54 @@ fn compose_brings_up_a_server_that_keeps_books_and_games() {
         state["Status"] == "exited" && state["ExitCode"] == 0
     });
     assert_eq!(docker::containers(&stack.name), [] as [String; 0]);
+    stack.compose(&["down", "-v"]);
+    assert_eq!(stack.leftovers(), [] as [String; 0]);
+}
+
+/// The file for operators, from the binary alone, through an upgrade as its head says.
+#[test]
+fn the_operators_file_brings_up_a_server_that_keeps_books_and_games() {
+    let (stack, _redis) = Stack::up_as_the_file_says();
+    let client = stack.wait_until_ready();
+    check_confined(&stack, "server", "65534");
+    check_confined(&stack, "redis", "65533");
+    wait_for("the server to be healthy", || {
+        stack.inspect("server")["State"]["Health"]["Status"] == "healthy"
+    });
+    let (game, cookie) = create(&client, "rust", "");
+    let mut page = client.page(&game, None);
+    page.expect(" ~ ");
+    let put = client.request("PUT", &game.path("/spellbook"), &[], BOOK.as_bytes());
+    assert_eq!(put.status, 204, "{put:?}");
+
+    // The same container once more, whose /tmp is another one's then, and another container.
+    for words in [
+        &["restart", "server"][..],
+        &["up", "-d", "--build", "--force-recreate", "server"],
+    ] {
+        stack.compose(words);
+        assert_eq!(page.close_code(), 1001);
+        let offset = page.offset;
+        let client = stack.wait_until_ready();
+        page = client.page(&game, Some(offset));
+        assert_eq!(page.note("hello")["replay"], false);
+        page.type_in("cast greet you\r");
+        page.expect("Hello, you!");
+    }
+
+    // All of it goes but the volume.
+    let client = stack.client();
+    assert_eq!(client.delete(&game.path("")).status, 204);
+    stack.compose(&["down"]);
+    stack.compose(&["up", "-d"]);
+    let client = stack.wait_until_ready();
+    let (next, _) = create(&client, "perl", &cookie);
+    let book = client.get(&next.path("/spellbook"));
+    assert_eq!((book.status, book.text().as_str()), (200, BOOK));
+    stack.compose(&["kill", "-s", "SIGINT", "server"]);
+    wait_for("the games to be gone", || {
+        docker::containers(&stack.name).is_empty()
+    });
     stack.compose(&["down", "-v"]);
     assert_eq!(stack.leftovers(), [] as [String; 0]);
 }

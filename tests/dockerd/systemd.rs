@@ -212,11 +212,7 @@ fn remove_cgroups(cgroup: &Path) -> std::io::Result<()> {
 }
 
 /// As the README says. Settings come before the first start: with the defaults it would take over another server's games.
-const INSTALL: &str = "
-    shellcraft files shellcraft.service >/etc/systemd/system/shellcraft.service
-    shellcraft files shellcraft.socket >/etc/systemd/system/shellcraft.socket
-    shellcraft files shellcraft.env >/etc/shellcraft.env
-    chmod 600 /etc/shellcraft.env";
+const INSTALL: &str = "shellcraft install";
 
 /// The server's process has no right but to speak to the Engine.
 #[track_caller]
