@@ -19,6 +19,7 @@ pub mod remote;
 pub mod selftest;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Subcommand;
 
@@ -65,7 +66,17 @@ pub enum Command {
     #[command(subcommand)]
     Books(books::Books),
     /// Turn newcomers away, tell every page, save and remove all games, and end the server.
-    Drain(remote::Target),
+    Drain {
+        /// Do so in so long, such as 10m, at most a day; until then only newcomers are turned away.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        after: Option<Duration>,
+        /// Take an order with --after back, and let newcomers in again.
+        #[arg(long, conflicts_with = "after")]
+        undo: bool,
+        /// Which server.
+        #[command(flatten)]
+        target: remote::Target,
+    },
     /// Ask a running server whether it is ready for players; the exit status tells.
     Health {
         /// The server's address; http://BIND:PORT without it.
@@ -107,7 +118,10 @@ pub fn run(command: &Command, config: &Config) -> ExitCode {
             target,
         } => return remote::notice(words, *all, *urgent, target, config),
         Command::Books(books) => return books::run(books, config),
-        Command::Drain(target) => return remote::drain(target, config),
+        Command::Drain {
+            undo: true, target, ..
+        } => return remote::undo_drain(target, config),
+        Command::Drain { after, target, .. } => return remote::drain(*after, target, config),
         Command::Health { server } => health::run(server.as_deref(), config),
         Command::Files { name } => files::run(name.as_deref()),
         Command::Doctor { json } => doctor::run(config, *json),

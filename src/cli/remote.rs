@@ -124,13 +124,22 @@ pub fn notice(
 }
 
 /// `shellcraft drain`
-pub fn drain(target: &Target, config: &Config) -> ExitCode {
-    let answer = ask(target, config, "POST", "/admin/drain", None);
+pub fn drain(after: Option<Duration>, target: &Target, config: &Config) -> ExitCode {
+    let body = after.map(|after| json!({"after_seconds": after.as_secs()}));
+    let answer = ask(target, config, "POST", "/admin/drain", body.as_ref());
     finish(target, answer, |answer| {
-        format!(
-            "{} games are saved and removed; the server ends.\n",
-            answer["sessions"]
-        )
+        let (games, when) = (&answer["sessions"], &answer["ends_in_seconds"]);
+        let when = when.as_u64().map(|left| format!(" in {left} s"));
+        let when = when.unwrap_or_default();
+        format!("{games} games are saved and removed; the server ends{when}.\n")
+    })
+}
+
+/// `shellcraft drain --undo`
+pub fn undo_drain(target: &Target, config: &Config) -> ExitCode {
+    let answer = ask(target, config, "DELETE", "/admin/drain", None);
+    finish(target, answer, |answer| {
+        format!("The server goes on, with {} games.\n", answer["sessions"])
     })
 }
 

@@ -15,7 +15,7 @@ use crate::auth::cookie;
 use crate::auth::desk::{self, LOGIN_LIFE};
 use crate::door;
 use crate::session::pace::whole_seconds;
-use crate::session::{Manager, Session, SessionId};
+use crate::session::{LONGEST_DRAIN, Manager, Session, SessionId};
 
 /// The longest notice, in characters.
 const NOTICE_CHARACTERS: usize = 500;
@@ -30,6 +30,13 @@ struct Say {
     session_id: Option<SessionId>,
     level: Option<Urgency>,
     text: String,
+}
+
+/// The body of `POST /admin/drain`, which may be left out.
+#[derive(Default, Deserialize)]
+struct Drain {
+    #[serde(default)]
+    after_seconds: u64,
 }
 
 #[derive(Deserialize, PartialEq)]
@@ -92,6 +99,7 @@ impl Site {
                 "instance": manager.settings().instance,
                 "uptime_seconds": uptime,
                 "draining": manager.is_draining(),
+                "drains_in_seconds": manager.drains_in().map(|left| left.as_secs()),
                 "sessions": playing(&manager),
                 "max_sessions": manager.settings().max_sessions,
                 "pool": pool,
@@ -124,16 +132,40 @@ impl Site {
         now(json_response(200, &json!({"sessions": told})))
     }
 
-    /// `POST /admin/drain`: answers when the pages were told, just before the end.
+    /// `POST /admin/drain`: answers when the pages were told; without a time that is just before the end.
     pub(super) fn admin_drain(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_operator(request)?;
+        let example = "{\"after_seconds\": 600}, at most a day, or nothing";
+        let order = match &request.body {
+            Body::Whole(body) if body.trim_ascii().is_empty() => Drain::default(),
+            _ => body(request, example)?,
+        };
+        let wait = Duration::from_secs(order.after_seconds);
+        if wait > LONGEST_DRAIN {
+            return Err(bad_body(example));
+        }
         let manager = Arc::clone(&self.manager);
+        if !wait.is_zero() {
+            let sessions = manager.drain_in(wait)?;
+            log::warn!("an operator drains the server in {wait:?}");
+            let body = json!({"sessions": sessions, "ends_in_seconds": order.after_seconds});
+            return now(json_response(202, &body));
+        }
         log::warn!("an operator drains the server");
         Ok(Outcome::Later(Box::new(move |_| {
             let sessions = manager.drain();
             Ok(json_response(202, &json!({"sessions": sessions})))
         })))
+    }
+
+    /// `DELETE /admin/drain`
+    pub(super) fn undo_drain(&self, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        self.check_operator(request)?;
+        let sessions = self.manager.undo_drain()?;
+        log::warn!("an operator has undone the drain");
+        now(json_response(200, &json!({"sessions": sessions})))
     }
 }
 
@@ -187,12 +219,10 @@ fn body<T: DeserializeOwned>(request: &Request, example: &str) -> Result<T, ApiE
     let Body::Whole(body) = &request.body else {
         return Err(ApiError::body_too_large());
     };
-    let wrong = |_| {
-        ApiError::new(
-            400,
-            "bad_body",
-            format!("The body must be JSON: {example}."),
-        )
-    };
-    serde_json::from_slice(body).map_err(wrong)
+    serde_json::from_slice(body).map_err(|_| bad_body(example))
+}
+
+fn bad_body(example: &str) -> ApiError {
+    let message = format!("The body must be JSON: {example}.");
+    ApiError::new(400, "bad_body", message)
 }

@@ -62,6 +62,7 @@ impl Site {
             Route::AdminHealth => self.admin_health(&request),
             Route::AdminNotice => self.admin_notice(&request),
             Route::AdminDrain => self.admin_drain(&request),
+            Route::UndoDrain => self.undo_drain(&request),
             Route::AdminBooks => self.list_books(&request),
             Route::AdminBook(player) => self.export_book(player, &request),
             Route::PutAdminBook(player) => self.import_book(player, request),

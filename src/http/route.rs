@@ -48,6 +48,8 @@ pub enum Route {
     AdminNotice,
     /// `POST /admin/drain`
     AdminDrain,
+    /// `DELETE /admin/drain`
+    UndoDrain,
     /// `GET /admin/books`
     AdminBooks,
     /// `GET /admin/books/{player}`
@@ -90,7 +92,7 @@ pub enum NoRoute {
 }
 
 /// Every route, by a method and the pattern of its path: for what is true of all of them.
-pub const TABLE: [(&str, &str); 34] = [
+pub const TABLE: [(&str, &str); 35] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -106,6 +108,7 @@ pub const TABLE: [(&str, &str); 34] = [
     ("GET", "/admin/health"),
     ("POST", "/admin/notice"),
     ("POST", "/admin/drain"),
+    ("DELETE", "/admin/drain"),
     ("GET", "/admin/books"),
     ("GET", "/admin/books/{player}"),
     ("PUT", "/admin/books/{player}"),
@@ -128,7 +131,7 @@ pub const TABLE: [(&str, &str); 34] = [
 ];
 
 const GET: &str = "GET, HEAD";
-const LINK: &str = "POST, DELETE";
+const ORDER: &str = "POST, DELETE";
 const BOOK: &str = "GET, HEAD, PUT";
 const RECORDING: &str = "GET, POST, DELETE";
 
@@ -153,7 +156,8 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["admin", "logout"] => ("POST", Route::AdminLogout),
         ["admin", "health"] => (GET, Route::AdminHealth),
         ["admin", "notice"] => ("POST", Route::AdminNotice),
-        ["admin", "drain"] => ("POST", Route::AdminDrain),
+        ["admin", "drain"] if method == "DELETE" => (ORDER, Route::UndoDrain),
+        ["admin", "drain"] => (ORDER, Route::AdminDrain),
         ["admin", "books"] => (GET, Route::AdminBooks),
         ["admin", "books", name] if method == "PUT" => (BOOK, Route::PutAdminBook(player(name)?)),
         ["admin", "books", name] => (BOOK, Route::AdminBook(player(name)?)),
@@ -164,9 +168,9 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["session", id, "ws"] => ("GET", Route::Terminal(session(id)?)),
         ["session", id, "ticket"] => ("POST", Route::CreateTicket(session(id)?)),
         ["session", id, "watch"] if method == "DELETE" => {
-            (LINK, Route::RevokeWatchLinks(session(id)?))
+            (ORDER, Route::RevokeWatchLinks(session(id)?))
         }
-        ["session", id, "watch"] => (LINK, Route::CreateWatchLink(session(id)?)),
+        ["session", id, "watch"] => (ORDER, Route::CreateWatchLink(session(id)?)),
         ["session", id, "recording"] => (RECORDING, recording(method, session(id)?)),
         ["session", id, "spellbook"] if method == "PUT" => {
             (BOOK, Route::PutSpellbook(session(id)?))
@@ -218,6 +222,7 @@ impl Route {
                 | Route::AdminHealth
                 | Route::AdminNotice
                 | Route::AdminDrain
+                | Route::UndoDrain
                 | Route::AdminBooks
                 | Route::AdminBook(_)
                 | Route::PutAdminBook(_)
@@ -264,7 +269,7 @@ impl Route {
             Route::AdminLogout => "/admin/logout",
             Route::AdminHealth => "/admin/health",
             Route::AdminNotice => "/admin/notice",
-            Route::AdminDrain => "/admin/drain",
+            Route::AdminDrain | Route::UndoDrain => "/admin/drain",
             Route::AdminBooks => "/admin/books",
             Route::AdminBook(_) | Route::PutAdminBook(_) => "/admin/books/{player}",
             Route::Login => "/login",
@@ -322,6 +327,7 @@ mod tests {
         );
         check("GET /session/ID/recording", "Ok(Recording(SessionId(ID)))");
         check("POST /admin/drain", "Ok(AdminDrain)");
+        check("DELETE /admin/drain", "Ok(UndoDrain)");
         check("GET /admin/books", "Ok(AdminBooks)");
         check(
             "PUT /admin/books/anon-1",
@@ -412,6 +418,7 @@ mod tests {
             Route::AdminBooks => 31,
             Route::AdminBook(_) => 32,
             Route::PutAdminBook(_) => 33,
+            Route::UndoDrain => 34,
         }
     }
 

@@ -8,6 +8,7 @@
 //!               ├─ resizer thread ─────────┤ the newest size of each terminal, to the Engine
 //!               ├─ saver thread ───────────┤ books that have changed, to the store
 //!               ├─ pool threads ───────────┘ containers for players who are still to come
+//!               ├─ drain thread: waits for the end that an operator has ordered
 //!               ├─ librarian thread: all books together, what they take and which expire
 //!               └─ images thread: the sandbox images that the binary brings, to the Engine
 //! ```
@@ -67,6 +68,7 @@ use log::{debug, warn};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 pub use calls::{Newcomer, Place, QueueTicket, Standing};
+pub use drain::LONGEST_DRAIN;
 pub use error::Error;
 pub use make::NewSession;
 pub use readiness::NotReady;
@@ -178,8 +180,10 @@ pub struct Manager {
     /// Whether a stop leaves the containers where they are.
     leaves_containers: AtomicBool,
     is_stopping: AtomicBool,
-    /// Whether newcomers are turned away because an end is near.
-    is_draining: AtomicBool,
+    /// What an operator has ordered. Held for moves only; may be taken while `sessions` is held, never the other way round.
+    order: Mutex<drain::Order>,
+    /// Tells the drain's thread that it is another one.
+    order_changed: Sender<()>,
     /// What ends the process when it is drained.
     on_drained: OnceLock<Box<dyn Fn() + Send + Sync>>,
     usage: stats::Usage,
@@ -210,6 +214,7 @@ impl Manager {
         let (stopper, stopped) = bounded(0);
         let (abandoner, abandoned) = bounded(0);
         let (usage, usage_list) = stats::Usage::new();
+        let (order_changed, order_changes) = bounded(1);
         let manager = Arc::new(Manager {
             engine,
             store,
@@ -244,7 +249,8 @@ impl Manager {
             stale_records: Mutex::default(),
             leaves_containers: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
-            is_draining: AtomicBool::new(false),
+            order: Mutex::default(),
+            order_changed,
             on_drained: OnceLock::new(),
             usage,
             stopper: Mutex::new(Some(stopper)),
@@ -258,6 +264,7 @@ impl Manager {
             reaper::spawn(Arc::clone(&manager))?,
             stats::spawn(Arc::clone(&manager), usage_list)?,
             shelf::spawn(Arc::clone(&manager))?,
+            drain::spawn(Arc::clone(&manager), order_changes)?,
         ];
         workers.extend(images::spawn(&manager)?);
         workers.extend(pool::spawn(&manager)?);

@@ -22,6 +22,8 @@ export interface Health {
   instance: string;
   uptime: number;
   draining: boolean;
+  /** Seconds until a drain that can still be undone. */
+  drainsIn: number | undefined;
   sessions: number;
   maxSessions: number;
   pool: number;
@@ -99,6 +101,7 @@ export function health(body: Record<string, unknown>): Health {
     instance: text(body["instance"]),
     uptime: number(body["uptime_seconds"]) ?? 0,
     draining: body["draining"] === true,
+    drainsIn: number(body["drains_in_seconds"]),
     sessions: number(body["sessions"]) ?? 0,
     maxSessions: number(body["max_sessions"]) ?? 0,
     pool: Object.values(record(body["pool"])).reduce<number>((sum, count) => sum + (number(count) ?? 0), 0),

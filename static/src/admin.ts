@@ -24,7 +24,7 @@ const history: { games: number[]; queue: number[]; out: number[] } = { games: []
 let lastOut: number | undefined;
 let timer: number | undefined;
 let isAsking = false;
-/** Whether a drain was ordered here: then the server's end is no trouble. */
+/** Whether a drain was ordered: then the server's end is no trouble. */
 let isDrained = false;
 
 function say(text: string): void {
@@ -76,7 +76,9 @@ function showHealth(now: Health): void {
   push(history.out, Math.max(0, out - (lastOut ?? out)) / (EVERY_MS / 1000));
   lastOut = out;
   need("build", HTMLElement).textContent = `${now.instance} · ${now.version} · up ${duration(now.uptime)}`;
-  need("drain", HTMLButtonElement).disabled = now.draining;
+  isDrained = now.draining;
+  need("drain", HTMLButtonElement).disabled = now.draining && now.drainsIn === undefined;
+  need("undo", HTMLButtonElement).hidden = now.drainsIn === undefined;
   need("tiles", HTMLElement).replaceChildren(
     tile("Games", `${now.sessions} of ${now.maxSessions}`, "", chart(history.games)),
     tile("Output", `${bytes(Math.round(history.out.at(-1) ?? 0))}/s`, "", chart(history.out)),
@@ -85,7 +87,7 @@ function showHealth(now: Health): void {
     tile("Engine", now.engine.ok ? "answers" : "away", now.engine.ok ? "" : now.engine.cause || "No answer."),
     tile("Store", now.store.ok ? "answers" : "away", now.store.ok ? "" : now.store.cause || "No answer."),
     ...now.shells.map(shellTile),
-    ...(now.draining ? [tile("Drain", "under way", "Newcomers are turned away.")] : []),
+    ...(now.draining ? [tile("Drain", now.drainsIn === undefined ? "under way" : `in ${duration(now.drainsIn)}`, "Newcomers are turned away.")] : []),
   );
 }
 
@@ -191,19 +193,27 @@ function newLine(row: Row): HTMLTableRowElement {
 /** Settles the question that is open. */
 let answered: ((answer: string | undefined) => void) | undefined;
 
-/** Asks; the answer is undefined for no, else the words. The browser gives the focus back. */
-function confirmed(title: string, text: string, yes: string, wantsWords = false): Promise<string | undefined> {
+interface Field {
+  label: string;
+  type: "text" | "number";
+  value: string;
+}
+
+/** Asks; the answer is undefined for no, else what is in the field, if there is one. The browser gives the focus back. */
+function confirmed(title: string, text: string, yes: string, field?: Field): Promise<string | undefined> {
   // A dialog's "close" comes some time after it has closed: an earlier question may not have heard its own yet.
   answered?.(undefined);
   need("ask-title", HTMLElement).textContent = title;
   need("ask-text", HTMLElement).textContent = text;
   need("ask-yes", HTMLButtonElement).textContent = yes;
-  need("ask-words", HTMLElement).hidden = !wantsWords;
-  words.required = wantsWords;
-  words.value = "";
+  need("ask-words", HTMLElement).hidden = field === undefined;
+  need("words-label", HTMLElement).textContent = field?.label ?? "";
+  words.required = field !== undefined;
+  words.type = field?.type ?? "text";
+  words.value = field?.value ?? "";
   dialog.returnValue = "no";
   dialog.showModal();
-  if (wantsWords) words.focus();
+  if (field !== undefined) words.focus();
   return new Promise((resolve) => (answered = resolve));
 }
 
@@ -223,7 +233,7 @@ async function watch(id: string): Promise<void> {
 
 async function notice(id: string | null): Promise<void> {
   const title = id === null ? "Notice to all games" : `Notice to ${id.slice(0, 8)}`;
-  const text = await confirmed(title, "It is shown on the player’s page.", "Send", true);
+  const text = await confirmed(title, "It is shown on the player’s page.", "Send", { label: "What it says", type: "text", value: "" });
   if (text === undefined) return;
   const answer = await ask("POST", "/admin/notice", { session_id: id, level: "info", text });
   tell(answer.status === 200 ? `Shown in ${String(answer.body["sessions"])} games.` : sentence(answer), "");
@@ -239,11 +249,20 @@ async function end(id: string): Promise<void> {
 }
 
 async function drain(): Promise<void> {
-  const text = "Newcomers are turned away, all players are told, all games are saved and removed, and the server ends.";
-  if ((await confirmed("Drain the server?", text, "Drain it")) === undefined) return;
-  const answer = await ask("POST", "/admin/drain");
+  const text = "Newcomers are turned away and all players are told. Then all games are saved and removed, and the server ends.";
+  const minutes = await confirmed("Drain the server?", text, "Drain it", { label: "Minutes until it ends", type: "number", value: "0" });
+  if (minutes === undefined) return;
+  const answer = await ask("POST", "/admin/drain", { after_seconds: Number(minutes) * 60 });
   isDrained = answer.status === 202;
   tell(isDrained ? "The server is being drained." : sentence(answer), "");
+  if (isDrained) await refresh();
+}
+
+async function undoDrain(): Promise<void> {
+  const answer = await ask("DELETE", "/admin/drain");
+  tell(answer.status === 200 ? "The server goes on, and newcomers are let in again." : sentence(answer), "");
+  need("drain", HTMLButtonElement).focus();
+  await refresh();
 }
 
 dialog.addEventListener("close", () => {
@@ -268,6 +287,7 @@ login.addEventListener("submit", (event) => {
 });
 need("logout", HTMLButtonElement).addEventListener("click", () => void ask("POST", "/admin/logout").then(refresh));
 need("notice-all", HTMLButtonElement).addEventListener("click", () => void notice(null));
+need("undo", HTMLButtonElement).addEventListener("click", () => void undoDrain());
 need("drain", HTMLButtonElement).addEventListener("click", () => void drain());
 filter.addEventListener("input", showRows);
 document.addEventListener("visibilitychange", () => void refresh());

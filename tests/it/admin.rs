@@ -171,6 +171,102 @@ fn the_command_line_lists_tells_ends_and_drains() {
     assert!(status == Some(1) && text.contains("not ready"), "{text}");
 }
 
+fn health(site: &Client) -> serde_json::Value {
+    site.request("GET", "/admin/health", &[TOKEN], b"").json()
+}
+
+/// Newcomers stand before a closed door until the end comes, or the operator thinks better of it.
+#[test]
+fn a_drain_is_announced_and_can_be_undone() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--pool-size", "1"]);
+    let game = site.create("rust");
+    let mut page = site.page(&game, None);
+    wait_for("a full pool", || health(&site)["pool"]["rust"] == 1);
+    let order =
+        |method: &str, body: &str| site.request(method, "/admin/drain", &[TOKEN], body.as_bytes());
+    assert_eq!(order("DELETE", "").code(), "no_drain");
+    for bad in [
+        "soon",
+        "{\"after_seconds\": -1}",
+        "{\"after_seconds\": 86401}",
+    ] {
+        assert_eq!(order("POST", bad).code(), "bad_body", "{bad}");
+    }
+    assert_eq!(health(&site)["draining"], false);
+
+    // The second order moves the end.
+    for seconds in [7200, 600] {
+        let reply = order("POST", &json!({"after_seconds": seconds}).to_string());
+        let told = json!({"sessions": 1, "ends_in_seconds": seconds});
+        assert_eq!((reply.status, reply.json()), (202, told));
+        let notice = page.note("notice");
+        assert_eq!(
+            (&notice["kind"], &notice["ends_in"]),
+            (&"drain".into(), &seconds.into())
+        );
+    }
+    let left = health(&site)["drains_in_seconds"].as_u64().expect("a time");
+    assert!((500..=600).contains(&left), "{left}");
+    // Not even one that is made already is given away.
+    let reply = site.stranger().post("/session", r#"{"shell": "rust"}"#);
+    assert_eq!((reply.status, reply.code().as_str()), (503, "stopping"));
+    assert_eq!(site.get("/readyz").status, 503);
+
+    let reply = order("DELETE", "");
+    assert_eq!(
+        (reply.status, reply.json()["sessions"].clone()),
+        (200, 1.into())
+    );
+    assert_eq!(page.note("notice")["kind"], "drain_undone");
+    assert_eq!(order("DELETE", "").code(), "no_drain");
+    assert_eq!(health(&site)["drains_in_seconds"], json!(null));
+    assert_eq!(site.get("/readyz").status, 200);
+    site.stranger().create("rust");
+    wait_for("a full pool", || health(&site)["pool"]["rust"] == 1);
+}
+
+#[test]
+fn a_drain_comes_when_its_time_has_come() {
+    let engine = FakeEngine::start();
+    let flags = ["--admin-token", ADMIN_TOKEN];
+    let mut server = Process::start(&engine.docker_host(), "drain-test", &flags);
+    let game = server.create("rust");
+    let mut page = server.page(&game, None);
+    let (status, text) = order(&server, &["drain", "--undo"], ADMIN_TOKEN);
+    assert!(status == Some(1) && text.contains("no drain"), "{text}");
+    assert_eq!(
+        order(&server, &["drain", "--undo", "--after", "1m"], ADMIN_TOKEN).0,
+        Some(2)
+    );
+    let (status, text) = order(&server, &["drain", "--after", "1h", "--json"], ADMIN_TOKEN);
+    let told = json!({"ends_in_seconds": 3600, "sessions": 1});
+    assert_eq!((status, text), (Some(0), format!("{told}\n")));
+    let (status, text) = order(&server, &["drain", "--undo"], ADMIN_TOKEN);
+    let told = "The server goes on, with 1 games.\n";
+    assert_eq!((status, text.as_str()), (Some(0), told));
+    let (status, text) = order(&server, &["drain", "--after", "1s"], ADMIN_TOKEN);
+    let told = "1 games are saved and removed; the server ends in 1 s.\n";
+    assert_eq!((status, text.as_str()), (Some(0), told));
+    assert_eq!(server.exit_code_in_time(), Some(0));
+    assert_eq!(page.close_code(), 1001);
+    assert_eq!(engine.containers().len(), 0);
+}
+
+/// A stop is a stop, and leaves the games to the next start, whatever was to come.
+#[test]
+fn a_stop_does_not_wait_for_a_drain() {
+    let engine = FakeEngine::start();
+    let flags = ["--admin-token", ADMIN_TOKEN];
+    let mut server = Process::start(&engine.docker_host(), "drain-term-test", &flags);
+    server.create("rust");
+    let (status, text) = order(&server, &["drain", "--after", "1h"], ADMIN_TOKEN);
+    assert_eq!(status, Some(0), "{text}");
+    server.signal("TERM");
+    assert_eq!(server.exit_code_in_time(), Some(0));
+    assert_eq!(engine.containers().len(), 1);
+}
+
 /// An operator moves a player's book to a file and back, but not under the hands of somebody who plays.
 #[test]
 fn books_are_listed_exported_and_imported() {
