@@ -42,7 +42,11 @@ pub enum Command {
     /// End a game on a running server; its spellbook is kept.
     End {
         /// The session's id.
-        id: SessionId,
+        #[arg(required_unless_present = "all")]
+        id: Option<SessionId>,
+        /// End all games.
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
         /// Which server.
         #[command(flatten)]
         target: remote::Target,
@@ -110,7 +114,12 @@ pub fn run(command: &Command, config: &Config) -> ExitCode {
     let is_well = match command {
         Command::Sessions(target) => return remote::sessions(target, config),
         Command::Watch { id, target } => return remote::watch(*id, target, config),
-        Command::End { id, target } => return remote::end(*id, target, config),
+        Command::End { id, target, .. } => {
+            return match id {
+                Some(id) => remote::end(*id, target, config),
+                None => remote::end_all(target, config),
+            };
+        }
         Command::Notice {
             words,
             all,

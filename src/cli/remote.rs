@@ -105,6 +105,18 @@ pub fn end(id: SessionId, target: &Target, config: &Config) -> ExitCode {
     finish(target, answer, |_| format!("{} has ended.\n", id.to_text()))
 }
 
+/// `shellcraft end --all`
+pub fn end_all(target: &Target, config: &Config) -> ExitCode {
+    let answer = ask(target, config, "DELETE", "/sessions", None);
+    finish(target, answer, |answer| {
+        let (ended, ending) = (&answer["ended"], &answer["ending"]);
+        match ending.as_u64() {
+            Some(1..) => format!("{ended} games have ended, {ending} are about to.\n"),
+            _ => format!("{ended} games have ended.\n"),
+        }
+    })
+}
+
 /// `shellcraft notice ID TEXT`
 pub fn notice(
     words: &[String],

@@ -49,6 +49,7 @@ impl Site {
             Route::Metrics => self.metrics(&request, side),
             Route::OpenApi => now(json_response(200, &self.openapi)),
             Route::ListSessions => self.list(&request),
+            Route::DestroySessions => self.destroy_all(&request),
             Route::CreateSession => self.create(&request),
             Route::Queue(ticket) => self.queue(ticket),
             Route::Status(id) => self.status(id, &request),
@@ -228,6 +229,20 @@ impl Site {
             }
             manager.destroy(id)?;
             Ok(no_content())
+        })))
+    }
+
+    fn destroy_all(&self, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        self.check_operator(request)?;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            log::warn!("an operator ends all games");
+            let (ended, ending) = manager.destroy_all();
+            Ok(json_response(
+                200,
+                &json!({"ended": ended, "ending": ending}),
+            ))
         })))
     }
 

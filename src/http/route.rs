@@ -18,6 +18,8 @@ pub enum Route {
     OpenApi,
     /// `GET /sessions`
     ListSessions,
+    /// `DELETE /sessions`
+    DestroySessions,
     /// `POST /session`
     CreateSession,
     /// `GET /queue/{ticket}`
@@ -92,13 +94,14 @@ pub enum NoRoute {
 }
 
 /// Every route, by a method and the pattern of its path: for what is true of all of them.
-pub const TABLE: [(&str, &str); 35] = [
+pub const TABLE: [(&str, &str); 36] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/sessions"),
+    ("DELETE", "/sessions"),
     ("POST", "/session"),
     ("POST", "/login"),
     ("POST", "/logout"),
@@ -131,6 +134,7 @@ pub const TABLE: [(&str, &str); 35] = [
 ];
 
 const GET: &str = "GET, HEAD";
+const LIST: &str = "GET, HEAD, DELETE";
 const ORDER: &str = "POST, DELETE";
 const BOOK: &str = "GET, HEAD, PUT";
 const RECORDING: &str = "GET, POST, DELETE";
@@ -147,7 +151,8 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["readyz"] => (GET, Route::Ready),
         ["metrics"] => (GET, Route::Metrics),
         ["openapi.json"] => (GET, Route::OpenApi),
-        ["sessions"] => (GET, Route::ListSessions),
+        ["sessions"] if method == "DELETE" => (LIST, Route::DestroySessions),
+        ["sessions"] => (LIST, Route::ListSessions),
         ["session"] => ("POST", Route::CreateSession),
         ["login"] => ("POST", Route::Login),
         ["logout"] => ("POST", Route::Logout),
@@ -216,6 +221,7 @@ impl Route {
             self,
             Route::Metrics
                 | Route::ListSessions
+                | Route::DestroySessions
                 | Route::Admin
                 | Route::AdminLogin
                 | Route::AdminLogout
@@ -256,7 +262,7 @@ impl Route {
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
-            Route::ListSessions => "/sessions",
+            Route::ListSessions | Route::DestroySessions => "/sessions",
             Route::CreateSession => "/session",
             Route::Queue(_) => "/queue/{ticket}",
             Route::DestroySession(_) => "/session/{id}",
@@ -419,6 +425,7 @@ mod tests {
             Route::AdminBook(_) => 32,
             Route::PutAdminBook(_) => 33,
             Route::UndoDrain => 34,
+            Route::DestroySessions => 35,
         }
     }
 

@@ -338,6 +338,31 @@ impl Manager {
             .ok_or(Error::NotFound)
     }
 
+    /// Ends all games that run, as [`Manager::destroy`] does one. Returns how many have ended in time, and how many are
+    /// still about to.
+    pub fn destroy_all(&self) -> (usize, usize) {
+        let sessions: Vec<_> = self.sessions.read().values().cloned().collect();
+        let ordered: Vec<_> = sessions
+            .into_iter()
+            .filter(|session| session.owner().is_some())
+            // Illegal for one that is over, and for one that is still being made.
+            .filter(|session| session.order_end(Reason::Destroyed).is_ok())
+            .collect();
+        let deadline = Instant::now() + DESTROY_WAIT;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let ended = ordered.iter().filter(|session| {
+            // One that a stop has left to the next life may be asked for again.
+            let is_over =
+                session.wait_until_over(left()) && session.snapshot().state != State::Kept;
+            if is_over {
+                self.sessions.write().remove(&session.id);
+            }
+            is_over
+        });
+        let ended = ended.count();
+        (ended, ordered.len() - ended)
+    }
+
     /// When the session ends if nobody types any more.
     pub fn expires_in(&self, session: &Session, now: Instant) -> Duration {
         let idle_left = self.settings.idle_timeout.saturating_sub(session.idle(now));

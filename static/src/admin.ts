@@ -248,6 +248,16 @@ async function end(id: string): Promise<void> {
   await refresh();
 }
 
+async function endAll(): Promise<void> {
+  const text = "All spellbooks are saved and all containers removed. New games can be started.";
+  if ((await confirmed("End all games?", text, "End them")) === undefined) return;
+  const { status, body } = await ask("DELETE", "/sessions");
+  const [ended, ending] = [String(body["ended"]), Number(body["ending"])];
+  const rest = ending > 0 ? ` ${ending} are still being ended.` : "";
+  tell(status === 200 ? `${ended} games have ended.${rest}` : sentence({ status, body }), "");
+  await refresh();
+}
+
 async function drain(): Promise<void> {
   const text = "Newcomers are turned away and all players are told. Then all games are saved and removed, and the server ends.";
   const minutes = await confirmed("Drain the server?", text, "Drain it", { label: "Minutes until it ends", type: "number", value: "0" });
@@ -287,6 +297,7 @@ login.addEventListener("submit", (event) => {
 });
 need("logout", HTMLButtonElement).addEventListener("click", () => void ask("POST", "/admin/logout").then(refresh));
 need("notice-all", HTMLButtonElement).addEventListener("click", () => void notice(null));
+need("end-all", HTMLButtonElement).addEventListener("click", () => void endAll());
 need("undo", HTMLButtonElement).addEventListener("click", () => void undoDrain());
 need("drain", HTMLButtonElement).addEventListener("click", () => void drain());
 filter.addEventListener("input", showRows);

@@ -267,6 +267,42 @@ fn a_stop_does_not_wait_for_a_drain() {
     assert_eq!(engine.containers().len(), 1);
 }
 
+#[test]
+fn an_operator_ends_all_games() {
+    let engine = FakeEngine::start();
+    let flags = ["--admin-token", ADMIN_TOKEN];
+    let server = Process::start(&engine.docker_host(), "end-all-test", &flags);
+    let games = [server.create("rust"), server.create("rust")];
+    let containers = engine.containers();
+    for container in &containers {
+        engine.write_file(&container.name, "/home/spellbook.dat", b"learn hi");
+    }
+    let mut pages = games.each_ref().map(|game| server.page(game, None));
+    for no_order in [["end", "--all", &games[0].id].as_slice(), &["end"]] {
+        assert_eq!(order(&server, no_order, ADMIN_TOKEN).0, Some(2));
+    }
+    assert_eq!(server.stranger().delete("/sessions").status, 401);
+    let foreign = [TOKEN, ("Origin", "http://evil.example")];
+    let reply = server.request("DELETE", "/sessions", &foreign, b"");
+    assert_eq!(reply.code(), "foreign_origin");
+    let (status, text) = order(&server, &["end", "--all", "--json"], ADMIN_TOKEN);
+    let told = json!({"ended": 2, "ending": 0});
+    assert_eq!((status, text), (Some(0), format!("{told}\n")));
+    for page in &mut pages {
+        assert_eq!(page.close_code(), 4002);
+    }
+    assert_eq!(engine.containers().len(), 0);
+    let books = server.request("GET", "/admin/books", &[TOKEN], b"").json();
+    let kept = books["books"].as_array().expect("a list").len();
+    assert_eq!(kept, 2, "{books}");
+    // It serves on.
+    server.create("rust");
+    let (status, text) = order(&server, &["end", "--all"], ADMIN_TOKEN);
+    assert_eq!((status, text.as_str()), (Some(0), "1 games have ended.\n"));
+    let (status, text) = order(&server, &["end", "--all"], ADMIN_TOKEN);
+    assert_eq!((status, text.as_str()), (Some(0), "0 games have ended.\n"));
+}
+
 /// An operator moves a player's book to a file and back, but not under the hands of somebody who plays.
 #[test]
 fn books_are_listed_exported_and_imported() {

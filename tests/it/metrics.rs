@@ -281,7 +281,7 @@ fn the_operator_s_routes_move_to_the_private_address() {
     // Nor does a wrong method show that they are somewhere.
     for (method, path) in [
         ("POST", "/metrics"),
-        ("DELETE", "/sessions"),
+        ("PUT", "/sessions"),
         ("GET", "/admin/drain"),
         ("PUT", "/admin"),
     ] {
