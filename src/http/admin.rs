@@ -15,7 +15,7 @@ use crate::auth::cookie;
 use crate::auth::desk::{self, LOGIN_LIFE};
 use crate::door;
 use crate::session::pace::whole_seconds;
-use crate::session::{LONGEST_DRAIN, Manager, Session, SessionId};
+use crate::session::{LONGEST_DRAIN, Manager, SAMPLE_EVERY, Sample, Session, SessionId};
 
 /// The longest notice, in characters.
 const NOTICE_CHARACTERS: usize = 500;
@@ -90,17 +90,21 @@ impl Site {
     pub(super) fn admin_health(&self, request: &Request) -> Handled {
         self.check_operator(request)?;
         let manager = Arc::clone(&self.manager);
+        let metrics = Arc::clone(&self.metrics);
         let uptime = self.started.elapsed().as_secs();
         Ok(Outcome::Later(Box::new(move |_| {
             let pool = manager.pool_counts();
             let shells = shells(&manager);
+            let disk = manager.disk().map(
+                |disk| json!({"free_bytes": disk.free_bytes, "total_bytes": disk.total_bytes}),
+            );
             let body = json!({
                 "version": env!("CARGO_PKG_VERSION"),
                 "instance": manager.settings().instance,
                 "uptime_seconds": uptime,
                 "draining": manager.is_draining(),
                 "drains_in_seconds": manager.drains_in().map(|left| left.as_secs()),
-                "sessions": playing(&manager),
+                "sessions": manager.count_playing(),
                 "max_sessions": manager.settings().max_sessions,
                 "pool": pool,
                 "shells": shells,
@@ -108,6 +112,14 @@ impl Site {
                 "queue": manager.queue_length(),
                 "engine": health(manager.engine_health()),
                 "store": health(manager.store_health()),
+                "disk": disk,
+                "books": {
+                    "players": metrics.books_players.get(),
+                    "bytes": metrics.books_bytes.get(),
+                    // 0 for no limit.
+                    "quota_bytes": metrics.books_quota_bytes.get(),
+                },
+                "history": history(&manager),
             });
             Ok(json_response(200, &body))
         })))
@@ -202,12 +214,16 @@ fn shells(manager: &Manager) -> Vec<Value> {
     shells.map(|shell| tell(&shell.name)).collect()
 }
 
-fn playing(manager: &Manager) -> usize {
-    let sessions = manager.list();
-    let playing = sessions
-        .iter()
-        .filter(|session| session.owner().is_some() && !session.snapshot().state.is_over());
-    playing.count()
+/// The last hour, the oldest first, as the page draws it.
+fn history(manager: &Manager) -> Value {
+    let samples = manager.history();
+    let column = |of: fn(&Sample) -> u64| samples.iter().map(of).collect::<Vec<_>>();
+    json!({
+        "every_seconds": SAMPLE_EVERY.as_secs(),
+        "sessions": column(|sample| sample.sessions as u64),
+        "queue": column(|sample| sample.queue as u64),
+        "output": column(|sample| sample.output),
+    })
 }
 
 /// The cause is for the log and for the operator, who may read it.

@@ -20,7 +20,7 @@
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
 //! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
-//! * [`shelf`]: all spellbooks together. * [`stats`]: what containers use, while an operator looks. * [`drain`]: the end as an operator orders it.
+//! * [`shelf`]: all spellbooks together. * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an operator orders it.
 //! * [`store`]: what outlives the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
@@ -31,6 +31,7 @@ pub mod bundle;
 pub mod calls;
 mod drain;
 pub mod error;
+mod history;
 pub mod images;
 mod keep;
 mod ledger;
@@ -70,6 +71,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 pub use calls::{Newcomer, Place, QueueTicket, Standing};
 pub use drain::LONGEST_DRAIN;
 pub use error::Error;
+pub use history::{SAMPLE_EVERY, Sample};
 pub use make::NewSession;
 pub use readiness::NotReady;
 pub use session::{NotAnId, Owner, Session, SessionId, Snapshot};
@@ -187,6 +189,7 @@ pub struct Manager {
     /// What ends the process when it is drained.
     on_drained: OnceLock<Box<dyn Fn() + Send + Sync>>,
     usage: stats::Usage,
+    history: history::History,
     /// Dropped by `stop`, which ends the workers.
     stopper: Mutex<Option<Sender<()>>>,
     stopped: Receiver<()>,
@@ -253,6 +256,7 @@ impl Manager {
             order_changed,
             on_drained: OnceLock::new(),
             usage,
+            history: history::History::default(),
             stopper: Mutex::new(Some(stopper)),
             stopped,
             abandoner: Mutex::new(Some(abandoner)),
@@ -393,6 +397,11 @@ impl Manager {
     pub fn store_health(&self) -> Result<(), String> {
         self.store_health
             .ask(|| self.store.check().map_err(|error| error.to_string()))
+    }
+
+    /// How big the disk is on which the store keeps things, if it keeps them on one and can tell.
+    pub fn disk(&self) -> Option<store::Disk> {
+        self.store.disk().ok().flatten()
     }
 
     /// The key of players' cookies, once the store has told it.

@@ -133,6 +133,7 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
             manager.join_finished_threads();
             manager.forget_stale_records();
             manager.rates.sweep();
+            manager.note_history(Instant::now());
             manager.stored.sweep(Instant::now());
             if Instant::now() >= next_sweep {
                 let pause = if settled.elapsed() < LAST_LIFE_ECHO {

@@ -5,8 +5,6 @@ import { COLUMNS, type Order, arranged, bytes, duration, points } from "./admin-
 import { make, makeButton, need } from "./dom";
 
 const EVERY_MS = 2000;
-/** Five minutes. */
-const KEPT = 150;
 const SVG = "http://www.w3.org/2000/svg";
 
 const board = need("board", HTMLElement);
@@ -20,7 +18,6 @@ const words = need("words", HTMLInputElement);
 
 let known: Row[] = [];
 let order: Order = { key: "age", isDescending: false };
-const history: { games: number[]; queue: number[]; out: number[] } = { games: [], queue: [], out: [] };
 let lastOut: number | undefined;
 let timer: number | undefined;
 let isAsking = false;
@@ -70,30 +67,25 @@ function showLogin(answer: Answer): void {
 
 function showHealth(now: Health): void {
   const out = known.reduce((sum, row) => sum + row.bytesOut, 0);
-  push(history.games, now.sessions);
-  push(history.queue, now.queue);
   // A game that ended takes its bytes along.
-  push(history.out, Math.max(0, out - (lastOut ?? out)) / (EVERY_MS / 1000));
+  const rate = Math.max(0, out - (lastOut ?? out)) / (EVERY_MS / 1000);
   lastOut = out;
   need("build", HTMLElement).textContent = `${now.instance} · ${now.version} · up ${duration(now.uptime)}`;
   isDrained = now.draining;
   need("drain", HTMLButtonElement).disabled = now.draining && now.drainsIn === undefined;
   need("undo", HTMLButtonElement).hidden = now.drainsIn === undefined;
   need("tiles", HTMLElement).replaceChildren(
-    tile("Games", `${now.sessions} of ${now.maxSessions}`, "", chart(history.games)),
-    tile("Output", `${bytes(Math.round(history.out.at(-1) ?? 0))}/s`, "", chart(history.out)),
-    tile("Queue", String(now.queue), "", chart(history.queue)),
+    tile("Games", `${now.sessions} of ${now.maxSessions}`, "", chart([...now.history.sessions, now.sessions])),
+    tile("Output", `${bytes(Math.round(rate))}/s`, "", chart([...now.history.output, rate])),
+    tile("Queue", String(now.queue), "", chart([...now.history.queue, now.queue])),
     tile("Pool", now.poolSize === 0 ? "off" : `${now.pool} ready`, ""),
     tile("Engine", now.engine.ok ? "answers" : "away", now.engine.ok ? "" : now.engine.cause || "No answer."),
     tile("Store", now.store.ok ? "answers" : "away", now.store.ok ? "" : now.store.cause || "No answer."),
+    ...(now.disk === undefined ? [] : [tile("Disk", `${bytes(now.disk.free)} free`, "", make("p", "", `of ${bytes(now.disk.total)}`))]),
+    booksTile(now.books),
     ...now.shells.map(shellTile),
     ...(now.draining ? [tile("Drain", now.drainsIn === undefined ? "under way" : `in ${duration(now.drainsIn)}`, "Newcomers are turned away.")] : []),
   );
-}
-
-function push(values: number[], value: number): void {
-  values.push(value);
-  if (values.length > KEPT) values.shift();
 }
 
 function tile(title: string, value: string, trouble: string, ...more: Element[]): HTMLElement {
@@ -103,6 +95,11 @@ function tile(title: string, value: string, trouble: string, ...more: Element[])
   return box;
 }
 
+function booksTile({ players, bytes: taken, quota }: Health["books"]): HTMLElement {
+  const room = quota > 0 ? `of ${bytes(quota)}, ` : "";
+  return tile("Spellbooks", bytes(taken), "", make("p", "", `${room}of ${players} players; counted once an hour`));
+}
+
 function shellTile({ name, ok, cause, backoff }: Shell): HTMLElement {
   const trouble = ok ? "" : cause || "The log says why.";
   const box = tile(`Shell ${name}`, ok ? "can be started" : "can’t be started", trouble);
@@ -110,6 +107,7 @@ function shellTile({ name, ok, cause, backoff }: Shell): HTMLElement {
   return box;
 }
 
+/** The last hour, up to now. */
 function chart(values: readonly number[]): SVGElement {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "-1 -2 102 28");

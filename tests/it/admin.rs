@@ -67,6 +67,31 @@ fn the_operator_is_told_which_shell_is_broken_and_why() {
     assert!(cause.contains("shellcraft/perl: it has no CMD"), "{cause}");
 }
 
+/// What a page shows that was just opened: the disk, what books take on it, and the hour before.
+#[test]
+fn the_operator_is_told_of_the_disk_and_of_the_last_hour() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--books-quota", "1GiB"]);
+    let stat = rustix::fs::statvfs(std::env::temp_dir()).expect("a file system");
+    let put = site.request("PUT", "/admin/books/jwt-a", &[TOKEN], &[b'x'; 5000]);
+    assert_eq!(put.status, 204);
+    // The first is taken when the last life's games are taken over.
+    wait_for("a sample", || {
+        let history = health(&site)["history"].clone();
+        history["every_seconds"] == 60
+            && ["sessions", "queue", "output"]
+                .iter()
+                .all(|of| history[of] == json!([0]))
+    });
+    let health = health(&site);
+    let disk = &health["disk"];
+    assert_eq!(disk["total_bytes"], stat.f_blocks * stat.f_frsize, "{disk}");
+    let free = disk["free_bytes"].as_u64().expect("a number");
+    assert!(free > 0 && free < stat.f_blocks * stat.f_frsize, "{disk}");
+    assert_eq!(health["books"]["quota_bytes"], 1_u64 << 30);
+    assert!(health["books"]["bytes"].is_u64() && health["books"]["players"].is_u64());
+}
+
 #[test]
 fn whoever_guesses_tokens_has_to_wait() {
     let engine = FakeEngine::start();

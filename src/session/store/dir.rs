@@ -27,8 +27,9 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, Phase, PlayerId, RECORD_LIMIT_BYTES,
-    Record, SessionStore, Shelf, Tending, key_from_text, key_to_text, room_of, those_after,
+    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Disk, Error, Phase, PlayerId,
+    RECORD_LIMIT_BYTES, Record, SessionStore, Shelf, Tending, key_from_text, key_to_text, room_of,
+    those_after,
 };
 use crate::auth::CookieKey;
 use crate::session::SessionId;
@@ -248,12 +249,18 @@ impl SessionStore for Directory {
     fn check(&self) -> Result<(), Error> {
         let block = [b'x'; TRIAL_BYTES];
         self.temporary.try_out(&self.temporary_name(), &block)?;
-        match self.temporary.free_bytes()? {
-            Some(free) if free < LEAST_FREE_BYTES => Err(Error::Unavailable(format!(
-                "DATA_DIR has {free} bytes left, and {LEAST_FREE_BYTES} are needed"
-            ))),
+        match self.temporary.disk()? {
+            Some(Disk { free_bytes, .. }) if free_bytes < LEAST_FREE_BYTES => {
+                Err(Error::Unavailable(format!(
+                    "DATA_DIR has {free_bytes} bytes left, and {LEAST_FREE_BYTES} are needed"
+                )))
+            }
             _ => Ok(()),
         }
+    }
+
+    fn disk(&self) -> Result<Option<Disk>, Error> {
+        self.temporary.disk()
     }
 
     fn insert(&self, record: &Record) -> Result<(), Error> {

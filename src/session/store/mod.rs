@@ -144,6 +144,15 @@ pub struct Shelf {
     pub expired: u64,
 }
 
+/// The disk that a store is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
 /// How the books are to be looked through.
 pub struct Tending<'a> {
     /// Books of players who can't be known again by a name go when they were neither saved nor loaded for so long.
@@ -286,6 +295,14 @@ pub trait SessionStore: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unavailable`].
     fn check(&self) -> Result<(), Error>;
+
+    /// The disk that it is on; none for a store that is elsewhere, or on a file system that has no idea.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn disk(&self) -> Result<Option<Disk>, Error> {
+        Ok(None)
+    }
 
     /// Adds a record, which must be of this instance.
     ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{
-    Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
+    Book, BookEntry, CookieKeyBytes, Disk, Error, PlayerId, Record, SessionStore, Shelf, Tending,
 };
 use crate::metrics::Metrics;
 use crate::session::SessionId;
@@ -50,6 +50,11 @@ fn kind(error: &Error) -> &'static str {
 impl SessionStore for Timed {
     fn check(&self) -> Result<(), Error> {
         self.time("check", || self.inner.check())
+    }
+
+    // So quick that it is not worth a time.
+    fn disk(&self) -> Result<Option<Disk>, Error> {
+        self.inner.disk()
     }
 
     fn insert(&self, record: &Record) -> Result<(), Error> {
