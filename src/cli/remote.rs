@@ -19,7 +19,7 @@ use crate::engine;
 use crate::session::SessionId;
 
 /// Ending a game waits for the Engine, as long as the server does and a little more.
-const DEADLINE: Duration = Duration::from_secs(25);
+pub(super) const DEADLINE: Duration = Duration::from_secs(25);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Columns of the table: title, field, and how a number is shown.
 const COLUMNS: [(&str, &str); 12] = [
@@ -195,8 +195,21 @@ pub(super) fn ask(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Value, Error> {
+    ask_within(DEADLINE, target, config, method, path, body)
+}
+
+/// The same of something that may take longer.
+pub(super) fn ask_within(
+    deadline: Duration,
+    target: &Target,
+    config: &Config,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, Error> {
     let body = body.map_or(String::new(), Value::to_string);
     let answer = exchange(
+        deadline,
         target,
         config,
         method,
@@ -209,6 +222,7 @@ pub(super) fn ask(
 
 /// Sends a body, whatever it is, and returns the answer's.
 pub(super) fn exchange(
+    deadline: Duration,
     target: &Target,
     config: &Config,
     method: &str,
@@ -232,7 +246,7 @@ pub(super) fn exchange(
         server: server.to_string(),
         cause: cause.to_string(),
     };
-    let mut response = server.agent(DEADLINE).run(request).map_err(away)?;
+    let mut response = server.agent(deadline).run(request).map_err(away)?;
     let status = response.status().as_u16();
     let answer = response.body_mut().read_to_vec().map_err(away)?;
     if matches!(status, 200..=299) {

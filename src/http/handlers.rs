@@ -65,6 +65,7 @@ impl Site {
             Route::AdminDrain => self.admin_drain(&request),
             Route::UndoDrain => self.undo_drain(&request),
             Route::AdminBooks => self.list_books(&request),
+            Route::ExpireBooks => self.expire_books(&request),
             Route::AdminBook(player) => self.export_book(player, &request),
             Route::PutAdminBook(player) => self.import_book(player, request),
             Route::Login => self.login(&request),

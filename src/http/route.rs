@@ -54,6 +54,8 @@ pub enum Route {
     UndoDrain,
     /// `GET /admin/books`
     AdminBooks,
+    /// `DELETE /admin/books`
+    ExpireBooks,
     /// `GET /admin/books/{player}`
     AdminBook(PlayerId),
     /// `PUT /admin/books/{player}`
@@ -94,7 +96,7 @@ pub enum NoRoute {
 }
 
 /// Every route, by a method and the pattern of its path: for what is true of all of them.
-pub const TABLE: [(&str, &str); 36] = [
+pub const TABLE: [(&str, &str); 37] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -113,6 +115,7 @@ pub const TABLE: [(&str, &str); 36] = [
     ("POST", "/admin/drain"),
     ("DELETE", "/admin/drain"),
     ("GET", "/admin/books"),
+    ("DELETE", "/admin/books"),
     ("GET", "/admin/books/{player}"),
     ("PUT", "/admin/books/{player}"),
     ("GET", "/queue/{ticket}"),
@@ -163,7 +166,8 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["admin", "notice"] => ("POST", Route::AdminNotice),
         ["admin", "drain"] if method == "DELETE" => (ORDER, Route::UndoDrain),
         ["admin", "drain"] => (ORDER, Route::AdminDrain),
-        ["admin", "books"] => (GET, Route::AdminBooks),
+        ["admin", "books"] if method == "DELETE" => (LIST, Route::ExpireBooks),
+        ["admin", "books"] => (LIST, Route::AdminBooks),
         ["admin", "books", name] if method == "PUT" => (BOOK, Route::PutAdminBook(player(name)?)),
         ["admin", "books", name] => (BOOK, Route::AdminBook(player(name)?)),
         ["queue", ticket] => (GET, Route::Queue(queue_ticket(ticket)?)),
@@ -230,6 +234,7 @@ impl Route {
                 | Route::AdminDrain
                 | Route::UndoDrain
                 | Route::AdminBooks
+                | Route::ExpireBooks
                 | Route::AdminBook(_)
                 | Route::PutAdminBook(_)
         )
@@ -276,7 +281,7 @@ impl Route {
             Route::AdminHealth => "/admin/health",
             Route::AdminNotice => "/admin/notice",
             Route::AdminDrain | Route::UndoDrain => "/admin/drain",
-            Route::AdminBooks => "/admin/books",
+            Route::AdminBooks | Route::ExpireBooks => "/admin/books",
             Route::AdminBook(_) | Route::PutAdminBook(_) => "/admin/books/{player}",
             Route::Login => "/login",
             Route::Logout => "/logout",
@@ -426,6 +431,7 @@ mod tests {
             Route::PutAdminBook(_) => 33,
             Route::UndoDrain => 34,
             Route::DestroySessions => 35,
+            Route::ExpireBooks => 36,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The operator's routes and orders: who may give them, and what they do.
 
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use fake_engine::FakeEngine;
 use serde_json::json;
@@ -394,4 +395,54 @@ fn books_are_listed_exported_and_imported() {
         (reply.status, reply.code().as_str()),
         (403, "foreign_origin")
     );
+}
+
+/// Books of players without a login go when an operator says so, were they copied ever so often.
+#[test]
+fn books_that_nobody_uses_are_removed_by_order() {
+    let engine = FakeEngine::start();
+    let data = tempfile::tempdir().expect("a directory");
+    let data_dir = data.path().to_str().expect("UTF-8");
+    let flags = ["--admin-token", ADMIN_TOKEN, "--data-dir", data_dir];
+    let server = Process::start(&engine.docker_host(), "expire-test", &flags);
+    let books = |words: &[&str]| order(&server, &[&["books"], words].concat(), ADMIN_TOKEN);
+    for player in ["anon-1", "anon-2", "anon-new", "jwt-1"] {
+        let path = format!("/admin/books/{player}");
+        let put = server.request("PUT", &path, &[TOKEN], b"learn hi");
+        assert_eq!(put.status, 204);
+        if player != "anon-new" {
+            let folder = data.path().join("books").join(player);
+            let folder = std::fs::File::open(folder).expect("a folder");
+            let past = Duration::from_secs(100 * 24 * 3600);
+            folder.set_modified(SystemTime::now() - past).expect("ours");
+        }
+    }
+    // A copy is no use.
+    let (status, text) = books(&["export", "anon-1"]);
+    assert_eq!((status, text.as_str()), (Some(0), "learn hi"));
+    let (status, text) = books(&["expire", "--older-than", "90d", "--dry-run", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let expected = json!({"expired": 2, "players": 4, "bytes": 4 * 4096, "dry_run": true});
+    assert_eq!((status, told), (Some(0), expected));
+    let listed = || {
+        let list = server.request("GET", "/admin/books", &[TOKEN], b"").json();
+        let list = list["books"].as_array().expect("a list").clone();
+        let players = list.iter().map(|book| book["player"].clone());
+        serde_json::Value::from(players.collect::<Vec<_>>())
+    };
+    assert_eq!(listed(), json!(["anon-1", "anon-2", "anon-new", "jwt-1"]));
+    assert_eq!(server.metric("spellbooks_expired_total"), 0.0);
+    let (status, text) = books(&["expire", "--older-than", "90d"]);
+    let told = "The spellbooks of 2 players are removed.\n";
+    assert_eq!((status, text.as_str()), (Some(0), told));
+    assert_eq!(listed(), json!(["anon-new", "jwt-1"]));
+    assert_eq!(server.metric("spellbooks_expired_total"), 2.0);
+    let (status, text) = books(&["expire", "--older-than", "1s"]);
+    assert!(status == Some(1) && text.contains("3600"), "{text}");
+    assert_eq!(books(&["expire"]).0, Some(2));
+    let path = "/admin/books?unused_seconds=3600";
+    assert_eq!(server.stranger().delete(path).status, 401);
+    let foreign = [TOKEN, ("Origin", "http://evil.example")];
+    let reply = server.request("DELETE", path, &foreign, b"");
+    assert_eq!(reply.code(), "foreign_origin");
 }

@@ -139,15 +139,19 @@ impl Directory {
         let age = SystemTime::now().duration_since(folder.used_at()?);
         let age = age.unwrap_or_default();
         let is_old = tending.expiry.is_some_and(|most| age >= most);
+        let mut expired = 0;
         if is_old && player.may_expire() && !tending.in_use.contains(player) {
-            for file in files {
-                folder.remove(file)?;
+            if !tending.is_trial {
+                for file in files {
+                    folder.remove(file)?;
+                }
+                self.books.remove_folder(&name)?;
+                return Ok(Shelf {
+                    expired: 1,
+                    ..Shelf::default()
+                });
             }
-            self.books.remove_folder(&name)?;
-            return Ok(Shelf {
-                expired: 1,
-                ..Shelf::default()
-            });
+            expired = 1;
         }
         let mut bytes = 0;
         for file in files {
@@ -156,7 +160,7 @@ impl Directory {
         Ok(Shelf {
             players: 1,
             bytes,
-            expired: 0,
+            expired,
         })
     }
 
@@ -341,6 +345,15 @@ impl SessionStore for Directory {
             *bytes = (*bytes + room_of(book.len() as u64)).saturating_sub(gone);
         }
         Ok(())
+    }
+
+    fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        let _guard = self.guard(player);
+        let name = player.to_string();
+        match self.books.existing_folder(&name, "DATA_DIR/books")? {
+            Some(folder) => self.newest(player, &folder, &versions(&folder.names()?)),
+            None => Ok(None),
+        }
     }
 
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {

@@ -77,6 +77,10 @@ impl SessionStore for Timed {
         self.time("save_book", || self.inner.save_book(player, book))
     }
 
+    fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        self.time("read_book", || self.inner.read_book(player))
+    }
+
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.time("load_book", || self.inner.load_book(player))
     }
