@@ -140,7 +140,7 @@ pub struct Metrics {
     /// Pages and raw clients connected now, by role. Set at a scrape.
     pub viewers: IntGaugeVec,
     /// Memory that terminals take: scrollbacks, terminal states, recordings. Set at a scrape.
-    pub terminal_memory: IntGauge,
+    pub terminal_memory: IntGaugeVec,
     /// What terminals count.
     pub terminals: std::sync::Arc<Meters>,
     /// Terminals that were closed, by code.
@@ -315,9 +315,10 @@ impl Metrics {
                 "Pages and raw clients connected now, by role.",
                 &["role"],
             )?,
-            terminal_memory: make.gauge(
+            terminal_memory: make.gauges(
                 "terminal_memory_bytes",
-                "Memory that terminals take: scrollbacks, terminal states, recordings.",
+                "Memory that terminals take, by part: scrollback, state, recording.",
+                &["part"],
             )?,
             terminals: std::sync::Arc::new(make.terminals()?),
             terminal_closes: make.counters(
