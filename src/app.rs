@@ -202,7 +202,7 @@ impl App {
             loop {
                 let missing = match manager.readiness() {
                     Ok(()) => return say(&format!("ShellCraft is ready: {url}")),
-                    Err(NotReady::Ending) => return,
+                    Err(NotReady::Ending) if manager.is_stopping() => return,
                     Err(missing) => missing,
                 };
                 if !has_told && (!missing.is_passing() || Instant::now() >= patience) {

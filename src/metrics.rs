@@ -54,7 +54,7 @@ const ENGINE_CALLS: [&str; 13] = [
     "ContainerList",
 ];
 const ENGINE_ERRORS: [&str; 5] = ["unreachable", "refused", "timed_out", "broken", "garbled"];
-const STORE_CALLS: [&str; 9] = [
+const STORE_CALLS: [&str; 10] = [
     "cookie_key",
     "check",
     "insert",
@@ -63,6 +63,7 @@ const STORE_CALLS: [&str; 9] = [
     "list",
     "save_book",
     "load_book",
+    "read_book",
     "list_books",
 ];
 
@@ -139,7 +140,7 @@ pub struct Metrics {
     /// Pages and raw clients connected now, by role. Set at a scrape.
     pub viewers: IntGaugeVec,
     /// Memory that terminals take: scrollbacks, terminal states, recordings. Set at a scrape.
-    pub terminal_memory: IntGauge,
+    pub terminal_memory: IntGaugeVec,
     /// What terminals count.
     pub terminals: std::sync::Arc<Meters>,
     /// Terminals that were closed, by code.
@@ -314,9 +315,10 @@ impl Metrics {
                 "Pages and raw clients connected now, by role.",
                 &["role"],
             )?,
-            terminal_memory: make.gauge(
+            terminal_memory: make.gauges(
                 "terminal_memory_bytes",
-                "Memory that terminals take: scrollbacks, terminal states, recordings.",
+                "Memory that terminals take, by part: scrollback, state, recording.",
+                &["part"],
             )?,
             terminals: std::sync::Arc::new(make.terminals()?),
             terminal_closes: make.counters(
@@ -438,7 +440,11 @@ impl Metrics {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.books_players.set(gauge(shelf.players));
         self.books_bytes.set(gauge(shelf.bytes));
-        self.books_expired.inc_by(shelf.expired);
+    }
+
+    /// Counts players whose books have expired.
+    pub fn count_expired(&self, players: u64) {
+        self.books_expired.inc_by(players);
     }
 
     /// Counts a session that was refused for a limit.

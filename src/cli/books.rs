@@ -1,4 +1,4 @@
-//! `shellcraft books list|export|import`: players' spellbooks in the store of a server that runs, over its own HTTP API.
+//! `shellcraft books list|export|import|expire`: players' spellbooks in the store of a server that runs, over its own HTTP API.
 //!
 //! No threads. Exit statuses as in [`super::remote`].
 
@@ -6,15 +6,18 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::remote::{Error, Target, ask, exchange, finish, table};
+use super::remote::{DEADLINE, Error, Target, ask, ask_within, exchange, finish, table};
 use crate::config::Config;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use crate::session::store::PlayerId;
 
+/// The server looks at every player's books.
+const EXPIRE_DEADLINE: Duration = Duration::from_secs(3600);
 /// Columns of the list: title, field.
 const COLUMNS: [(&str, &str); 3] = [
     ("PLAYER", "player"),
@@ -33,6 +36,18 @@ pub enum Books {
         player: String,
         /// The file; standard output without it.
         file: Option<PathBuf>,
+        /// Which server.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Remove the spellbooks of players without a login that were neither saved nor loaded for so long.
+    Expire {
+        /// For how long, such as 90d, at least an hour.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        older_than: Duration,
+        /// Only tell how many those are.
+        #[arg(long)]
+        dry_run: bool,
         /// Which server.
         #[command(flatten)]
         target: Target,
@@ -70,6 +85,22 @@ pub fn run(books: &Books, config: &Config) -> ExitCode {
                 }),
             }
         }
+        Books::Expire {
+            older_than,
+            dry_run,
+            target,
+        } => {
+            let seconds = older_than.as_secs();
+            let path = format!("/admin/books?unused_seconds={seconds}&dry_run={dry_run}");
+            let answer = ask_within(EXPIRE_DEADLINE, target, config, "DELETE", &path, None);
+            finish(target, answer, |answer| {
+                let done = if *dry_run { "would be" } else { "are" };
+                format!(
+                    "The spellbooks of {} players {done} removed.\n",
+                    answer["expired"]
+                )
+            })
+        }
         Books::Import {
             player,
             file,
@@ -105,6 +136,7 @@ fn export(
     config: &Config,
 ) -> Result<Value, Error> {
     let book = exchange(
+        DEADLINE,
         target,
         config,
         "GET",
@@ -131,6 +163,7 @@ fn import(player: &str, file: &Path, target: &Target, config: &Config) -> Result
     };
     read.map_err(|cause| Error::BadOrder(format!("{} can't be read: {cause}", file.display())))?;
     exchange(
+        DEADLINE,
         target,
         config,
         "PUT",

@@ -23,6 +23,7 @@ pub mod selftest;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Subcommand;
 
@@ -45,7 +46,11 @@ pub enum Command {
     /// End a game on a running server; its spellbook is kept.
     End {
         /// The session's id.
-        id: SessionId,
+        #[arg(required_unless_present = "all")]
+        id: Option<SessionId>,
+        /// End all games.
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
         /// Which server.
         #[command(flatten)]
         target: remote::Target,
@@ -72,7 +77,17 @@ pub enum Command {
     #[command(subcommand)]
     Logins(logins::Logins),
     /// Turn newcomers away, tell every page, save and remove all games, and end the server.
-    Drain(remote::Target),
+    Drain {
+        /// Do so in so long, such as 10m, at most a day; until then only newcomers are turned away.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        after: Option<Duration>,
+        /// Take an order with --after back, and let newcomers in again.
+        #[arg(long, conflicts_with = "after")]
+        undo: bool,
+        /// Which server.
+        #[command(flatten)]
+        target: remote::Target,
+    },
     /// Ask a running server whether it is ready for players; the exit status tells.
     Health {
         /// The server's address; http://BIND:PORT without it.
@@ -120,7 +135,12 @@ pub fn run(command: &Command, config: &Config) -> ExitCode {
     let is_well = match command {
         Command::Sessions(target) => return remote::sessions(target, config),
         Command::Watch { id, target } => return remote::watch(*id, target, config),
-        Command::End { id, target } => return remote::end(*id, target, config),
+        Command::End { id, target, .. } => {
+            return match id {
+                Some(id) => remote::end(*id, target, config),
+                None => remote::end_all(target, config),
+            };
+        }
         Command::Notice {
             words,
             all,
@@ -129,7 +149,10 @@ pub fn run(command: &Command, config: &Config) -> ExitCode {
         } => return remote::notice(words, *all, *urgent, target, config),
         Command::Books(books) => return books::run(books, config),
         Command::Logins(logins) => return logins::run(logins, config),
-        Command::Drain(target) => return remote::drain(target, config),
+        Command::Drain {
+            undo: true, target, ..
+        } => return remote::undo_drain(target, config),
+        Command::Drain { after, target, .. } => return remote::drain(*after, target, config),
         Command::Health { server } => health::run(server.as_deref(), config),
         Command::Files { name } => files::run(name.as_deref()),
         Command::Install { dry_run, root } => install::run(root, *dry_run),

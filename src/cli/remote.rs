@@ -19,7 +19,7 @@ use crate::engine;
 use crate::session::SessionId;
 
 /// Ending a game waits for the Engine, as long as the server does and a little more.
-const DEADLINE: Duration = Duration::from_secs(25);
+pub(super) const DEADLINE: Duration = Duration::from_secs(25);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Columns of the table: title, field, and how a number is shown.
 const COLUMNS: [(&str, &str); 12] = [
@@ -105,6 +105,18 @@ pub fn end(id: SessionId, target: &Target, config: &Config) -> ExitCode {
     finish(target, answer, |_| format!("{} has ended.\n", id.to_text()))
 }
 
+/// `shellcraft end --all`
+pub fn end_all(target: &Target, config: &Config) -> ExitCode {
+    let answer = ask(target, config, "DELETE", "/sessions", None);
+    finish(target, answer, |answer| {
+        let (ended, ending) = (&answer["ended"], &answer["ending"]);
+        match ending.as_u64() {
+            Some(1..) => format!("{ended} games have ended, {ending} are about to.\n"),
+            _ => format!("{ended} games have ended.\n"),
+        }
+    })
+}
+
 /// `shellcraft notice ID TEXT`
 pub fn notice(
     words: &[String],
@@ -124,13 +136,22 @@ pub fn notice(
 }
 
 /// `shellcraft drain`
-pub fn drain(target: &Target, config: &Config) -> ExitCode {
-    let answer = ask(target, config, "POST", "/admin/drain", None);
+pub fn drain(after: Option<Duration>, target: &Target, config: &Config) -> ExitCode {
+    let body = after.map(|after| json!({"after_seconds": after.as_secs()}));
+    let answer = ask(target, config, "POST", "/admin/drain", body.as_ref());
     finish(target, answer, |answer| {
-        format!(
-            "{} games are saved and removed; the server ends.\n",
-            answer["sessions"]
-        )
+        let (games, when) = (&answer["sessions"], &answer["ends_in_seconds"]);
+        let when = when.as_u64().map(|left| format!(" in {left} s"));
+        let when = when.unwrap_or_default();
+        format!("{games} games are saved and removed; the server ends{when}.\n")
+    })
+}
+
+/// `shellcraft drain --undo`
+pub fn undo_drain(target: &Target, config: &Config) -> ExitCode {
+    let answer = ask(target, config, "DELETE", "/admin/drain", None);
+    finish(target, answer, |answer| {
+        format!("The server goes on, with {} games.\n", answer["sessions"])
     })
 }
 
@@ -174,8 +195,21 @@ pub(super) fn ask(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Value, Error> {
+    ask_within(DEADLINE, target, config, method, path, body)
+}
+
+/// The same of something that may take longer.
+pub(super) fn ask_within(
+    deadline: Duration,
+    target: &Target,
+    config: &Config,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, Error> {
     let body = body.map_or(String::new(), Value::to_string);
     let answer = exchange(
+        deadline,
         target,
         config,
         method,
@@ -188,6 +222,7 @@ pub(super) fn ask(
 
 /// Sends a body, whatever it is, and returns the answer's.
 pub(super) fn exchange(
+    deadline: Duration,
     target: &Target,
     config: &Config,
     method: &str,
@@ -211,7 +246,7 @@ pub(super) fn exchange(
         server: server.to_string(),
         cause: cause.to_string(),
     };
-    let mut response = server.agent(DEADLINE).run(request).map_err(away)?;
+    let mut response = server.agent(deadline).run(request).map_err(away)?;
     let status = response.status().as_u16();
     let answer = response.body_mut().read_to_vec().map_err(away)?;
     if matches!(status, 200..=299) {

@@ -16,7 +16,7 @@ use crate::auth::desk::{self, LOGIN_LIFE};
 use crate::door;
 use crate::session::pace::whole_seconds;
 use crate::session::store::PlayerId;
-use crate::session::{Manager, Session, SessionId};
+use crate::session::{LONGEST_DRAIN, Manager, SAMPLE_EVERY, Sample, Session, SessionId};
 
 /// The longest notice, in characters.
 const NOTICE_CHARACTERS: usize = 500;
@@ -31,6 +31,13 @@ struct Say {
     session_id: Option<SessionId>,
     level: Option<Urgency>,
     text: String,
+}
+
+/// The body of `POST /admin/drain`, which may be left out.
+#[derive(Default, Deserialize)]
+struct Drain {
+    #[serde(default)]
+    after_seconds: u64,
 }
 
 #[derive(Deserialize, PartialEq)]
@@ -85,16 +92,21 @@ impl Site {
     pub(super) fn admin_health(&self, request: &Request) -> Handled {
         self.check_operator(request)?;
         let manager = Arc::clone(&self.manager);
+        let metrics = Arc::clone(&self.metrics);
         let uptime = self.started.elapsed().as_secs();
         Ok(Outcome::Later(Box::new(move |_| {
             let pool = manager.pool_counts();
             let shells = shells(&manager);
+            let disk = manager.disk().map(
+                |disk| json!({"free_bytes": disk.free_bytes, "total_bytes": disk.total_bytes}),
+            );
             let body = json!({
                 "version": env!("CARGO_PKG_VERSION"),
                 "instance": manager.settings().instance,
                 "uptime_seconds": uptime,
                 "draining": manager.is_draining(),
-                "sessions": playing(&manager),
+                "drains_in_seconds": manager.drains_in().map(|left| left.as_secs()),
+                "sessions": manager.count_playing(),
                 "max_sessions": manager.settings().max_sessions,
                 "pool": pool,
                 "shells": shells,
@@ -102,6 +114,14 @@ impl Site {
                 "queue": manager.queue_length(),
                 "engine": health(manager.engine_health()),
                 "store": health(manager.store_health()),
+                "disk": disk,
+                "books": {
+                    "players": metrics.books_players.get(),
+                    "bytes": metrics.books_bytes.get(),
+                    // 0 for no limit.
+                    "quota_bytes": metrics.books_quota_bytes.get(),
+                },
+                "history": history(&manager),
             });
             Ok(json_response(200, &body))
         })))
@@ -163,16 +183,40 @@ impl Site {
         now(json_response(200, &json!({"sessions": told})))
     }
 
-    /// `POST /admin/drain`: answers when the pages were told, just before the end.
+    /// `POST /admin/drain`: answers when the pages were told; without a time that is just before the end.
     pub(super) fn admin_drain(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_operator(request)?;
+        let example = "{\"after_seconds\": 600}, at most a day, or nothing";
+        let order = match &request.body {
+            Body::Whole(body) if body.trim_ascii().is_empty() => Drain::default(),
+            _ => body(request, example)?,
+        };
+        let wait = Duration::from_secs(order.after_seconds);
+        if wait > LONGEST_DRAIN {
+            return Err(bad_body(example));
+        }
         let manager = Arc::clone(&self.manager);
+        if !wait.is_zero() {
+            let sessions = manager.drain_in(wait)?;
+            log::warn!("an operator drains the server in {wait:?}");
+            let body = json!({"sessions": sessions, "ends_in_seconds": order.after_seconds});
+            return now(json_response(202, &body));
+        }
         log::warn!("an operator drains the server");
         Ok(Outcome::Later(Box::new(move |_| {
             let sessions = manager.drain();
             Ok(json_response(202, &json!({"sessions": sessions})))
         })))
+    }
+
+    /// `DELETE /admin/drain`
+    pub(super) fn undo_drain(&self, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        self.check_operator(request)?;
+        let sessions = self.manager.undo_drain()?;
+        log::warn!("an operator has undone the drain");
+        now(json_response(200, &json!({"sessions": sessions})))
     }
 }
 
@@ -214,12 +258,16 @@ fn shells(manager: &Manager) -> Vec<Value> {
     shells.map(|shell| tell(&shell.name)).collect()
 }
 
-fn playing(manager: &Manager) -> usize {
-    let sessions = manager.list();
-    let playing = sessions
-        .iter()
-        .filter(|session| session.owner().is_some() && !session.snapshot().state.is_over());
-    playing.count()
+/// The last hour, the oldest first, as the page draws it.
+fn history(manager: &Manager) -> Value {
+    let samples = manager.history();
+    let column = |of: fn(&Sample) -> u64| samples.iter().map(of).collect::<Vec<_>>();
+    json!({
+        "every_seconds": SAMPLE_EVERY.as_secs(),
+        "sessions": column(|sample| sample.sessions as u64),
+        "queue": column(|sample| sample.queue as u64),
+        "output": column(|sample| sample.output),
+    })
 }
 
 /// The cause is for the log and for the operator, who may read it.
@@ -231,12 +279,10 @@ fn body<T: DeserializeOwned>(request: &Request, example: &str) -> Result<T, ApiE
     let Body::Whole(body) = &request.body else {
         return Err(ApiError::body_too_large());
     };
-    let wrong = |_| {
-        ApiError::new(
-            400,
-            "bad_body",
-            format!("The body must be JSON: {example}."),
-        )
-    };
-    serde_json::from_slice(body).map_err(wrong)
+    serde_json::from_slice(body).map_err(|_| bad_body(example))
+}
+
+fn bad_body(example: &str) -> ApiError {
+    let message = format!("The body must be JSON: {example}.");
+    ApiError::new(400, "bad_body", message)
 }

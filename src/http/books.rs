@@ -1,5 +1,6 @@
 //! Spellbooks over HTTP: download and upload, by players of their games' and by operators of anybody's.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use crate::session::store::PlayerId;
 
 /// How long an upload may take.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// For how long books that an operator removes were not used: as `BOOK_EXPIRY`.
+const UNUSED_SECONDS: RangeInclusive<u64> = 3600..=101 * 366 * 24 * 3600;
 
 /// Books in one page of the list.
 const BOOKS_PER_PAGE: usize = 1000;
@@ -76,6 +80,36 @@ impl Site {
         })))
     }
 
+    /// `DELETE /admin/books`: those that nobody has used for so long, and that may expire.
+    pub(super) fn expire_books(&self, request: &Request) -> Result<Outcome, ApiError> {
+        self.check_origin(request)?;
+        self.check_operator(request)?;
+        let query = request.query.as_deref().unwrap_or_default();
+        let unused = parameter(query, "unused_seconds").and_then(|text| text.parse().ok());
+        let unused = unused.filter(|seconds| UNUSED_SECONDS.contains(seconds));
+        let is_trial = match parameter(query, "dry_run") {
+            None | Some("false") => Some(false),
+            Some("true") => Some(true),
+            Some(_) => None,
+        };
+        let (Some(unused), Some(is_trial)) = (unused, is_trial) else {
+            let message = "unused_seconds must be 3600 or more, and dry_run true or false.";
+            return Err(ApiError::new(400, "bad_query", message));
+        };
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            let shelf = manager.expire_books(Duration::from_secs(unused), is_trial)?;
+            if !is_trial {
+                log::warn!(
+                    "an operator has removed the spellbooks of {} players, unused for {unused} s",
+                    shelf.expired
+                );
+            }
+            let body = json!({"expired": shelf.expired, "players": shelf.players, "bytes": shelf.bytes, "dry_run": is_trial});
+            Ok(json_response(200, &body))
+        })))
+    }
+
     /// `GET /admin/books/{player}`: as it was saved last.
     pub(super) fn export_book(
         &self,
@@ -130,12 +164,16 @@ fn with_book(request: Request, put: WithBody) -> Result<Outcome, ApiError> {
 
 /// The player after whom a list goes on, if the query names one.
 fn after(query: &str) -> Result<Option<PlayerId>, ApiError> {
-    let mut parts = query.split('&').filter_map(|part| part.split_once('='));
-    let Some((_, name)) = parts.find(|(key, _)| *key == "after") else {
+    let Some(name) = parameter(query, "after") else {
         return Ok(None);
     };
     let wrong = |_| ApiError::new(400, "bad_query", "after must be a player's name.");
     PlayerId::try_from(name.to_owned()).map(Some).map_err(wrong)
+}
+
+fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    let mut parts = query.split('&').filter_map(|part| part.split_once('='));
+    parts.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 /// Reads the body on the connection's own thread, does what is to be done with it, and answers.

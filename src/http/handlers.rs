@@ -49,6 +49,7 @@ impl Site {
             Route::Metrics => self.metrics(&request, side),
             Route::OpenApi => now(json_response(200, &self.openapi)),
             Route::ListSessions => self.list(&request),
+            Route::DestroySessions => self.destroy_all(&request),
             Route::CreateSession => self.create(&request),
             Route::Queue(ticket) => self.queue(ticket),
             Route::Status(id) => self.status(id, &request),
@@ -65,7 +66,9 @@ impl Site {
             Route::Revoked => self.list_revoked(&request),
             Route::Revoke(player) => self.revoke(player, &request),
             Route::Restore(player) => self.restore(player, &request),
+            Route::UndoDrain => self.undo_drain(&request),
             Route::AdminBooks => self.list_books(&request),
+            Route::ExpireBooks => self.expire_books(&request),
             Route::AdminBook(player) => self.export_book(player, &request),
             Route::PutAdminBook(player) => self.import_book(player, request),
             Route::Login => self.login(&request),
@@ -230,6 +233,20 @@ impl Site {
             }
             manager.destroy(id)?;
             Ok(no_content())
+        })))
+    }
+
+    fn destroy_all(&self, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        self.check_operator(request)?;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            log::warn!("an operator ends all games");
+            let (ended, ending) = manager.destroy_all();
+            Ok(json_response(
+                200,
+                &json!({"ended": ended, "ending": ending}),
+            ))
         })))
     }
 

@@ -46,7 +46,10 @@ impl Site {
 }
 
 fn note_sessions(metrics: &Metrics, manager: &Manager) {
-    let (mut counts, mut players, mut spectators, mut memory) = (BTreeMap::new(), 0, 0, 0);
+    let (mut counts, mut players, mut spectators) = (BTreeMap::new(), 0, 0);
+    // All parts, where there is no game too.
+    let parts = ["scrollback", "state", "recording"];
+    let mut memory = BTreeMap::from(parts.map(|part| (part, 0)));
     let settings = manager.settings();
     for shell in &settings.shells {
         for state in State::ALL {
@@ -59,7 +62,9 @@ fn note_sessions(metrics: &Metrics, manager: &Manager) {
         let watching = session.hub.spectators();
         spectators += watching;
         players += session.hub.viewers().saturating_sub(watching);
-        memory += session.hub.memory_bytes();
+        for (part, bytes) in session.hub.memory_by_part() {
+            *memory.entry(part).or_default() += bytes;
+        }
     }
     metrics.sessions.reset();
     for ((shell, state), count) in counts {
@@ -71,7 +76,10 @@ fn note_sessions(metrics: &Metrics, manager: &Manager) {
     for (role, count) in [("player", players), ("spectator", spectators)] {
         metrics.viewers.with_label_values(&[role]).set(count as i64);
     }
-    metrics.terminal_memory.set(memory as i64);
+    for (part, bytes) in memory {
+        let gauge = metrics.terminal_memory.with_label_values(&[part]);
+        gauge.set(bytes as i64);
+    }
     metrics.sessions_limit.set(settings.max_sessions as i64);
     metrics.pool_wanted.set(settings.pool_size as i64);
     let backoffs = manager.pool_backoffs();

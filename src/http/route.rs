@@ -18,6 +18,8 @@ pub enum Route {
     OpenApi,
     /// `GET /sessions`
     ListSessions,
+    /// `DELETE /sessions`
+    DestroySessions,
     /// `POST /session`
     CreateSession,
     /// `GET /queue/{ticket}`
@@ -54,8 +56,12 @@ pub enum Route {
     Revoke(PlayerId),
     /// `DELETE /admin/revoked/{player}`
     Restore(PlayerId),
+    /// `DELETE /admin/drain`
+    UndoDrain,
     /// `GET /admin/books`
     AdminBooks,
+    /// `DELETE /admin/books`
+    ExpireBooks,
     /// `GET /admin/books/{player}`
     AdminBook(PlayerId),
     /// `PUT /admin/books/{player}`
@@ -96,13 +102,14 @@ pub enum NoRoute {
 }
 
 /// Every route, by a method and the pattern of its path: for what is true of all of them.
-pub const TABLE: [(&str, &str); 37] = [
+pub const TABLE: [(&str, &str); 40] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/sessions"),
+    ("DELETE", "/sessions"),
     ("POST", "/session"),
     ("POST", "/login"),
     ("POST", "/logout"),
@@ -115,7 +122,9 @@ pub const TABLE: [(&str, &str); 37] = [
     ("GET", "/admin/revoked"),
     ("PUT", "/admin/revoked/{player}"),
     ("DELETE", "/admin/revoked/{player}"),
+    ("DELETE", "/admin/drain"),
     ("GET", "/admin/books"),
+    ("DELETE", "/admin/books"),
     ("GET", "/admin/books/{player}"),
     ("PUT", "/admin/books/{player}"),
     ("GET", "/queue/{ticket}"),
@@ -137,8 +146,9 @@ pub const TABLE: [(&str, &str); 37] = [
 ];
 
 const GET: &str = "GET, HEAD";
-const LINK: &str = "POST, DELETE";
 const LOGIN: &str = "PUT, DELETE";
+const LIST: &str = "GET, HEAD, DELETE";
+const ORDER: &str = "POST, DELETE";
 const BOOK: &str = "GET, HEAD, PUT";
 const RECORDING: &str = "GET, POST, DELETE";
 
@@ -154,7 +164,8 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["readyz"] => (GET, Route::Ready),
         ["metrics"] => (GET, Route::Metrics),
         ["openapi.json"] => (GET, Route::OpenApi),
-        ["sessions"] => (GET, Route::ListSessions),
+        ["sessions"] if method == "DELETE" => (LIST, Route::DestroySessions),
+        ["sessions"] => (LIST, Route::ListSessions),
         ["session"] => ("POST", Route::CreateSession),
         ["login"] => ("POST", Route::Login),
         ["logout"] => ("POST", Route::Logout),
@@ -163,11 +174,13 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["admin", "logout"] => ("POST", Route::AdminLogout),
         ["admin", "health"] => (GET, Route::AdminHealth),
         ["admin", "notice"] => ("POST", Route::AdminNotice),
-        ["admin", "drain"] => ("POST", Route::AdminDrain),
         ["admin", "revoked"] => (GET, Route::Revoked),
         ["admin", "revoked", name] if method == "DELETE" => (LOGIN, Route::Restore(player(name)?)),
         ["admin", "revoked", name] => (LOGIN, Route::Revoke(player(name)?)),
-        ["admin", "books"] => (GET, Route::AdminBooks),
+        ["admin", "drain"] if method == "DELETE" => (ORDER, Route::UndoDrain),
+        ["admin", "drain"] => (ORDER, Route::AdminDrain),
+        ["admin", "books"] if method == "DELETE" => (LIST, Route::ExpireBooks),
+        ["admin", "books"] => (LIST, Route::AdminBooks),
         ["admin", "books", name] if method == "PUT" => (BOOK, Route::PutAdminBook(player(name)?)),
         ["admin", "books", name] => (BOOK, Route::AdminBook(player(name)?)),
         ["queue", ticket] => (GET, Route::Queue(queue_ticket(ticket)?)),
@@ -177,9 +190,9 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["session", id, "ws"] => ("GET", Route::Terminal(session(id)?)),
         ["session", id, "ticket"] => ("POST", Route::CreateTicket(session(id)?)),
         ["session", id, "watch"] if method == "DELETE" => {
-            (LINK, Route::RevokeWatchLinks(session(id)?))
+            (ORDER, Route::RevokeWatchLinks(session(id)?))
         }
-        ["session", id, "watch"] => (LINK, Route::CreateWatchLink(session(id)?)),
+        ["session", id, "watch"] => (ORDER, Route::CreateWatchLink(session(id)?)),
         ["session", id, "recording"] => (RECORDING, recording(method, session(id)?)),
         ["session", id, "spellbook"] if method == "PUT" => {
             (BOOK, Route::PutSpellbook(session(id)?))
@@ -225,6 +238,7 @@ impl Route {
             self,
             Route::Metrics
                 | Route::ListSessions
+                | Route::DestroySessions
                 | Route::Admin
                 | Route::AdminLogin
                 | Route::AdminLogout
@@ -234,7 +248,9 @@ impl Route {
                 | Route::Revoked
                 | Route::Revoke(_)
                 | Route::Restore(_)
+                | Route::UndoDrain
                 | Route::AdminBooks
+                | Route::ExpireBooks
                 | Route::AdminBook(_)
                 | Route::PutAdminBook(_)
         )
@@ -267,7 +283,7 @@ impl Route {
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
-            Route::ListSessions => "/sessions",
+            Route::ListSessions | Route::DestroySessions => "/sessions",
             Route::CreateSession => "/session",
             Route::Queue(_) => "/queue/{ticket}",
             Route::DestroySession(_) => "/session/{id}",
@@ -280,10 +296,10 @@ impl Route {
             Route::AdminLogout => "/admin/logout",
             Route::AdminHealth => "/admin/health",
             Route::AdminNotice => "/admin/notice",
-            Route::AdminDrain => "/admin/drain",
             Route::Revoked => "/admin/revoked",
             Route::Revoke(_) | Route::Restore(_) => "/admin/revoked/{player}",
-            Route::AdminBooks => "/admin/books",
+            Route::AdminDrain | Route::UndoDrain => "/admin/drain",
+            Route::AdminBooks | Route::ExpireBooks => "/admin/books",
             Route::AdminBook(_) | Route::PutAdminBook(_) => "/admin/books/{player}",
             Route::Login => "/login",
             Route::Logout => "/logout",
@@ -340,6 +356,7 @@ mod tests {
         );
         check("GET /session/ID/recording", "Ok(Recording(SessionId(ID)))");
         check("POST /admin/drain", "Ok(AdminDrain)");
+        check("DELETE /admin/drain", "Ok(UndoDrain)");
         check("GET /admin/books", "Ok(AdminBooks)");
         check(
             "PUT /admin/books/anon-1",
@@ -438,9 +455,12 @@ mod tests {
             Route::AdminBooks => 31,
             Route::AdminBook(_) => 32,
             Route::PutAdminBook(_) => 33,
-            Route::Revoked => 34,
-            Route::Revoke(_) => 35,
-            Route::Restore(_) => 36,
+            Route::Revoked => 37,
+            Route::Revoke(_) => 38,
+            Route::Restore(_) => 39,
+            Route::UndoDrain => 34,
+            Route::DestroySessions => 35,
+            Route::ExpireBooks => 36,
         }
     }
 
@@ -456,6 +476,6 @@ mod tests {
             assert_eq!(route.pattern(), pattern);
             found.insert(number(&route));
         }
-        assert_eq!(found, (0..37).collect());
+        assert_eq!(found, (0..40).collect());
     }
 }

@@ -1,19 +1,89 @@
-//! Notices from the operator, and the end that an operator orders: newcomers are turned away, the pages told, and a
-//! moment later all games are saved and removed.
+//! Notices from the operator, and the end that an operator orders: newcomers are turned away, the pages told, and when
+//! the time has come all games are saved and removed. Until then the order can be taken back.
+//!
+//! One thread (`drain`), which waits for the time that was ordered.
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, after, never, select};
+use log::warn;
 
 use super::{Error, Farewell, Manager, SessionId};
 use crate::terminal::frame::{Level, Notice};
 
 /// How long pages show that the end is near before it comes.
 const DRAIN_NOTICE: Duration = Duration::from_secs(2);
+/// So long before an end that was ordered earlier, pages are told once more.
+const REMINDER: Duration = Duration::from_secs(60);
+/// The longest time from an order to the end.
+pub const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3600);
+
+/// What an operator has ordered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    /// To go on.
+    #[default]
+    None,
+    /// To end then; newcomers are turned away meanwhile.
+    EndAt {
+        due: Instant,
+        /// Whether pages are still to be told once more.
+        reminds: bool,
+    },
+    /// To end now, which nothing takes back.
+    End,
+}
+
+/// What the thread has to do.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Nothing before that; without one, before another order.
+    Wait(Option<Instant>),
+    /// Tell pages that it ends in so long.
+    Remind(Duration),
+    End,
+}
+
+impl Order {
+    /// What there is to do by now, which counts as done.
+    fn next(&mut self, now: Instant) -> Step {
+        match self {
+            Order::None | Order::End => Step::Wait(None),
+            Order::EndAt { due, .. } if *due <= now => {
+                *self = Order::End;
+                Step::End
+            }
+            Order::EndAt { due, reminds } => {
+                let left = *due - now;
+                if !*reminds {
+                    Step::Wait(Some(*due))
+                } else if left > REMINDER {
+                    Step::Wait(Some(*due - REMINDER))
+                } else {
+                    *reminds = false;
+                    Step::Remind(left)
+                }
+            }
+        }
+    }
+}
 
 impl Manager {
     /// Whether newcomers are turned away, because the server ends or is about to.
     pub fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::SeqCst) || self.is_stopping()
+        *self.order.lock() != Order::None || self.is_stopping()
+    }
+
+    /// How long it is until an end that was ordered, and can still be taken back.
+    pub fn drains_in(&self) -> Option<Duration> {
+        match *self.order.lock() {
+            Order::EndAt { due, .. } => Some(due.saturating_duration_since(Instant::now())),
+            Order::None | Order::End => None,
+        }
     }
 
     /// Says what ends the process once [`Manager::drain`] was asked for. Without it the server stays, drained.
@@ -23,11 +93,54 @@ impl Manager {
     }
 
     /// Turns newcomers away, tells every page, and after a moment ends all games and the process. Blocks for that
-    /// moment. Returns how many games that were; none if it was ordered already.
+    /// moment. Returns how many games that were; none if it is under way already.
     pub fn drain(&self) -> usize {
-        if self.is_draining.swap(true, Ordering::SeqCst) {
-            return 0;
+        match mem::replace(&mut *self.order.lock(), Order::End) {
+            Order::End => 0,
+            Order::None | Order::EndAt { .. } => self.end_all(),
         }
+    }
+
+    /// Turns newcomers away, tells every page, and does what [`Manager::drain`] does in so long, at most
+    /// [`LONGEST_DRAIN`]. An order before this one no longer counts. Returns how many games there are.
+    ///
+    /// # Errors
+    /// [`Error::Stopping`] when an end is under way.
+    pub fn drain_in(&self, wait: Duration) -> Result<usize, Error> {
+        let due = Instant::now() + wait.min(LONGEST_DRAIN);
+        let reminds = wait > REMINDER;
+        self.change_order(Order::EndAt { due, reminds })
+            .ok_or(Error::Stopping)?;
+        self.notify(None, &Notice::drain_in(wait))
+    }
+
+    /// Takes the order back: newcomers are let in again, and pages told. Returns on how many games'.
+    ///
+    /// # Errors
+    /// [`Error::NoDrain`] when there is none, or it is under way.
+    pub fn undo_drain(&self) -> Result<usize, Error> {
+        match self.change_order(Order::None) {
+            Some(Order::EndAt { .. }) => self.notify(None, &Notice::drain_undone()),
+            _ => Err(Error::NoDrain),
+        }
+    }
+
+    /// Returns the order before; none, and nothing is changed, when that is carried out already.
+    fn change_order(&self, new: Order) -> Option<Order> {
+        let mut order = self.order.lock();
+        if *order == Order::End || self.is_stopping() {
+            return None;
+        }
+        let old = mem::replace(&mut *order, new);
+        drop(order);
+        // Full only when the thread is about to look anyway.
+        let _ = self.order_changed.try_send(());
+        self.pool.wake();
+        Some(old)
+    }
+
+    /// Carries out the order to end.
+    fn end_all(&self) -> usize {
         let games = self.notify(None, &Notice::drain()).unwrap_or(0);
         if games > 0 && self.has_stopped_within(DRAIN_NOTICE) {
             // Somebody else ends the process, and decides what becomes of the games.
@@ -70,5 +183,56 @@ impl Manager {
             Level::Info
         };
         self.notify(id, &Notice::operator(level, text))
+    }
+}
+
+/// Starts the thread, which looks at the order again whenever `changes` has something. It returns when the manager stops.
+pub(super) fn spawn(manager: Arc<Manager>, changes: Receiver<()>) -> io::Result<JoinHandle<()>> {
+    let stopped = manager.stopped.clone();
+    let builder = thread::Builder::new().name("drain".into());
+    builder.spawn(move || {
+        loop {
+            let now = Instant::now();
+            // The lock is let go before anything is done.
+            let step = manager.order.lock().next(now);
+            let due = match step {
+                Step::Wait(None) => never(),
+                Step::Wait(Some(due)) => after(due.saturating_duration_since(now)),
+                Step::Remind(left) => {
+                    // All games are told, which can't fail.
+                    let _ = manager.notify(None, &Notice::drain_in(left));
+                    continue;
+                }
+                Step::End => {
+                    warn!("the drain that an operator has ordered begins");
+                    manager.end_all();
+                    continue;
+                }
+            };
+            select! {
+                recv(changes) -> _ => {},
+                recv(due) -> _ => {},
+                recv(stopped) -> _ => return,
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_reminds_once_and_ends() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let due = at(600);
+        let mut order = Order::EndAt { due, reminds: true };
+        assert_eq!(order.next(now), Step::Wait(Some(at(540))));
+        assert_eq!(order.next(at(541)), Step::Remind(Duration::from_secs(59)));
+        assert_eq!(order.next(at(541)), Step::Wait(Some(due)));
+        assert_eq!(order.next(due), Step::End);
+        assert_eq!((order, order.next(due)), (Order::End, Step::Wait(None)));
+        assert_eq!(Order::None.next(now), Step::Wait(None));
     }
 }

@@ -128,6 +128,9 @@ pub enum Error {
     /// The player has a game, whose book would be saved over the new one.
     #[error("the player has a game that runs")]
     Playing,
+    /// There is no drain that could be undone.
+    #[error("no drain is pending")]
+    NoDrain,
     /// The sessions of the server's last life have not been taken over yet.
     #[error("the sessions of before the start are not taken over yet")]
     Starting,
@@ -166,6 +169,7 @@ impl Error {
             Error::BookInPart => "Your spellbook is being put back in its place; try again in a moment.".into(),
             Error::NotABook(_) => "There is no spellbook in this game.".into(),
             Error::Playing => "The player has a game that runs; end it first.".into(),
+            Error::NoDrain => "There is no drain that could be undone.".into(),
             Error::Starting => "The server is starting; try again in a moment.".into(),
             Error::StillEnding(_) => "The session is being ended, which takes longer than usual.".into(),
         }

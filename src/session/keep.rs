@@ -144,12 +144,12 @@ impl Manager {
         Ok(self.store.list_books(after, most)?)
     }
 
-    /// A player's book as it was saved last, if there is one.
+    /// A player's book as it was saved last, if there is one. Whoever copies it does not keep it from expiring.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub fn stored_book(&self, player: &PlayerId) -> Result<Option<store::Book>, Error> {
-        Ok(self.store.load_book(player)?)
+        Ok(self.store.read_book(player)?)
     }
 
     /// Makes this a player's newest book. Not while they play: the game would save its own over it.

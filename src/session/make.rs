@@ -58,6 +58,9 @@ impl Manager {
         player: &PlayerId,
     ) -> Result<NewSession, Error> {
         let shell = self.shell(shell)?.clone();
+        if self.is_draining() {
+            return Err(Error::Stopping);
+        }
         self.wait_until_settled()?;
         if let Some(household) = newcomer.household {
             let known = (!newcomer.is_new_player).then_some(player);
@@ -179,6 +182,9 @@ impl Manager {
     /// A prewarmed session that is the owner's from now on.
     fn take_prewarmed(&self, shell: &Shell, owner: &Owner) -> Result<Option<Arc<Session>>, Error> {
         let sessions = self.sessions.write();
+        if self.is_draining() {
+            return Err(Error::Stopping);
+        }
         if let Err(no_room) = self.check_room(&sessions, owner) {
             drop(sessions);
             return Err(self.turn_away(&no_room));

@@ -8,6 +8,7 @@
 //!               ├─ resizer thread ─────────┤ the newest size of each terminal, to the Engine
 //!               ├─ saver thread ───────────┤ books that have changed, to the store
 //!               ├─ pool threads ───────────┘ containers for players who are still to come
+//!               ├─ drain thread: waits for the end that an operator has ordered
 //!               ├─ librarian thread: all books together, what they take and which expire
 //!               └─ images thread: the sandbox images that the binary brings, to the Engine
 //! ```
@@ -19,7 +20,7 @@
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
 //! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
-//! * [`shelf`]: all spellbooks together. * [`stats`]: what containers use, while an operator looks. * [`drain`]: the end as an operator orders it.
+//! * [`shelf`]: all spellbooks together. * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an operator orders it.
 //! * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
@@ -30,6 +31,7 @@ pub mod bundle;
 pub mod calls;
 mod drain;
 pub mod error;
+mod history;
 pub mod images;
 mod keep;
 mod ledger;
@@ -68,7 +70,9 @@ use log::{debug, warn};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 pub use calls::{Newcomer, Place, QueueTicket, Standing};
+pub use drain::LONGEST_DRAIN;
 pub use error::Error;
+pub use history::{SAMPLE_EVERY, Sample};
 pub use make::NewSession;
 pub use readiness::NotReady;
 pub use session::{NotAnId, Owner, Session, SessionId, Snapshot};
@@ -181,11 +185,14 @@ pub struct Manager {
     /// Whether a stop leaves the containers where they are.
     leaves_containers: AtomicBool,
     is_stopping: AtomicBool,
-    /// Whether newcomers are turned away because an end is near.
-    is_draining: AtomicBool,
+    /// What an operator has ordered. Held for moves only; may be taken while `sessions` is held, never the other way round.
+    order: Mutex<drain::Order>,
+    /// Tells the drain's thread that it is another one.
+    order_changed: Sender<()>,
     /// What ends the process when it is drained.
     on_drained: OnceLock<Box<dyn Fn() + Send + Sync>>,
     usage: stats::Usage,
+    history: history::History,
     /// Dropped by `stop`, which ends the workers.
     stopper: Mutex<Option<Sender<()>>>,
     stopped: Receiver<()>,
@@ -213,6 +220,7 @@ impl Manager {
         let (stopper, stopped) = bounded(0);
         let (abandoner, abandoned) = bounded(0);
         let (usage, usage_list) = stats::Usage::new();
+        let (order_changed, order_changes) = bounded(1);
         let manager = Arc::new(Manager {
             engine,
             store,
@@ -248,9 +256,11 @@ impl Manager {
             stale_records: Mutex::default(),
             leaves_containers: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
-            is_draining: AtomicBool::new(false),
+            order: Mutex::default(),
+            order_changed,
             on_drained: OnceLock::new(),
             usage,
+            history: history::History::default(),
             stopper: Mutex::new(Some(stopper)),
             stopped,
             abandoner: Mutex::new(Some(abandoner)),
@@ -262,6 +272,7 @@ impl Manager {
             reaper::spawn(Arc::clone(&manager))?,
             stats::spawn(Arc::clone(&manager), usage_list)?,
             shelf::spawn(Arc::clone(&manager))?,
+            drain::spawn(Arc::clone(&manager), order_changes)?,
         ];
         workers.extend(images::spawn(&manager)?);
         workers.extend(pool::spawn(&manager)?);
@@ -335,6 +346,31 @@ impl Manager {
             .ok_or(Error::NotFound)
     }
 
+    /// Ends all games that run, as [`Manager::destroy`] does one. Returns how many have ended in time, and how many are
+    /// still about to.
+    pub fn destroy_all(&self) -> (usize, usize) {
+        let sessions: Vec<_> = self.sessions.read().values().cloned().collect();
+        let ordered: Vec<_> = sessions
+            .into_iter()
+            .filter(|session| session.owner().is_some())
+            // Illegal for one that is over, and for one that is still being made.
+            .filter(|session| session.order_end(Reason::Destroyed).is_ok())
+            .collect();
+        let deadline = Instant::now() + DESTROY_WAIT;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let ended = ordered.iter().filter(|session| {
+            // One that a stop has left to the next life may be asked for again.
+            let is_over =
+                session.wait_until_over(left()) && session.snapshot().state != State::Kept;
+            if is_over {
+                self.sessions.write().remove(&session.id);
+            }
+            is_over
+        });
+        let ended = ended.count();
+        (ended, ordered.len() - ended)
+    }
+
     /// When the session ends if nobody types any more.
     pub fn expires_in(&self, session: &Session, now: Instant) -> Duration {
         let idle_left = self.settings.idle_timeout.saturating_sub(session.idle(now));
@@ -365,6 +401,11 @@ impl Manager {
     pub fn store_health(&self) -> Result<(), String> {
         self.store_health
             .ask(|| self.store.check().map_err(|error| error.to_string()))
+    }
+
+    /// How big the disk is on which the store keeps things, if it keeps them on one and can tell.
+    pub fn disk(&self) -> Option<store::Disk> {
+        self.store.disk().ok().flatten()
     }
 
     /// The key of players' cookies, once the store has told it.

@@ -238,6 +238,8 @@ impl Pool {
                     .or_default()
                     .push_back(session);
             }
+            // Nothing is wrong with the shell.
+            Err(Error::Stopping) => {}
             Err(error) => {
                 let wait = state.fail(&shell.name, now);
                 drop(state);
@@ -343,7 +345,7 @@ fn make_ahead(manager: &Arc<Manager>, reviews: bool) {
         if reviews && manager.is_settled() {
             manager.review_pool();
         }
-        let job = if manager.is_settled() {
+        let job = if manager.is_settled() && !manager.is_draining() {
             manager.pool.next_job(&manager.makeable(), Instant::now())
         } else {
             None

@@ -135,6 +135,7 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
             manager.forget_stale_records();
             manager.learn_revoked_at(&mut revoked_pace);
             manager.rates.sweep();
+            manager.note_history(Instant::now());
             manager.stored.sweep(Instant::now());
             if Instant::now() >= next_sweep {
                 let pause = if settled.elapsed() < LAST_LIFE_ECHO {

@@ -55,7 +55,27 @@ impl Manager {
     ///
     /// # Errors
     /// What the store says.
-    pub(super) fn tend_books(&self, may_expire: bool) -> Result<Shelf, store::Error> {
+    fn tend_books(&self, may_expire: bool) -> Result<Shelf, store::Error> {
+        let expiry = self.settings.book_expiry.filter(|_| may_expire);
+        let shelf = self.tend(expiry, false)?;
+        if shelf.expired > 0 {
+            info!(
+                "the spellbooks of {} players have expired: nobody has used them for BOOK_EXPIRY",
+                shelf.expired
+            );
+        }
+        Ok(shelf)
+    }
+
+    /// Lets those books expire that nobody has used for so long, as an operator orders; a trial only counts them.
+    ///
+    /// # Errors
+    /// [`super::Error::Store`].
+    pub fn expire_books(&self, unused: Duration, is_trial: bool) -> Result<Shelf, super::Error> {
+        Ok(self.tend(Some(unused), is_trial)?)
+    }
+
+    fn tend(&self, expiry: Option<Duration>, is_trial: bool) -> Result<Shelf, store::Error> {
         let sessions = self.list();
         let in_use: HashSet<_> = sessions
             .iter()
@@ -63,16 +83,14 @@ impl Manager {
             .filter_map(|session| Some(session.owner()?.player.clone()))
             .collect();
         let shelf = self.store.tend_books(&Tending {
-            expiry: self.settings.book_expiry.filter(|_| may_expire),
+            expiry,
+            is_trial,
             in_use: &in_use,
             goes_on: &|| !self.has_stopped_within(Duration::ZERO),
         })?;
         self.metrics.note_shelf(&shelf);
-        if shelf.expired > 0 {
-            info!(
-                "the spellbooks of {} players have expired: nobody has used them for BOOK_EXPIRY",
-                shelf.expired
-            );
+        if !is_trial {
+            self.metrics.count_expired(shelf.expired);
         }
         Ok(shelf)
     }

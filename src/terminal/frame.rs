@@ -3,6 +3,8 @@
 //! Data in, data out; `static/src/frames.ts` is its mirror. Terminal bytes are binary messages and need
 //! no coding. In raw mode (no subprotocol) nothing of this is ever sent.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -143,6 +145,8 @@ pub enum Kind {
     OperatorWatches,
     /// The server is about to end this and all other games.
     Drain,
+    /// It is not, after all.
+    DrainUndone,
 }
 
 /// A sentence for a viewer.
@@ -196,6 +200,28 @@ impl Notice {
         let text =
             "The server is being shut down: this game ends in a moment. Your spellbook is kept.";
         Self::new(Kind::Drain, Level::Warning, text)
+    }
+
+    /// All games end in so long.
+    pub fn drain_in(wait: Duration) -> Self {
+        let seconds = wait.as_secs().max(1);
+        let text = match seconds {
+            ..120 => format!("{seconds} s"),
+            _ => format!("{} minutes", seconds / 60),
+        };
+        let text = format!(
+            "The server is shut down in {text}: this game ends then. Your spellbook is kept."
+        );
+        Self {
+            ends_in: Some(seconds),
+            ..Self::new(Kind::Drain, Level::Warning, text)
+        }
+    }
+
+    /// What [`Notice::drain_in`] said does not happen.
+    pub fn drain_undone() -> Self {
+        let text = "The server is not shut down after all: this game goes on.";
+        Self::new(Kind::DrainUndone, Level::Info, text)
     }
 
     /// The attach broke and can't be made again yet.

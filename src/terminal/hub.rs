@@ -523,12 +523,21 @@ impl Hub {
         self.state.lock().scrollback.end()
     }
 
-    /// Bytes of memory that output takes: scrollback, terminal state and recording.
-    pub fn memory_bytes(&self) -> usize {
+    /// Bytes of memory that output takes, by what it is kept in: scrollback, terminal state, recording.
+    pub fn memory_by_part(&self) -> [(&'static str, usize); 3] {
         let state = self.state.lock();
-        let rest = state.scrollback.memory_bytes() + state.past_bytes;
+        let (scrollback, past) = (state.scrollback.memory_bytes(), state.past_bytes);
         drop(state);
-        rest + self.recording_bytes()
+        [
+            ("scrollback", scrollback),
+            ("state", past),
+            ("recording", self.recording_bytes()),
+        ]
+    }
+
+    /// The same in all.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_by_part().iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Whether keys wait for the container to read them.

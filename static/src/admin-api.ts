@@ -22,6 +22,8 @@ export interface Health {
   instance: string;
   uptime: number;
   draining: boolean;
+  /** Seconds until a drain that can still be undone. */
+  drainsIn: number | undefined;
   sessions: number;
   maxSessions: number;
   pool: number;
@@ -30,6 +32,12 @@ export interface Health {
   engine: { ok: boolean; cause: string };
   store: { ok: boolean; cause: string };
   shells: Shell[];
+  /** Undefined where the store is on no disk of this host. */
+  disk: { free: number; total: number } | undefined;
+  /** A quota of 0 is none. */
+  books: { players: number; bytes: number; quota: number };
+  /** The last hour, a figure a minute. */
+  history: { sessions: number[]; queue: number[]; output: number[] };
 }
 
 export interface Shell {
@@ -99,6 +107,7 @@ export function health(body: Record<string, unknown>): Health {
     instance: text(body["instance"]),
     uptime: number(body["uptime_seconds"]) ?? 0,
     draining: body["draining"] === true,
+    drainsIn: number(body["drains_in_seconds"]),
     sessions: number(body["sessions"]) ?? 0,
     maxSessions: number(body["max_sessions"]) ?? 0,
     pool: Object.values(record(body["pool"])).reduce<number>((sum, count) => sum + (number(count) ?? 0), 0),
@@ -107,7 +116,23 @@ export function health(body: Record<string, unknown>): Health {
     engine: part("engine"),
     store: part("store"),
     shells: shells(body["shells"]),
+    disk: disk(record(body["disk"])),
+    books: {
+      players: number(record(body["books"])["players"]) ?? 0,
+      bytes: number(record(body["books"])["bytes"]) ?? 0,
+      quota: number(record(body["books"])["quota_bytes"]) ?? 0,
+    },
+    history: {
+      sessions: numbers(record(body["history"])["sessions"]),
+      queue: numbers(record(body["history"])["queue"]),
+      output: numbers(record(body["history"])["output"]),
+    },
   };
+}
+
+function disk(fields: Record<string, unknown>): Health["disk"] {
+  const [free, total] = [number(fields["free_bytes"]), number(fields["total_bytes"])];
+  return free === undefined || total === undefined ? undefined : { free, total };
 }
 
 function shells(list: unknown): Shell[] {
@@ -126,6 +151,10 @@ function record(value: unknown): Record<string, unknown> {
 
 function text(value: unknown): string {
   return typeof value === "string" ? value : "";
+}
+
+function numbers(list: unknown): number[] {
+  return Array.isArray(list) ? list.flatMap((value) => number(value) ?? []) : [];
 }
 
 function number(value: unknown): number | undefined {

@@ -5,8 +5,6 @@ import { COLUMNS, type Order, arranged, bytes, duration, points } from "./admin-
 import { make, makeButton, need } from "./dom";
 
 const EVERY_MS = 2000;
-/** Five minutes. */
-const KEPT = 150;
 const SVG = "http://www.w3.org/2000/svg";
 
 const board = need("board", HTMLElement);
@@ -20,11 +18,10 @@ const words = need("words", HTMLInputElement);
 
 let known: Row[] = [];
 let order: Order = { key: "age", isDescending: false };
-const history: { games: number[]; queue: number[]; out: number[] } = { games: [], queue: [], out: [] };
 let lastOut: number | undefined;
 let timer: number | undefined;
 let isAsking = false;
-/** Whether a drain was ordered here: then the server's end is no trouble. */
+/** Whether a drain was ordered: then the server's end is no trouble. */
 let isDrained = false;
 
 function say(text: string): void {
@@ -70,28 +67,25 @@ function showLogin(answer: Answer): void {
 
 function showHealth(now: Health): void {
   const out = known.reduce((sum, row) => sum + row.bytesOut, 0);
-  push(history.games, now.sessions);
-  push(history.queue, now.queue);
   // A game that ended takes its bytes along.
-  push(history.out, Math.max(0, out - (lastOut ?? out)) / (EVERY_MS / 1000));
+  const rate = Math.max(0, out - (lastOut ?? out)) / (EVERY_MS / 1000);
   lastOut = out;
   need("build", HTMLElement).textContent = `${now.instance} · ${now.version} · up ${duration(now.uptime)}`;
-  need("drain", HTMLButtonElement).disabled = now.draining;
+  isDrained = now.draining;
+  need("drain", HTMLButtonElement).disabled = now.draining && now.drainsIn === undefined;
+  need("undo", HTMLButtonElement).hidden = now.drainsIn === undefined;
   need("tiles", HTMLElement).replaceChildren(
-    tile("Games", `${now.sessions} of ${now.maxSessions}`, "", chart(history.games)),
-    tile("Output", `${bytes(Math.round(history.out.at(-1) ?? 0))}/s`, "", chart(history.out)),
-    tile("Queue", String(now.queue), "", chart(history.queue)),
+    tile("Games", `${now.sessions} of ${now.maxSessions}`, "", chart([...now.history.sessions, now.sessions])),
+    tile("Output", `${bytes(Math.round(rate))}/s`, "", chart([...now.history.output, rate])),
+    tile("Queue", String(now.queue), "", chart([...now.history.queue, now.queue])),
     tile("Pool", now.poolSize === 0 ? "off" : `${now.pool} ready`, ""),
     tile("Engine", now.engine.ok ? "answers" : "away", now.engine.ok ? "" : now.engine.cause || "No answer."),
     tile("Store", now.store.ok ? "answers" : "away", now.store.ok ? "" : now.store.cause || "No answer."),
+    ...(now.disk === undefined ? [] : [tile("Disk", `${bytes(now.disk.free)} free`, "", make("p", "", `of ${bytes(now.disk.total)}`))]),
+    booksTile(now.books),
     ...now.shells.map(shellTile),
-    ...(now.draining ? [tile("Drain", "under way", "Newcomers are turned away.")] : []),
+    ...(now.draining ? [tile("Drain", now.drainsIn === undefined ? "under way" : `in ${duration(now.drainsIn)}`, "Newcomers are turned away.")] : []),
   );
-}
-
-function push(values: number[], value: number): void {
-  values.push(value);
-  if (values.length > KEPT) values.shift();
 }
 
 function tile(title: string, value: string, trouble: string, ...more: Element[]): HTMLElement {
@@ -101,6 +95,11 @@ function tile(title: string, value: string, trouble: string, ...more: Element[])
   return box;
 }
 
+function booksTile({ players, bytes: taken, quota }: Health["books"]): HTMLElement {
+  const room = quota > 0 ? `of ${bytes(quota)}, ` : "";
+  return tile("Spellbooks", bytes(taken), "", make("p", "", `${room}of ${players} players; counted once an hour`));
+}
+
 function shellTile({ name, ok, cause, backoff }: Shell): HTMLElement {
   const trouble = ok ? "" : cause || "The log says why.";
   const box = tile(`Shell ${name}`, ok ? "can be started" : "can’t be started", trouble);
@@ -108,6 +107,7 @@ function shellTile({ name, ok, cause, backoff }: Shell): HTMLElement {
   return box;
 }
 
+/** The last hour, up to now. */
 function chart(values: readonly number[]): SVGElement {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "-1 -2 102 28");
@@ -191,19 +191,27 @@ function newLine(row: Row): HTMLTableRowElement {
 /** Settles the question that is open. */
 let answered: ((answer: string | undefined) => void) | undefined;
 
-/** Asks; the answer is undefined for no, else the words. The browser gives the focus back. */
-function confirmed(title: string, text: string, yes: string, wantsWords = false): Promise<string | undefined> {
+interface Field {
+  label: string;
+  type: "text" | "number";
+  value: string;
+}
+
+/** Asks; the answer is undefined for no, else what is in the field, if there is one. The browser gives the focus back. */
+function confirmed(title: string, text: string, yes: string, field?: Field): Promise<string | undefined> {
   // A dialog's "close" comes some time after it has closed: an earlier question may not have heard its own yet.
   answered?.(undefined);
   need("ask-title", HTMLElement).textContent = title;
   need("ask-text", HTMLElement).textContent = text;
   need("ask-yes", HTMLButtonElement).textContent = yes;
-  need("ask-words", HTMLElement).hidden = !wantsWords;
-  words.required = wantsWords;
-  words.value = "";
+  need("ask-words", HTMLElement).hidden = field === undefined;
+  need("words-label", HTMLElement).textContent = field?.label ?? "";
+  words.required = field !== undefined;
+  words.type = field?.type ?? "text";
+  words.value = field?.value ?? "";
   dialog.returnValue = "no";
   dialog.showModal();
-  if (wantsWords) words.focus();
+  if (field !== undefined) words.focus();
   return new Promise((resolve) => (answered = resolve));
 }
 
@@ -223,7 +231,7 @@ async function watch(id: string): Promise<void> {
 
 async function notice(id: string | null): Promise<void> {
   const title = id === null ? "Notice to all games" : `Notice to ${id.slice(0, 8)}`;
-  const text = await confirmed(title, "It is shown on the player’s page.", "Send", true);
+  const text = await confirmed(title, "It is shown on the player’s page.", "Send", { label: "What it says", type: "text", value: "" });
   if (text === undefined) return;
   const answer = await ask("POST", "/admin/notice", { session_id: id, level: "info", text });
   tell(answer.status === 200 ? `Shown in ${String(answer.body["sessions"])} games.` : sentence(answer), "");
@@ -238,12 +246,31 @@ async function end(id: string): Promise<void> {
   await refresh();
 }
 
+async function endAll(): Promise<void> {
+  const text = "All spellbooks are saved and all containers removed. New games can be started.";
+  if ((await confirmed("End all games?", text, "End them")) === undefined) return;
+  const { status, body } = await ask("DELETE", "/sessions");
+  const [ended, ending] = [String(body["ended"]), Number(body["ending"])];
+  const rest = ending > 0 ? ` ${ending} are still being ended.` : "";
+  tell(status === 200 ? `${ended} games have ended.${rest}` : sentence({ status, body }), "");
+  await refresh();
+}
+
 async function drain(): Promise<void> {
-  const text = "Newcomers are turned away, all players are told, all games are saved and removed, and the server ends.";
-  if ((await confirmed("Drain the server?", text, "Drain it")) === undefined) return;
-  const answer = await ask("POST", "/admin/drain");
+  const text = "Newcomers are turned away and all players are told. Then all games are saved and removed, and the server ends.";
+  const minutes = await confirmed("Drain the server?", text, "Drain it", { label: "Minutes until it ends", type: "number", value: "0" });
+  if (minutes === undefined) return;
+  const answer = await ask("POST", "/admin/drain", { after_seconds: Number(minutes) * 60 });
   isDrained = answer.status === 202;
   tell(isDrained ? "The server is being drained." : sentence(answer), "");
+  if (isDrained) await refresh();
+}
+
+async function undoDrain(): Promise<void> {
+  const answer = await ask("DELETE", "/admin/drain");
+  tell(answer.status === 200 ? "The server goes on, and newcomers are let in again." : sentence(answer), "");
+  need("drain", HTMLButtonElement).focus();
+  await refresh();
 }
 
 dialog.addEventListener("close", () => {
@@ -268,6 +295,8 @@ login.addEventListener("submit", (event) => {
 });
 need("logout", HTMLButtonElement).addEventListener("click", () => void ask("POST", "/admin/logout").then(refresh));
 need("notice-all", HTMLButtonElement).addEventListener("click", () => void notice(null));
+need("end-all", HTMLButtonElement).addEventListener("click", () => void endAll());
+need("undo", HTMLButtonElement).addEventListener("click", () => void undoDrain());
 need("drain", HTMLButtonElement).addEventListener("click", () => void drain());
 filter.addEventListener("input", showRows);
 document.addEventListener("visibilitychange", () => void refresh());

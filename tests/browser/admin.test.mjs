@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 
-import { DESKTOP, Game, PHONE, Player, startBrowser, startServer } from "./stage.mjs";
+import { DESKTOP, Game, PHONE, Player, startBrowser, startServer, until } from "./stage.mjs";
 
 /** As `Game.shoot`, for a page that is no game. */
 const shoot = (page, name) => new Game(page).shoot(name);
@@ -84,6 +84,32 @@ test("an operator sees, watches, tells and ends a game, without a mouse", async 
     await page.locator("#token").fill(TOKEN);
     await page.keyboard.press("Enter");
     await page.getByText("No games.").waitFor();
+
+    // Announced for later, a drain can be undone, and is gone without a trace.
+    await page.getByRole("button", { name: "Drain…" }).press("Enter");
+    await page.getByLabel("Minutes until it ends").fill("10");
+    await page.keyboard.press("Enter");
+    await page.locator(".tile", { hasText: "Drain" }).getByText(/^in (10 min 0|9 min \d+) s$/).waitFor();
+    await shoot(page, "admin-drain-pending");
+    await page.getByRole("button", { name: "Undo the drain" }).press("Enter");
+    await page.getByText("The server goes on, and newcomers are let in again.").waitFor();
+    await page.getByRole("button", { name: "Undo the drain" }).waitFor({ state: "hidden" });
+    assert.equal(await page.evaluate(() => document.activeElement.id), "drain");
+
+    // All games at once; the server stays.
+    const [first, second] = [await player.open(server.url), await player.open(server.url)];
+    await first.start("rust");
+    await second.start("rust");
+    await until("both games", async () => (await row.count()) === 2);
+    await page.getByRole("button", { name: "End all…" }).press("Enter");
+    await page.getByText("End all games?").waitFor();
+    await page.keyboard.press("Escape");
+    assert.equal(await row.count(), 2);
+    await page.getByRole("button", { name: "End all…" }).press("Enter");
+    await page.locator("#ask-yes").press("Enter");
+    await page.getByText("2 games have ended.").waitFor();
+    await page.getByText("No games.").waitFor();
+    for (const game of [first, second]) await game.state("ended");
 
     // Drained under a player's hands: the player is told, and the server ends by itself.
     player.mayBeCut = true;

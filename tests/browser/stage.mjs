@@ -1,6 +1,6 @@
 // What the browser tests stand on: the real server, a real Chromium, and a network that can be cut.
 //
-// Needs a Docker Engine with the sandbox images (and shellcraft-test/busybox, which `cargo test` makes), static/node_modules, and the server's binary: SHELLCRAFT_BIN,
+// Needs a Docker Engine with the sandbox images (and shellcraft-test/busybox and the fake Engine, which `cargo test` makes), static/node_modules, and the server's binary: SHELLCRAFT_BIN,
 // or the newer one of target/release and target/debug. CHROMIUM names another browser than Debian's.
 
 import assert from "node:assert/strict";
@@ -76,6 +76,27 @@ export class HeldEngine {
     this.letGo();
     await new Promise((resolve) => this._server.close(resolve));
     rmSync(this._home, { recursive: true });
+  }
+}
+
+/** The fake Engine of the fast ring, where more containers are wanted than a machine should have. */
+export class FakeEngine {
+  static async start() {
+    const engine = new FakeEngine();
+    // `cargo test` has made it.
+    const program = join(top, "target", "debug", "examples", "fake-engine");
+    engine._child = spawn(program, [], { stdio: ["pipe", "pipe", "inherit"] });
+    process.once("exit", () => engine._child.kill("SIGKILL"));
+    engine._ended = new Promise((resolve) => engine._child.once("exit", resolve));
+    let said = "";
+    engine._child.stdout.on("data", (chunk) => (said += chunk));
+    engine.url = await until("the fake Engine", () => /^(unix:.*)\n/.exec(said)?.[1]);
+    return engine;
+  }
+
+  async stop() {
+    this._child.stdin.end();
+    await this._ended;
   }
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use fake_engine::FakeEngine;
+use fake_engine::{FakeEngine, Options};
 use serde_json::Value;
 
 use crate::binary::BINARY;
@@ -149,6 +149,86 @@ fn a_runtime_that_is_not_there_is_told() {
     ]);
     visit.found("image of shell rust", "fail", "Unknown runtime");
     assert!(!visit.is_well);
+}
+
+/// An Engine of five years ago, which leaves out hardening that it does not know.
+#[test]
+fn an_engine_that_is_too_old_is_told() {
+    let engine = FakeEngine::start_with(Options {
+        api_version: "1.40".into(),
+        ..Options::default()
+    });
+    let visit = Visit::pay(&["--docker-host", &engine.docker_host()]);
+    visit.found("Engine", "fail", "1.40");
+    assert!(!visit.is_well);
+}
+
+/// A kernel without controllers and without a filter, and an Engine that is set up for something else.
+#[test]
+fn an_engine_that_holds_nobody_is_told() {
+    let engine = FakeEngine::start();
+    let info = serde_json::json!({
+        "Driver": "vfs", "DockerRootDir": "/nonexistent", "CgroupVersion": "1", "CgroupDriver": "cgroupfs",
+        "SecurityOptions": ["name=apparmor"], "MemoryLimit": false, "SwapLimit": false, "CpuCfsQuota": true,
+        "PidsLimit": false, "LiveRestoreEnabled": false, "KernelVersion": "6.1.0",
+        "Warnings": ["WARNING: No blkio throttle.read_bps_device support"],
+    });
+    let info = info.to_string();
+    let length = info.len();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{info}"
+    );
+    engine.garble("SystemInfo", answer.as_bytes());
+    let visit = Visit::pay(&["--docker-host", &engine.docker_host()]);
+    visit.found("cgroups", "fail", "limit memory, processes");
+    visit.found("seccomp", "fail", "CONFIG_SECCOMP");
+    visit.found("storage driver", "warn", "overlay2");
+    visit.found("live-restore", "warn", "daemon.json");
+    visit.found("Engine's own warning", "warn", "blkio");
+    assert!(!visit.is_well);
+}
+
+/// The Engine's disk is full, and the server's directory is not one that anybody can write to.
+#[test]
+fn a_host_without_room_is_told() {
+    let engine = FakeEngine::start();
+    let full = "failed to create task: write /run/x: no space left on device";
+    engine.refuse("ContainerStart", 500, full);
+    let visit = Visit::pay(&[
+        "--docker-host",
+        &engine.docker_host(),
+        "--data-dir",
+        "/proc/shellcraft",
+    ]);
+    visit.found("limits", "fail", "no space left on device");
+    visit.found("DATA_DIR", "fail", "/proc/shellcraft can't be written to");
+    assert!(!visit.is_well);
+    assert_eq!(engine.containers().len(), 0);
+}
+
+/// A bare address for everybody, a token that can be guessed, and books that every user of the host can read.
+#[test]
+fn doors_that_are_left_open_are_told() {
+    let engine = FakeEngine::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), open).expect("ours");
+    let visit = Visit::pay(&[
+        "--docker-host",
+        &engine.docker_host(),
+        "--data-dir",
+        path(dir.path()),
+        "--bind",
+        "0.0.0.0",
+        "--metrics-bind",
+        "0.0.0.0:9090",
+        "--admin-token",
+        "aaaaaaaaaaaaaaaa",
+    ]);
+    visit.found("DATA_DIR", "warn", "chmod 700");
+    visit.found("address", "warn", "without TLS");
+    visit.found("ADMIN_TOKEN", "warn", "");
+    visit.found("private address", "warn", "");
 }
 
 #[test]

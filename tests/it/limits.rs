@@ -343,7 +343,8 @@ fn the_largest_terminals_leave_little_when_they_end() {
         assert_eq!(player.close_code(), 1000);
     }
     wait_for("their memory", || {
-        site.metric("terminal_memory_bytes") <= f64::from(4 << 20)
+        let part = |part| site.metric(&format!("terminal_memory_bytes{{part=\"{part}\"}}"));
+        part("scrollback") + part("state") + part("recording") <= f64::from(4 << 20)
     });
 }
 

@@ -126,6 +126,9 @@ impl SessionStore for Leash {
     fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
         self.reach()?.save_book(player, book)
     }
+    fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        self.reach()?.read_book(player)
+    }
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.reach()?.load_book(player)
     }

@@ -281,7 +281,7 @@ fn the_operator_s_routes_move_to_the_private_address() {
     // Nor does a wrong method show that they are somewhere.
     for (method, path) in [
         ("POST", "/metrics"),
-        ("DELETE", "/sessions"),
+        ("PUT", "/sessions"),
         ("GET", "/admin/drain"),
         ("PUT", "/admin"),
     ] {
@@ -320,4 +320,29 @@ fn the_operator_s_routes_move_to_the_private_address() {
         std::net::TcpStream::connect(address).is_err(),
         "it is closed too"
     );
+}
+
+/// What a session's budget is spent on.
+#[test]
+fn the_memory_of_terminals_is_told_by_part() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let part = |part: &str| site.metric(&format!("terminal_memory_bytes{{part=\"{part}\"}}"));
+    let parts = ["scrollback", "state", "recording"];
+    assert_eq!(parts.map(part), [0.0; 3]);
+    let game = site.create("rust");
+    let mut page = site.page(&game, None);
+    page.expect("$ ");
+    page.type_in("seq 100000\r");
+    page.expect("\r\n100000\r\n");
+    // More than a scrollback holds, so that the terminal's state is kept as well; nothing is recorded yet.
+    wait_for("scrollback and state", || {
+        part("scrollback") >= f64::from(256 << 10) && part("state") > 1024.0
+    });
+    assert_eq!(part("recording"), 0.0);
+    assert_eq!(site.post(&game.path("/recording"), "").status, 201);
+    page.type_in("seq 1000\r");
+    page.expect("\r\n1000\r\n");
+    let recorded = part("recording");
+    assert!((3_893.0..40_000.0).contains(&recorded), "{recorded}");
 }

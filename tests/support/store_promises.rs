@@ -61,6 +61,8 @@ macro_rules! with_all_store_promises {
             what_somebody_has_removed_counts_no_more,
             a_full_shelf_refuses_newcomers_only,
             only_unused_books_of_nobody_known_expire,
+            a_trial_removes_no_books,
+            a_book_that_is_only_read_expires,
             nothing_expires_without_an_expiry,
             tending_stops_when_it_is_told_to,
             the_first_cookie_key_is_kept,
@@ -539,6 +541,7 @@ pub fn tend(store: &dyn SessionStore, expiry: Option<Duration>, in_use: &[&str])
     let in_use: HashSet<_> = in_use.iter().map(|name| player(name)).collect();
     let tending = Tending {
         expiry,
+        is_trial: false,
         in_use: &in_use,
         goes_on: &|| true,
     };
@@ -648,6 +651,45 @@ pub fn only_unused_books_of_nobody_known_expire(place: &dyn Place) {
     assert_eq!(load(&*store, "anon-old"), Some(b"new spells".to_vec()));
 }
 
+pub fn a_trial_removes_no_books(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    for name in ["anon-1", "anon-2", "anon-playing", "jwt-1"] {
+        save(&*store, name, b"spells");
+        place.age(&player(name), DAY * 10);
+    }
+    save(&*store, "anon-new", b"spells");
+    let in_use = HashSet::from([player("anon-playing"), player("anon-new")]);
+    let tended = |is_trial| {
+        let tending = Tending {
+            expiry: Some(DAY * 9),
+            is_trial,
+            in_use: &in_use,
+            goes_on: &|| true,
+        };
+        store.tend_books(&tending).expect("tend")
+    };
+    for _ in 0..2 {
+        assert_eq!(tended(true), shelf(5, 5, 2));
+    }
+    assert_eq!(tended(false), shelf(3, 3, 2));
+    assert_eq!(tended(true), shelf(3, 3, 0));
+}
+
+/// Or a copy that is made every night would keep every book for ever.
+pub fn a_book_that_is_only_read_expires(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    for name in ["anon-read", "anon-loaded"] {
+        save(&*store, name, b"spells");
+        place.age(&player(name), DAY * 10);
+    }
+    let read = store.read_book(&player("anon-read")).expect("read");
+    assert_eq!(read.map(|book| book.bytes), Some(b"spells".to_vec()));
+    assert_eq!(store.read_book(&player("anon-none")).expect("read"), None);
+    assert!(load(&*store, "anon-loaded").is_some());
+    assert_eq!(tend(&*store, Some(DAY * 9), &[]), shelf(1, 1, 1));
+    assert_eq!(load(&*store, "anon-read"), None);
+}
+
 pub fn nothing_expires_without_an_expiry(place: &dyn Place) {
     let store = place.open(INSTANCE);
     save(&*store, "anon-1", b"spells");
@@ -662,6 +704,7 @@ pub fn tending_stops_when_it_is_told_to(place: &dyn Place) {
     place.age(&player("anon-1"), DAY * 10);
     let tending = Tending {
         expiry: Some(DAY),
+        is_trial: false,
         in_use: &HashSet::new(),
         goes_on: &|| false,
     };

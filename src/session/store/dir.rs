@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, FORMAT, Phase, PlayerId,
+    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Disk, Error, FORMAT, Phase, PlayerId,
     RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, key_from_text,
     key_to_text, ms_of, room_of, those_after, time_of,
 };
@@ -164,15 +164,19 @@ impl Directory {
         let age = SystemTime::now().duration_since(folder.used_at()?);
         let age = age.unwrap_or_default();
         let is_old = tending.expiry.is_some_and(|most| age >= most);
+        let mut expired = 0;
         if is_old && player.may_expire() && !tending.in_use.contains(player) {
-            for file in files {
-                folder.remove(file)?;
+            if !tending.is_trial {
+                for file in files {
+                    folder.remove(file)?;
+                }
+                self.books.remove_folder(&name)?;
+                return Ok(Shelf {
+                    expired: 1,
+                    ..Shelf::default()
+                });
             }
-            self.books.remove_folder(&name)?;
-            return Ok(Shelf {
-                expired: 1,
-                ..Shelf::default()
-            });
+            expired = 1;
         }
         let mut bytes = 0;
         for file in files {
@@ -181,7 +185,7 @@ impl Directory {
         Ok(Shelf {
             players: 1,
             bytes,
-            expired: 0,
+            expired,
         })
     }
 
@@ -301,12 +305,18 @@ impl SessionStore for Directory {
     fn check(&self) -> Result<(), Error> {
         let block = [b'x'; TRIAL_BYTES];
         self.temporary.try_out(&self.temporary_name(), &block)?;
-        match self.temporary.free_bytes()? {
-            Some(free) if free < LEAST_FREE_BYTES => Err(Error::Unavailable(format!(
-                "DATA_DIR has {free} bytes left, and {LEAST_FREE_BYTES} are needed"
-            ))),
+        match self.temporary.disk()? {
+            Some(Disk { free_bytes, .. }) if free_bytes < LEAST_FREE_BYTES => {
+                Err(Error::Unavailable(format!(
+                    "DATA_DIR has {free_bytes} bytes left, and {LEAST_FREE_BYTES} are needed"
+                )))
+            }
             _ => Ok(()),
         }
+    }
+
+    fn disk(&self) -> Result<Option<Disk>, Error> {
+        self.temporary.disk()
     }
 
     fn insert(&self, record: &Record) -> Result<(), Error> {
@@ -387,6 +397,15 @@ impl SessionStore for Directory {
             *bytes = (*bytes + room_of(book.len() as u64)).saturating_sub(gone);
         }
         Ok(())
+    }
+
+    fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        let _guard = self.guard(player);
+        let name = player.to_string();
+        match self.books.existing_folder(&name, "DATA_DIR/books")? {
+            Some(folder) => self.newest(player, &folder, &versions(&folder.names()?)),
+            None => Ok(None),
+        }
     }
 
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {

@@ -240,13 +240,20 @@ impl SessionStore for Memory {
         })
     }
 
+    fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        self.with(|contents| {
+            let versions = contents.books.get(player);
+            Ok(versions.and_then(|all| all.last().cloned()))
+        })
+    }
+
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.with(|contents| {
             let now = SystemTime::now();
             contents.loaded_at.insert(player.clone(), now);
-            let versions = contents.books.get(player);
-            Ok(versions.and_then(|all| all.last().cloned()))
-        })
+            Ok(())
+        })?;
+        self.read_book(player)
     }
 
     fn check_room(&self, player: &PlayerId) -> Result<(), Error> {
@@ -259,7 +266,7 @@ impl SessionStore for Memory {
             let Contents {
                 books, loaded_at, ..
             } = contents;
-            let before = books.len();
+            let mut expired = 0;
             books.retain(|player, versions| {
                 let times = versions.iter().map(|book| book.saved_at);
                 let used_at = times.chain(loaded_at.get(player).copied()).max();
@@ -267,11 +274,13 @@ impl SessionStore for Memory {
                 let is_old = age
                     .zip(tending.expiry)
                     .is_some_and(|(age, most)| age >= most);
-                !is_old || !player.may_expire() || tending.in_use.contains(player)
+                let stays = !is_old || !player.may_expire() || tending.in_use.contains(player);
+                expired += u64::from(!stays);
+                stays || tending.is_trial
             });
             Ok(Shelf {
                 players: books.len() as u64,
-                expired: (before - books.len()) as u64,
+                expired,
                 bytes: contents.book_bytes(),
             })
         })

@@ -142,14 +142,25 @@ pub struct Shelf {
     pub players: u64,
     /// Bytes that all their versions take, in whole blocks of 4 KiB each, as a file system has them.
     pub bytes: u64,
-    /// Players whose books were too old and are gone now.
+    /// Players whose books were too old and are gone now, or would be if this were no trial.
     pub expired: u64,
+}
+
+/// The disk that a store is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
 }
 
 /// How the books are to be looked through.
 pub struct Tending<'a> {
     /// Books of players who can't be known again by a name go when they were neither saved nor loaded for so long.
     pub expiry: Option<Duration>,
+    /// Whether the expired are counted only, and stay.
+    pub is_trial: bool,
     /// Whose books stay however old, for they are being played with.
     pub in_use: &'a HashSet<PlayerId>,
     /// Asked now and then whether to go on.
@@ -305,6 +316,14 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`Error::Unavailable`].
     fn check(&self) -> Result<(), Error>;
 
+    /// The disk that it is on; none for a store that is elsewhere, or on a file system that has no idea.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn disk(&self) -> Result<Option<Disk>, Error> {
+        Ok(None)
+    }
+
     /// Adds a record, which must be of this instance.
     ///
     /// # Errors
@@ -338,7 +357,13 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`Error::TooBig`], [`Error::NoRoom`], [`Error::Unavailable`].
     fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error>;
 
-    /// The newest version of a player's book that is whole.
+    /// The newest version of a player's book that is whole, without a note that it was used.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error>;
+
+    /// The same for somebody who plays: it counts as used now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -215,11 +215,14 @@ impl Redis {
 
     /// Removes the books that nobody has used for so long. Returns whose.
     fn expire(&self, most: Duration, tending: &Tending) -> Result<u64, Error> {
+        let now = SystemTime::now();
+        let before = now.checked_sub(most).map_or(0, ms_of);
+        if tending.is_trial {
+            return self.count_unused(before, tending.in_use);
+        }
         for player in tending.in_use {
             self.touch(player)?;
         }
-        let now = SystemTime::now();
-        let before = now.checked_sub(most).map_or(0, ms_of);
         let mut expired = 0;
         while (tending.goes_on)() {
             let mut command = cmd("ZRANGEBYSCORE");
@@ -243,6 +246,20 @@ impl Redis {
             }
         }
         Ok(expired)
+    }
+
+    /// Books that nobody has used since, but those of these players.
+    fn count_unused(&self, since: u64, in_use: &HashSet<PlayerId>) -> Result<u64, Error> {
+        let mut command = cmd("ZCOUNT");
+        command.arg(BOOKS_USED).arg("-inf").arg(since);
+        let unused: u64 = self.link.call(&command)?;
+        let players: Vec<_> = in_use.iter().cloned().collect();
+        if players.is_empty() {
+            return Ok(unused);
+        }
+        let used: Vec<Option<f64>> = self.of_all("ZMSCORE", BOOKS_USED, &players)?;
+        let stay = used.iter().flatten().filter(|at| **at <= since as f64);
+        Ok(unused.saturating_sub(stay.count() as u64))
     }
 
     fn key(&self, kind: &str, name: &str) -> String {
@@ -452,6 +469,10 @@ impl SessionStore for Redis {
 
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.touch(player)?;
+        self.read_book(player)
+    }
+
+    fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         for place in 0..BOOK_VERSIONS {
             let mut command = cmd("LINDEX");
             command.arg(book_key(player)).arg(place);

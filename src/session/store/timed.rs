@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::{
-    Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
+    Book, BookEntry, CookieKeyBytes, Disk, Error, PlayerId, Record, SessionStore, Shelf, Tending,
 };
 use crate::metrics::Metrics;
 use crate::session::SessionId;
@@ -53,6 +53,11 @@ impl SessionStore for Timed {
         self.time("check", || self.inner.check())
     }
 
+    // So quick that it is not worth a time.
+    fn disk(&self) -> Result<Option<Disk>, Error> {
+        self.inner.disk()
+    }
+
     fn insert(&self, record: &Record) -> Result<(), Error> {
         self.time("insert", || self.inner.insert(record))
     }
@@ -71,6 +76,10 @@ impl SessionStore for Timed {
 
     fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
         self.time("save_book", || self.inner.save_book(player, book))
+    }
+
+    fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
+        self.time("read_book", || self.inner.read_book(player))
     }
 
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {

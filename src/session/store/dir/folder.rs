@@ -15,7 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::super::Error;
+use super::super::{Disk, Error};
 
 /// How often a file that is set aside tries another name, when one of its name was set aside before.
 const ASIDE_ATTEMPTS: u32 = 100;
@@ -230,11 +230,15 @@ impl Folder {
         removed.map_err(|error| self.fault("written", error))
     }
 
-    /// Bytes that we may still write, if the file system knows.
-    pub(super) fn free_bytes(&self) -> Result<Option<u64>, Error> {
+    /// What we may still write and what there is in all, if the file system knows.
+    pub(super) fn disk(&self) -> Result<Option<Disk>, Error> {
         let found = fstatvfs(&self.fd).map_err(|error| self.fault("read", error))?;
         // Some network file systems have no idea.
-        Ok((found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize)))
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok((found.f_blocks > 0).then(|| Disk {
+            free_bytes: bytes(found.f_bavail),
+            total_bytes: bytes(found.f_blocks),
+        }))
     }
 
     /// When a file came into it or left it last, or when it was last told so.
