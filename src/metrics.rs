@@ -54,7 +54,7 @@ const ENGINE_CALLS: [&str; 13] = [
     "ContainerList",
 ];
 const ENGINE_ERRORS: [&str; 5] = ["unreachable", "refused", "timed_out", "broken", "garbled"];
-const STORE_CALLS: [&str; 10] = [
+const STORE_CALLS: [&str; 13] = [
     "cookie_key",
     "check",
     "insert",
@@ -64,6 +64,9 @@ const STORE_CALLS: [&str; 10] = [
     "save_book",
     "load_book",
     "read_book",
+    "revoke",
+    "restore",
+    "revoked",
     "list_books",
 ];
 
