@@ -57,7 +57,7 @@ test("a player logs in, plays, logs out, and comes back", async () => {
 
     // An operator revokes the login: the terminal closes, and the token is worth nothing.
     const name = `jwt-${createHash("sha256").update("anna").digest("hex")}`;
-    const revoked = await fetch(`${server.url}/admin/revoked/${name}`, {
+    const revoked = await fetch(new URL(`/admin/revoked/${name}`, server.url), {
       method: "PUT",
       headers: { Authorization: `Bearer ${ADMIN_TOKEN}` },
     });
