@@ -96,8 +96,8 @@ function tile(title: string, value: string, trouble: string, ...more: Element[])
 }
 
 function booksTile({ players, bytes: taken, quota }: Health["books"]): HTMLElement {
-  const room = quota > 0 ? `of ${bytes(quota)}, ` : "";
-  return tile("Spellbooks", bytes(taken), "", make("p", "", `${room}of ${players} players; counted once an hour`));
+  const most = quota > 0 ? `at most ${bytes(quota)}, ` : "";
+  return tile("Spellbooks", bytes(taken), "", make("p", "", `of ${players} players; ${most}counted once an hour`));
 }
 
 function shellTile({ name, ok, cause, backoff }: Shell): HTMLElement {
@@ -278,6 +278,12 @@ dialog.addEventListener("close", () => {
   if (dialog.open) return;
   answered?.(dialog.returnValue === "yes" ? words.value : undefined);
   answered = undefined;
+});
+// By itself the browser would press the first button, which is Cancel.
+words.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  need("ask-yes", HTMLButtonElement).click();
 });
 login.addEventListener("submit", (event) => {
   event.preventDefault();
