@@ -37,16 +37,28 @@ impl Process {
     /// The same, with its log in a file.
     pub fn start_logged(log: &Path, docker_host: &str, instance: &str, flags: &[&str]) -> Process {
         let log = File::create(log).expect("a file");
-        Process::start_with("", log.into(), docker_host, instance, flags)
+        Process::start_with("", BINARY, log.into(), docker_host, instance, flags)
+    }
+
+    /// The same of another version's binary.
+    #[allow(dead_code)] // Only one of the rings has one.
+    pub fn start_program(
+        program: &str,
+        docker_host: &str,
+        instance: &str,
+        flags: &[&str],
+    ) -> Process {
+        Process::start_with("", program, Stdio::null(), docker_host, instance, flags)
     }
 
     /// The same, after these shell commands.
     pub fn start_after(before: &str, docker_host: &str, instance: &str, flags: &[&str]) -> Process {
-        Process::start_with(before, Stdio::null(), docker_host, instance, flags)
+        Process::start_with(before, BINARY, Stdio::null(), docker_host, instance, flags)
     }
 
     fn start_with(
         before: &str,
+        program: &str,
         log: Stdio,
         docker_host: &str,
         instance: &str,
@@ -56,7 +68,7 @@ impl Process {
         command
             .arg("-c")
             .arg(format!("{before} exec \"$0\" \"$@\""))
-            .arg(BINARY)
+            .arg(program)
             .args(flags);
         command.args(["--port", "0", "--docker-host", docker_host]);
         command.args(["--instance", instance]);
