@@ -208,5 +208,5 @@ fn has_group(root: &Path) -> bool {
 }
 
 fn print(line: &dyn Display) {
-    let _ = writeln!(io::stdout(), "{line}");
+    super::say(&format!("{line}\n"));
 }
