@@ -309,6 +309,11 @@ impl Server {
         Ok(())
     }
 
+    /// Asks once.
+    pub fn get(&self, path: &str) -> Outcome<String> {
+        request(self.address, "GET", path, "")
+    }
+
     /// Starts a game.
     pub fn create(&self, shell: &str) -> Outcome<Game> {
         let body = format!("{{\"shell\":\"{shell}\"}}");

@@ -257,6 +257,12 @@ impl Socket {
         self.send(10, b"")
     }
 
+    /// Tells the size of the page's terminal.
+    pub fn resize(&mut self, cols: u16, rows: u16) -> io::Result<()> {
+        let text = format!("{{\"type\":\"resize\",\"cols\":{cols},\"rows\":{rows}}}");
+        self.send(1, text.as_bytes())
+    }
+
     /// For thousands of terminals.
     pub fn small(mut self) -> Socket {
         self.buffer.truncate(2048.max(self.filled));

@@ -7,6 +7,7 @@ pub mod crowd;
 pub mod echo;
 pub mod flood;
 pub mod interrupt;
+pub mod nasty;
 pub mod refill;
 pub mod spectators;
 
