@@ -78,7 +78,7 @@ fn segments(file: &[u8]) -> Vec<u32> {
 }
 
 #[test]
-fn the_binary_is_one_static_file_of_at_most_8_mib() {
+fn the_binary_is_one_static_file_of_at_most_8_mb() {
     /// Names the loader of a program that is linked dynamically.
     const PT_INTERP: u32 = 3;
     let file = fs::read(binary()).expect("it can be read");

@@ -6,7 +6,7 @@
 //! * [`selftest`]: the same from a program of our own, with bombs beside a neighbour; the doctor;
 //! * [`bytes`]: any byte through a terminal; [`resume`]: pages that are cut off;
 //! * [`crowd`]: fifty at once, and nothing left; [`life`]: how sessions end; [`restart`]: the Engine itself ends;
-//! * [`dist`]: the one binary of `make dist` by itself; [`compose`]: in a container, beside Redis; [`systemd`]: as a service;
+//! * [`dist`]: the one binary of `make dist` by itself; [`compose`]: in a container, beside Redis; [`systemd`]: as a service; [`upgrade`]: replaced;
 //! * [`podman`]: rootless Podman in the Engine's place;
 //! * [`chaos`]: servers, Engines and Redis killed at any moment; [`chaos_disk`]: no room to save;
 //!   [`chaos_planted`]: what is no spellbook.
@@ -55,6 +55,7 @@ mod resume;
 mod sandbox;
 mod selftest;
 mod systemd;
+mod upgrade;
 
 use shellcraft::engine::Engine;
 
