@@ -10,6 +10,7 @@ use super::server::{Request, Response};
 use super::{Outcome, Side, Site};
 use crate::metrics::{Metrics, catch_up};
 use crate::session::{Manager, State};
+use crate::terminal::hub::MEMORY_PARTS;
 use crate::{door, logging};
 
 impl Site {
@@ -47,9 +48,7 @@ impl Site {
 
 fn note_sessions(metrics: &Metrics, manager: &Manager) {
     let (mut counts, mut players, mut spectators) = (BTreeMap::new(), 0, 0);
-    // All parts, where there is no game too.
-    let parts = ["scrollback", "state", "recording"];
-    let mut memory = BTreeMap::from(parts.map(|part| (part, 0)));
+    let mut memory = [0; MEMORY_PARTS.len()];
     let settings = manager.settings();
     for shell in &settings.shells {
         for state in State::ALL {
@@ -62,9 +61,11 @@ fn note_sessions(metrics: &Metrics, manager: &Manager) {
         let watching = session.hub.spectators();
         spectators += watching;
         players += session.hub.viewers().saturating_sub(watching);
-        for (part, bytes) in session.hub.memory_by_part() {
-            *memory.entry(part).or_default() += bytes;
-        }
+        let parts = session.hub.memory_by_part();
+        memory
+            .iter_mut()
+            .zip(parts)
+            .for_each(|(sum, part)| *sum += part);
     }
     metrics.sessions.reset();
     for ((shell, state), count) in counts {
@@ -76,7 +77,7 @@ fn note_sessions(metrics: &Metrics, manager: &Manager) {
     for (role, count) in [("player", players), ("spectator", spectators)] {
         metrics.viewers.with_label_values(&[role]).set(count as i64);
     }
-    for (part, bytes) in memory {
+    for (part, bytes) in MEMORY_PARTS.into_iter().zip(memory) {
         let gauge = metrics.terminal_memory.with_label_values(&[part]);
         gauge.set(bytes as i64);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, after, never, select};
+use crossbeam_channel::{Receiver, select};
 use log::warn;
 
 use super::{Error, Farewell, Manager, SessionId};
@@ -19,6 +19,8 @@ use crate::terminal::frame::{Level, Notice};
 const DRAIN_NOTICE: Duration = Duration::from_secs(2);
 /// So long before an end that was ordered earlier, pages are told once more.
 const REMINDER: Duration = Duration::from_secs(60);
+/// Without an order there is no hurry.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
 /// The longest time from an order to the end.
 pub const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3600);
 
@@ -195,9 +197,9 @@ pub(super) fn spawn(manager: Arc<Manager>, changes: Receiver<()>) -> io::Result<
             let now = Instant::now();
             // The lock is let go before anything is done.
             let step = manager.order.lock().next(now);
-            let due = match step {
-                Step::Wait(None) => never(),
-                Step::Wait(Some(due)) => after(due.saturating_duration_since(now)),
+            let wait = match step {
+                Step::Wait(None) => LOOK_EVERY,
+                Step::Wait(Some(due)) => due.saturating_duration_since(now),
                 Step::Remind(left) => {
                     // All games are told, which can't fail.
                     let _ = manager.notify(None, &Notice::drain_in(left));
@@ -211,8 +213,8 @@ pub(super) fn spawn(manager: Arc<Manager>, changes: Receiver<()>) -> io::Result<
             };
             select! {
                 recv(changes) -> _ => {},
-                recv(due) -> _ => {},
                 recv(stopped) -> _ => return,
+                default(wait) => {},
             }
         }
     })

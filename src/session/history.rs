@@ -2,7 +2,6 @@
 //!
 //! No threads; the reaper takes the samples.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -32,7 +31,7 @@ pub(super) struct History(Mutex<Samples>);
 #[derive(Debug, Default)]
 struct Samples {
     /// The oldest first.
-    kept: VecDeque<Sample>,
+    kept: Vec<Sample>,
     /// When the last was taken, and what containers had written then.
     last: Option<(Instant, u64)>,
 }
@@ -49,13 +48,13 @@ impl Samples {
             written_bytes.saturating_sub(before) / seconds
         });
         self.last = Some((now, written_bytes));
-        self.kept.push_back(Sample {
+        self.kept.push(Sample {
             sessions,
             queue,
             output,
         });
         if self.kept.len() > KEPT {
-            self.kept.pop_front();
+            self.kept.remove(0);
         }
     }
 }
@@ -72,7 +71,7 @@ impl Manager {
 
     /// The last hour, the oldest sample first.
     pub fn history(&self) -> Vec<Sample> {
-        self.history.0.lock().kept.iter().copied().collect()
+        self.history.0.lock().kept.clone()
     }
 
     /// Takes a sample, if it is time.

@@ -36,6 +36,8 @@ pub use super::seat::Next;
 
 /// What a terminal has before its page has said its size.
 pub const FIRST_SIZE: Size = Size { cols: 80, rows: 24 };
+/// What memory goes into, as metrics name it.
+pub const MEMORY_PARTS: [&str; 3] = ["scrollback", "state", "recording"];
 /// Spectators of one session.
 pub const MAX_SPECTATORS: usize = 64;
 
@@ -523,21 +525,17 @@ impl Hub {
         self.state.lock().scrollback.end()
     }
 
-    /// Bytes of memory that output takes, by what it is kept in: scrollback, terminal state, recording.
-    pub fn memory_by_part(&self) -> [(&'static str, usize); 3] {
+    /// Bytes of memory that output takes, by [`MEMORY_PARTS`].
+    pub fn memory_by_part(&self) -> [usize; 3] {
         let state = self.state.lock();
         let (scrollback, past) = (state.scrollback.memory_bytes(), state.past_bytes);
         drop(state);
-        [
-            ("scrollback", scrollback),
-            ("state", past),
-            ("recording", self.recording_bytes()),
-        ]
+        [scrollback, past, self.recording_bytes()]
     }
 
     /// The same in all.
     pub fn memory_bytes(&self) -> usize {
-        self.memory_by_part().iter().map(|(_, bytes)| bytes).sum()
+        self.memory_by_part().iter().sum()
     }
 
     /// Whether keys wait for the container to read them.
