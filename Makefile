@@ -10,7 +10,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 PACKAGES := static/node_modules/.package-lock.json
 
-.PHONY: help run test check bench chaos fuzz images web engine-start engine-stop dist twice clean
+.PHONY: help run test check bench chaos fuzz images web engine-start engine-stop dist dist-aarch64 twice clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ check: ## format, lints and types
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	npm --prefix static run check
-	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/audit .ci/fuzz .ci/dist .ci/twice .ci/compose .ci/lib.sh .ci/rings.sh sandbox/build tests/dockerd/systemd/machine
+	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/audit .ci/fuzz .ci/dist .ci/dist-aarch64 .ci/twice .ci/compose .ci/lib.sh .ci/rings.sh sandbox/build tests/dockerd/systemd/machine
 
 bench: ## the benchmarks (a Docker Engine must answer)
 	@$(MAKE) --no-print-directory web images
@@ -74,6 +74,9 @@ engine-stop: ## stop the Docker Engine that `make` started
 
 dist: web images ## one static binary with the page and the shells in it: target/dist/shellcraft
 	@.ci/dist
+
+dist-aarch64: web ## the server alone for 64-bit ARM: target/dist/shellcraft-aarch64
+	@.ci/dist-aarch64
 
 twice: dist ## build that binary once more, in another folder, and compare: both are the same
 	@.ci/twice
