@@ -189,6 +189,11 @@ pub(super) fn upload(
         Err(cause) => {
             debug!("request={} the upload broke off: {cause}", line.id);
             site.note(line, 408);
+            let message = "The body did not arrive whole in time; nothing was changed.";
+            let mut response = ApiError::new(408, "request_timeout", message).response();
+            headers::keep_to_tls(&mut response, line.is_https);
+            // Fails when the client is gone, which is usual here; it may only have ended sending.
+            let _ = connection.respond(line.id, response);
             return;
         }
     };

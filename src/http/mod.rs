@@ -255,9 +255,7 @@ impl Service for SiteService {
             session: found.as_ref().ok().and_then(Route::session),
         };
         let _entered = line.enter();
-        let wants_html = request
-            .header("accept")
-            .is_some_and(|accept| accept.contains("text/html"));
+        let wants_html = request.header("accept").is_some_and(wants_page);
         let route = found.as_ref().ok().cloned();
         let is_known = found != Err(NoRoute::NotFound);
         let preflight = cors::preflight(&request, &site.settings.allowed_origins);
@@ -318,4 +316,52 @@ fn later(site: Arc<Site>, line: Line, work: Work, place: Option<Arc<()>>) -> Ans
         let _ = connection.respond(line.id, response);
         drop(place);
     }))
+}
+
+/// Whether an `Accept` header prefers a page to JSON (RFC 9110 §12.5.1). Only by its name: whoever takes anything is a
+/// program as a rule.
+fn wants_page(accept: &str) -> bool {
+    let weight = |wanted: &str| {
+        let ranges = accept.split(',').map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+            (
+                name,
+                weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)),
+            )
+        });
+        let mut named = ranges.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.next().map_or(0.0_f32, |(_, weight)| weight)
+    };
+    let page = weight("text/html");
+    page > 0.0 && page >= weight("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_prefers_a_page_gets_one() {
+        for accept in [
+            "text/html",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "application/json;q=0.5, Text/HTML; q=0.6",
+            "text/html, application/json",
+        ] {
+            assert!(wants_page(accept), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "application/json",
+            "application/json, text/html;q=0",
+            "application/json, text/html;q=0.9",
+            "text/html;q=x",
+            "application/text/html",
+        ] {
+            assert!(!wants_page(accept), "{accept}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What all spellbooks may take, and how long they stay, as players and operators meet it.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::time::{Duration, SystemTime};
 
 use fake_engine::FakeEngine;
@@ -122,4 +124,28 @@ fn nothing_expires_at_the_start() {
     assert_eq!(site.metric("spellbooks_expired_total"), 0.0);
     assert!(books.exists());
     assert_eq!(site.stop(), 0);
+}
+
+/// Above 64 KiB; below that the door reads it before anybody is asked.
+#[test]
+fn an_upload_that_breaks_off_is_told_and_changes_nothing() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let game = site.create("rust");
+    let path = game.path("/spellbook");
+    let before = site.get(&path).body;
+    let owner = site.authorization(&path, &[]).expect("a token");
+    let mut stream = site.connect();
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {owner}\r\nContent-Length: 100000\r\n\r\n",
+        site.address
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream.write_all(&[b'x'; 70_000]).expect("sent");
+    stream.shutdown(Shutdown::Write).expect("half closed");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("nothing was changed"), "{answer}");
+    assert_eq!(site.get(&path).body, before);
 }
