@@ -20,7 +20,7 @@ export const COLUMNS: readonly Column[] = [
   { title: "Out", key: "bytesOut", show: (row) => bytes(row.bytesOut) },
   { title: "Viewers", key: "viewers", show: (row) => String(row.viewers) },
   { title: "Peer", key: "peer", show: (row) => row.peer || "–" },
-  { title: "Player", key: "player", show: (row) => row.player.slice(0, 8) || "–" },
+  { title: "Player", key: "player", show: (row) => row.player.slice(0, 13) || "–" },
 ];
 
 export interface Order {
