@@ -404,7 +404,10 @@ impl Metrics {
                 &["saved", "unchanged", "not_a_book", "later", "failed"],
             ),
             (&self.reaper_ended, &reaped),
-            (&self.reaper_failures, &["settle", "sweep", "forget_record"]),
+            (
+                &self.reaper_failures,
+                &["settle", "sweep", "forget_record", "revoked"],
+            ),
             (
                 &self.queue_turned_away,
                 &["full", "address_full", "too_late", "left"],
