@@ -513,7 +513,10 @@ pub fn misspelled(names: impl IntoIterator<Item = OsString>) -> Vec<(String, Str
         let is_like = |setting: &&&str| {
             // Short names are like each other by chance.
             let most = setting.len() / 7;
-            **setting == bare || (most > 0 && strsim::osa_distance(setting, bare) <= most)
+            // It takes as long as both are together; no name is much longer.
+            let may_be =
+                most > 0 && setting.len().abs_diff(bare.len()) <= most * char::MAX_LEN_UTF8;
+            **setting == bare || (may_be && strsim::osa_distance(setting, bare) <= most)
         };
         let setting = settings.iter().find(is_like)?.to_string();
         Some((name, setting))

@@ -267,11 +267,11 @@ impl Metrics {
             )?,
             books_players: make.gauge(
                 "spellbook_players",
-                "Players of whom a spellbook is kept; counted every hour.",
+                "Players of whom a spellbook is kept; counted twice an hour.",
             )?,
             books_bytes: make.gauge(
                 "spellbooks_stored_bytes",
-                "What all spellbooks take, their versions in whole blocks of 4 KiB; counted every hour.",
+                "What all spellbooks take, their versions in whole blocks of 4 KiB; counted twice an hour.",
             )?,
             books_quota_bytes: make.gauge(
                 "spellbooks_quota_bytes",

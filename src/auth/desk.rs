@@ -50,8 +50,14 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// A new login's cookie.
-    pub fn log_in(&self, player: Option<PlayerId>, life: Duration, now: Instant) -> String {
+    /// The cookie of a new login, which is no newer than the look-up that its player is not revoked.
+    pub fn log_in(
+        &self,
+        player: Option<PlayerId>,
+        began: SystemTime,
+        life: Duration,
+        now: Instant,
+    ) -> String {
         let cookie = secret::new_token();
         let mut logins = self.logins.lock();
         logins.retain(|_, login| login.until > now);
@@ -62,7 +68,7 @@ impl Desk {
         }
         let login = Login {
             player,
-            began: SystemTime::now(),
+            began,
             until: now + life.min(LOGIN_LIFE),
         };
         logins.insert(secret::digest(&cookie), login);
@@ -109,10 +115,10 @@ mod tests {
     #[test]
     fn logins_end() {
         let (desk, now) = (Desk::default(), Instant::now());
-        let cookie = desk.log_in(None, LOGIN_LIFE, now);
+        let cookie = desk.log_in(None, SystemTime::now(), LOGIN_LIFE, now);
         assert!(desk.find(&cookie, now).is_some() && desk.find("", now).is_none());
         assert!(desk.find(&cookie, now + LOGIN_LIFE).is_none());
-        let short = desk.log_in(None, Duration::from_secs(1), now);
+        let short = desk.log_in(None, SystemTime::now(), Duration::from_secs(1), now);
         assert!(desk.find(&short, now + Duration::from_secs(1)).is_none());
         desk.log_out(&cookie);
         assert!(desk.find(&cookie, now).is_none());
@@ -122,7 +128,14 @@ mod tests {
     fn the_oldest_login_gives_way() {
         let (desk, now) = (Desk::default(), Instant::now());
         let cookies: Vec<_> = (0..=LOGINS as u64)
-            .map(|n| desk.log_in(None, LOGIN_LIFE, now + Duration::from_secs(n)))
+            .map(|n| {
+                desk.log_in(
+                    None,
+                    SystemTime::now(),
+                    LOGIN_LIFE,
+                    now + Duration::from_secs(n),
+                )
+            })
             .collect();
         assert!(desk.find(&cookies[0], now).is_none() && desk.find(&cookies[1], now).is_some());
     }

@@ -213,6 +213,8 @@ impl Verifier {
         let is_name = |subject: &&str| (1..=SUBJECT_LIMIT_BYTES).contains(&subject.len());
         let subject = subject.filter(is_name).ok_or(Refusal::MissingClaim)?;
         let issued = moment(claims, "iat").and_then(|at| at.checked_sub(self.demands.leeway));
+        // What says that it comes from later on says nothing: it would be good whenever its player was revoked.
+        let issued = issued.filter(|at| *at <= SystemTime::now());
         Ok(Bearer {
             player: PlayerId::of_subject(subject),
             is_operator: self

@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::files;
@@ -125,7 +125,7 @@ fn settings(template: &[u8]) -> Vec<u8> {
 
 /// What is to be done, going by what is there.
 fn step(target: &Path, item: &Item) -> io::Result<Step> {
-    let there = match fs::read(target) {
+    let there = match content(target) {
         Ok(there) => there,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Step::Write),
         // Somebody who is not root asks what would be done.
@@ -142,6 +142,14 @@ fn step(target: &Path, item: &Item) -> io::Result<Step> {
         OnDifference::Replace => Step::Replace,
         OnDifference::Keep => Step::Keep,
     })
+}
+
+/// What is in a file, and in nothing else: a pipe or a device may have no end.
+fn content(target: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(target)?.is_file() {
+        return Err(io::Error::other("something else than a file is there"));
+    }
+    fs::read(target)
 }
 
 impl Step {
@@ -163,6 +171,9 @@ impl Step {
             Step::Write => ("write", ""),
             Step::Replace => ("replace", ""),
             Step::Leave => ("leave", ", which is the same"),
+            Step::Keep if item.path == SETTINGS && is_open(target) => {
+                ("keep", ", which others than root may read: chmod 600")
+            }
             Step::Keep if item.path == SETTINGS => ("keep", ""),
             Step::Keep => (
                 "keep",
@@ -171,6 +182,11 @@ impl Step {
         };
         format!("{would}{word} {}{note}", target.display())
     }
+}
+
+/// Whether others than the owner may do something with it.
+fn is_open(target: &Path) -> bool {
+    fs::metadata(target).is_ok_and(|about| about.mode() & 0o077 != 0)
 }
 
 /// Writes the file whole or not at all, and what it replaces stays whole meanwhile.
@@ -185,16 +201,21 @@ fn write(target: &Path, item: &Item) -> io::Result<()> {
         _ => {}
     }
     let mut options = OpenOptions::new();
-    let mut file: File = options
+    let file = options
         .write(true)
         .create_new(true)
         .mode(item.mode)
         .open(&new)?;
+    let done = fill(file, item).and_then(|()| fs::rename(&new, target));
+    // A full disk is not to be left fuller.
+    done.inspect_err(|_| drop(fs::remove_file(&new)))
+}
+
+fn fill(mut file: File, item: &Item) -> io::Result<()> {
     // The mode whatever the umask is.
     rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(item.mode))?;
     file.write_all(&item.content)?;
-    file.sync_all()?;
-    fs::rename(&new, target)
+    file.sync_all()
 }
 
 /// Whether the system knows the group; where its list can't be read, it is taken for granted.

@@ -58,6 +58,7 @@ impl Site {
             return Err(ApiError::new(429, "too_many_tries", message).with("Retry-After", seconds));
         }
         let login: Login = body(request, "{\"token\": \"…\"}")?;
+        let began = SystemTime::now();
         let Some(operator) = self.operator(&login.token) else {
             self.desk.note_failure(household, Instant::now());
             crate::warn_seldom!("somebody tried to log in at /admin with a wrong token");
@@ -66,7 +67,9 @@ impl Site {
         let until = operator.until;
         let left = until.map(|until| until.duration_since(SystemTime::now()).unwrap_or_default());
         let life = left.map_or(LOGIN_LIFE, |left| left.min(LOGIN_LIFE));
-        let value = self.desk.log_in(operator.player, life, Instant::now());
+        let value = self
+            .desk
+            .log_in(operator.player, began, life, Instant::now());
         Ok(Outcome::Now(self.with_cookie(request, &value, life)))
     }
 

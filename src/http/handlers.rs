@@ -173,7 +173,7 @@ impl Site {
                 .map_err(|error| refused(&manager, error, &own))?;
             let session = new.session;
             let mut body = describe(&manager, &session, &own);
-            let ticket = guard.ticket(session.id, admitted.until);
+            let ticket = guard.ticket(session.id, admitted.until, admitted.at);
             body["ws_url"] = identity::with_ticket(&ws_url(&own, session.id), &ticket).into();
             if guard.gives_session_tokens() {
                 body["token"] = new.token.into();
@@ -286,6 +286,11 @@ impl Site {
     fn create_watch_link(&self, id: SessionId, request: &Request) -> Handled {
         let by_operator = self.own_session_or_operator(id, request)?;
         let secret = self.manager.watch_link(id, by_operator)?;
+        // Whoever was revoked before there was a link to revoke.
+        if let Err(error) = self.own_session_or_operator(id, request) {
+            self.manager.revoke_watch_links(id)?;
+            return Err(error);
+        }
         let own = self.own_origin(request);
         let body = json!({
             "watch_url": format!("{own}/watch/{secret}"),
@@ -319,6 +324,8 @@ impl Site {
         let id = self.manager.watched(secret)?;
         let handshake = terminal::handshake(Role::Spectator, request)?;
         let opening = terminal::sit_down(&self.manager, id, handshake, None)?;
+        // It may have been revoked while there was no spectator yet who could have been sent away.
+        self.manager.watched(secret)?;
         self.manager.note_watcher(secret);
         Ok(Outcome::Terminal(opening))
     }

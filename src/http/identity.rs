@@ -52,6 +52,8 @@ pub(super) struct Admitted {
     pub(super) cookie: Option<String>,
     /// When its login runs out.
     pub(super) until: Option<SystemTime>,
+    /// When it was found not to be revoked, at the earliest.
+    pub(super) at: SystemTime,
 }
 
 /// What lets somebody open a terminal.
@@ -340,12 +342,13 @@ impl Site {
         request: &Request,
     ) -> Result<Outcome, ApiError> {
         self.check_origin(request)?;
+        let asked = SystemTime::now();
         let (session, identity) = self.owned(id, request)?;
         if session.snapshot().state.is_over() {
             return Err(session::Error::Over.into());
         }
         let until = identity.until;
-        let ticket = self.guard.ticket(id, until);
+        let ticket = self.guard.ticket(id, until, asked);
         let body = json!({
             "ticket": ticket,
             "ws_url": with_ticket(&handlers::ws_url(&self.own_origin(request), id), &ticket),
@@ -400,9 +403,13 @@ impl Site {
 }
 
 impl Guard {
-    /// A ticket for whoever is known until then.
-    pub(super) fn ticket(&self, session: SessionId, until: Option<SystemTime>) -> String {
-        let issued = SystemTime::now();
+    /// A ticket for whoever is known until then. INVARIANT: it is no newer than the look-up that its player is not revoked.
+    pub(super) fn ticket(
+        &self,
+        session: SessionId,
+        until: Option<SystemTime>,
+        issued: SystemTime,
+    ) -> String {
         let grant = Grant {
             session,
             until,
@@ -430,6 +437,7 @@ impl Applicant {
     /// When it is not known yet who players are, or their login is revoked.
     pub(super) fn admit(&self) -> Result<Admitted, ApiError> {
         self.manager.wait_until_settled()?;
+        let at = SystemTime::now();
         if let Some(identity) = &self.identity {
             if let Some(player) = &identity.player
                 && self.manager.is_revoked(player, identity.issued)?
@@ -442,6 +450,7 @@ impl Applicant {
                 is_new: false,
                 cookie: None,
                 until: identity.until,
+                at,
             });
         }
         let key = cookie_key(&self.guard.gate, &self.manager)?;
@@ -471,6 +480,7 @@ impl Applicant {
             is_new,
             cookie: Some(cookie::set(&secret, key, self.is_https)),
             until: None,
+            at,
         })
     }
 }

@@ -80,9 +80,8 @@ impl Manager {
     pub fn revoke(&self, player: &PlayerId) -> Result<(SystemTime, usize), Error> {
         self.is_revoked(player, None)?;
         let turn = self.revoked.turn.lock();
-        let at = SystemTime::now();
         // INVARIANT: first kept, then told: what an operator was told is so after a crash too.
-        self.store.revoke(player, at)?;
+        let at = self.store.revoke(player, SystemTime::now())?;
         if let Some(since) = self.revoked.since.write().as_mut() {
             since.insert(player.clone(), at);
         }
@@ -122,7 +121,8 @@ impl Manager {
 
     /// The reaper's part.
     pub(super) fn learn_revoked_at(&self, pace: &mut Pace) {
-        if Instant::now() < pace.0 {
+        // An operator's order may take the store as long as it hangs, one after the other; then the next pass asks.
+        if Instant::now() < pace.0 || self.revoked.turn.is_locked() {
             return;
         }
         let pause = match self.learn_revoked() {

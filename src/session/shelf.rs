@@ -1,6 +1,6 @@
 //! All spellbooks together: what they take, and which are too old.
 //!
-//! One thread (`librarian`): it has the store count the books at the start, and then every hour, when those that have
+//! One thread (`librarian`): it has the store count the books at the start, and then twice an hour, when those that have
 //! expired go too. That may take minutes where there are many, so it is not the reaper's.
 
 use std::collections::HashSet;
@@ -14,8 +14,10 @@ use log::{info, warn};
 use super::Manager;
 use super::store::{self, Shelf, Tending};
 
-/// How often. Until the second time nothing expires, so that a clock that is wrong after a start can be put right.
-const EVERY: Duration = Duration::from_secs(3600);
+/// How often: whoever plays here uses a book for other servers too, of which one may let expire what is unused for an hour.
+const EVERY: Duration = Duration::from_secs(1800);
+/// So long after the start nothing expires, so that a clock that is wrong then can be put right.
+const TRUST_AFTER: Duration = Duration::from_secs(3600);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(60);
 /// A clock that has moved by more than this against the time that has passed was put right, or wrong.
@@ -46,7 +48,7 @@ impl Clock {
             *self = Clock::new(now, wall);
             return false;
         }
-        passed >= EVERY
+        passed >= TRUST_AFTER
     }
 }
 
@@ -70,8 +72,10 @@ impl Manager {
     /// Lets those books expire that nobody has used for so long, as an operator orders; a trial only counts them.
     ///
     /// # Errors
-    /// [`super::Error::Store`].
+    /// [`super::Error::Store`]; [`super::Error::Starting`], and who is to blame for it.
     pub fn expire_books(&self, unused: Duration, is_trial: bool) -> Result<Shelf, super::Error> {
+        // Before that it is not known who plays.
+        self.wait_until_settled()?;
         Ok(self.tend(Some(unused), is_trial)?)
     }
 

@@ -174,3 +174,45 @@ fn a_user_may_only_ask() {
     let output = install(&["--dry-run"]);
     assert!(output.status.success(), "{output:?}");
 }
+
+/// A disk that is full, which a limit stands for, has no half of a file on it afterwards.
+#[test]
+fn what_can_t_be_written_whole_is_not_there() {
+    let host = Host::new();
+    let limited = "trap '' XFSZ; ulimit -f 64; exec \"$0\" install --root \"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, BINARY]).arg(host.root());
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("can't install"), "{errors}");
+    let names = fs::read_dir(host.root().join("usr/local/bin")).expect("a folder");
+    assert_eq!(names.count(), 0, "nothing is left over");
+}
+
+#[test]
+fn settings_that_others_may_read_are_told_of() {
+    let host = Host::new();
+    assert!(!host.install(&[]).contains("chmod"));
+    let settings = host.root().join(SETTINGS);
+    fs::set_permissions(&settings, fs::Permissions::from_mode(0o644)).expect("ours");
+    let told = host.install(&[]);
+    assert!(told.contains("chmod 600"), "{told}");
+    assert_eq!(host.mode(SETTINGS), 0o644, "it is the operator's");
+}
+
+/// A pipe would never be read to its end.
+#[test]
+fn what_is_no_file_is_refused() {
+    let host = Host::new();
+    fs::create_dir_all(host.root().join("etc")).expect("made");
+    let pipe = host.root().join(SETTINGS);
+    let made = Command::new("mkfifo").arg(pipe).status();
+    assert!(made.expect("it runs").success());
+    let mut command = Command::new("timeout");
+    command.args(["60", BINARY, "install", "--root"]);
+    let output = command.arg(host.root()).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("shellcraft.env: "), "{errors}");
+}

@@ -840,12 +840,14 @@ fn issued(subject: &str, seconds: i64) -> String {
     hs256(SECRET.as_bytes(), &claims(subject, json!({"iat": iat})))
 }
 
-/// Longer than clocks may differ: of whoever logs in again after it.
-const LATER: i64 = 60;
-
 #[test]
 fn a_player_who_is_revoked_is_sent_away_and_may_log_in_again() {
-    let flags = ["--jwt-operator-claim", "roles=operator"];
+    let flags = [
+        "--jwt-operator-claim",
+        "roles=operator",
+        "--jwt-leeway",
+        "1s",
+    ];
     let (engine, site) = site(&flags);
     let (anna, berta) = (issued("anna", -5), issued("berta", -5));
     let name = PlayerId::of_subject("anna");
@@ -880,13 +882,16 @@ fn a_player_who_is_revoked_is_sent_away_and_may_log_in_again() {
         ask(&site, "DELETE", &path, ADMIN_TOKEN).code(),
         "not_revoked"
     );
+    // Of this very second, by a clock that may be ahead, and by one that is wrong.
+    let [new, ahead, wrong] = [0, 1, 1_000_000].map(|seconds| issued("anna", seconds));
     let reply = ask(&site, "PUT", &path, ADMIN_TOKEN);
     assert_eq!((reply.status, &reply.json()["sessions"]), (200, &json!(1)));
+    let revoked = now();
     assert_eq!(page.close_code(), 1008);
     assert_eq!(spectator.close_code(), 1008);
     assert!(site.open(link, &[]).is_err(), "the link is revoked");
     // Whatever was issued before opens nothing, nor does what does not say when it was.
-    for old in [&anna, &issued("anna", 0), &token("anna")] {
+    for old in [&anna, &new, &ahead, &wrong, &token("anna")] {
         for (method, path) in [
             ("GET", status.as_str()),
             ("POST", "/session"),
@@ -911,7 +916,8 @@ fn a_player_who_is_revoked_is_sent_away_and_may_log_in_again() {
         "running"
     );
     // Whoever logs in anew goes on.
-    let again = issued("anna", LATER);
+    wait_for("clocks to agree that it is later", || now() > revoked + 1);
+    let again = issued("anna", 0);
     let mut page = open(&again).expect("a terminal");
     page.type_in("echo again\r");
     page.expect("again");
@@ -932,6 +938,25 @@ fn a_player_who_is_revoked_is_sent_away_and_may_log_in_again() {
     assert_eq!(ask(&site, "GET", &status, &anna).status, 200);
     let list = ask(&site, "GET", "/admin/revoked", ADMIN_TOKEN).json();
     assert_eq!(list["revoked"], json!([]));
+}
+
+/// A container may take minutes where many want one: the ticket is no newer than what it was asked for with.
+#[test]
+fn a_game_that_is_made_for_somebody_who_is_revoked_meanwhile_opens_nothing() {
+    let (engine, site) = site(&[]);
+    let anna = issued("anna", -5);
+    let path = format!("/admin/revoked/{}", PlayerId::of_subject("anna"));
+    engine.hang("ContainerCreate");
+    let created = thread::scope(|scope| {
+        let start = scope.spawn(|| ask(&site, "POST", "/session", &anna));
+        assert!(engine.await_calls("ContainerCreate", 1, PATIENCE));
+        assert_eq!(ask(&site, "PUT", &path, ADMIN_TOKEN).status, 200);
+        engine.release("ContainerCreate");
+        start.join().expect("no panic").json()
+    });
+    let ws = created["ws_url"].as_str().expect("an address");
+    let opened = site.open(&ws[ws.find("/session/").expect("a path")..], &[]);
+    assert!(opened.is_err(), "the ticket is good");
 }
 
 #[test]

@@ -147,7 +147,7 @@ impl SessionStore for Leash {
         self.reach()?.cookie_key(new)
     }
 
-    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error> {
         self.reach()?.revoke(player, at)
     }
 

@@ -4,12 +4,14 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
 use fake_engine::FakeEngine;
 use shellcraft::config;
 
 use crate::binary::{BINARY, Process};
-use crate::ground::unique;
+use crate::ground::{PATIENCE, unique};
 use crate::site::wait_for;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -113,6 +115,10 @@ fn misspelled_settings_are_told_of() {
     ] {
         assert_eq!(found(name), [], "{name}");
     }
+    // As long as a system takes: who lets a container have it is not to hold up the start.
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || done.send(config::misspelled(["A".repeat(2 << 20).into()])));
+    assert_eq!(is_done.recv_timeout(PATIENCE), Ok(Vec::new()));
 }
 
 #[test]

@@ -64,9 +64,11 @@ macro_rules! with_all_store_promises {
             a_trial_removes_no_books,
             a_book_that_is_only_read_expires,
             nothing_expires_without_an_expiry,
+            whoever_plays_uses_a_book_for_all_servers,
             tending_stops_when_it_is_told_to,
             the_first_cookie_key_is_kept,
             who_is_revoked_is_kept_for_all_instances,
+            a_moment_of_revoking_is_never_rounded_down,
             there_are_never_too_many_revoked,
             books_are_listed_by_player_and_in_pages,
         }
@@ -505,6 +507,9 @@ pub fn who_is_revoked_is_kept_for_all_instances(place: &dyn Place) {
     store.revoke(&anna, at(1)).expect("revoked");
     store.revoke(&berta, at(2)).expect("revoked");
     store.revoke(&anna, at(3)).expect("revoked again");
+    // By a server whose clock is behind.
+    let kept = store.revoke(&anna, at(2)).expect("revoked before");
+    assert_eq!(kept, at(3));
     drop(store);
     let other = place.open("there:8080");
     let mut revoked = other.revoked().expect("both");
@@ -514,6 +519,15 @@ pub fn who_is_revoked_is_kept_for_all_instances(place: &dyn Place) {
         other.restore(&anna).expect("restored");
     }
     assert_eq!(other.revoked().expect("one"), [(berta, at(2))]);
+}
+
+pub fn a_moment_of_revoking_is_never_rounded_down(place: &dyn Place) {
+    let (anna, at) = (player("anna"), SystemTime::UNIX_EPOCH + DAY);
+    let store = place.open(INSTANCE);
+    let moment = at + Duration::from_nanos(1);
+    let kept = store.revoke(&anna, moment).expect("revoked");
+    assert_eq!(kept, at + Duration::from_millis(1));
+    assert_eq!(store.revoked().expect("one"), [(anna, kept)]);
 }
 
 pub fn there_are_never_too_many_revoked(place: &dyn Place) {
@@ -696,6 +710,15 @@ pub fn nothing_expires_without_an_expiry(place: &dyn Place) {
     place.age(&player("anon-1"), DAY * 10_000);
     assert_eq!(tend(&*store, None, &[]), shelf(1, 1, 0));
     assert!(load(&*store, "anon-1").is_some());
+}
+
+/// Another server does not know who plays here, and may have another expiry.
+pub fn whoever_plays_uses_a_book_for_all_servers(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    save(&*store, "anon-playing", b"played");
+    place.age(&player("anon-playing"), 2 * DAY);
+    tend(&*store, None, &["anon-playing"]);
+    assert_eq!(tend(&*store, Some(DAY), &[]), shelf(1, 1, 0));
 }
 
 pub fn tending_stops_when_it_is_told_to(place: &dyn Place) {

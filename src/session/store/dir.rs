@@ -32,7 +32,7 @@ use super::record::{self, Unreadable};
 use super::{
     BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Disk, Error, FORMAT, Phase, PlayerId,
     RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, key_from_text,
-    key_to_text, ms_of, room_of, those_after, time_of,
+    key_to_text, ms_revoked, room_of, those_after, time_of,
 };
 use crate::auth::CookieKey;
 use crate::session::SessionId;
@@ -157,6 +157,10 @@ impl Directory {
         let Some(folder) = self.books.existing_folder(&name, "DATA_DIR/books")? else {
             return Ok(Shelf::default());
         };
+        let plays = tending.in_use.contains(player);
+        if plays && !tending.is_trial {
+            folder.touch()?;
+        }
         let names = folder.names()?;
         let files = names
             .iter()
@@ -165,7 +169,7 @@ impl Directory {
         let age = age.unwrap_or_default();
         let is_old = tending.expiry.is_some_and(|most| age >= most);
         let mut expired = 0;
-        if is_old && player.may_expire() && !tending.in_use.contains(player) {
+        if is_old && player.may_expire() && !plays {
             if !tending.is_trial {
                 for file in files {
                     folder.remove(file)?;
@@ -514,14 +518,16 @@ impl SessionStore for Directory {
         }
     }
 
-    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error> {
         let _guard = self.guard(&REVOKED);
         let mut kept = self.read_revoked()?;
         if kept.players.len() >= REVOKED_MOST && !kept.players.contains_key(player) {
             return Err(Error::TooManyRevoked);
         }
-        kept.players.insert(player.clone(), ms_of(at));
-        self.write_revoked(&kept)
+        let ms = ms_revoked(at, kept.players.get(player).copied());
+        kept.players.insert(player.clone(), ms);
+        self.write_revoked(&kept)?;
+        Ok(time_of(ms).unwrap_or(at))
     }
 
     fn restore(&self, player: &PlayerId) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::record::{self, Unreadable};
 use super::{
     BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, REVOKED_MOST, Record,
-    SessionStore, Shelf, Tending, ms_of, room_of, those_after, time_of,
+    SessionStore, Shelf, Tending, ms_revoked, room_of, those_after, time_of,
 };
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
@@ -266,6 +266,10 @@ impl SessionStore for Memory {
             let Contents {
                 books, loaded_at, ..
             } = contents;
+            if !tending.is_trial {
+                let played = tending.in_use.iter().map(|player| (player.clone(), now));
+                loaded_at.extend(played);
+            }
             let mut expired = 0;
             books.retain(|player, versions| {
                 let times = versions.iter().map(|book| book.saved_at);
@@ -306,14 +310,15 @@ impl SessionStore for Memory {
         self.with(|contents| Ok(*contents.cookie_key.get_or_insert(*new)))
     }
 
-    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error> {
         self.with(|contents| {
             let revoked = &mut contents.revoked;
             if revoked.len() >= REVOKED_MOST && !revoked.contains_key(player) {
                 return Err(Error::TooManyRevoked);
             }
-            revoked.insert(player.clone(), ms_of(at));
-            Ok(())
+            let ms = ms_revoked(at, revoked.get(player).copied());
+            revoked.insert(player.clone(), ms);
+            Ok(time_of(ms).unwrap_or(at))
         })
     }
 

@@ -267,6 +267,12 @@ fn time_of(ms: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }
 
+/// The same, and never before that moment; later if something later is kept.
+fn ms_revoked(at: SystemTime, kept: Option<u64>) -> u64 {
+    const ALMOST_ONE: Duration = Duration::from_nanos(999_999);
+    ms_of(at.checked_add(ALMOST_ONE).unwrap_or(at)).max(kept.unwrap_or(0))
+}
+
 /// Those that come after `after`, by name.
 fn those_after(mut players: Vec<PlayerId>, after: Option<&PlayerId>) -> Vec<PlayerId> {
     players.retain(|player| after.is_none_or(|after| player > after));
@@ -396,12 +402,12 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`Error::Unavailable`], also for something else in its place: to overwrite it could make all players strangers.
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error>;
 
-    /// Keeps that a player's logins of before `at`, in whole milliseconds, are revoked. One for all instances, as the books
-    /// are.
+    /// Keeps that a player's logins of before `at`, in whole milliseconds, rounded up, are revoked; of before what is kept
+    /// already if that is later, as after a clock was put back. Returns which. One for all instances, as the books are.
     ///
     /// # Errors
     /// [`Error::TooManyRevoked`], [`Error::Unavailable`].
-    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error>;
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error>;
 
     /// Forgets that. That it was not so is fine.
     ///

@@ -31,7 +31,7 @@ use super::record::{self, Unreadable};
 use super::{
     BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, RECORD_LIFE,
     RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, checksum,
-    key_from_text, key_to_text, ms_of, those_after, time_of,
+    key_from_text, key_to_text, ms_of, ms_revoked, those_after, time_of,
 };
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
@@ -219,9 +219,6 @@ impl Redis {
         let before = now.checked_sub(most).map_or(0, ms_of);
         if tending.is_trial {
             return self.count_unused(before, tending.in_use);
-        }
-        for player in tending.in_use {
-            self.touch(player)?;
         }
         let mut expired = 0;
         while (tending.goes_on)() {
@@ -453,6 +450,10 @@ impl SessionStore for Redis {
 
     fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
         self.recount(tending.goes_on)?;
+        // Whatever expires here: another server does not know who plays here.
+        for player in tending.in_use.iter().filter(|_| !tending.is_trial) {
+            self.touch(player)?;
+        }
         let expired = match tending.expiry {
             Some(most) => self.expire(most, tending)?,
             None => 0,
@@ -540,14 +541,17 @@ impl SessionStore for Redis {
     }
 
     /// Of two servers that revoke at once one may go beyond the limit, which is there for the memory only.
-    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error> {
         let name = player.to_string();
         let count: usize = self.link.call(cmd("HLEN").arg(REVOKED))?;
-        if count >= REVOKED_MOST && !self.link.call(cmd("HEXISTS").arg(REVOKED).arg(&name))? {
+        let kept: Option<u64> = self.link.call(cmd("HGET").arg(REVOKED).arg(&name))?;
+        if count >= REVOKED_MOST && kept.is_none() {
             return Err(Error::TooManyRevoked);
         }
+        let ms = ms_revoked(at, kept);
         self.link
-            .call(cmd("HSET").arg(REVOKED).arg(name).arg(ms_of(at)))
+            .call::<Value>(cmd("HSET").arg(REVOKED).arg(name).arg(ms))?;
+        Ok(time_of(ms).unwrap_or(at))
     }
 
     fn restore(&self, player: &PlayerId) -> Result<(), Error> {

@@ -102,7 +102,7 @@ impl SessionStore for Timed {
         self.time("cookie_key", || self.inner.cookie_key(new))
     }
 
-    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<(), Error> {
+    fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error> {
         self.time("revoke", || self.inner.revoke(player, at))
     }
 
