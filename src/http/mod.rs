@@ -329,3 +329,30 @@ fn later(site: Arc<Site>, line: Line, work: Work, place: Option<Arc<()>>) -> Ans
         drop(place);
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_of_a_path_is_shown() {
+        let id = "00000000-0000-4000-8000-000000000000";
+        for (path, expected) in [
+            ("/session", "/session"),
+            ("/watch/secret", "/watch/…"),
+            ("/watch/secret/ws", "/watch/…"),
+            ("/queue/secret", "/queue/…"),
+            // Below the path that players see, or any other that a proxy passes on.
+            ("/shell/watch/secret/ws", "/shell/watch/…"),
+            ("/a/b/queue/secret", "/a/b/queue/…"),
+        ] {
+            assert_eq!(shown_path(path), expected);
+        }
+        let shown = shown_path(&format!("/shell/session/{id}/watch/secret"));
+        assert!(
+            shown.ends_with("/watch/…") && !shown.contains(id),
+            "{shown}"
+        );
+        assert_eq!(shown_path(&"/a".repeat(500)).chars().count(), 200);
+    }
+}
