@@ -22,7 +22,8 @@ pub use service::Service;
 
 use crate::auth;
 use crate::cli::Command;
-use crate::http::origin::canonical;
+use crate::http::origin::{canonical, split_prefix};
+use crate::http::route;
 use crate::session::rates::Rate;
 use crate::session::store::{self, redis};
 use crate::session::{self, Shell, sandbox};
@@ -157,8 +158,8 @@ pub struct Config {
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true, value_parser = networks)]
     pub trusted_proxies: Networks,
 
-    /// The server's address as players see it, such as https://play.example.org. Needed wherever that is a name other than
-    /// localhost: any other could be a stranger's.
+    /// The server's address as players see it, such as https://play.example.org, or https://play.example.org/shell/ below a
+    /// path. Needed wherever that is a name other than localhost: any other could be a stranger's.
     #[arg(long, env = "PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
 
@@ -870,10 +871,30 @@ fn frame_ancestors(text: &str) -> Parsed<FrameAncestors> {
         })
 }
 
+/// Characters that the path in PUBLIC_URL may have: it stands in every link, and in the names of cookies.
+const LONGEST_PREFIX: usize = 64;
+
+/// An origin and a path without a slash at its end, which may be empty.
 fn public_url(text: &str) -> Parsed<String> {
-    origin(text).map_err(|_| {
-        "the scheme and host players use are needed, such as https://play.example.org".into()
-    })
+    let form = "the scheme and host players use are needed, such as https://play.example.org, and a path if it has one, such \
+                as https://play.example.org/shell/, of letters, digits, - and _";
+    let (host, prefix) = split_prefix(text.strip_suffix('/').unwrap_or(text));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    // Cookies are named after it, so it has no dots; what browsers take out or encode must not be in it either.
+    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(is_name);
+    let mut segments = prefix.split('/').skip(1);
+    if prefix.len() > LONGEST_PREFIX || !segments.all(is_segment) {
+        return Err(form.into());
+    }
+    // Below it and without it the server answers alike, so that the two must not be mistaken for each other.
+    if !prefix.is_empty() && route::begins_like_one(prefix) {
+        return Err(format!(
+            "{prefix} begins like one of the server's own paths; another one is needed, such as https://play.example.org/shell/"
+        ));
+    }
+    origin(host)
+        .map(|origin| origin + prefix)
+        .map_err(|_| form.into())
 }
 
 fn admin_token(text: &str) -> Parsed<String> {
@@ -1084,9 +1105,24 @@ mod tests {
             ),
             (
                 "--public-url",
-                "https://a/b",
+                "https://a/b?c",
                 "PUBLIC_URL",
                 "scheme and host",
+            ),
+            (
+                "--public-url",
+                "https://a//",
+                "PUBLIC_URL",
+                "shell/, of letters",
+            ),
+            ("--public-url", "https://a/b/../c", "PUBLIC_URL", "letters"),
+            ("--public-url", "https://a/b%20c/", "PUBLIC_URL", "letters"),
+            ("--public-url", "https://a/b.c/", "PUBLIC_URL", "letters"),
+            (
+                "--public-url",
+                "https://a/session/",
+                "PUBLIC_URL",
+                "own paths",
             ),
             (
                 "--frame-ancestors",
@@ -1305,5 +1341,13 @@ mod tests {
         assert_eq!(config.allowed_origins.0, origins);
         let config = read(&["--public-url", "https://A.example:443/"]).expect("valid");
         assert_eq!(config.public_url.as_deref(), Some("https://a.example"));
+        for text in [
+            "https://A.example/Shell/b_1",
+            "https://a.example:443/Shell/b_1/",
+        ] {
+            let config = read(&["--public-url", text]).expect("valid");
+            let expected = Some("https://a.example/Shell/b_1");
+            assert_eq!(config.public_url.as_deref(), expected);
+        }
     }
 }

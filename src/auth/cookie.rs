@@ -3,6 +3,10 @@
 //! The signature keeps planted cookies out: a secret that an attacker has made up is no player's. Behind TLS the cookie's
 //! name begins with `__Host-`, so a browser takes it from this very host only (RFC 6265bis §4.1.3.2): no page of a
 //! neighbouring host, and nobody on the way, can put the attacker's own signed cookie in its place.
+//!
+//! Such a cookie must have `Path=/`, so what tells two servers below two paths of one host apart is the name: behind
+//! https://play.example.org/shell/ it ends in `.shell`. A path on the cookie would cost `__Host-`, and keeps nothing from
+//! pages of the same origin.
 
 use ring::hmac;
 
@@ -69,9 +73,31 @@ impl CookieKey {
     }
 }
 
-/// The name of the cookie.
-pub fn name(is_https: bool) -> &'static str {
-    if is_https { HOST_NAME } else { PLAIN_NAME }
+/// What the cookies of this server are called.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    ending: String,
+}
+
+impl Names {
+    /// Those of a server below this path, such as `/shell`, or of one that has the host for itself.
+    ///
+    /// INVARIANT: there is no dot in a prefix, so no two have one name.
+    pub fn below(prefix: &str) -> Names {
+        Names {
+            ending: prefix.replace('/', "."),
+        }
+    }
+
+    /// The player's.
+    pub fn player(&self, is_https: bool) -> String {
+        self.whole(if is_https { HOST_NAME } else { PLAIN_NAME })
+    }
+
+    /// Any other, by its name on a server that has the host for itself.
+    pub fn whole(&self, name: &str) -> String {
+        format!("{name}{}", self.ending)
+    }
 }
 
 /// The values of the cookie `name` in `Cookie` headers (RFC 6265 §4.2.1).
@@ -86,10 +112,11 @@ pub fn values<'a>(headers: &'a [&'a str], name: &'a str) -> impl Iterator<Item =
 }
 
 /// Whose cookies these are.
-pub fn player(headers: &[&str], is_https: bool, key: &CookieKey) -> Player {
+pub fn player(headers: &[&str], names: &Names, is_https: bool, key: &CookieKey) -> Player {
+    let (plain, name) = (names.player(false), names.player(is_https));
     let mut known: Option<PlayerSecret> = None;
-    let mut has_any = values(headers, PLAIN_NAME).next().is_some();
-    for value in values(headers, name(is_https)) {
+    let mut has_any = values(headers, &plain).next().is_some();
+    for value in values(headers, &name) {
         has_any = true;
         let Some(player) = key.verify(value) else {
             continue;
@@ -103,7 +130,7 @@ pub fn player(headers: &[&str], is_https: bool, key: &CookieKey) -> Player {
     if let Some(player) = known {
         return Player::Known(player);
     }
-    let mut old = values(headers, PLAIN_NAME).filter_map(PlayerSecret::of_old);
+    let mut old = values(headers, &plain).filter_map(PlayerSecret::of_old);
     match (old.next(), old.next()) {
         (Some(player), None) => Player::OfOld(player),
         (Some(one), Some(other)) if one == other => Player::OfOld(one),
@@ -113,8 +140,9 @@ pub fn player(headers: &[&str], is_https: bool, key: &CookieKey) -> Player {
 }
 
 /// `Set-Cookie` for a player (RFC 6265 §4.1).
-pub fn set(player: &PlayerSecret, key: &CookieKey, is_https: bool) -> String {
-    set_value(name(is_https), &key.sign(player), MAX_AGE_SECONDS, is_https)
+pub fn set(player: &PlayerSecret, key: &CookieKey, names: &Names, is_https: bool) -> String {
+    let (name, value) = (names.player(is_https), key.sign(player));
+    set_value(&name, &value, MAX_AGE_SECONDS, is_https)
 }
 
 /// `Set-Cookie` that makes a browser forget the cookie.
@@ -137,7 +165,8 @@ mod tests {
     /// What these headers say, in a word and the player's name.
     #[track_caller]
     fn check(headers: &[&str], is_https: bool, expected: &str) {
-        let found = match player(headers, is_https, &CookieKey::new(&KEY)) {
+        let names = Names::default();
+        let found = match player(headers, &names, is_https, &CookieKey::new(&KEY)) {
             Player::Nobody => "nobody".to_owned(),
             Player::NotOurs => "not ours".to_owned(),
             Player::Known(player) => format!("known {}", player.id()),
@@ -185,6 +214,24 @@ mod tests {
     }
 
     #[test]
+    fn servers_below_two_paths_of_a_host_share_no_cookie() {
+        // Nor do they when somebody has given them the same key.
+        let (key, one) = (CookieKey::new(&KEY), PlayerSecret::random());
+        let names = ["", "/a", "/b", "/a/b", "/a-b"].map(Names::below);
+        for own in &names {
+            for other in &names {
+                for is_https in [false, true] {
+                    let cookie = set(&one, &key, other, is_https);
+                    let found = player(&[&cookie], own, is_https, &key);
+                    let is_own = own.ending == other.ending;
+                    assert_eq!(found == Player::Known(one.clone()), is_own, "{cookie}");
+                    assert_eq!(found == Player::Nobody, !is_own, "{cookie}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn unsigned_ones_are_of_old() {
         let secret = "ab".repeat(32);
         let player = PlayerSecret::of_old(&secret).expect("the old form");
@@ -209,13 +256,20 @@ mod tests {
     #[test]
     fn what_a_browser_is_told() {
         let (key, player) = (CookieKey::new(&KEY), PlayerSecret::random());
-        let plain = set(&player, &key, false);
+        let names = Names::default();
+        let plain = set(&player, &key, &names, false);
         assert!(plain.starts_with("shellcraft_player=2.") && !plain.contains("Secure"));
-        let host = set(&player, &key, true);
+        let host = set(&player, &key, &names, true);
         assert!(host.starts_with("__Host-shellcraft_player=2."), "{host}");
         for part in ["; Path=/;", "; HttpOnly", "; SameSite=Strict; Secure"] {
             assert!(host.contains(part), "{host}");
         }
+        let below = set(&player, &key, &Names::below("/play/a-b"), true);
+        assert!(
+            below.starts_with("__Host-shellcraft_player.play.a-b=2."),
+            "{below}"
+        );
+        assert!(below.contains("; Path=/;"), "{below}");
         assert!(clear(PLAIN_NAME, false).starts_with("shellcraft_player=; Path=/; Max-Age=0;"));
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
+use super::cookie::Names;
 use super::secret;
 use crate::session::store::PlayerId;
 
@@ -22,12 +23,12 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 const ADDRESSES: usize = 4096;
 
 /// Name of the cookie. Behind TLS a browser takes it from this very host only.
-pub fn cookie_name(is_https: bool) -> &'static str {
-    if is_https {
+pub fn cookie_name(names: &Names, is_https: bool) -> String {
+    names.whole(if is_https {
         "__Host-shellcraft_admin"
     } else {
         "shellcraft_admin"
-    }
+    })
 }
 
 /// An operator's login.

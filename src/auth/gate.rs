@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::cookie::{self, CookieKey, Player};
+use super::cookie::{self, CookieKey, Names, Player};
 use super::error::Refusal;
 use super::jwks::{Authorities, Jwks};
 use super::jwt::{Bearer, Demands, Key, Keys, Verifier};
@@ -55,6 +55,8 @@ pub struct Settings {
     pub cookie_key: Option<CookieKey>,
     /// The operator's secret.
     pub admin_token: Option<String>,
+    /// What our own cookies are called.
+    pub names: Names,
 }
 
 /// What a request shows of whoever sends it.
@@ -87,6 +89,7 @@ pub struct Identity {
 pub struct Gate {
     admin_token: Option<String>,
     cookie_key: Option<CookieKey>,
+    names: Names,
     jwt: Option<Jwt>,
 }
 
@@ -129,6 +132,7 @@ impl Gate {
         Gate {
             admin_token: settings.admin_token,
             cookie_key: settings.cookie_key,
+            names: settings.names,
             jwt,
         }
     }
@@ -143,12 +147,18 @@ impl Gate {
         self.cookie_key.as_ref()
     }
 
+    /// What our own cookies are called.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// The names of cookies by which somebody may be known.
-    pub fn cookie_names(&self, is_https: bool) -> Vec<&str> {
+    pub fn cookie_names(&self, is_https: bool) -> Vec<String> {
+        let names = &self.names;
         match &self.jwt {
-            Some(jwt) => vec![&jwt.cookie],
-            None if is_https => vec![cookie::HOST_NAME, cookie::PLAIN_NAME],
-            None => vec![cookie::PLAIN_NAME],
+            Some(jwt) => vec![jwt.cookie.clone()],
+            None if is_https => vec![names.player(true), names.player(false)],
+            None => vec![names.player(false)],
         }
     }
 
@@ -184,8 +194,12 @@ impl Gate {
                     ..Identity::default()
                 },
                 None => Identity {
-                    player: key
-                        .and_then(|key| known(&cookie::player(shown.cookies, shown.is_https, key))),
+                    player: key.and_then(|key| {
+                        let Shown {
+                            cookies, is_https, ..
+                        } = shown;
+                        known(&cookie::player(cookies, &self.names, is_https, key))
+                    }),
                     ..Identity::default()
                 },
             }),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{Parsed, admin_token};
-use crate::auth::cookie::KEY_BYTES;
+use crate::auth::cookie::{KEY_BYTES, Names};
 use crate::auth::gate::{JwtSettings, KeySource};
 use crate::auth::jwks::Authorities;
 use crate::auth::jwt::{Demands, Key, OperatorClaim};
@@ -135,6 +135,8 @@ impl Identities {
         Ok(auth::Settings {
             mode: self.mode()?,
             cookie_key: cookie_key.map(|key| CookieKey::new(key.0.as_bytes())),
+            // They depend on PUBLIC_URL.
+            names: Names::default(),
             admin_token,
         })
     }

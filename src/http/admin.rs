@@ -77,15 +77,15 @@ impl Site {
     pub(super) fn admin_logout(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         let cookies: Vec<&str> = identity::cookies(request).collect();
-        let name = desk::cookie_name(self.is_https(request));
-        cookie::values(&cookies, name).for_each(|value| self.desk.log_out(value));
+        let name = desk::cookie_name(self.guard.gate.names(), self.is_https(request));
+        cookie::values(&cookies, &name).for_each(|value| self.desk.log_out(value));
         Ok(Outcome::Now(self.with_cookie(request, "", Duration::ZERO)))
     }
 
     fn with_cookie(&self, request: &Request, value: &str, life: Duration) -> Response {
         let is_https = self.is_https(request);
-        let name = desk::cookie_name(is_https);
-        let set = cookie::set_value(name, value, life.as_secs(), is_https);
+        let name = desk::cookie_name(self.guard.gate.names(), is_https);
+        let set = cookie::set_value(&name, value, life.as_secs(), is_https);
         let mut response = no_content();
         response.headers.push(("Set-Cookie", set));
         response

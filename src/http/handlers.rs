@@ -119,7 +119,7 @@ impl Site {
 
     fn list(&self, request: &Request) -> Handled {
         self.check_operator(request)?;
-        let own = self.own_origin(request);
+        let own = self.own_address(request);
         let sessions = self.manager.list();
         let alive = sessions
             .iter()
@@ -155,9 +155,10 @@ impl Site {
             body => parse(body)?,
         };
         let ticket = queue_ticket(request)?;
-        let (manager, own) = (Arc::clone(&self.manager), self.own_origin(request));
+        let (manager, own) = (Arc::clone(&self.manager), self.own_address(request));
         let applicant = self.applicant(request)?;
         let household = door::household(request.peer);
+        let prefix = self.prefix().to_owned();
         let guard = Arc::clone(&self.guard);
         Ok(Outcome::Later(Box::new(move |connection| {
             let admitted = applicant.admit()?;
@@ -181,7 +182,7 @@ impl Site {
             let mut response = json_response(201, &body);
             response.headers.push((
                 "Location",
-                format!("/session/{}/status", session.id.to_text()),
+                format!("{prefix}/session/{}/status", session.id.to_text()),
             ));
             let cookie = admitted.cookie.map(|cookie| ("Set-Cookie", cookie));
             response.headers.extend(cookie);
@@ -220,7 +221,7 @@ impl Site {
         };
         now(json_response(
             200,
-            &describe(&self.manager, &session, &self.own_origin(request)),
+            &describe(&self.manager, &session, &self.own_address(request)),
         ))
     }
 
@@ -255,7 +256,7 @@ impl Site {
         if session.snapshot().state.is_over() {
             return Err(session::Error::Over.into());
         }
-        let own = self.own_origin(request);
+        let own = self.own_address(request);
         now(self
             .pages
             .terminal(&id.to_text(), &session.shell, &ws_url(&own, id), "player"))
@@ -291,7 +292,7 @@ impl Site {
             self.manager.revoke_watch_links(id)?;
             return Err(error);
         }
-        let own = self.own_origin(request);
+        let own = self.own_address(request);
         let body = json!({
             "watch_url": format!("{own}/watch/{secret}"),
             "ws_url": format!("{}/watch/{secret}/ws", origin::websocket(&own)),
@@ -313,7 +314,7 @@ impl Site {
         }
         let url = format!(
             "{}/watch/{secret}/ws",
-            origin::websocket(&self.own_origin(request))
+            origin::websocket(&self.own_address(request))
         );
         // A spectator has no need of the session's id.
         now(self.pages.terminal("", &session.shell, &url, "spectator"))
@@ -344,7 +345,7 @@ impl Site {
         }
         now(json_response(
             201,
-            &json!({"recording_url": format!("{}/session/{}/recording", self.own_origin(request), id.to_text())}),
+            &json!({"recording_url": format!("{}/session/{}/recording", self.own_address(request), id.to_text())}),
         ))
     }
 

@@ -65,15 +65,25 @@ pub(super) struct Entry {
 }
 
 impl Site {
-    /// The address the client reached us by.
-    pub(super) fn own_origin(&self, request: &Request) -> String {
-        self.reached(request).own()
+    /// The address that a client finds us at: what stands before a route's path in everything it is told.
+    pub(super) fn own_address(&self, request: &Request) -> String {
+        self.reached(request).own() + self.prefix()
+    }
+
+    /// The path below which players find us; mostly empty.
+    pub(super) fn prefix(&self) -> &str {
+        let url = self.settings.public_url.as_deref();
+        url.map_or("", |url| origin::split_prefix(url).1)
     }
 
     /// How the client reached us.
     pub(super) fn reached<'a>(&'a self, request: &'a Request) -> Reached<'a> {
         Reached {
-            public_url: self.settings.public_url.as_deref(),
+            public_url: self
+                .settings
+                .public_url
+                .as_deref()
+                .map(|url| origin::split_prefix(url).0),
             is_https: request.is_https,
             host: request.header("host").unwrap_or_default(),
         }
@@ -81,7 +91,7 @@ impl Site {
 
     /// Whether players reach us by HTTPS.
     pub(super) fn is_https(&self, request: &Request) -> bool {
-        self.own_origin(request).starts_with("https:")
+        self.reached(request).own().starts_with("https:")
     }
 
     /// For everything that changes something, and for WebSockets.
@@ -237,8 +247,8 @@ impl Site {
     /// Whether an operator has logged in at `/admin` in this browser. What is sent as `Authorization` counts alone.
     pub(super) fn is_at_desk(&self, request: &Request) -> bool {
         let cookies: Vec<&str> = cookies(request).collect();
-        let name = desk::cookie_name(self.is_https(request));
-        let mut logins = cookie::values(&cookies, name)
+        let name = desk::cookie_name(self.guard.gate.names(), self.is_https(request));
+        let mut logins = cookie::values(&cookies, &name)
             .filter_map(|value| self.desk.find(value, Instant::now()));
         request.header("authorization").is_none()
             && logins.any(|login| match &login.player {
@@ -351,7 +361,7 @@ impl Site {
         let ticket = self.guard.ticket(id, until, asked);
         let body = json!({
             "ticket": ticket,
-            "ws_url": with_ticket(&handlers::ws_url(&self.own_origin(request), id), &ticket),
+            "ws_url": with_ticket(&handlers::ws_url(&self.own_address(request), id), &ticket),
             "expires_at": handlers::timestamp(SystemTime::now() + TICKET_LIFE),
         });
         Ok(Outcome::Now(handlers::json_response(201, &body)))
@@ -395,7 +405,7 @@ impl Site {
         let is_https = self.is_https(request);
         let mut response: Response = handlers::no_content();
         for name in self.guard.gate.cookie_names(is_https) {
-            let clear = cookie::clear(name, is_https);
+            let clear = cookie::clear(&name, is_https);
             response.headers.push(("Set-Cookie", clear));
         }
         Ok(Outcome::Now(response))
@@ -455,7 +465,8 @@ impl Applicant {
         }
         let key = cookie_key(&self.guard.gate, &self.manager)?;
         let cookies: Vec<&str> = self.cookies.iter().map(String::as_str).collect();
-        let known = match cookie::player(&cookies, self.is_https, key) {
+        let names = self.guard.gate.names();
+        let known = match cookie::player(&cookies, names, self.is_https, key) {
             Player::Known(player) => Some(player),
             Player::OfOld(player) if self.manager.knows(&player.id())? => Some(player),
             Player::Nobody => None,
@@ -478,7 +489,7 @@ impl Applicant {
         Ok(Admitted {
             player: secret.id(),
             is_new,
-            cookie: Some(cookie::set(&secret, key, self.is_https)),
+            cookie: Some(cookie::set(&secret, key, names, self.is_https)),
             until: None,
             at,
         })

@@ -34,7 +34,7 @@ use log::{Level, log};
 
 use crate::auth::desk::Desk;
 use crate::auth::tickets::Tickets;
-use crate::auth::{self, Gate};
+use crate::auth::{self, Gate, cookie};
 use crate::door;
 use crate::door::Connection;
 use crate::logging::{self, Entered, names};
@@ -51,7 +51,8 @@ use server::{Answer, Request, RequestId, Response, Service};
 /// What the routes need to know beside the sessions.
 #[derive(Clone, Default)]
 pub struct Settings {
-    /// The server's address as players see it, if it is not simply the one they used.
+    /// The server's address as players see it, if it is not simply the one they used; maybe with a path, without a slash at
+    /// its end.
     pub public_url: Option<String>,
     /// Origins besides our own whose pages may act on us.
     pub allowed_origins: Vec<String>,
@@ -133,15 +134,21 @@ impl Site {
         settings: Settings,
     ) -> Result<Self, ramhorns::Error> {
         let shells = &manager.settings().shells;
-        let openapi = openapi::document(shells.iter().map(|shell| shell.name.as_str()));
+        let url = settings.public_url.as_deref().unwrap_or_default();
+        let (_, prefix) = origin::split_prefix(url);
+        let openapi = openapi::document(prefix, shells.iter().map(|shell| shell.name.as_str()));
+        let auth = auth::Settings {
+            names: cookie::Names::below(prefix),
+            ..settings.auth.clone()
+        };
         Ok(Self {
             openapi,
             manager,
             metrics,
             door,
-            pages: Pages::new(&settings.frame_ancestors)?,
+            pages: Pages::new(&settings.frame_ancestors, prefix)?,
             guard: Arc::new(Guard {
-                gate: Gate::new(settings.auth.clone()),
+                gate: Gate::new(auth),
                 tickets: Tickets::default(),
             }),
             desk: Desk::default(),
@@ -207,12 +214,14 @@ impl Site {
 /// A path as the log may have it: without the secret of a watch link or a ticket, wherever it stands, and with the short
 /// name of a session in place of its id.
 pub(crate) fn shown_path(path: &str) -> String {
+    let mut shown = names::without_secrets(path);
+    // Below whatever a proxy has before it, too.
     for secret in ["/watch/", "/queue/"] {
-        if path.starts_with(secret) {
-            return format!("{secret}…");
+        if let Some((before, _)) = shown.split_once(secret) {
+            shown = format!("{before}{secret}…");
         }
     }
-    names::without_secrets(path).chars().take(200).collect()
+    shown.chars().take(200).collect()
 }
 
 /// Through which address somebody came.
@@ -230,9 +239,10 @@ pub enum Side {
 pub struct SiteService(pub Arc<Site>, pub Side);
 
 impl Service for SiteService {
-    fn answer(&self, request: Request) -> Answer {
+    fn answer(&self, mut request: Request) -> Answer {
         let site = &self.0;
         let side = self.1;
+        request.path = route::below(site.prefix(), &request.path).to_owned();
         let found = route::find(&request.method, &request.path);
         let found = match found {
             Ok(route) if side == Side::Public && route.is_operator_s() => Err(NoRoute::NotFound),
@@ -363,5 +373,27 @@ mod tests {
         ] {
             assert!(!wants_page(accept), "{accept}");
         }
+    }
+
+    #[test]
+    fn no_secret_of_a_path_is_shown() {
+        let id = "00000000-0000-4000-8000-000000000000";
+        for (path, expected) in [
+            ("/session", "/session"),
+            ("/watch/secret", "/watch/…"),
+            ("/watch/secret/ws", "/watch/…"),
+            ("/queue/secret", "/queue/…"),
+            // Below the path that players see, or any other that a proxy passes on.
+            ("/shell/watch/secret/ws", "/shell/watch/…"),
+            ("/a/b/queue/secret", "/a/b/queue/…"),
+        ] {
+            assert_eq!(shown_path(path), expected);
+        }
+        let shown = shown_path(&format!("/shell/session/{id}/watch/secret"));
+        assert!(
+            shown.ends_with("/watch/…") && !shown.contains(id),
+            "{shown}"
+        );
+        assert_eq!(shown_path(&"/a".repeat(500)).chars().count(), 200);
     }
 }

@@ -18,11 +18,14 @@ const ANY_ANSWER: &str = "x-any-answer";
 /// What a parameter is replaced with to ask the route table; a UUIDv4, as most of them are.
 const SAMPLE: &str = "00000000-0000-4000-8000-000000000000";
 
-/// The document, for a server with these shells.
-pub fn document<'a>(shells: impl IntoIterator<Item = &'a str>) -> Value {
+/// The document, for a server with these shells, below this path, such as `/shell`, or with the host for itself.
+pub fn document<'a>(prefix: &str, shells: impl IntoIterator<Item = &'a str>) -> Value {
     let by_hand = texts::all().remove(BY_HAND).unwrap_or_default();
     let mut document: Value = serde_json::from_slice(&by_hand).expect("JSON, as every test shows");
     document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
+    if !prefix.is_empty() {
+        document["servers"][0]["url"] = prefix.into();
+    }
     let mut shells: Vec<Value> = shells.into_iter().map(Value::from).collect();
     shells.push(Value::Null);
     document["components"]["schemas"]["CreateSession"]["properties"]["shell"]["enum"] =
@@ -92,8 +95,10 @@ mod tests {
 
     #[test]
     fn it_tells_of_this_server() {
-        let document = document(["rust", "perl"]);
+        let document = document("", ["rust", "perl"]);
         assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(document["servers"][0]["url"], "/");
+        assert_eq!(super::document("/a", [])["servers"][0]["url"], "/a");
         assert_eq!(
             document["components"]["schemas"]["CreateSession"]["properties"]["shell"]["enum"],
             json!(["rust", "perl", null])
@@ -102,7 +107,7 @@ mod tests {
 
     #[test]
     fn head_is_where_get_is_and_nothing_else_is_upgraded() {
-        let document = document([]);
+        let document = document("", []);
         let paths = &document["paths"];
         assert_eq!(paths["/"]["head"]["operationId"], "landingHead");
         assert!(paths["/"]["head"]["responses"]["200"]["content"].is_null());
@@ -111,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_route_has_the_answers_of_all() {
-        let document = document([]);
+        let document = document("", []);
         assert!(document[ANY_ANSWER].is_null());
         let answers = &document["paths"]["/healthz"]["get"]["responses"];
         assert_eq!(

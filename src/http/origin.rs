@@ -6,7 +6,7 @@ use std::net::IpAddr;
 /// How a client reached us.
 #[derive(Debug, Clone, Copy)]
 pub struct Reached<'a> {
-    /// The address that players use, if the operator has said so.
+    /// The address that players use, without a path, if the operator has said so.
     pub public_url: Option<&'a str>,
     /// Whether the client's own connection is HTTPS, as far as we know.
     pub is_https: bool,
@@ -116,6 +116,13 @@ fn is_our_name(host: &str, public_url: Option<&str>) -> bool {
     is_public || is_loopback || address.parse::<IpAddr>().is_ok()
 }
 
+/// An address, cut where its path begins; the path may be empty.
+pub fn split_prefix(url: &str) -> (&str, &str) {
+    let host = url.find("://").map_or(0, |scheme| scheme + 3);
+    let path = url[host..].find('/').map_or(url.len(), |path| host + path);
+    url.split_at(path)
+}
+
 /// The same for WebSockets.
 pub fn websocket(own: &str) -> String {
     // `http` becomes `ws` and `https` becomes `wss`.
@@ -178,6 +185,19 @@ mod tests {
             assert!(!is_our_name(host, public), "{host}");
         }
         assert!(is_our_name("a", Some("https://a:443")));
+    }
+
+    #[test]
+    fn an_address_and_the_path_in_it() {
+        for (url, origin, prefix) in [
+            ("https://a", "https://a", ""),
+            ("https://a:1/b/c", "https://a:1", "/b/c"),
+            ("https://[::1]/b", "https://[::1]", "/b"),
+            ("a/b", "a", "/b"),
+            ("", "", ""),
+        ] {
+            assert_eq!(split_prefix(url), (origin, prefix));
+        }
     }
 
     fn reached<'a>(public_url: Option<&'a str>, is_https: bool, host: &'a str) -> Reached<'a> {

@@ -24,12 +24,14 @@ pub struct Pages {
     admin: Template<'static>,
     error: Template<'static>,
     version: String,
+    prefix: String,
     frame_ancestors: String,
 }
 
 #[derive(Content)]
 struct Landing<'a> {
     version: &'a str,
+    prefix: &'a str,
     shells: Vec<Choice<'a>>,
     has_logins: bool,
 }
@@ -45,6 +47,7 @@ struct Choice<'a> {
 #[derive(Content)]
 struct Terminal<'a> {
     version: &'a str,
+    prefix: &'a str,
     session_id: &'a str,
     shell: &'a str,
     ws_url: &'a str,
@@ -54,10 +57,12 @@ struct Terminal<'a> {
 #[derive(Content)]
 struct Admin<'a> {
     version: &'a str,
+    prefix: &'a str,
 }
 
 #[derive(Content)]
 struct Error<'a> {
+    prefix: &'a str,
     status: u16,
     title: &'a str,
     message: &'a str,
@@ -65,11 +70,11 @@ struct Error<'a> {
 
 impl Pages {
     /// Parses the templates. Those for players may be in frames of these `frame_ancestors`, in the words of a
-    /// Content-Security-Policy; of nobody if there is none.
+    /// Content-Security-Policy; of nobody if there is none. `prefix` stands before the path of every link.
     ///
     /// # Errors
     /// For a template that is not valid, which any test would show.
-    pub fn new(frame_ancestors: &str) -> Result<Self, ramhorns::Error> {
+    pub fn new(frame_ancestors: &str, prefix: &str) -> Result<Self, ramhorns::Error> {
         let frame_ancestors = match frame_ancestors {
             "" => NOBODY,
             some => some,
@@ -80,6 +85,7 @@ impl Pages {
             admin: Template::new(include_str!("../../templates/admin.html"))?,
             error: Template::new(include_str!("../../templates/error.html"))?,
             version: assets::version(),
+            prefix: prefix.to_owned(),
             frame_ancestors: frame_ancestors.to_owned(),
         })
     }
@@ -110,6 +116,7 @@ impl Pages {
             200,
             self.landing.render(&Landing {
                 version: &self.version,
+                prefix: &self.prefix,
                 shells,
                 has_logins,
             }),
@@ -122,6 +129,7 @@ impl Pages {
             200,
             self.terminal.render(&Terminal {
                 version: &self.version,
+                prefix: &self.prefix,
                 session_id,
                 shell,
                 ws_url,
@@ -136,6 +144,7 @@ impl Pages {
             200,
             self.admin.render(&Admin {
                 version: &self.version,
+                prefix: &self.prefix,
             }),
             NOBODY,
         )
@@ -153,6 +162,7 @@ impl Pages {
         self.for_players(
             status,
             self.error.render(&Error {
+                prefix: &self.prefix,
                 status,
                 title,
                 message,
@@ -202,7 +212,7 @@ mod tests {
 
     #[test]
     fn everything_is_escaped() {
-        let pages = Pages::new("").expect("valid templates");
+        let pages = Pages::new("", "").expect("valid templates");
         let evil = "\"><script>alert(1)</script>";
         for page in [
             pages.terminal(evil, evil, evil, evil),
@@ -214,7 +224,7 @@ mod tests {
 
     #[test]
     fn no_inline_script_or_style() {
-        let pages = Pages::new("").expect("valid templates");
+        let pages = Pages::new("", "").expect("valid templates");
         let shells = [
             Shell {
                 name: "rust".into(),
@@ -248,8 +258,28 @@ mod tests {
     }
 
     #[test]
+    fn every_link_begins_with_the_prefix() {
+        let pages = Pages::new("", "/a/b").expect("valid templates");
+        for page in [
+            pages.landing(&[], &BTreeSet::new(), true),
+            pages.terminal("id", "rust", "ws://h/", "player"),
+            pages.admin(),
+            pages.error(404, "Gone."),
+        ] {
+            let text = text(&page);
+            let links = text.split("href=\"").chain(text.split("src=\""));
+            let begins = links.filter(|link| link.starts_with('/'));
+            assert!(begins.clone().count() > 1, "{text}");
+            assert!(
+                begins.clone().all(|link| link.starts_with("/a/b/")),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn a_shell_that_is_broken_can_t_be_chosen() {
-        let pages = Pages::new("").expect("valid templates");
+        let pages = Pages::new("", "").expect("valid templates");
         let shells = ["rust", "perl"].map(|name| Shell {
             name: name.into(),
             image: "i".into(),

@@ -211,6 +211,23 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
     }
 }
 
+/// The path as the table has it: without the prefix that players see, which a proxy may have passed on or cut off.
+pub fn below<'a>(prefix: &str, path: &'a str) -> &'a str {
+    match path.strip_prefix(prefix) {
+        Some("") => "/",
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    }
+}
+
+/// Whether a path's first segment is a route's too.
+pub fn begins_like_one(path: &str) -> bool {
+    let first = |path: &str| path.split('/').nth(1).map(str::to_owned);
+    TABLE
+        .iter()
+        .any(|(_, pattern)| first(pattern) == first(path))
+}
+
 fn session(id: &str) -> Result<SessionId, NoRoute> {
     id.parse().map_err(|_| NoRoute::NoSuchSession)
 }
@@ -373,6 +390,29 @@ mod tests {
         );
         check("GET /watch/abc/ws", "Ok(WatchTerminal(\"abc\"))");
         check("GET /assets/style.css", "Ok(Asset(\"style.css\"))");
+    }
+
+    #[test]
+    fn below_a_prefix_and_without_it() {
+        for (prefix, path, expected) in [
+            ("", "/", "/"),
+            ("", "/session", "/session"),
+            ("", "*", "*"),
+            ("/a", "/a", "/"),
+            ("/a", "/a/", "/"),
+            ("/a", "/a/session", "/session"),
+            ("/a", "/session", "/session"),
+            ("/a", "/ab/session", "/ab/session"),
+            ("/a", "/A/session", "/A/session"),
+            ("/a", "/a/a/session", "/a/session"),
+            ("/a/b", "/a/session", "/a/session"),
+            ("/a/b", "/a/b/session", "/session"),
+            ("/a", "*", "*"),
+        ] {
+            assert_eq!(below(prefix, path), expected, "{path} below {prefix}");
+        }
+        assert!(begins_like_one("/session") && begins_like_one("/admin/x"));
+        assert!(!begins_like_one("/shell") && !begins_like_one("/a/session"));
     }
 
     #[test]

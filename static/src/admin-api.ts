@@ -1,5 +1,7 @@
 /** The operator's routes, as far as the page uses them. No DOM; every failure is a value. */
 
+import { here } from "./here";
+
 export interface Row {
   id: string;
   /** By which the server's log calls it. */
@@ -55,7 +57,7 @@ const DEADLINE_MS = 25_000;
 /** What the server says; status 0 when it says nothing. */
 export async function ask(method: string, path: string, body?: unknown): Promise<Answer> {
   try {
-    const response = await fetch(path, {
+    const response = await fetch(here(path), {
       method,
       signal: AbortSignal.timeout(DEADLINE_MS),
       ...(body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),

@@ -1,5 +1,7 @@
 /** The server's REST routes, as far as the page uses them. No DOM; every failure is a value. */
 
+import { here } from "./here";
+
 export interface Created {
   sessionId: string;
   shell: string;
@@ -48,7 +50,7 @@ export type Standing = "unknown" | Place | "starting";
 
 /** Starts a game; the answer is a session or a sentence. `ticket`, a UUID, is what `queueStanding` asks by meanwhile. */
 export async function createSession(shell: string, ticket?: string): Promise<Created | Failure> {
-  const answer = await ask("/session", CREATE_DEADLINE_MS, {
+  const answer = await ask(here("/session"), CREATE_DEADLINE_MS, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...(ticket === undefined ? {} : { "X-Queue-Ticket": ticket }) },
     body: JSON.stringify({ shell }),
@@ -89,7 +91,7 @@ function runningGames(list: unknown): Running[] {
 
 /** Where the wish with this ticket stands; undefined when the server did not say. */
 export async function queueStanding(ticket: string): Promise<Standing | undefined> {
-  const answer = await ask(`/queue/${encodeURIComponent(ticket)}`, DEADLINE_MS, {});
+  const answer = await ask(here(`/queue/${encodeURIComponent(ticket)}`), DEADLINE_MS, {});
   if (answer?.status !== 200) return undefined;
   const { state, place, waiting, estimate_seconds } = answer.body;
   if (state === "unknown" || state === "starting") return state;
@@ -125,7 +127,7 @@ export async function endSession(sessionId: string, token?: string): Promise<Fai
 
 /** Makes this browser nobody's; undefined when it is. */
 export async function logOut(): Promise<Failure | undefined> {
-  const answer = await ask("/logout", DEADLINE_MS, { method: "POST" });
+  const answer = await ask(here("/logout"), DEADLINE_MS, { method: "POST" });
   if (answer === undefined) return { message: "The server can't be reached, so you are still logged in." };
   return answer.status === 204 ? undefined : { message: errorMessage(answer.body, answer.status) };
 }
@@ -194,5 +196,5 @@ export function bearer(token?: string): Record<string, string> {
 }
 
 export function path(sessionId: string): string {
-  return `/session/${encodeURIComponent(sessionId)}`;
+  return here(`/session/${encodeURIComponent(sessionId)}`);
 }

@@ -1,6 +1,6 @@
 /** The landing page: choose a shell and start, or go on with a game that still runs. */
 
-import { createSession, endSession, logOut, sessionStatus } from "./api";
+import { createSession, endSession, logOut, path, sessionStatus } from "./api";
 import type { Running } from "./api";
 import { make, makeButton, need } from "./dom";
 import { browserMemory } from "./memory";
@@ -153,7 +153,7 @@ async function listRunning(): Promise<void> {
 function row(session: RememberedSession): HTMLElement {
   const item = make("li");
   const link = make("a", "primary small", "Continue");
-  link.href = `/session/${encodeURIComponent(session.id)}/connect`;
+  link.href = `${path(session.id)}/connect`;
   const name = make("span", "name", shellTitle(session.shell));
   const age = make("span", "age", `started ${timeAgo(Date.now() - session.startedAt)}`);
   const end = makeButton("small quiet", "End", () => void endGame(session, item, end));

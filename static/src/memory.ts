@@ -1,5 +1,7 @@
 /** What the browser remembers between visits: running games and the player's settings. */
 
+import { here } from "./here";
+
 export interface RememberedSession {
   id: string;
   shell: string;
@@ -25,21 +27,26 @@ export interface Shelf {
 }
 
 export class Memory {
-  constructor(private readonly _shelf: Shelf | undefined) {}
+  private readonly _sessions: string;
+
+  /** `home`: the server's place on its host; other servers there have games that this one does not know. */
+  constructor(private readonly _shelf: Shelf | undefined, home = "/") {
+    this._sessions = home === "/" ? SESSIONS : `${SESSIONS} ${home}`;
+  }
 
   /** The games started from this browser, newest first; whether they still run only the server knows. */
   sessions(): RememberedSession[] {
-    const list = this._read(SESSIONS);
+    const list = this._read(this._sessions);
     return Array.isArray(list) ? list.filter(isSession).slice(0, MOST_SESSIONS) : [];
   }
 
   remember(session: RememberedSession): void {
     const others = this.sessions().filter(({ id }) => id !== session.id);
-    this._write(SESSIONS, [session, ...others].slice(0, MOST_SESSIONS));
+    this._write(this._sessions, [session, ...others].slice(0, MOST_SESSIONS));
   }
 
   forget(id: string): void {
-    this._write(SESSIONS, this.sessions().filter((session) => session.id !== id));
+    this._write(this._sessions, this.sessions().filter((session) => session.id !== id));
   }
 
   find(id: string): RememberedSession | undefined {
@@ -82,7 +89,7 @@ export class Memory {
 /** The browser's shelf; undefined where storage is forbidden, which throws on mere access. */
 export function browserMemory(): Memory {
   try {
-    return new Memory(window.localStorage);
+    return new Memory(window.localStorage, here("/"));
   } catch {
     return new Memory(undefined);
   }

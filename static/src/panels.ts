@@ -5,6 +5,7 @@
 
 import { make, makeButton, need } from "./dom";
 import type { Level } from "./frames";
+import { here } from "./here";
 import type { CardWords } from "./words";
 
 /** How long a passing sentence stays. */
@@ -70,7 +71,7 @@ export class Card {
       buttons.append(makeButton("small", "Save the recording", () => this._handlers.onSaveRecording()));
     }
     const home = make("a", "quiet", "Back to the start");
-    home.href = "/";
+    home.href = here("/");
     buttons.append(home);
     this._root.replaceChildren(title, make("p", "", text), buttons);
     this._root.hidden = false;

@@ -79,6 +79,17 @@ test("Retry-After as number or date", () => {
   assert.equal(retrySeconds("Thu, 01 Jan 1970 00:00:05 GMT", 1500), 4);
 });
 
+test("servers below two paths of a host forget nothing of each other's", () => {
+  const shelf = new Map<string, string>();
+  const store = { getItem: (key: string) => shelf.get(key) ?? null, setItem: (key: string, value: string) => void shelf.set(key, value) };
+  const [root, one, two] = [new Memory(store), new Memory(store, "/one/"), new Memory(store, "/two/")];
+  const id = (n: number) => `00000000-0000-4000-8000-00000000000${n}`;
+  [root, one, two].forEach((memory, n) => memory.remember({ id: id(n), shell: "rust", startedAt: n }));
+  one.forget(id(0));
+  one.forget(id(1));
+  assert.deepEqual([root, one, two].map((memory) => memory.sessions().map((game) => game.id)), [[id(0)], [], [id(2)]]);
+});
+
 test("memory keeps games, newest first, and survives nonsense", () => {
   const shelf = new Map<string, string>();
   const memory = new Memory({ getItem: (key) => shelf.get(key) ?? null, setItem: (key, value) => void shelf.set(key, value) });

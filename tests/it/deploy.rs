@@ -32,6 +32,25 @@ fn deployed(name: &str) -> String {
     fs::read_to_string(folder.join(name)).expect("it is there")
 }
 
+/// The same, changed as it says itself for a server below a path.
+fn deployed_below(name: &str) -> String {
+    let text = deployed(name);
+    let (before, rest) = text
+        .split_once("this in place of the next line:\n")
+        .expect("it says how");
+    let mut instead = String::new();
+    let mut lines = rest.split_inclusive('\n');
+    // What stands behind the comments is the line that they replace.
+    for line in lines.by_ref() {
+        let Some(line) = line.trim_start().strip_prefix('#') else {
+            break;
+        };
+        instead += line;
+    }
+    let after: String = lines.collect();
+    format!("{before}\n{instead}{after}")
+}
+
 /// Puts something of the test's own in the place of each of these; they must be there.
 fn with(mut text: String, swaps: &[(&str, &str)]) -> String {
     for (theirs, ours) in swaps {
@@ -128,11 +147,15 @@ fn read_to_end(Tls { conn, sock }: &mut Tls) -> Vec<u8> {
 }
 
 fn nginx(upstream: SocketAddr) -> Front<Nginx> {
+    nginx_with(&deployed("nginx.conf"), upstream)
+}
+
+fn nginx_with(file: &str, upstream: SocketAddr) -> Front<Nginx> {
     let (address, plain) = (own_address(), own_address());
     let directory = certificate();
     let tls = tls_config(directory.path());
     let config = with(
-        deployed("nginx.conf"),
+        file.to_owned(),
         &[
             (
                 "listen 443 ssl http2;",
@@ -158,6 +181,10 @@ fn nginx(upstream: SocketAddr) -> Front<Nginx> {
 }
 
 fn caddy(upstream: SocketAddr) -> Front<Caddy> {
+    caddy_with(&deployed("Caddyfile"), upstream)
+}
+
+fn caddy_with(file: &str, upstream: SocketAddr) -> Front<Caddy> {
     let address = own_address();
     let directory = certificate();
     let tls = tls_config(directory.path());
@@ -167,7 +194,7 @@ fn caddy(upstream: SocketAddr) -> Front<Caddy> {
         address.ip()
     );
     let config = with(
-        deployed("Caddyfile"),
+        file.to_owned(),
         &[
             ("play.example.org {\n", &site),
             ("127.0.0.1:8080", &upstream.to_string()),
@@ -182,6 +209,10 @@ fn caddy(upstream: SocketAddr) -> Front<Caddy> {
 }
 
 fn haproxy(upstream: SocketAddr) -> Front<Haproxy> {
+    haproxy_with(&deployed("haproxy.cfg"), upstream)
+}
+
+fn haproxy_with(file: &str, upstream: SocketAddr) -> Front<Haproxy> {
     let (address, plain) = (own_address(), own_address());
     let directory = certificate();
     let tls = tls_config(directory.path());
@@ -190,7 +221,7 @@ fn haproxy(upstream: SocketAddr) -> Front<Haproxy> {
     let pem = directory.path().join("both.pem");
     fs::write(&pem, both).expect("written");
     let config = with(
-        deployed("haproxy.cfg"),
+        file.to_owned(),
         &[
             ("bind :80\n", &format!("bind {plain}\n")),
             ("bind :443", &format!("bind {address}")),
@@ -215,26 +246,52 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value)
 }
 
-/// A game from its page's cookie to its terminal, through TLS.
+/// The header that sends a cookie back.
+fn as_player(set_cookie: &str) -> String {
+    let (pair, _) = set_cookie.split_once(';').expect("attributes");
+    format!("Cookie: {pair}\r\n")
+}
+
+/// A game from its page's cookie to its terminal, through TLS, where the server has the name for itself.
 #[track_caller]
 fn check_game<P>(front: impl FnOnce(SocketAddr) -> Front<P>) {
+    check_game_below("", front);
+}
+
+/// The same where players come below this path.
+#[track_caller]
+fn check_game_below<P>(prefix: &str, front: impl FnOnce(SocketAddr) -> Front<P>) {
     let engine = FakeEngine::start();
     // As the files themselves say.
-    let public = format!("https://{NAME}");
+    let public = format!("https://{NAME}{prefix}/");
     let flags = ["--trusted-proxies", "127.0.0.1", "--public-url", &public];
     let site = Site::start(&engine.docker_host(), &flags);
     let front = front(site.address);
 
-    let (head, body) = front.exchange("POST /session", "", r#"{"shell": "rust"}"#);
+    let (head, page) = front.exchange(&format!("GET {prefix}/"), "", "");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}\n{page}");
+    let (_, script) = page.split_once("src=\"").expect("a script");
+    let (script, _) = script.split_once('"').expect("its address");
+    assert!(script.starts_with(&format!("{prefix}/assets/")), "{script}");
+    let (head, _) = front.exchange(&format!("GET {script}"), "", "");
+    assert!(head.starts_with("HTTP/1.1 200"), "{script}: {head}");
+
+    let start = format!("POST {prefix}/session");
+    let (head, body) = front.exchange(&start, "", r#"{"shell": "rust"}"#);
     assert!(head.starts_with("HTTP/1.1 201"), "{head}\n{body}");
     let cookie = header(&head, "set-cookie").expect("a cookie");
-    assert!(cookie.starts_with("__Host-shellcraft_player="), "{cookie}");
+    let cookie_name = format!("__Host-shellcraft_player{}=", prefix.replace('/', "."));
+    assert!(cookie.starts_with(&cookie_name), "{cookie}");
     assert!(cookie.contains("; Secure"), "{cookie}");
     let hsts = header(&head, "strict-transport-security");
     assert_eq!(hsts, Some("max-age=31536000"));
     let game: Value = serde_json::from_str(&body).expect("JSON");
     let url = game["ws_url"].as_str().expect("a URL");
-    assert!(url.starts_with(&format!("wss://{NAME}/session/")), "{url}");
+    let expected = format!("wss://{NAME}{prefix}/session/");
+    assert!(url.starts_with(&expected), "{url}");
+    let location = header(&head, "location").expect("a place");
+    let (status, _) = front.exchange(&format!("GET {location}"), &as_player(cookie), "");
+    assert!(status.starts_with("HTTP/1.1 200"), "{location}: {status}");
 
     let mut request = url.into_client_request().expect("a URL");
     let origin = format!("https://{NAME}").parse().expect("a header");
@@ -257,15 +314,15 @@ fn check_game<P>(front: impl FnOnce(SocketAddr) -> Front<P>) {
         "Authorization: Bearer {token}\r\nOrigin: https://evil.example\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     );
-    let (head, _) = front.exchange(&format!("GET /session/{id}/ws"), &upgrade, "");
+    let (head, _) = front.exchange(&format!("GET {prefix}/session/{id}/ws"), &upgrade, "");
     assert!(!head.starts_with("HTTP/1.1 101"), "{head}");
     // The operator's are not for whoever comes from outside.
-    let (head, _) = front.exchange("GET /metrics", "", "");
+    let (head, _) = front.exchange(&format!("GET {prefix}/metrics"), "", "");
     assert!(head.starts_with("HTTP/1.1 401"), "{head}");
     let book = "x".repeat(1024 * 1024 + 1);
     let authorization = format!("Authorization: Bearer {token}\r\n");
     let (head, body) = front.exchange(
-        &format!("PUT /session/{id}/spellbook"),
+        &format!("PUT {prefix}/session/{id}/spellbook"),
         &authorization,
         &book,
     );
@@ -289,6 +346,33 @@ fn a_game_through_caddy() {
 #[test]
 fn a_game_through_haproxy() {
     check_game(haproxy);
+}
+
+#[test]
+fn a_game_below_a_path_through_nginx() {
+    let file = deployed_below("nginx.conf");
+    check_game_below("/shell", |upstream| nginx_with(&file, upstream));
+}
+
+#[test]
+fn a_game_below_a_path_that_nginx_cuts_off() {
+    let file = with(
+        deployed_below("nginx.conf"),
+        &[("http://127.0.0.1:8080;", "http://127.0.0.1:8080/;")],
+    );
+    check_game_below("/shell", |upstream| nginx_with(&file, upstream));
+}
+
+#[test]
+fn a_game_below_a_path_through_caddy() {
+    let file = deployed_below("Caddyfile");
+    check_game_below("/shell", |upstream| caddy_with(&file, upstream));
+}
+
+#[test]
+fn a_game_below_a_path_through_haproxy() {
+    let file = deployed_below("haproxy.cfg");
+    check_game_below("/shell", |upstream| haproxy_with(&file, upstream));
 }
 
 /// Who the server takes a client for that claims to be somebody else, and over what it came.

@@ -78,7 +78,7 @@ fn installed(program: &str) -> PathBuf {
 fn it_is_valid_openapi_3_1() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("openapi.json");
-    let document = shellcraft::http::openapi::document(["rust"]);
+    let document = shellcraft::http::openapi::document("", ["rust"]);
     fs::write(&file, document.to_string()).expect("a file");
     let output = Command::new(installed("openapi-spec-validator"))
         .args(["--schema", "3.1"])

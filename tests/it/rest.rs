@@ -408,6 +408,75 @@ fn the_public_url_and_trusted_proxies_make_the_address() {
     );
 }
 
+/// A proxy in front may pass the path on whole or cut it off; what is sent out has it in both cases.
+#[test]
+fn below_a_path_every_address_has_it() {
+    let engine = FakeEngine::start();
+    let own = "https://play.example/a/shell";
+    let flags = ["--public-url", "https://Play.example:443/a/shell/"];
+    let site = Site::start(&engine.docker_host(), &flags);
+    let ask = |request: &str, headers: &str| {
+        let origin = "Origin: https://play.example\r\nAccept: text/html\r\n";
+        let request = format!("{request} HTTP/1.1\r\nHost: a\r\n{origin}{headers}\r\n");
+        site.exchange(request.as_bytes())
+    };
+    for below in ["", "/a/shell"] {
+        let created = ask(&format!("POST {below}/session"), "");
+        assert_eq!(created.status, 201, "{created:?}");
+        let body = created.json();
+        let id = body["session_id"].as_str().expect("an id");
+        let location = format!("/a/shell/session/{id}/status");
+        assert_eq!(created.header("location"), Some(location.as_str()));
+        assert_eq!(body["connect_url"], format!("{own}/session/{id}/connect"));
+        let ws_url = body["ws_url"].as_str().expect("an address");
+        let expected = format!("wss://play.example/a/shell/session/{id}/ws?ticket=");
+        assert!(ws_url.starts_with(&expected), "{ws_url}");
+        let cookie = created.header("set-cookie").expect("a cookie");
+        let expected = "__Host-shellcraft_player.a.shell=2.";
+        assert!(cookie.starts_with(expected), "{cookie}");
+        // Or no browser takes it.
+        assert!(cookie.contains("; Path=/; "), "{cookie}");
+
+        let (cookie, _) = cookie.split_once(';').expect("attributes");
+        let cookie = format!("Cookie: {cookie}\r\n");
+        let game = format!("{below}/session/{id}");
+        let status = ask(&format!("GET {game}/status"), &cookie);
+        assert_eq!(status.json()["connect_url"], body["connect_url"]);
+        let page = ask(&format!("GET {game}/connect"), &cookie).text();
+        let ws_url = format!("data-ws-url=\"wss://play.example/a/shell/session/{id}/ws\"");
+        assert!(page.contains(&ws_url), "{page}");
+        let recording = ask(&format!("POST {game}/recording"), &cookie).json();
+        let expected = format!("{own}/session/{id}/recording");
+        assert_eq!(recording["recording_url"], expected);
+        let link = ask(&format!("POST {game}/watch"), &cookie).json();
+        let watch_url = link["watch_url"].as_str().expect("an address");
+        let secret = watch_url.strip_prefix(&format!("{own}/watch/"));
+        let secret = secret.unwrap_or_else(|| panic!("{watch_url}"));
+        let watch_ws = format!("wss://play.example/a/shell/watch/{secret}/ws");
+        assert_eq!(link["ws_url"], watch_ws);
+        let page = ask(&format!("GET {below}/watch/{secret}"), "").text();
+        assert!(page.contains(&watch_ws), "{page}");
+
+        let login = format!("Content-Length: {}\r\n", ADMIN_TOKEN.len() + 12);
+        let body = format!("{login}\r\n{{\"token\":\"{ADMIN_TOKEN}\"}}");
+        let login = ask(&format!("POST {below}/admin/login"), &body);
+        let cookie = login.header("set-cookie").unwrap_or_default();
+        let expected = "__Host-shellcraft_admin.a.shell=";
+        assert!(cookie.starts_with(expected), "{login:?}");
+
+        let document = ask(&format!("GET {below}/openapi.json"), "").json();
+        assert_eq!(document["servers"][0]["url"], "/a/shell");
+        let error = ask(&format!("GET {below}/nothing"), "");
+        assert_eq!(error.status, 404);
+        let home = "href=\"/a/shell/\"";
+        assert!(error.text().contains(home), "{}", error.text());
+    }
+    for nothing in ["/a/shellsession", "/a/session", "/a/shell/a/shell/session"] {
+        assert_eq!(ask(&format!("POST {nothing}"), "").status, 404, "{nothing}");
+    }
+    assert_eq!(ask("GET /a/shell", "").status, 200);
+}
+
 #[test]
 fn assets_are_packed_for_those_who_can_unpack() {
     let (_engine, site) = site();

@@ -8,7 +8,7 @@ use shellcraft::http::openapi::document;
 use crate::site::Reply;
 
 /// The document of a server with the catalogue that it has by default.
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(["rust", "perl"]));
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document("", ["rust", "perl"]));
 
 /// Checks the answer to a request. A path that the document does not know gets an error, in the form of all errors.
 #[track_caller]
