@@ -33,10 +33,11 @@ struct Say {
     text: String,
 }
 
-/// The body of `POST /admin/drain`, which may be left out.
+/// The body of `POST /admin/drain`, which may be left out as a whole. What is not understood is refused: without the time
+/// that was meant all games would end now.
 #[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Drain {
-    #[serde(default)]
     after_seconds: u64,
 }
 

@@ -97,7 +97,7 @@ function tile(title: string, value: string, trouble: string, ...more: Element[])
 
 function booksTile({ players, bytes: taken, quota }: Health["books"]): HTMLElement {
   const most = quota > 0 ? `at most ${bytes(quota)}, ` : "";
-  return tile("Spellbooks", bytes(taken), "", make("p", "", `of ${players} players; ${most}counted once an hour`));
+  return tile("Spellbooks", bytes(taken), "", make("p", "", `of ${players} players; ${most}counted twice an hour`));
 }
 
 function shellTile({ name, ok, cause, backoff }: Shell): HTMLElement {

@@ -217,6 +217,11 @@ fn a_drain_is_announced_and_can_be_undone() {
         "soon",
         "{\"after_seconds\": -1}",
         "{\"after_seconds\": 86401}",
+        // Whoever has a time in mind is not to get another one: the end can't be undone.
+        "{\"after_second\": 600}",
+        "{\"after_seconds\": 600, \"after_minutes\": 10}",
+        "{}",
+        "[]",
     ] {
         assert_eq!(order("POST", bad).code(), "bad_body", "{bad}");
     }
