@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,8 +42,12 @@ impl Stack {
     #[track_caller]
     fn prepared() -> Stack {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut prepare = Command::new(root.join(".ci/compose"));
-        succeed(prepare.env("DOCKER_HOST", docker::host()));
+        // It begins with an empty folder, which another test may be building an image of.
+        static PREPARED: OnceLock<()> = OnceLock::new();
+        PREPARED.get_or_init(|| {
+            let mut prepare = Command::new(root.join(".ci/compose"));
+            succeed(prepare.env("DOCKER_HOST", docker::host()));
+        });
         Stack {
             name: unique(),
             file: root.join("tests/compose.yaml"),
