@@ -134,7 +134,7 @@ impl Site {
     /// `GET /admin/revoked`
     pub(super) fn list_revoked(&self, request: &Request) -> Handled {
         self.check_operator(request)?;
-        let revoked = self.manager.revoked().into_iter();
+        let revoked = self.manager.revoked()?.into_iter();
         let revoked: Vec<_> = revoked.map(|(player, at)| told(&player, at)).collect();
         now(json_response(200, &json!({"revoked": revoked})))
     }

@@ -64,12 +64,15 @@ impl Manager {
     }
 
     /// Who is revoked, by name, and since when.
-    pub fn revoked(&self) -> Vec<(PlayerId, SystemTime)> {
+    ///
+    /// # Errors
+    /// [`Error::Starting`] while the store has not told yet.
+    pub fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error> {
         let since = self.revoked.since.read();
-        let since = since.iter().flatten();
+        let since = since.as_ref().ok_or(Error::Starting)?.iter();
         let mut all: Vec<_> = since.map(|(player, at)| (player.clone(), *at)).collect();
         all.sort();
-        all
+        Ok(all)
     }
 
     /// Revokes everything that makes somebody this player, and closes the terminals. Games go on, and end as others do.

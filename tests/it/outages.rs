@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::ground::{PATIENCE, unique};
 use crate::redis_server::RedisServer;
-use crate::site::{Client, Game, Life, Site, wait_for};
+use crate::site::{ADMIN_TOKEN, Client, Game, Life, Site, wait_for};
 use crate::store_dir::{Tmpfs, remount};
 
 const BOOK: &str = "/home/spellbook.dat";
@@ -97,6 +97,25 @@ fn redis_goes_away_and_comes_back() {
     an_outage_of_the_store(&engine, &site, &store);
     assert_eq!(site.stop(), 0);
     assert!(engine.containers().is_empty());
+}
+
+/// Before the store has told, nobody knows who is revoked, and nobody is told that it is no one.
+#[test]
+fn who_is_revoked_is_not_guessed_while_redis_is_away() {
+    let redis = RedisServer::start();
+    let engine = FakeEngine::start();
+    let url = redis.url();
+    redis.kill();
+    let site = Site::start(&engine.docker_host(), &["--redis-url", &url]);
+    let operator = format!("Bearer {ADMIN_TOKEN}");
+    let list = || {
+        let headers = [("Authorization", operator.as_str())];
+        site.request("GET", "/admin/revoked", &headers, b"")
+    };
+    assert_eq!((list().status, list().code()), (503, "starting".to_owned()));
+    redis.restart();
+    wait_for("the list", || list().status == 200);
+    assert_eq!(list().json()["revoked"], serde_json::json!([]));
 }
 
 /// A server with the directory store on a disk of its own, which `away` and `back` make useless and useful again.
