@@ -43,7 +43,7 @@ pub enum Logins {
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
 pub struct Who {
-    /// The player's name, as `shellcraft sessions --json` and the log have it.
+    /// The player's name, as `shellcraft sessions --json` has it.
     player: Option<String>,
     /// The `sub` of the player's tokens.
     #[arg(long)]

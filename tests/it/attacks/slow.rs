@@ -11,7 +11,7 @@ use super::{ATTACKER, BYSTANDER, statuses};
 use crate::binary::Process;
 use crate::door::house::{connect_from, exchange};
 use crate::ground::{PATIENCE, unique};
-use crate::site::{ADMIN_TOKEN, wait_for};
+use crate::site::{ADMIN_TOKEN, Player, wait_for};
 
 /// Connections of each mode; all four are below what one address may have.
 const CONNECTIONS: &str = "150";
@@ -50,11 +50,7 @@ fn slow_clients_keep_nobody_waiting() {
     // Without the limits an answer would come after the attack; so those count that come while some of it goes on.
     let mut served = 0;
     loop {
-        let stream = connect_from(BYSTANDER, server.address);
-        let answer = exchange(stream, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
-        assert_eq!(statuses(&answer), [200], "{answer}");
-        player.type_in("echo meanwhile\n");
-        player.expect("\r\nmeanwhile\r\n");
+        others_are_served(&server, &mut player);
         let goes_on = |attack: &mut Child| attack.try_wait().expect("our child").is_none();
         let left = attacks
             .iter_mut()
@@ -72,6 +68,15 @@ fn slow_clients_keep_nobody_waiting() {
         1,
         "no slow body began a game"
     );
+}
+
+/// Somebody else asks, and a player types.
+fn others_are_served(server: &Process, player: &mut Player) {
+    let stream = connect_from(BYSTANDER, server.address);
+    let answer = exchange(stream, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(statuses(&answer), [200], "{answer}");
+    player.type_in("echo meanwhile\n");
+    player.expect("\r\nmeanwhile\r\n");
 }
 
 /// Every body that the server can send, to clients that take a handful of bytes and no more: all of them are gone in the
@@ -132,11 +137,7 @@ fn slow_readers_of_every_body_keep_nobody_waiting() {
     // Where the system keeps less than a book for a client, the slowest may take its two minutes.
     let deadline = Instant::now() + PATIENCE * 10;
     loop {
-        let stream = connect_from(BYSTANDER, server.address);
-        let answer = exchange(stream, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
-        assert_eq!(statuses(&answer), [200], "{answer}");
-        player.type_in("echo meanwhile\n");
-        player.expect("\r\nmeanwhile\r\n");
+        others_are_served(&server, &mut player);
         // The player's own, and the one that asks.
         if connections(&server) <= 2 {
             break;
