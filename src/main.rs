@@ -1,6 +1,6 @@
 //! The server's start-up list, and what its signals mean.
 //!
-//! SIGTERM leaves the games to the next start: an upgrade is a stop and a start. SIGINT, which is somebody at the
+//! SIGTERM and SIGHUP leave the games to the next start: an upgrade is a stop and a start. SIGINT, which is somebody at the
 //! keyboard, saves and removes them, and so do a second SIGTERM, `--drain`, and an operator's `shellcraft drain`.
 
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use shellcraft::config::{self, Config, Service, Stop};
 use shellcraft::logging;
 use shellcraft::session::Farewell;
 use shellcraft::systemd::{self, Line};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// A bad setting, as `EX_USAGE` is for most programs.
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         log::warn!("{name} is in the environment and is no setting: is {setting} meant?");
     }
     // Before anything is started, so that no signal finds us half up.
-    let mut signals = match Signals::new([SIGINT, SIGTERM]) {
+    let mut signals = match Signals::new(ending_signals()) {
         Ok(signals) => signals,
         Err(cause) => return fail(&cause),
     };
@@ -75,10 +75,24 @@ fn main() -> ExitCode {
         Farewell::Leave
     };
     line.close();
-    app.stop(farewell, || signals.pending().next().is_some());
+    // A terminal that closes may say so twice.
+    app.stop(farewell, || {
+        signals.pending().any(|signal| signal != SIGHUP)
+    });
     // It has ended with the sessions; a panic of its own would have been logged.
     let _ = announcer.join();
     ExitCode::SUCCESS
+}
+
+/// The signals that end the server: SIGHUP, of a terminal that was closed, too, unless somebody has asked for the
+/// opposite by `nohup`.
+fn ending_signals() -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let is_ignored = ignored.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1);
+    let hang_up = Some(SIGHUP).filter(|_| !is_ignored);
+    [SIGINT, SIGTERM].into_iter().chain(hang_up).collect()
 }
 
 fn print(line: &str) {

@@ -14,7 +14,7 @@ use super::{Line, Outcome, Site, headers};
 use crate::door::Connection;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
-use crate::session::store::PlayerId;
+use crate::session::store::{BookVersion, PlayerId};
 
 /// How long an upload may take.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(30);
@@ -56,6 +56,66 @@ impl Site {
                 Ok(super::handlers::no_content())
             }),
         )
+    }
+
+    /// `GET /spellbook`: the versions of the visitor's book, newest first, and those that were set aside.
+    pub(super) fn book_versions(&self, request: &Request) -> Result<Outcome, ApiError> {
+        let player = self.identity(request)?.player;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            let (versions, aside) = match &player {
+                Some(player) => manager.book_versions(player)?,
+                None => Default::default(),
+            };
+            let row = |version: &BookVersion, is_aside| {
+                json!({
+                    "sha256": version.sha256,
+                    "bytes": version.bytes,
+                    "saved_at": timestamp(version.saved_at),
+                    "set_aside": is_aside,
+                })
+            };
+            let versions = versions.iter().map(|version| row(version, false));
+            let aside = aside.iter().map(|version| row(version, true));
+            let all: Vec<_> = versions.chain(aside).collect();
+            Ok(json_response(200, &json!({ "versions": all })))
+        })))
+    }
+
+    /// `GET /spellbook/{sha256}`
+    pub(super) fn book_version(
+        &self,
+        sha256: String,
+        request: &Request,
+    ) -> Result<Outcome, ApiError> {
+        let player = self.identity(request)?.player.ok_or_else(no_version)?;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            let book = manager.book_version(&player, &sha256)?;
+            let book = book.ok_or_else(no_version)?;
+            Ok(super::handlers::download(
+                "application/octet-stream",
+                "spellbook.dat",
+                book.bytes,
+            ))
+        })))
+    }
+
+    /// `POST /spellbook/{sha256}`: makes it the newest.
+    pub(super) fn restore_version(
+        &self,
+        sha256: String,
+        request: &Request,
+    ) -> Result<Outcome, ApiError> {
+        self.check_origin(request)?;
+        let player = self.identity(request)?.player.ok_or_else(no_version)?;
+        let manager = Arc::clone(&self.manager);
+        Ok(Outcome::Later(Box::new(move |_| {
+            let book = manager.book_version(&player, &sha256)?;
+            let book = book.ok_or_else(no_version)?;
+            manager.import_book(&player, &book.bytes)?;
+            Ok(super::handlers::no_content())
+        })))
     }
 
     /// `GET /admin/books`: a page of the list; `next` is where the next one goes on.
@@ -151,6 +211,11 @@ impl Site {
             }),
         )
     }
+}
+
+fn no_version() -> ApiError {
+    let message = "You have no spellbook of that name.";
+    ApiError::new(404, "spellbook_not_found", message)
 }
 
 /// Does something with a request's body, which is a book.

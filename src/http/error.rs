@@ -159,6 +159,7 @@ impl From<session::Error> for ApiError {
             // Mended before anybody is told.
             Error::BookInPart => (503, "engine_unavailable", Some(soon)),
             Error::NotABook(_) => (409, "no_spellbook", None),
+            Error::NotText => (422, "not_a_spellbook", None),
             Error::Playing => (409, "player_is_playing", None),
             Error::NoDrain => (409, "no_drain", None),
             Error::Starting => (503, "starting", Some(soon)),

@@ -121,7 +121,7 @@ impl Site {
 
     /// Whom the request comes from, unless that is revoked. Where nobody logs in, a session of a player who is revoked is
     /// nobody's; see `owned`.
-    fn identity(&self, request: &Request) -> Result<Identity, ApiError> {
+    pub(super) fn identity(&self, request: &Request) -> Result<Identity, ApiError> {
         let identity = self.shown_identity(request)?;
         if self.guard.gate.wants_tokens() {
             self.check_standing(&identity)?;

@@ -80,6 +80,12 @@ pub enum Route {
     Spellbook(SessionId),
     /// `PUT /session/{id}/spellbook`
     PutSpellbook(SessionId),
+    /// `GET /spellbook`
+    BookVersions,
+    /// `GET /spellbook/{sha256}`
+    BookVersion(String),
+    /// `POST /spellbook/{sha256}`
+    RestoreVersion(String),
     /// `GET /watch/{secret}`
     Watch(String),
     /// `GET /watch/{secret}/ws`
@@ -102,7 +108,7 @@ pub enum NoRoute {
 }
 
 /// Every route, by a method and the pattern of its path: for what is true of all of them.
-pub const TABLE: [(&str, &str); 40] = [
+pub const TABLE: [(&str, &str); 43] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -140,6 +146,9 @@ pub const TABLE: [(&str, &str); 40] = [
     ("DELETE", "/session/{id}/recording"),
     ("GET", "/session/{id}/spellbook"),
     ("PUT", "/session/{id}/spellbook"),
+    ("GET", "/spellbook"),
+    ("GET", "/spellbook/{sha256}"),
+    ("POST", "/spellbook/{sha256}"),
     ("GET", "/watch/{secret}"),
     ("GET", "/watch/{secret}/ws"),
     ("GET", "/assets/{name}"),
@@ -151,6 +160,7 @@ const LIST: &str = "GET, HEAD, DELETE";
 const ORDER: &str = "POST, DELETE";
 const BOOK: &str = "GET, HEAD, PUT";
 const RECORDING: &str = "GET, POST, DELETE";
+const VERSION: &str = "GET, HEAD, POST";
 
 /// Finds the route. HEAD is GET without the body.
 ///
@@ -198,6 +208,11 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
             (BOOK, Route::PutSpellbook(session(id)?))
         }
         ["session", id, "spellbook"] => (BOOK, Route::Spellbook(session(id)?)),
+        ["spellbook"] => (GET, Route::BookVersions),
+        ["spellbook", name] if method == "POST" => {
+            (VERSION, Route::RestoreVersion(name.to_owned()))
+        }
+        ["spellbook", name] => (VERSION, Route::BookVersion(name.to_owned())),
         ["watch", secret] => (GET, Route::Watch(secret.to_owned())),
         ["watch", secret, "ws"] => ("GET", Route::WatchTerminal(secret.to_owned())),
         ["assets", name] => (GET, Route::Asset(name.to_owned())),
@@ -325,6 +340,8 @@ impl Route {
                 "/session/{id}/recording"
             }
             Route::Spellbook(_) | Route::PutSpellbook(_) => "/session/{id}/spellbook",
+            Route::BookVersions => "/spellbook",
+            Route::BookVersion(_) | Route::RestoreVersion(_) => "/spellbook/{sha256}",
             Route::Watch(_) => "/watch/{secret}",
             Route::WatchTerminal(_) => "/watch/{secret}/ws",
             Route::Asset(_) => "/assets/{name}",
@@ -501,6 +518,9 @@ mod tests {
             Route::UndoDrain => 34,
             Route::DestroySessions => 35,
             Route::ExpireBooks => 36,
+            Route::BookVersions => 40,
+            Route::BookVersion(_) => 41,
+            Route::RestoreVersion(_) => 42,
         }
     }
 
@@ -516,6 +536,6 @@ mod tests {
             assert_eq!(route.pattern(), pattern);
             found.insert(number(&route));
         }
-        assert_eq!(found, (0..40).collect());
+        assert_eq!(found, (0..43).collect());
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
 
+use super::book_save::Base;
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::session::{Owner, Session, SessionId};
 use super::state::{Event, Reason};
@@ -176,6 +177,9 @@ impl Manager {
                 player: player.clone(),
                 household: None,
             });
+            if let Some(book) = &record.book {
+                session.book.lock().base = Base::Named(book.clone());
+            }
             session
                 .go_on_since(SystemTime::UNIX_EPOCH + Duration::from_millis(record.created_at_ms));
         }
@@ -252,6 +256,7 @@ mod tests {
             player: (phase == Phase::Claimed).then(|| PlayerId::of_lost_session(id)),
             token_hash: None,
             created_at_ms: 0,
+            book: None,
             screen: None,
         }
     }

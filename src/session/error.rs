@@ -122,6 +122,9 @@ pub enum Error {
     /// What lies in the spellbook's place is no file, or too big.
     #[error("there is no spellbook to read: {0}")]
     NotABook(String),
+    /// What was uploaded is no spellbook of any kind that the game's shells could read.
+    #[error("what was uploaded is not text, and so no spellbook")]
+    NotText,
     /// A spellbook was being put into the container when the Engine or the server ended, and not all of it is there.
     #[error("the spellbook is in the container in part only")]
     BookInPart,
@@ -168,7 +171,8 @@ impl Error {
             Error::Store(_) => "The server can't reach what it keeps; try again in a little while.".into(),
             Error::BookInPart => "Your spellbook is being put back in its place; try again in a moment.".into(),
             Error::NotABook(_) => "There is no spellbook in this game.".into(),
-            Error::Playing => "The player has a game that runs; end it first.".into(),
+            Error::NotText => "That is no spellbook: a spellbook is text, in UTF-8. Nothing was changed.".into(),
+            Error::Playing => "A game with this spellbook runs; end it first.".into(),
             Error::NoDrain => "There is no drain that could be undone.".into(),
             Error::Starting => "The server is starting; try again in a moment.".into(),
             Error::StillEnding(_) => "The session is being ended, which takes longer than usual.".into(),

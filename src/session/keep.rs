@@ -1,8 +1,10 @@
 //! Keeps the spellbooks: puts a player's book back into a new container, and saves what has become of it.
 //!
-//! Saved are books that have changed: by the saver thread (`saver`) while a session is played, and by the session's
+//! Saved are books that have changed: by the saver threads (`saver-N`) while a session is played, and by the session's
 //! own thread at its end, before the container is removed. What the player has put in the book's place (a link, a
 //! device, a file of a terabyte) is not a book: nothing is saved then, and the versions there are stay.
+//!
+//! [`super::book_save`] draws a book's life, and decides what becomes of one.
 
 use std::io;
 use std::sync::Arc;
@@ -11,25 +13,30 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use log::{debug, info, warn};
+use log::{info, warn};
 
+use super::book_save::Base;
 use super::calls::{self, Newcomer};
 use super::session::{Owner, Session};
 use super::spellbook::{Found, Unreadable};
 use super::state::State;
 use super::store::{self, PlayerId};
 use super::{Error, Manager, SessionId, sandbox, spellbook};
-use crate::auth;
 use crate::engine::types::PathStat;
 use crate::engine::{self, ContainerId};
-use crate::terminal::frame::Notice;
-use crate::warn_seldom;
 
 /// A tar of the largest book: its header, the book in whole blocks, the end.
 const ARCHIVE_LIMIT_BYTES: usize = sandbox::BOOK_LIMIT_BYTES as usize + 16 * 1024;
 
+/// Threads that save books while they are played with: one container that does not answer takes one of them.
+const SAVERS: usize = 4;
+
 /// Requests for one book that wait at once. A player has no use for two.
 const MOST_WAITING: usize = 4;
+/// How long a player's new game waits for the books of those that go on.
+const OTHERS_WAIT: Duration = Duration::from_secs(2);
+/// And how often it looks whether one of them has ended.
+const OTHERS_LOOK: Duration = Duration::from_millis(50);
 /// How long one of them waits: longer than the Engine's deadline for the call before it.
 const TURN_WAIT: Duration = Duration::from_secs(15);
 
@@ -47,16 +54,16 @@ pub(super) struct BookNotes {
     is_busy: bool,
     /// How many requests wait for theirs.
     waiting: usize,
-    /// Digest of what the store has, as far as this session knows.
-    saved: Option<String>,
+    /// What the container had when it was put there or saved last.
+    pub(super) base: Base,
     /// Size and time of the file when it was looked at last.
     seen: Option<(i64, String)>,
     /// When it was looked at last.
     pub(super) checked: Option<Instant>,
-    /// Whether the last try to save it failed.
-    pub(super) has_failed: bool,
+    /// Tries to save it that failed, since the last one that did not.
+    pub(super) failures: u32,
     /// Whether the player was told that it is not kept.
-    is_told_of_no_room: bool,
+    pub(super) is_told_of_no_room: bool,
     /// Whether it is safe as it was at the session's end.
     pub(super) is_final: bool,
 }
@@ -78,7 +85,7 @@ pub(super) enum Kept {
 
 /// One thread's turn with a session's book. INVARIANT: without turns an older copy could overtake a newer one on its way
 /// to the store. Not a lock, for it is held across calls to the Engine and the store, each of which has a deadline.
-struct Turn<'a>(&'a Session);
+pub(super) struct Turn<'a>(&'a Session);
 
 impl<'a> Turn<'a> {
     /// For whoever must have it.
@@ -121,7 +128,7 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.book.lock().is_busy = false;
-        self.0.book_free.notify_one();
+        self.0.book_free.notify_all();
     }
 }
 
@@ -161,12 +168,41 @@ impl Manager {
         if sessions.any(|session| !session.snapshot().state.is_over()) {
             return Err(Error::Playing);
         }
+        check_text(book, None)?;
+        self.set_newest_aside(player, book)?;
         Ok(self.store.save_book(player, book)?)
+    }
+
+    /// Has the books of this player's games saved that still go on, so that the next game begins with what they have
+    /// learnt. What is not saved by then is joined with the next game's when it is.
+    pub(super) fn save_others(&self, player: &PlayerId) {
+        let began = Instant::now();
+        let games: Vec<_> = self.sessions_of(player).collect();
+        for game in games {
+            if game.snapshot().state != State::Running {
+                continue;
+            }
+            self.queue_save(&game);
+            let is_due = |notes: &mut BookNotes| {
+                notes.is_busy || notes.checked.is_none_or(|checked| checked < began)
+            };
+            // One that ends meanwhile is saved by its own thread.
+            while game.snapshot().state == State::Running && began.elapsed() < OTHERS_WAIT {
+                let next_look = Instant::now() + OTHERS_LOOK;
+                let mut notes = game.book.lock();
+                let waited = game
+                    .book_free
+                    .wait_while_until(&mut notes, is_due, next_look);
+                if !waited.timed_out() {
+                    break;
+                }
+            }
+        }
     }
 
     /// Notes that the container holds `book`, which the store has too.
     pub(super) fn note_book(&self, session: &Session, book: &[u8]) {
-        session.book.lock().saved = Some(auth::digest_bytes(book));
+        session.book.lock().base = Base::of(book);
     }
 
     /// Puts `book` into the session's container.
@@ -214,7 +250,7 @@ impl Manager {
     /// Puts another book in the place of a session's, in its container and in the store.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Over`], [`Error::Store`] for one that is too big; what the Engine or the store
+    /// [`Error::NotFound`], [`Error::Over`], [`Error::NotText`], [`Error::Store`] for one that is too big; what the Engine or the store
     /// says.
     pub fn replace_book(&self, id: SessionId, book: &[u8]) -> Result<(), Error> {
         if book.len() as u64 > sandbox::BOOK_LIMIT_BYTES {
@@ -236,12 +272,18 @@ impl Manager {
         self.store.check_room(&owner.player)?;
         // What is there now is a version of its own.
         let book_before = self.read_book(container);
+        check_text(
+            book,
+            book_before.as_ref().ok().map(|book| book.bytes.as_slice()),
+        )?;
         self.save(&session, book_before, &owner.player)?;
+        self.set_newest_aside(&owner.player, book)?;
         self.put(&session, container, &spellbook::pack_new(book)?)?;
         self.store.save_book(&owner.player, book)?;
         self.charge_stored(&session, book.len());
         // INVARIANT: noted only now: after a failure the end of the session saves it.
         self.note_book(&session, book);
+        self.keep_base(&session);
         Ok(())
     }
 
@@ -369,51 +411,6 @@ impl Manager {
         self.save(session, self.read_book(container), player)
     }
 
-    /// Saves what was read, if it is a book and new.
-    fn save(
-        &self,
-        session: &Session,
-        read: Result<Found, Error>,
-        player: &PlayerId,
-    ) -> Result<Kept, Error> {
-        let book = match read {
-            Ok(book) => book,
-            // INVARIANT: part of a book is not saved over a whole one.
-            Err(error @ (Error::NotABook(_) | Error::BookInPart)) => {
-                warn!("session={} no book to save: {error}", session.id);
-                return Ok(Kept::NotABook);
-            }
-            Err(error) => return Err(error),
-        };
-        let digest = auth::digest_bytes(&book.bytes);
-        let saved = session.book.lock().saved.clone();
-        let is_new = match &saved {
-            Some(saved) => *saved != digest,
-            // Taken over. INVARIANT: one that nobody has written in is not saved: it is an old version if the player has
-            // another game by now.
-            None => book.is_touched,
-        };
-        if !is_new {
-            return Ok(Kept::Unchanged);
-        }
-        match self.store.save_book(player, &book.bytes) {
-            Ok(()) => {}
-            Err(error @ store::Error::NoRoom { .. }) => {
-                warn_seldom!("session={} its book is not kept: {error}", session.id);
-                if !std::mem::replace(&mut session.book.lock().is_told_of_no_room, true) {
-                    session.hub.notify(&Notice::no_room_for_book());
-                }
-                return Ok(Kept::NoRoom);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        session.book.lock().saved = Some(digest);
-        let size = book.bytes.len();
-        self.charge_stored(session, size);
-        debug!("session={} book saved: {size} bytes", session.id);
-        Ok(Kept::Saved)
-    }
-
     /// Puts the session on the saver's list, unless it is there already. Returns whether it is now and was not before.
     pub(super) fn queue_save(&self, session: &Session) -> bool {
         if session.is_save_queued.swap(true, Ordering::SeqCst) {
@@ -437,7 +434,7 @@ impl Manager {
             session.owner().is_some()
                 && !state.is_over()
                 && !notes.is_final
-                && (has_ended || notes.has_failed)
+                && (has_ended || notes.failures > 0)
         };
         self.list().iter().filter(is_unsafe).count()
     }
@@ -454,15 +451,17 @@ impl Manager {
         match self.keep_changed_book(&session, container, &owner.player) {
             Ok(Kept::Later) => self.metrics.count_save(Kept::Later.as_str()),
             Ok(kept) => {
-                session.book.lock().has_failed = false;
+                session.book.lock().failures = 0;
                 self.metrics.count_save(kept.as_str());
             }
             Err(error) => {
-                // Not again at once: the next time is as far away as after a success.
+                // Not again at once; see `reaper::is_save_due`.
                 let mut notes = session.book.lock();
                 notes.checked = Some(Instant::now());
-                notes.has_failed = true;
+                notes.failures = notes.failures.saturating_add(1);
                 drop(notes);
+                // For a game of the same player that waits to begin.
+                session.book_free.notify_all();
                 self.metrics.count_save("failed");
                 warn!("session={id} its book is not saved yet: {error}");
             }
@@ -495,9 +494,9 @@ impl Manager {
                 || PlayerId::of_lost_session(session_id),
                 |owner| owner.player.clone(),
             );
-        let player = match self.store.save_book(&player, &book.bytes) {
+        let player = match self.file(&player, &book.bytes, &Base::Unknown).map(drop) {
             // It was found without a session to tell, so it is kept under the name that is always kept.
-            Err(store::Error::NoRoom { .. }) => {
+            Err(Error::Store(store::Error::NoRoom { .. })) => {
                 let lost = PlayerId::of_lost_session(session_id);
                 self.store.save_book(&lost, &book.bytes)?;
                 lost
@@ -522,25 +521,45 @@ impl Kept {
     }
 }
 
+/// Whether it is text, in UTF-8 and without control characters but for tabs and ends of lines: what is something else
+/// would be a book without a spell in it. A game that itself keeps something else may be given that.
+fn check_text(book: &[u8], before: Option<&[u8]>) -> Result<(), Error> {
+    let is_text = |book: &[u8]| {
+        let is_good = |letter: char| !letter.is_control() || matches!(letter, '\t' | '\n' | '\r');
+        std::str::from_utf8(book).is_ok_and(|text| text.chars().all(is_good))
+    };
+    match is_text(book) || before.is_some_and(|before| !is_text(before)) {
+        true => Ok(()),
+        false => Err(Error::NotText),
+    }
+}
+
 fn book_path() -> String {
     format!("{}/{}", sandbox::HOME, spellbook::FILE)
 }
 
-/// Starts the saver. It returns when the manager stops.
+/// Starts the savers. They return when the manager stops.
 pub(super) fn spawn(
-    manager: Arc<Manager>,
-    list: Receiver<SessionId>,
-) -> io::Result<JoinHandle<()>> {
-    let stopped = manager.stopped.clone();
-    thread::Builder::new().name("saver".into()).spawn(move || {
-        loop {
-            select! {
-                recv(list) -> id => match id {
-                    Ok(id) => manager.save_running(id),
-                    Err(_) => return,
-                },
-                recv(stopped) -> _ => return,
-            }
+    manager: &Arc<Manager>,
+    list: &Receiver<SessionId>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let saver = |number| {
+        let (manager, list) = (Arc::clone(manager), list.clone());
+        let body = move || save_listed(&manager, &list);
+        let name = format!("saver-{number}");
+        thread::Builder::new().name(name).spawn(body)
+    };
+    (1..=SAVERS).map(saver).collect()
+}
+
+fn save_listed(manager: &Manager, list: &Receiver<SessionId>) {
+    loop {
+        select! {
+            recv(list) -> id => match id {
+                Ok(id) => manager.save_running(id),
+                Err(_) => return,
+            },
+            recv(manager.stopped) -> _ => return,
         }
-    })
+    }
 }

@@ -75,6 +75,7 @@ impl Manager {
             player: player.clone(),
             household: newcomer.household,
         };
+        self.save_others(player);
         self.wait_for_last_saves(player)?;
         let book = self.book_of(player)?;
         let (session, origin) = match self.claim(&shell, &owner, &book)? {
@@ -137,15 +138,15 @@ impl Manager {
             let created_at = SystemTime::now();
             // INVARIANT: stored before the book is in, or after a crash somebody else could be given it; and before the
             // answer goes out.
-            let claimed =
-                self.note_claim(session.id, owner, created_at)
-                    .and_then(|()| match book {
-                        b"" => {
-                            self.note_book(&session, book);
-                            Ok(())
-                        }
-                        book => self.put_book(&session, container, book),
-                    });
+            let claimed = self
+                .note_claim(session.id, owner, created_at, book)
+                .and_then(|()| match book {
+                    b"" => {
+                        self.note_book(&session, book);
+                        Ok(())
+                    }
+                    book => self.put_book(&session, container, book),
+                });
             match claimed {
                 Ok(()) => {
                     session.start_clocks(created_at);
@@ -169,8 +170,11 @@ impl Manager {
         id: SessionId,
         owner: &Owner,
         created_at: SystemTime,
+        book: &[u8],
     ) -> Result<(), Error> {
+        let name = auth::digest_bytes(book);
         self.store.update(id, &mut |record| {
+            record.book = Some(name.clone());
             record.phase = Phase::Claimed;
             record.player = Some(owner.player.clone());
             record.token_hash = Some(owner.token_hash.clone());
@@ -407,6 +411,7 @@ impl Manager {
             player: owner.map(|owner| owner.player.clone()),
             token_hash: owner.map(|owner| owner.token_hash.clone()),
             created_at_ms: milliseconds(created_at),
+            book: owner.and(session.book.lock().base.name().map(str::to_owned)),
             screen: None,
         }
     }

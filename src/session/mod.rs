@@ -6,7 +6,7 @@
 //!               ├─ make: create, start ────┤ session's thread (live): pump, exit, removal
 //!               ├─ reaper thread ──────────┤ who is idle, what is left over
 //!               ├─ resizer thread ─────────┤ the newest size of each terminal, to the Engine
-//!               ├─ saver thread ───────────┤ books that have changed, to the store
+//!               ├─ saver threads ──────────┤ books that have changed, to the store
 //!               ├─ pool threads ───────────┘ containers for players who are still to come
 //!               ├─ drain thread: waits for the end that an operator has ordered
 //!               ├─ librarian thread: all books together, what they take and which expire
@@ -15,7 +15,8 @@
 //!
 //! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
 //! * [`recover`]: what happens when a session's thread panics.
-//! * [`keep`]: the spellbooks. * [`adopt`]: what the server's last life left. * [`pool`]: containers made ahead.
+//! * [`keep`]: the spellbooks. [`book_save`]: what becomes of them. [`book_join`]: two copies of one, pure.
+//! * [`adopt`]: what the server's last life left. * [`pool`]: containers made ahead.
 //! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes. * [`rates`]: how often who may start a game.
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
 //! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be.
@@ -27,6 +28,8 @@
 
 pub mod adopt;
 mod asked;
+pub mod book_join;
+mod book_save;
 pub mod bundle;
 pub mod calls;
 mod drain;
@@ -268,12 +271,12 @@ impl Manager {
         });
         let mut workers = vec![
             resizer::spawn(Arc::clone(&manager), resize_list)?,
-            keep::spawn(Arc::clone(&manager), save_list)?,
             reaper::spawn(Arc::clone(&manager))?,
             stats::spawn(Arc::clone(&manager), usage_list)?,
             shelf::spawn(Arc::clone(&manager))?,
             drain::spawn(Arc::clone(&manager), order_changes)?,
         ];
+        workers.extend(keep::spawn(&manager, &save_list)?);
         workers.extend(images::spawn(&manager)?);
         workers.extend(pool::spawn(&manager)?);
         *manager.workers.lock() = workers;

@@ -5,6 +5,7 @@ use crate::auth;
 
 const ANONYMOUS: &str = "anon-";
 const LOST: &str = "lost-";
+const ASIDE: &str = "-aside";
 
 impl PlayerId {
     /// A player whom a cookie's secret makes; `digest` is the secret's.
@@ -40,6 +41,17 @@ impl PlayerId {
         self.0.starts_with(LOST)
     }
 
+    /// Under whose name those books of this player are kept that no newer one is to push out.
+    pub fn aside(&self) -> PlayerId {
+        // Names that the server gives are shorter than names may be.
+        PlayerId::try_from(format!("{self}{ASIDE}")).unwrap_or_else(|_| PlayerId::nobody())
+    }
+
+    /// Whether books of this name are kept however much all take: nobody could put them in again.
+    pub fn is_always_kept(&self) -> bool {
+        self.is_lost() || self.0.ends_with(ASIDE)
+    }
+
     fn nobody() -> PlayerId {
         PlayerId("nobody".into())
     }
@@ -70,6 +82,15 @@ mod tests {
         ] {
             assert!(!known.may_expire(), "{known}");
         }
+    }
+
+    #[test]
+    fn what_is_set_aside_is_as_lasting_as_its_player() {
+        let anna = PlayerId::anonymous(&auth::digest("cookie"));
+        assert!(anna.aside().may_expire() && anna.aside().is_always_kept());
+        let known = PlayerId::of_subject("anna");
+        assert!(!known.aside().may_expire() && !known.is_always_kept());
+        assert_eq!(known.aside().to_string(), format!("{known}-aside"));
     }
 
     #[test]

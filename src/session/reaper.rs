@@ -24,6 +24,10 @@ const WARN_BEFORE: Duration = Duration::from_secs(60);
 const RECORDINGS_BYTES: usize = 2 * 1024 * 1024;
 /// A session that is over can be asked about for so long.
 const REMEMBER: Duration = Duration::from_secs(10 * 60);
+/// The longest pause between two tries to save a book, unless the interval itself is longer.
+const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(60);
+/// Beyond so many the pause would not fit.
+const MOST_DOUBLINGS: u32 = 16;
 /// How often the Engine is asked for containers that no session has. A list takes 22 ms at 200 containers.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between two tries of a sweep while the Engine is away.
@@ -48,6 +52,8 @@ pub struct View {
     pub over: Option<Duration>,
     /// Since its book was looked at last; none if never.
     pub book_checked: Option<Duration>,
+    /// Tries to save its book that failed, one after the other.
+    pub book_failures: u32,
 }
 
 /// How long sessions live.
@@ -110,10 +116,16 @@ pub fn judge(view: View, rules: Rules) -> Verdict {
 }
 
 /// Whether the session's book may have changed since it was looked at, and that was long enough ago. Without human input
-/// nothing changes in a game shell; what a program of its own writes is saved at the end.
+/// nothing changes in a game shell; what a program of its own writes is saved at the end. What failed is tried again by
+/// the clock, after a pause that doubles.
 pub fn is_save_due(view: View, rules: Rules) -> bool {
     let checked = view.book_checked.unwrap_or(view.age);
-    view.state == State::Running && checked >= rules.save_interval && view.idle <= checked
+    let doublings = view.book_failures.saturating_sub(1).min(MOST_DOUBLINGS);
+    let pause = (rules.save_interval * (1 << doublings))
+        .min(LONGEST_SAVE_PAUSE)
+        .max(rules.save_interval);
+    let may_have_changed = view.idle <= checked || view.book_failures > 0;
+    view.state == State::Running && checked >= pause && may_have_changed
 }
 
 /// Starts the thread. It returns when the manager stops.
@@ -239,16 +251,17 @@ fn warning(reason: Reason, left: Duration) -> Notice {
 
 fn view(session: &Session, now: Instant) -> View {
     let life = session.snapshot();
+    let (checked, failures) = {
+        let notes = session.book.lock();
+        (notes.checked, notes.failures)
+    };
     View {
         state: life.state,
         idle: session.idle(now),
         age: session.age(now),
         over: life.over_at.map(|at| now.saturating_duration_since(at)),
-        book_checked: session
-            .book
-            .lock()
-            .checked
-            .map(|at| now.saturating_duration_since(at)),
+        book_checked: checked.map(|at| now.saturating_duration_since(at)),
+        book_failures: failures,
     }
 }
 
@@ -351,6 +364,7 @@ mod tests {
             age: minutes(age),
             over: over.map(minutes),
             book_checked: None,
+            book_failures: 0,
         };
         assert_eq!(judge(view, rules), expected);
     }
@@ -417,16 +431,18 @@ mod tests {
             max_lifetime: None,
             save_interval: MINUTE,
         };
-        let due = |state, idle: u64, age: u64, checked: Option<u64>| {
+        let due_after = |state, idle: u64, age: u64, checked: Option<u64>, failures| {
             let view = View {
                 state,
                 idle: Duration::from_secs(idle),
                 age: Duration::from_secs(age),
                 over: None,
                 book_checked: checked.map(Duration::from_secs),
+                book_failures: failures,
             };
             is_save_due(view, rules)
         };
+        let due = |state, idle, age, checked| due_after(state, idle, age, checked, 0);
         assert!(due(State::Running, 10, 70, None));
         assert!(!due(State::Running, 10, 50, None), "too soon");
         assert!(due(State::Running, 10, 500, Some(60)));
@@ -437,6 +453,39 @@ mod tests {
         );
         assert!(!due(State::Ending, 10, 500, Some(80)));
         assert!(!due(State::Prewarmed, 10, 500, None));
+        assert!(
+            due_after(State::Running, 500, 500, Some(60), 1),
+            "retried though nobody types"
+        );
+        assert!(
+            !due_after(State::Running, 500, 500, Some(59), 1),
+            "too soon"
+        );
+        assert!(
+            due_after(State::Running, 500, 500, Some(60), u32::MAX),
+            "never given up"
+        );
+        let rules = Rules {
+            save_interval: Duration::from_secs(5),
+            ..rules
+        };
+        let due_after = |checked: u64, failures| {
+            let view = View {
+                state: State::Running,
+                idle: MINUTE,
+                age: MINUTE,
+                over: None,
+                book_checked: Some(Duration::from_secs(checked)),
+                book_failures: failures,
+            };
+            is_save_due(view, rules)
+        };
+        for (failures, pause) in [(1, 5), (2, 10), (3, 20), (5, 60), (99, 60)] {
+            assert!(
+                due_after(pause, failures) && !due_after(pause - 1, failures),
+                "{failures}"
+            );
+        }
     }
 
     #[test]
@@ -452,6 +501,7 @@ mod tests {
             age: MINUTE,
             over: None,
             book_checked: None,
+            book_failures: 0,
         };
         assert_eq!(judge(view(5), rules), Verdict::Keep);
         assert_eq!(

@@ -85,6 +85,7 @@ impl Manager {
             .iter()
             .filter(|session| !session.snapshot().state.is_over())
             .filter_map(|session| Some(session.owner()?.player.clone()))
+            .flat_map(|player| [player.aside(), player])
             .collect();
         let shelf = self.store.tend_books(&Tending {
             expiry,

@@ -137,6 +137,8 @@ pub enum Kind {
     RecordingFull,
     /// The spellbook is not kept: there is no room.
     NoRoomForBook,
+    /// Two games of the player have changed the same spell.
+    BooksDiffer,
     /// A size was refused.
     BadSize,
     /// An operator says something.
@@ -246,6 +248,13 @@ impl Notice {
     pub fn recording_full() -> Self {
         let text = "The recording is full; it has ended.";
         Self::new(Kind::RecordingFull, Level::Warning, text)
+    }
+
+    /// Two games of the player have changed the same spell, or books that can't be joined.
+    pub fn books_differ() -> Self {
+        let text = "Another game of yours has changed the same in your spellbook: what this game has written counts now, \
+                    and the other book is kept beside it, on the start page.";
+        Self::new(Kind::BooksDiffer, Level::Warning, text)
     }
 
     /// The server keeps no more spellbooks of new players.

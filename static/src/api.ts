@@ -117,6 +117,41 @@ export async function sessionStatus(sessionId: string, token?: string): Promise<
   };
 }
 
+/** A version of the player's spellbook. */
+export interface BookVersion {
+  sha256: string;
+  bytes: number;
+  /** In milliseconds since 1970. */
+  savedAt: number;
+  /** Whether it was set aside, and no autosave pushes it out. */
+  setAside: boolean;
+}
+
+/** The versions of the player's spellbook, newest first; none when the server did not say. */
+export async function bookVersions(): Promise<BookVersion[]> {
+  const answer = await ask(here("/spellbook"), DEADLINE_MS, {});
+  const list: unknown = answer?.status === 200 ? answer.body["versions"] : undefined;
+  if (!Array.isArray(list)) return [];
+  return list.flatMap((one: unknown) => {
+    const { sha256, bytes, saved_at, set_aside } = typeof one === "object" && one !== null ? (one as Body) : {};
+    const savedAt = typeof saved_at === "string" ? Date.parse(saved_at) : Number.NaN;
+    if (typeof sha256 !== "string" || typeof bytes !== "number" || Number.isNaN(savedAt)) return [];
+    return [{ sha256, bytes, savedAt, setAside: set_aside === true }];
+  });
+}
+
+/** Where a version can be downloaded. */
+export function versionPath(sha256: string): string {
+  return here(`/spellbook/${encodeURIComponent(sha256)}`);
+}
+
+/** Makes a version the newest again; undefined when it is. */
+export async function restoreVersion(sha256: string): Promise<Failure | undefined> {
+  const answer = await ask(versionPath(sha256), DEADLINE_MS, { method: "POST" });
+  if (answer === undefined) return { message: "The server can't be reached. Is the network away?" };
+  return answer.status === 204 ? undefined : { message: errorMessage(answer.body, answer.status) };
+}
+
 /** Ends a game; undefined when it is gone now, whoever ended it. */
 export async function endSession(sessionId: string, token?: string): Promise<Failure | undefined> {
   const answer = await ask(path(sessionId), CREATE_DEADLINE_MS, { method: "DELETE", headers: bearer(token) });

@@ -1,7 +1,7 @@
 /** The landing page: choose a shell and start, or go on with a game that still runs. */
 
-import { createSession, endSession, logOut, path, sessionStatus } from "./api";
-import type { Running } from "./api";
+import { bookVersions, createSession, endSession, logOut, path, restoreVersion, sessionStatus, versionPath } from "./api";
+import type { BookVersion, Running } from "./api";
 import { make, makeButton, need } from "./dom";
 import { browserMemory } from "./memory";
 import type { RememberedSession } from "./memory";
@@ -15,6 +15,8 @@ const button = need("start-button", HTMLButtonElement);
 const message = need("message", HTMLElement);
 const running = need("running", HTMLElement);
 const list = need("running-list", HTMLElement);
+const book = need("book", HTMLDetailsElement);
+const versions = need("book-list", HTMLElement);
 
 /** Counts attempts, so that a cancelled one that still answers changes nothing. */
 let attempt = 0;
@@ -29,11 +31,13 @@ window.addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
   setBusy(false);
   void listRunning();
+  void listVersions();
 });
 // There only where players log in.
 document.getElementById("logout")?.addEventListener("click", () => void leave());
 preselect();
 void listRunning();
+void listVersions();
 
 // Starting.
 
@@ -185,6 +189,46 @@ async function endGame(session: RememberedSession, item: HTMLElement, end: HTMLB
   item.remove();
   running.hidden = list.children.length === 0;
   say("The game is ended.");
+  void listVersions();
+}
+
+// The spellbook.
+
+async function listVersions(): Promise<void> {
+  const found = await bookVersions();
+  versions.replaceChildren(...found.map(versionRow));
+  book.hidden = found.length === 0;
+}
+
+function versionRow(version: BookVersion, index: number): HTMLElement {
+  const item = make("li");
+  const kind = index === 0 ? "the newest" : version.setAside ? "set aside" : "before that";
+  const age = `${kind}, saved ${timeAgo(Date.now() - version.savedAt)}, ${sizeText(version.bytes)}`;
+  const download = make("a", "small", "Download");
+  download.href = versionPath(version.sha256);
+  download.download = "spellbook.dat";
+  download.setAttribute("aria-label", `Download the version ${age}`);
+  item.append(make("span", "age", age), download);
+  if (index > 0) {
+    const restore = makeButton("small quiet", "Restore", () => void restoreBook(version, restore));
+    restore.setAttribute("aria-label", `Restore the version ${age}`);
+    item.append(restore);
+  }
+  return item;
+}
+
+async function restoreBook(version: BookVersion, restore: HTMLButtonElement): Promise<void> {
+  restore.disabled = true;
+  const failure = await restoreVersion(version.sha256);
+  restore.disabled = false;
+  if (failure !== undefined) return say(failure.message);
+  await listVersions();
+  book.querySelector("summary")?.focus();
+  say("Your next game begins with that spellbook. The one before is set aside.");
+}
+
+function sizeText(bytes: number): string {
+  return bytes < 1024 ? `${bytes} bytes` : `${Math.ceil(bytes / 1024)} KiB`;
 }
 
 /** The games go on, and are listed again after the next login; the server closes their terminals. */

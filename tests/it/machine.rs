@@ -18,7 +18,8 @@ use shellcraft::engine::Engine;
 use shellcraft::metrics::Metrics;
 use shellcraft::session::store::memory::{Memory, Shared};
 use shellcraft::session::store::{
-    Book, BookEntry, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf, Tending,
+    Book, BookEntry, BookVersion, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf,
+    Tending,
 };
 use shellcraft::session::{
     Farewell, Manager, NewSession, Newcomer, SessionId, Settings, Shell, State,
@@ -123,8 +124,19 @@ impl SessionStore for Leash {
     fn list(&self) -> Result<Vec<Record>, Error> {
         self.reach()?.list()
     }
-    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
-        self.reach()?.save_book(player, book)
+    fn save_book_over(
+        &self,
+        player: &PlayerId,
+        book: &[u8],
+        over: Option<&str>,
+    ) -> Result<(), Error> {
+        self.reach()?.save_book_over(player, book, over)
+    }
+    fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error> {
+        self.reach()?.book_versions(player)
+    }
+    fn read_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error> {
+        self.reach()?.read_version(player, sha256)
     }
     fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.reach()?.read_book(player)

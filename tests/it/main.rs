@@ -59,6 +59,7 @@ mod restore;
 mod sessions;
 mod shells;
 mod sockets;
+mod spells;
 mod store_contract;
 mod store_dir;
 mod store_redis;

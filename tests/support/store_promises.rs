@@ -54,6 +54,9 @@ macro_rules! with_all_store_promises {
             as_many_versions_are_kept_as_promised,
             the_same_book_adds_no_version,
             a_book_that_is_too_big_changes_nothing,
+            a_book_follows_the_one_it_is_to_follow,
+            versions_are_listed_and_read_by_name,
+            what_is_set_aside_is_kept_on_a_full_shelf,
             players_have_their_own_books,
             books_are_the_player_s_on_every_instance,
             saves_at_once_are_whole,
@@ -92,6 +95,7 @@ pub fn record(instance: &str) -> Record {
         player: Some(player("anna")),
         token_hash: Some("ab12".into()),
         created_at_ms: 1_700_000_000_123,
+        book: Some("ab".repeat(32)),
         screen: Some(StoredScreen {
             offset: 12_345,
             cols: 80,
@@ -440,6 +444,75 @@ pub fn a_book_that_is_too_big_changes_nothing(place: &dyn Place) {
     }
     assert_eq!(load(&*store, "anna"), Some(b"spells".to_vec()));
     assert_eq!(load(&*store, "ben"), None);
+}
+
+/// Saved only over what its writer has seen, found out in one step.
+pub fn a_book_follows_the_one_it_is_to_follow(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let name = |book: &[u8]| shellcraft::auth::digest_bytes(book);
+    let save =
+        |book: &[u8], over: &[u8]| store.save_book_over(&player("anna"), book, Some(&name(over)));
+    let is_overtaken = |saved: Result<(), Error>| matches!(saved, Err(Error::Overtaken));
+    assert!(is_overtaken(save(b"two", b"one")), "there is none");
+    assert_eq!(load(&*store, "anna"), None);
+    save(b"one", b"").expect("none counts as empty");
+    assert!(is_overtaken(save(b"two", b"")));
+    save(b"two", b"one").expect("saved");
+    assert!(is_overtaken(save(b"three", b"one")));
+    assert_eq!(load(&*store, "anna"), Some(b"two".to_vec()));
+    save(b"two", b"one").expect("it is the newest already");
+    assert_eq!(place.versions(&player("anna")), 2);
+    // Of many at once one is the first.
+    let saved = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|number| {
+                let save = &save;
+                scope.spawn(move || save(&[number], b"two").is_ok())
+            })
+            .collect();
+        let saved = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"));
+        saved.filter(|is_saved| *is_saved).count()
+    });
+    assert_eq!((saved, place.versions(&player("anna"))), (1, 3));
+}
+
+pub fn versions_are_listed_and_read_by_name(place: &dyn Place) {
+    let store = place.open(INSTANCE);
+    let anna = player("anna");
+    assert_eq!(store.book_versions(&anna).expect("listed"), []);
+    for book in [&b"one"[..], b"two", b"", b"one"] {
+        store.save_book(&anna, book).expect("saved");
+    }
+    let versions = store.book_versions(&anna).expect("listed");
+    let found: Vec<_> = versions
+        .iter()
+        .map(|version| {
+            let book = store.read_version(&anna, &version.sha256).expect("read");
+            let book = book.expect("there").bytes;
+            assert_eq!(book.len() as u64, version.bytes);
+            book
+        })
+        .collect();
+    assert_eq!(found, [&b"one"[..], b"", b"two", b"one"]);
+    let of_nobody = store.read_version(&anna, &"ab".repeat(32)).expect("read");
+    assert_eq!(of_nobody, None);
+    let of_ben = store.read_version(&player("ben"), &versions[0].sha256);
+    assert_eq!(of_ben.expect("read"), None);
+}
+
+pub fn what_is_set_aside_is_kept_on_a_full_shelf(place: &dyn Place) {
+    let store = place.open_with(INSTANCE, Some(4096));
+    store
+        .save_book(&player("anna"), &[b'x'; 5000])
+        .expect("saved");
+    tend(&*store, None, &[]);
+    let refused = store.save_book(&player("ben"), b"spells");
+    assert!(matches!(refused, Err(Error::NoRoom { .. })), "{refused:?}");
+    store
+        .save_book(&player("anna").aside(), b"spells")
+        .expect("kept");
 }
 
 pub fn players_have_their_own_books(place: &dyn Place) {

@@ -30,9 +30,9 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Disk, Error, FORMAT, Phase, PlayerId,
-    RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, key_from_text,
-    key_to_text, ms_revoked, room_of, those_after, time_of,
+    BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, FORMAT, Phase,
+    PlayerId, RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, check_newest,
+    key_from_text, key_to_text, ms_revoked, room_of, those_after, time_of,
 };
 use crate::auth::CookieKey;
 use crate::session::SessionId;
@@ -142,7 +142,7 @@ impl Directory {
         let taken = *self.book_bytes.lock();
         match (self.quota_bytes, taken) {
             (Some(quota_bytes), Some(taken))
-                if kept.is_empty() && !player.is_lost() && taken >= quota_bytes =>
+                if kept.is_empty() && !player.is_always_kept() && taken >= quota_bytes =>
             {
                 Err(Error::NoRoom { quota_bytes })
             }
@@ -364,7 +364,12 @@ impl SessionStore for Directory {
         Ok(records)
     }
 
-    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+    fn save_book_over(
+        &self,
+        player: &PlayerId,
+        book: &[u8],
+        over: Option<&str>,
+    ) -> Result<(), Error> {
         if book.len() > BOOK_LIMIT {
             return Err(Error::TooBig);
         }
@@ -378,12 +383,11 @@ impl SessionStore for Directory {
             Some(folder) => folder,
             None => self.books.folder(&name, "DATA_DIR/books")?,
         };
-        if self
-            .newest(player, &folder, &kept)?
-            .is_some_and(|newest| newest.bytes == book)
-        {
+        let newest = self.newest(player, &folder, &kept)?;
+        if newest.as_ref().is_some_and(|newest| newest.bytes == book) {
             return Ok(());
         }
+        check_newest(newest.as_ref(), over)?;
         let version = Version::next(&kept, book)
             .ok_or_else(|| Error::Unavailable(format!("no numbers left in books/{player}")))?;
         self.write(&folder, &version.name(), book)?;
@@ -401,6 +405,36 @@ impl SessionStore for Directory {
             *bytes = (*bytes + room_of(book.len() as u64)).saturating_sub(gone);
         }
         Ok(())
+    }
+
+    fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error> {
+        let _guard = self.guard(player);
+        let name = player.to_string();
+        let Some(folder) = self.books.existing_folder(&name, "DATA_DIR/books")? else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for version in versions(&folder.names()?) {
+            if let Some((bytes, saved_at)) = folder.size(&version.name())? {
+                found.push(BookVersion {
+                    sha256: version.checksum,
+                    bytes,
+                    saved_at,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error> {
+        let _guard = self.guard(player);
+        let name = player.to_string();
+        let Some(folder) = self.books.existing_folder(&name, "DATA_DIR/books")? else {
+            return Ok(None);
+        };
+        let mut found = versions(&folder.names()?);
+        found.retain(|version| version.checksum == sha256);
+        self.newest(player, &folder, &found)
     }
 
     fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {

@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, REVOKED_MOST, Record,
-    SessionStore, Shelf, Tending, ms_revoked, room_of, those_after, time_of,
+    BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, PlayerId, REVOKED_MOST,
+    Record, SessionStore, Shelf, Tending, check_newest, checksum, ms_revoked, room_of, those_after,
+    time_of,
 };
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
@@ -118,7 +119,9 @@ impl Memory {
             .is_some_and(|all| !all.is_empty());
         match self.quota_bytes {
             Some(quota_bytes)
-                if !is_known && !player.is_lost() && contents.book_bytes() >= quota_bytes =>
+                if !is_known
+                    && !player.is_always_kept()
+                    && contents.book_bytes() >= quota_bytes =>
             {
                 Err(Error::NoRoom { quota_bytes })
             }
@@ -220,7 +223,12 @@ impl SessionStore for Memory {
         })
     }
 
-    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+    fn save_book_over(
+        &self,
+        player: &PlayerId,
+        book: &[u8],
+        over: Option<&str>,
+    ) -> Result<(), Error> {
         if book.len() as u64 > BOOK_LIMIT_BYTES {
             return Err(Error::TooBig);
         }
@@ -230,6 +238,7 @@ impl SessionStore for Memory {
             if versions.last().is_some_and(|newest| newest.bytes == book) {
                 return Ok(());
             }
+            check_newest(versions.last(), over)?;
             versions.push(Book {
                 bytes: book.to_vec(),
                 saved_at: SystemTime::now(),
@@ -237,6 +246,21 @@ impl SessionStore for Memory {
             let surplus = versions.len().saturating_sub(BOOK_VERSIONS);
             versions.drain(..surplus);
             Ok(())
+        })
+    }
+
+    fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error> {
+        self.with(|contents| {
+            let versions = contents.books.get(player).into_iter().flatten().rev();
+            Ok(versions.map(BookVersion::of).collect())
+        })
+    }
+
+    fn read_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error> {
+        self.with(|contents| {
+            let mut versions = contents.books.get(player).into_iter().flatten();
+            let found = versions.find(|book| checksum(&book.bytes) == sha256);
+            Ok(found.cloned())
         })
     }
 

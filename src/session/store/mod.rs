@@ -65,6 +65,10 @@ pub struct Record {
     pub token_hash: Option<String>,
     /// When the player got it, or when the container was made, in milliseconds since 1970.
     pub created_at_ms: u64,
+    /// SHA-256 of the book as the container had it when it was put there or saved last, in hexadecimal. Left out by older
+    /// versions.
+    #[serde(default)]
+    pub book: Option<String>,
     /// What its terminal showed when the server stopped. Left out where the record would become too big with it.
     #[serde(default)]
     pub screen: Option<StoredScreen>,
@@ -181,6 +185,17 @@ pub struct Book {
     pub saved_at: SystemTime,
 }
 
+/// One of a player's versions, as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BookVersion {
+    /// SHA-256 of its bytes, in hexadecimal: its name.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was saved.
+    pub saved_at: SystemTime,
+}
+
 /// A player's newest book, as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BookEntry {
@@ -217,6 +232,9 @@ pub enum Error {
     /// Another process uses it.
     #[error("{0}: choose another DATA_DIR, or end the other server first")]
     Locked(String),
+    /// The player's newest book is not the one that this one was to follow.
+    #[error("another game has saved a newer spellbook")]
+    Overtaken,
     /// All books together take as much as they may, and this player has none yet.
     #[error(
         "all spellbooks together take the {quota_bytes} bytes of BOOKS_QUOTA, so no new player's is kept: raise it, or remove old books"
@@ -278,6 +296,26 @@ fn those_after(mut players: Vec<PlayerId>, after: Option<&PlayerId>) -> Vec<Play
     players.retain(|player| after.is_none_or(|after| player > after));
     players.sort();
     players
+}
+
+/// Whether the newest book has the SHA-256 `over`, if that matters. None counts as an empty one.
+fn check_newest(newest: Option<&Book>, over: Option<&str>) -> Result<(), Error> {
+    let newest = newest.map_or(&b""[..], |book| &book.bytes);
+    match over {
+        Some(over) if checksum(newest) != over => Err(Error::Overtaken),
+        _ => Ok(()),
+    }
+}
+
+impl BookVersion {
+    /// Of this book.
+    fn of(book: &Book) -> BookVersion {
+        BookVersion {
+            sha256: checksum(&book.bytes),
+            bytes: book.bytes.len() as u64,
+            saved_at: book.saved_at,
+        }
+    }
 }
 
 /// SHA-256 in hexadecimal: whether a book is whole.
@@ -357,11 +395,37 @@ pub trait SessionStore: Send + Sync + 'static {
     fn list(&self) -> Result<Vec<Record>, Error>;
 
     /// Saves a new version of a player's book; the oldest beyond [`BOOK_VERSIONS`] go. One that is the same
-    /// as the newest adds no version.
+    /// as the newest adds no version. With `over` only if the newest has that SHA-256, where none counts as an empty one:
+    /// found out and saved in one step.
     ///
     /// # Errors
-    /// [`Error::TooBig`], [`Error::NoRoom`], [`Error::Unavailable`].
-    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error>;
+    /// [`Error::Overtaken`], [`Error::TooBig`], [`Error::NoRoom`], [`Error::Unavailable`].
+    fn save_book_over(
+        &self,
+        player: &PlayerId,
+        book: &[u8],
+        over: Option<&str>,
+    ) -> Result<(), Error>;
+
+    /// The same, whatever the newest is.
+    ///
+    /// # Errors
+    /// As [`SessionStore::save_book_over`].
+    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+        self.save_book_over(player, book, None)
+    }
+
+    /// The versions of a player's book, newest first. Whether they are whole is not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error>;
+
+    /// The version of that SHA-256, if there is one and it is whole.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn read_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error>;
 
     /// The newest version of a player's book that is whole, without a note that it was used.
     ///

@@ -154,6 +154,7 @@ mod tests {
             player: None,
             token_hash: None,
             created_at_ms: 1,
+            book: None,
             screen: None,
         }
     }

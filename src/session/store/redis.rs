@@ -29,8 +29,8 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
 use super::{
-    BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, CookieKeyBytes, Error, PlayerId, RECORD_LIFE,
-    RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, checksum,
+    BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, PlayerId,
+    RECORD_LIFE, RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, checksum,
     key_from_text, key_to_text, ms_of, ms_revoked, those_after, time_of,
 };
 use crate::session::SessionId;
@@ -69,6 +69,8 @@ const BOOK_SIZES: &str = "shellcraft:books:sizes";
 const BOOKS_USED: &str = "shellcraft:books:used";
 /// What the script says of a book that there is no room for.
 const NO_ROOM: i64 = -1;
+/// And of one that was to follow another than the newest.
+const OVERTAKEN: i64 = -2;
 
 /// The store of one instance.
 pub struct Redis {
@@ -411,7 +413,12 @@ impl SessionStore for Redis {
         Ok(records)
     }
 
-    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+    fn save_book_over(
+        &self,
+        player: &PlayerId,
+        book: &[u8],
+        over: Option<&str>,
+    ) -> Result<(), Error> {
         if book.len() as u64 > BOOK_LIMIT_BYTES {
             return Err(Error::TooBig);
         }
@@ -424,18 +431,20 @@ impl SessionStore for Redis {
             .arg(book)
             .arg(sha256)
             .arg(BOOK_VERSIONS);
-        match self.quota_bytes.filter(|_| !player.is_lost()) {
+        match self.quota_bytes.filter(|_| !player.is_always_kept()) {
             Some(quota_bytes) => command.arg(quota_bytes),
             None => command.arg("none"),
         };
+        command.arg(over.unwrap_or("any")).arg(checksum(b""));
         match (self.link.call(&command)?, self.quota_bytes) {
             (NO_ROOM, Some(quota_bytes)) => Err(Error::NoRoom { quota_bytes }),
+            (OVERTAKEN, _) => Err(Error::Overtaken),
             _ => Ok(()),
         }
     }
 
     fn check_room(&self, player: &PlayerId) -> Result<(), Error> {
-        let Some(quota_bytes) = self.quota_bytes.filter(|_| !player.is_lost()) else {
+        let Some(quota_bytes) = self.quota_bytes.filter(|_| !player.is_always_kept()) else {
             return Ok(());
         };
         let taken: Option<u64> = self.link.call(cmd("GET").arg(BOOK_BYTES))?;
@@ -471,6 +480,36 @@ impl SessionStore for Redis {
     fn load_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {
         self.touch(player)?;
         self.read_book(player)
+    }
+
+    fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error> {
+        let mut command = cmd("EVAL");
+        command.arg(scripts::VERSIONS).arg(1).arg(book_key(player));
+        let found: Vec<(Vec<u8>, u64)> = self.link.call(&command)?;
+        let version = |(head, bytes): (Vec<u8>, u64)| {
+            // It may be no version of ours.
+            let head: BookHead = serde_json::from_slice(&head).ok()?;
+            Some(BookVersion {
+                sha256: head.sha256,
+                bytes,
+                saved_at: time_of(head.saved_at_ms)?,
+            })
+        };
+        Ok(found.into_iter().filter_map(version).collect())
+    }
+
+    fn read_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error> {
+        for place in 0..BOOK_VERSIONS {
+            let mut command = cmd("LINDEX");
+            command.arg(book_key(player)).arg(place);
+            let version: Option<Vec<u8>> = self.link.call(&command)?;
+            let Some(version) = version else { break };
+            let found = whole(&version).filter(|book| checksum(&book.bytes) == sha256);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {

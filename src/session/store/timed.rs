@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::{
-    Book, BookEntry, CookieKeyBytes, Disk, Error, PlayerId, Record, SessionStore, Shelf, Tending,
+    Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, PlayerId, Record, SessionStore,
+    Shelf, Tending,
 };
 use crate::metrics::Metrics;
 use crate::session::SessionId;
@@ -45,6 +46,7 @@ fn kind(error: &Error) -> &'static str {
         Error::NoRoom { .. } => "no_room",
         Error::TooManyRevoked => "too_many_revoked",
         Error::TooBig => "too_big",
+        Error::Overtaken => "overtaken",
     }
 }
 
@@ -74,8 +76,23 @@ impl SessionStore for Timed {
         self.time("list", || self.inner.list())
     }
 
-    fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
-        self.time("save_book", || self.inner.save_book(player, book))
+    fn save_book_over(
+        &self,
+        player: &PlayerId,
+        book: &[u8],
+        over: Option<&str>,
+    ) -> Result<(), Error> {
+        self.time("save_book", || {
+            self.inner.save_book_over(player, book, over)
+        })
+    }
+
+    fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error> {
+        self.time("book_versions", || self.inner.book_versions(player))
+    }
+
+    fn read_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error> {
+        self.time("read_version", || self.inner.read_version(player, sha256))
     }
 
     fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error> {

@@ -59,6 +59,16 @@ local head = newest and string.find(newest, '\\n', 1, true)
 if not head then return false end
 return {string.sub(newest, 1, head), #newest - head}";
 
+/// The head's line of each of a book's versions, newest first, and how many bytes follow it. KEYS: the book.
+pub(super) const VERSIONS: &str = "
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'list' then return {} end
+local found = {}
+for _, version in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  local head = string.find(version, '\\n', 1, true)
+  if head then found[#found + 1] = {string.sub(version, 1, head), #version - head} end
+end
+return found";
+
 /// KEYS of those about one player's books: the book, what all take, what each takes, when those that may expire were used.
 /// ARGV: the player, the size of a block; and then what is said there.
 ///
@@ -89,7 +99,8 @@ end
 
 /// Adds a version of a book, unless it is the newest already, or there is no room for a new player's. ARGV 3: now;
 /// 4: whether it may expire; 5: the head's line; 6: the bytes; 7: their checksum; 8: how many versions are kept;
-/// 9: what all may take.
+/// 9: what all may take; 10: the checksum that the newest must have, or `any`; 11: that of an empty book, which none
+/// counts as.
 pub(super) const SAVE_BOOK: &str = book_script!(
     "
 local newest = redis.call('LINDEX', KEYS[1], 0)
@@ -97,6 +108,11 @@ local head = newest and string.find(newest, '\\n', 1, true)
 if head and string.sub(newest, head + 1) == ARGV[6]
   and string.find(string.sub(newest, 1, head), ARGV[7], 1, true) then
   return 0
+end
+if ARGV[10] ~= 'any' then
+  local is_it = ARGV[10] == ARGV[11]
+  if newest then is_it = head and string.find(string.sub(newest, 1, head), ARGV[10], 1, true) end
+  if not is_it then return -2 end
 end
 local quota = tonumber(ARGV[9])
 if quota and not newest and tonumber(redis.call('GET', KEYS[2]) or 0) >= quota then return -1 end

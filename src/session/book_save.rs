@@ -1,0 +1,235 @@
+//! What becomes of a book that was read from a container: the one place where that is decided.
+//!
+//! ```text
+//!             put in, read back                  learn, forget
+//!   in the store ──────────────▶ in the container ─────────────▶ changed ◀──── failed: again, by the clock
+//!        ▲                          ▲                               │                ▲
+//!        │                          │   noted: it is the base now   │ looked at      │
+//!        │                          └────────────────────┐          ▼                │
+//!        │                                               │       a save ─────────────┘
+//!        │   the newest there is what this game had      │          │
+//!        ├───────────────────────────────────────────────┴──────────┤
+//!        │                                                          │ another game was faster
+//!        │   what this game has changed is carried into its book    ▼
+//!        └────────────────────────────────────────────────────── joined ──▶ set aside, if both have changed one
+//!                                                                           spell, or the books can't be joined
+//! ```
+//!
+//! What is set aside, and what an upload replaces, is kept under a name of its own beside the player's versions, so that
+//! no autosave pushes it out; players get it back from the start page.
+//!
+//! Which threads: the savers, a session's own, and those of requests. Each has the session's turn with its book; two
+//! games of one player have two turns, and the store tells who was first.
+
+use log::{debug, warn};
+
+use super::book_join::{self, Joined};
+use super::keep::Kept;
+use super::session::Session;
+use super::spellbook::Found;
+use super::store::{self, Book, BookVersion, PlayerId};
+use super::{Error, Manager};
+use crate::auth;
+use crate::terminal::frame::Notice;
+use crate::warn_seldom;
+
+/// Bases above this are not kept in memory, for each game has one.
+const BASE_LIMIT_BYTES: usize = 64 * 1024;
+/// How often a book is joined with one that another game has just saved, before it is left for the next time.
+const TRIES: usize = 5;
+
+/// What a container had when its book was put there or saved last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Base {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    /// Bytes of this SHA-256, if the server did not die meanwhile.
+    Named(String),
+    /// These, and their SHA-256.
+    Known(Box<[u8]>, String),
+}
+
+impl Base {
+    /// These bytes, if they are not too many to be kept.
+    pub(super) fn of(book: &[u8]) -> Base {
+        let name = auth::digest_bytes(book);
+        match book.len() {
+            ..=BASE_LIMIT_BYTES => Base::Known(book.into(), name),
+            _ => Base::Named(name),
+        }
+    }
+
+    /// The SHA-256.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Base::Unknown => None,
+            Base::Named(name) | Base::Known(_, name) => Some(name),
+        }
+    }
+}
+
+impl Manager {
+    /// Saves what was read, if it is a book and new.
+    pub(super) fn save(
+        &self,
+        session: &Session,
+        read: Result<Found, Error>,
+        player: &PlayerId,
+    ) -> Result<Kept, Error> {
+        let book = match read {
+            Ok(book) => book,
+            // INVARIANT: part of a book is not saved over a whole one.
+            Err(error @ (Error::NotABook(_) | Error::BookInPart)) => {
+                warn!("session={} no book to save: {error}", session.id);
+                return Ok(Kept::NotABook);
+            }
+            Err(error) => return Err(error),
+        };
+        let base = session.book.lock().base.clone();
+        let is_as_it_was = base.name() == Some(auth::digest_bytes(&book.bytes).as_str());
+        // INVARIANT: one that nobody has written in since it came from the store is not saved: it is an old version if the
+        // player has another game by now, or was never put in whole.
+        if is_as_it_was || !book.is_touched {
+            if is_as_it_was {
+                session.book.lock().base = Base::of(&book.bytes);
+            }
+            return Ok(Kept::Unchanged);
+        }
+        match self.file(player, &book.bytes, &base) {
+            Ok(Filed::Differing) => session.hub.notify(&Notice::books_differ()),
+            Ok(Filed::Whole) => {}
+            Err(Error::Store(error @ store::Error::NoRoom { .. })) => {
+                warn_seldom!("session={} its book is not kept: {error}", session.id);
+                if !std::mem::replace(&mut session.book.lock().is_told_of_no_room, true) {
+                    session.hub.notify(&Notice::no_room_for_book());
+                }
+                return Ok(Kept::NoRoom);
+            }
+            Err(error) => return Err(error),
+        }
+        session.book.lock().base = Base::of(&book.bytes);
+        self.keep_base(session);
+        let size = book.bytes.len();
+        self.charge_stored(session, size);
+        debug!("session={} book saved: {size} bytes", session.id);
+        Ok(Kept::Saved)
+    }
+
+    /// Has the record say what is the base now. Without that, the server's next life takes an older one for it, and joins
+    /// what it need not.
+    pub(super) fn keep_base(&self, session: &Session) {
+        let name = session.book.lock().base.name().map(str::to_owned);
+        let kept = self
+            .store
+            .update(session.id, &mut |record| record.book = name.clone());
+        match kept {
+            // A session that is about to be forgotten may have none any more.
+            Ok(_) | Err(store::Error::NotFound(_)) => {}
+            Err(error) => {
+                warn_seldom!(
+                    "session={} its record does not tell that its book is saved: {error}",
+                    session.id
+                );
+            }
+        }
+    }
+
+    /// Makes `book` the player's newest, or a part of it if another game has saved one since `base`.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(super) fn file(&self, player: &PlayerId, book: &[u8], base: &Base) -> Result<Filed, Error> {
+        let mut over = base.name().map(str::to_owned);
+        if let Some(name) = &over {
+            match self.store.save_book_over(player, book, Some(name)) {
+                Err(store::Error::Overtaken) => {}
+                saved => return Ok(saved.map(|()| Filed::Whole)?),
+            }
+        }
+        let before = self.base_bytes(player, base)?;
+        let before = match (base, &before) {
+            (Base::Known(bytes, _), _) => book_join::Base::Exact(bytes),
+            (_, Some(book)) => book_join::Base::Likely(&book.bytes),
+            _ => book_join::Base::Unknown,
+        };
+        for _ in 0..TRIES {
+            let newest = self.store.read_book(player)?;
+            let newest = newest.map_or_else(Vec::new, |book| book.bytes);
+            let name = auth::digest_bytes(&newest);
+            let joined = match newest.as_slice() {
+                // There is none, or none any more.
+                b"" => Joined::Whole(book.to_vec()),
+                newest => book_join::join(before, book, newest),
+            };
+            let (joined, filed) = match joined {
+                Joined::Whole(joined) => (joined, Filed::Whole),
+                Joined::Differing(joined) => (joined, Filed::Differing),
+                Joined::Apart => (book.to_vec(), Filed::Differing),
+            };
+            if filed == Filed::Differing {
+                self.store.save_book(&player.aside(), &newest)?;
+            }
+            // The store itself says that it is the newest: what stands above it is no book.
+            let is_again = over.as_ref() == Some(&name);
+            let only_over = (!is_again).then_some(name.as_str());
+            match self.store.save_book_over(player, &joined, only_over) {
+                Err(store::Error::Overtaken) => over = Some(name),
+                saved => return Ok(saved.map(|()| filed)?),
+            }
+        }
+        Err(store::Error::Overtaken.into())
+    }
+
+    /// The bytes of a base that is known by its name only, if the store still has them.
+    fn base_bytes(&self, player: &PlayerId, base: &Base) -> Result<Option<Book>, Error> {
+        match base {
+            Base::Named(name) => Ok(self.store.read_version(player, name)?),
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps the player's newest book where no later one pushes it out, before `next` takes its place.
+    pub(super) fn set_newest_aside(&self, player: &PlayerId, next: &[u8]) -> Result<(), Error> {
+        match self.store.read_book(player)? {
+            Some(newest) if !newest.bytes.is_empty() && newest.bytes != next => {
+                Ok(self.store.save_book(&player.aside(), &newest.bytes)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The versions of a player's book that can be had, newest first, and those that were set aside.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn book_versions(
+        &self,
+        player: &PlayerId,
+    ) -> Result<(Vec<BookVersion>, Vec<BookVersion>), Error> {
+        let versions = self.store.book_versions(player)?;
+        let mut aside = self.store.book_versions(&player.aside())?;
+        aside.retain(|version| versions.iter().all(|other| other.sha256 != version.sha256));
+        Ok((versions, aside))
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn book_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error> {
+        match self.store.read_version(player, sha256)? {
+            Some(book) => Ok(Some(book)),
+            None => Ok(self.store.read_version(&player.aside(), sha256)?),
+        }
+    }
+}
+
+/// How a book got into the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filed {
+    /// With all that this game and others have changed.
+    Whole,
+    /// Another game has changed the same; its book was set aside.
+    Differing,
+}
