@@ -201,8 +201,7 @@ impl Door {
                 let _ = thread.join(); // Ended, or about to: it has nothing left to wait for.
             }
         }
-        self.shared.server.close(deadline);
-        left_behind
+        left_behind + self.shared.server.close(deadline)
     }
 }
 

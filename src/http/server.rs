@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -41,6 +41,9 @@ pub(crate) use tickets::{Facts, Ticket};
 
 /// The header that carries a request's ticket to us. The door drops whatever a client sends under `x-gate-`.
 pub(crate) const TICKET_HEADER: &str = "x-gate-ticket";
+
+/// How long router threads have at least to notice that they are to end.
+const CLOSE_TIME: Duration = Duration::from_millis(200);
 
 /// Answers requests. Called from many router threads at once; may block, within the door's `answer_deadline`.
 pub trait Service: Send + Sync + 'static {
@@ -307,8 +310,8 @@ impl Server {
             })
     }
 
-    /// Ends all router threads, as far as their handlers return by the deadline.
-    pub(crate) fn close(&self, deadline: Instant) {
+    /// Ends all router threads, as far as their handlers return by the deadline. Returns how many were left behind.
+    pub(crate) fn close(&self, deadline: Instant) -> usize {
         let mut running = self.running.lock();
         running.alive = None;
         let tiny = running.tiny.take();
@@ -317,6 +320,8 @@ impl Server {
         }
         let (routers, ended) = (std::mem::take(&mut running.routers), running.ended.clone());
         drop(running);
+        // INVARIANT: those that have nothing to do end, however late it is: each holds all of the server.
+        let deadline = deadline.max(Instant::now() + CLOSE_TIME);
         let has_timed_out =
             matches!(ended.recv_deadline(deadline), Err(error) if error.is_timeout());
         let mut left = 0;
@@ -332,6 +337,7 @@ impl Server {
         }
         // INVARIANT: ours is the last one, dropped while the socket is there: its drop wakes the accept loop by it.
         drop(tiny);
+        left
     }
 }
 

@@ -303,7 +303,11 @@ mod tests {
                 _ => None,
             }
         };
-        assert_eq!(size(100, 110, true), Some(many(0, 110).len()), "each spell once");
+        assert_eq!(
+            size(100, 110, true),
+            Some(many(0, 110).len()),
+            "each spell once"
+        );
         assert_eq!(size(100, 200, false), Some(many(0, 200).len()));
         assert_eq!(size(100, 300, false), None, "too much");
     }

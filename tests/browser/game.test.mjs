@@ -142,6 +142,54 @@ story("the landing page lists the running game, goes on with it and ends it", DE
   assert.equal(await open.isVisible(), false);
 });
 
+story("versions of the spellbook are listed, downloaded and restored", DESKTOP, async (player) => {
+  const game = await player.open(server.url);
+  assert.equal(await game.page.locator("#book").isVisible(), false, "a new player has none");
+  await game.start("rust");
+  await game.type("learn one echo first");
+  await game.sees("learned one");
+  await game.page.goto(server.url);
+  await game.start("perl");
+  // What the first game has learnt is there, though nothing had saved it yet.
+  await game.type("cast one");
+  await game.seesLine("first");
+  await game.type("learn two echo second");
+  await game.sees("learned two");
+  await game.page.goto(server.url);
+  const open = game.page.locator("#running");
+  for (const left of [1, 0]) {
+    const end = open.getByRole("button", { name: /^End/ }).first();
+    await end.click();
+    await end.click();
+    await until("the game to go from the list", async () => (await open.locator("li").count()) === left);
+  }
+  const book = game.page.locator("#book");
+  await book.locator("summary").click();
+  const rows = book.locator("li");
+  await until("both versions", async () => (await rows.count()) === 2);
+  await game.shoot("landing-book");
+  const texts = [];
+  for (const row of await rows.all()) {
+    const [download] = await Promise.all([
+      game.page.waitForEvent("download"),
+      row.getByRole("link", { name: /^Download/ }).click(),
+    ]);
+    const chunks = [];
+    for await (const chunk of await download.createReadStream()) chunks.push(chunk);
+    texts.push(Buffer.concat(chunks).toString());
+  }
+  assert.match(texts[0], /learn one echo first\n[^]*learn two echo second\n/);
+  assert.match(texts[1], /learn one echo first\n/);
+  assert.doesNotMatch(texts[1], /learn two/);
+  await rows.nth(1).getByRole("button", { name: /^Restore/ }).click();
+  await game.page.getByText("Your next game begins with that spellbook.").waitFor();
+  await game.start("rust");
+  await game.type("spells");
+  await game.seesLine("one: echo first");
+  await game.type("cast two");
+  await game.sees("no spell called two");
+});
+
 story("a full server is waited for, and said so", DESKTOP, async (player) => {
   player.mayBeCut = true; // Chromium reports every 503 on its console.
   const game = await player.open(server.url);

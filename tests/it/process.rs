@@ -155,6 +155,8 @@ fn a_signal_ends_it_with_0() {
         ("TERM", [].as_slice(), 1),
         ("INT", &[], 0),
         ("TERM", &["--drain"], 0),
+        // The terminal it was started from is closed.
+        ("HUP", &[], 1),
     ] {
         let engine = FakeEngine::start();
         // Its grace is for what does not end: if it were waited out, the test would not live to see it.
@@ -166,6 +168,19 @@ fn a_signal_ends_it_with_0() {
         assert_eq!(process.exit_code_in_time(), Some(0), "{signal}");
         assert_eq!(engine.containers().len(), left, "{signal} {flags:?}");
     }
+}
+
+/// Whoever starts it by `nohup` wants it to go on.
+#[test]
+fn a_closed_terminal_does_not_end_what_nohup_started() {
+    let engine = FakeEngine::start();
+    let mut process = Process::start_after("trap '' HUP;", &engine.docker_host(), &unique(), &[]);
+    for _ in 0..3 {
+        process.signal("HUP");
+        assert_eq!(process.status("GET", "/healthz"), Some(200));
+    }
+    process.signal("TERM");
+    assert_eq!(process.exit_code_in_time(), Some(0));
 }
 
 #[test]

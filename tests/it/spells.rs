@@ -364,7 +364,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 const FAILING: [&str; 2] = ["ContainerArchive", "ContainerArchiveInfo"];
 /// Of things that set a book aside there are no more than are kept.
 const SET_ASIDE: usize = 4;
-const FLAGS: [&str; 6] = ["--save-interval", "20ms", "--sessions-per-player", "3", "--shutdown-grace", "1s"];
+const FLAGS: [&str; 4] = ["--save-interval", "20ms", "--shutdown-grace", "1s"];
 
 #[derive(Default)]
 struct Course {
@@ -470,7 +470,9 @@ fn live(steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Restart => {
                 let life = site.take().expect("it runs").leave();
                 let next = Site::start_in(life, &engine.docker_host(), &FLAGS);
-                wait_for("the games to be taken over", || next.get("/readyz").status == 200);
+                wait_for("the games to be taken over", || {
+                    next.get("/readyz").status == 200
+                });
                 site = Some(next);
             }
         }
