@@ -8,7 +8,7 @@ use fake_engine::FakeEngine;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 
-use crate::site::{Client, Game, Life, Site, wait_for};
+use crate::site::{Client, Game, Site, wait_for};
 
 const BOOK: &str = "/home/spellbook.dat";
 
