@@ -164,7 +164,8 @@ export async function startServer(env = {}) {
   }
 }
 
-export function startBrowser() {
+/** `more` are switches of Chromium's. */
+export function startBrowser(...more) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
@@ -176,6 +177,7 @@ export function startBrowser() {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
 }
