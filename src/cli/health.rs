@@ -73,7 +73,11 @@ mod tests {
             r#"{"error": {"code": "store_unavailable", "message": "The store does not answer."}}"#;
         check(503, away, "Err(\"The store does not answer.\")");
         let loading = r#"{"error": {"message": "A shell's image is loaded.\u001b[2J"}}"#;
-        check(503, loading, r#"Err("A shell's image is loaded.\\u{1b}[2J")"#);
+        check(
+            503,
+            loading,
+            r#"Err("A shell's image is loaded.\\u{1b}[2J")"#,
+        );
         for (status, body) in [(302, ""), (404, "<html>"), (503, "{\"error\": 1}")] {
             let expected =
                 format!("Err(\"it answers {status}, which no ShellCraft server would here\")");
