@@ -112,9 +112,9 @@ export function ownAddress() {
 }
 
 /** Starts the server on a free port; `stop` ends it and its games by SIGINT and demands exit status 0. */
-export async function startServer(env = {}) {
+export async function startServer(env = {}, program = binary()) {
   const data = env.DATA_DIR ?? mkdtempSync(join(tmpdir(), "shellcraft-data-"));
-  const child = spawn(binary(), [], {
+  const child = spawn(program, [], {
     cwd: top,
     env: {
       ...process.env,
