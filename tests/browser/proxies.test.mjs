@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { get } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -79,11 +79,14 @@ function place() {
   return { host: ownAddress().BIND, port: 18443 };
 }
 
-const isOpen = ({ host, port }) =>
+/** Whether it leads to the server by now: Traefik listens before it has read its routes. */
+const isOpen = ({ host, port }, path) =>
   new Promise((resolve) => {
-    const socket = connect(port, host);
-    socket.once("connect", () => (socket.destroy(), resolve(true)));
-    socket.once("error", () => resolve(false));
+    const question = get({ host, port, path: `${path}healthz`, rejectUnauthorized: false, agent: false }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode === 200);
+    });
+    question.once("error", () => resolve(false));
   });
 
 /** The operators' file, changed as it says itself for a server below a path. */
@@ -94,8 +97,9 @@ function belowPath(text) {
 }
 
 /** Starts a proxy of that name, before the server at `upstream`. */
-async function startProxy(name, at, upstream, change = (text) => text) {
+async function startProxy(name, at, path, upstream) {
   const { file, command, config, more = () => ({}) } = PROXIES[name];
+  const change = path === "/" ? (text) => text : belowPath;
   const home = mkdtempSync(join(tmpdir(), `shellcraft-${name}-`));
   const inHome = { cwd: home, env: { ...process.env, HOME: home } };
   execFileSync(
@@ -122,7 +126,7 @@ async function startProxy(name, at, upstream, change = (text) => text) {
   };
   await until(`${name} to listen`, () => {
     assert.equal(child.exitCode, null, `${name} ended:\n${said}`);
-    return isOpen(at);
+    return isOpen(at, path);
   }).catch(async (error) => {
     await stop();
     throw error;
@@ -136,7 +140,7 @@ async function onStage(name, path, play) {
   const url = `https://${at.host}:${at.port}${path}`;
   const server = await startServer({ ADMIN_TOKEN, TRUSTED_PROXIES: "127.0.0.1", PUBLIC_URL: url });
   try {
-    const proxy = await startProxy(name, at, server.url, path === "/" ? undefined : belowPath);
+    const proxy = await startProxy(name, at, path, server.url);
     try {
       const browser = await startBrowser();
       try {

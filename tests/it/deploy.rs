@@ -20,7 +20,7 @@ use crate::door::house::{open_behind, quick};
 use crate::ground::PATIENCE;
 use crate::ground::own_address;
 use crate::proxy::{Caddy, Haproxy, Nginx, Traefik};
-use crate::site::Site;
+use crate::site::{Site, wait_for};
 
 /// The name in all of these files.
 const NAME: &str = "play.example.org";
@@ -113,6 +113,22 @@ impl<P> Front<P> {
         let stream = TcpStream::connect(self.address).expect("the proxy listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         StreamOwned::new(client, stream)
+    }
+
+    /// Whether an answer comes that is not the proxy's own for whom it does not know.
+    fn has_routes(&self) -> bool {
+        let mut stream = self.connect();
+        let asked = write!(
+            stream,
+            "GET /shell/healthz HTTP/1.0\r\nHost: {NAME}\r\n\r\n"
+        );
+        if asked.and_then(|()| stream.flush()).is_err() {
+            return false;
+        }
+        let mut answer = Vec::new();
+        // Closed without TLS's farewell, as may be.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).contains("X-Request-Id")
     }
 
     /// Sends a request and reads the head and body of its answer.
@@ -259,11 +275,14 @@ fn traefik_with(file: &str, upstream: SocketAddr) -> Front<Traefik> {
     );
     let routes = routes
         + "tls:\n  stores:\n    default:\n      defaultCertificate: { certFile: cert.pem, keyFile: key.pem }\n";
-    Front {
+    let front = Front {
         tls,
         address,
         _proxy: Traefik::start_with(&routes, address, directory),
-    }
+    };
+    // It listens before it has read them.
+    wait_for("Traefik to know its routes", || front.has_routes());
+    front
 }
 
 /// The part of a header's line after its name.
