@@ -10,7 +10,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 PACKAGES := static/node_modules/.package-lock.json
 
-.PHONY: help run test check bench chaos fuzz images web engine-start engine-stop dist dist-aarch64 twice clean
+.PHONY: help run test check bench chaos fuzz host images web engine-start engine-stop dist dist-aarch64 twice clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ check: ## format, lints and types
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	npm --prefix static run check
-	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/audit .ci/fuzz .ci/dist .ci/dist-aarch64 .ci/twice .ci/compose .ci/lib.sh .ci/rings.sh sandbox/build tests/dockerd/systemd/machine
+	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/audit .ci/fuzz .ci/host .ci/dist .ci/dist-aarch64 .ci/twice .ci/compose .ci/lib.sh .ci/rings.sh sandbox/build tests/dockerd/systemd/machine tests/host/machine
 
 bench: ## the benchmarks (a Docker Engine must answer)
 	@$(MAKE) --no-print-directory web images
@@ -55,6 +55,10 @@ chaos: ## kill servers 200 times, Engines and Redis 20 times, while players play
 fuzz: export FUZZ_SECONDS := $(or $(FUZZ_SECONDS),3600)
 fuzz: ## every fuzzer for an hour (FUZZ_SECONDS); .ci/run has them for a minute each
 	@.ci/fuzz
+
+host: dist ## types the README's first commands on a fresh Debian and plays there over https; shows all of it
+	@.ci/setup test
+	@.ci/host
 
 images: ## the sandbox images shellcraft/rust and shellcraft/perl, if their sources changed
 	@sandbox/build

@@ -34,7 +34,7 @@ use shellcraft::engine::Engine;
 
 use measure::crowd;
 use measure::interrupt::Reader;
-use measure::{alive, connect, echo, flood, interrupt, nasty, refill, spectators};
+use measure::{alive, bombs, connect, echo, flood, interrupt, nasty, refill, spectators};
 use report::Row;
 use stand::{BUSYBOX, Outcome, PERL, RUST, Server, Shell, Stand};
 
@@ -56,7 +56,7 @@ struct Flags {
     #[arg(long)]
     fake: bool,
     /// Only these: prompt, perl, paced, cat, flood, ctrl-c, slow-ctrl-c, start, pool, refill, adopt, alive, join,
-    /// spectators, quiet, nasty; with --fake prompt, spectators, crowd.
+    /// spectators, quiet, nasty, bombs; with --fake prompt, spectators, crowd.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How often everything is repeated.
@@ -188,10 +188,11 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
             rounds: flags.rounds(5),
             typing: Duration::from_secs(if flags.quick { 3 } else { 10 }),
         };
-        let server = Server::start(&flags.server, &flags.docker_host)?;
+        let server = Server::start_usual(&flags.server, &flags.docker_host)?;
         nasty::run(server, RUST, &plan)
     };
-    let measures: [Measure; 16] = [
+    let bombed = || bombs::run(&flags.server, &flags.docker_host, flags.rounds(3));
+    let measures: [Measure; 17] = [
         ("prompt", &|| {
             typing("echo at rust's prompt", RUST, b"", Duration::ZERO)
         }),
@@ -223,6 +224,7 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         ("quiet", &quiet),
         ("alive", &lively),
         ("nasty", &unpleasant),
+        ("bombs", &bombed),
     ];
     let mut rows = Vec::new();
     for (_, measure) in measures.iter().filter(|(name, _)| flags.wants(name)) {

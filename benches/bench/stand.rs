@@ -23,6 +23,8 @@ pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 const BARE_SHELL: &str = "bench";
 /// Two processors: with the default half of one it is the container that would be measured.
 const CPUS: &str = "2";
+/// The server's own default, for containers that are to be held.
+const USUAL_CPUS: &str = "0.5";
 
 /// An image and the name it has in the servers' catalogue.
 #[derive(Debug, Clone, Copy)]
@@ -222,6 +224,13 @@ impl Server {
         Server::start_with(binary, docker_host, data, &["--pool-size", "0"])
     }
 
+    /// One whose containers have no more than operators give them.
+    pub fn start_usual(binary: &Path, docker_host: &str) -> Outcome<Server> {
+        let data = Arc::new(tempfile::tempdir()?);
+        let flags = ["--pool-size", "0", "--cpu-limit", USUAL_CPUS];
+        Server::start_with(binary, docker_host, data, &flags)
+    }
+
     /// A server with what an earlier one has kept, and further flags.
     pub fn start_with(
         binary: &Path,
@@ -236,7 +245,11 @@ impl Server {
             .iter()
             .map(|shell| format!("{}={}", shell.name, shell.image))
             .collect();
-        let usual = [("--instance", instance), ("--shells", shells.join(","))];
+        let usual = [
+            ("--instance", instance),
+            ("--shells", shells.join(",")),
+            ("--cpu-limit", CPUS.to_owned()),
+        ];
         let usual = usual
             .iter()
             .filter(|(flag, _)| !flags.contains(flag))
@@ -245,7 +258,7 @@ impl Server {
         let mut child = Command::new(binary)
             .env_clear()
             .args(["--port", "0", "--docker-host", docker_host])
-            .args(["--cpu-limit", CPUS, "--max-sessions", "5000"])
+            .args(["--max-sessions", "5000"])
             // All players come from one address here. Older binaries know nothing of it.
             .envs([
                 ("RATE_LIMIT", "off"),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::remote::{Server, public_address};
 use crate::config::Config;
+use crate::logging::escape;
 
 /// A server that needs longer for this is not well.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -51,7 +52,7 @@ fn verdict(status: u16, body: &str) -> Result<(), String> {
     let answer: Value = serde_json::from_str(body).unwrap_or_default();
     Err(match answer["error"]["message"].as_str() {
         // Nothing of it reaches the terminal as an escape sequence.
-        Some(message) => message.escape_debug().to_string(),
+        Some(message) => escape::for_text(message),
         None => format!("it answers {status}, which no ShellCraft server would here"),
     })
 }
@@ -71,6 +72,12 @@ mod tests {
         let away =
             r#"{"error": {"code": "store_unavailable", "message": "The store does not answer."}}"#;
         check(503, away, "Err(\"The store does not answer.\")");
+        let loading = r#"{"error": {"message": "A shell's image is loaded.\u001b[2J"}}"#;
+        check(
+            503,
+            loading,
+            r#"Err("A shell's image is loaded.\\u{1b}[2J")"#,
+        );
         for (status, body) in [(302, ""), (404, "<html>"), (503, "{\"error\": 1}")] {
             let expected =
                 format!("Err(\"it answers {status}, which no ShellCraft server would here\")");

@@ -16,6 +16,7 @@ use ureq::http::Request;
 
 use crate::config::{Bind, Config};
 use crate::engine;
+use crate::logging::escape;
 use crate::session::SessionId;
 
 /// Ending a game waits for the Engine, as long as the server does and a little more.
@@ -93,7 +94,7 @@ pub fn watch(id: SessionId, target: &Target, config: &Config) -> ExitCode {
     let answer = ask(target, config, "POST", &path, None);
     finish(target, answer, |answer| {
         let url = answer["watch_url"].as_str().unwrap_or_default();
-        format!("{}\n", url.escape_debug())
+        format!("{}\n", escape::for_text(url))
     })
 }
 
@@ -256,7 +257,7 @@ pub(super) fn exchange(
     match status {
         401 => Err(Error::WrongToken),
         _ => Err(Error::Refused(match answer["error"]["message"].as_str() {
-            Some(message) => message.escape_debug().to_string(),
+            Some(message) => escape::for_text(message),
             None => format!("{server} answers {status}, which no ShellCraft server would here"),
         })),
     }
@@ -385,7 +386,7 @@ fn cell(field: &str, value: &Value) -> String {
         }
         (_, Some(number), _) => number.to_string(),
         // Nothing of it reaches the terminal as an escape sequence.
-        (_, _, Some(text)) => text.escape_debug().to_string(),
+        (_, _, Some(text)) => escape::for_text(text),
         _ => "-".into(),
     }
 }

@@ -80,14 +80,23 @@ pub fn path_stat(call: &'static str, header: &str) -> Result<PathStat> {
 /// DOCKER: the status is sent before the archive is read, so a failure comes as JSON in a 200.
 pub fn load_outcome(call: &'static str, answer: &[u8]) -> Result<()> {
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
     struct Failure {
-        error: String,
+        error_detail: Option<Detail>,
+        // DOCKER: deprecated since API 1.48, to be left out one day.
+        error: Option<String>,
     }
-    let failure = answer
-        .split(|byte| *byte == b'\n')
-        .find_map(|line| serde_json::from_slice::<Failure>(line).ok());
+    #[derive(Deserialize)]
+    struct Detail {
+        message: String,
+    }
+    let failure = answer.split(|byte| *byte == b'\n').find_map(|line| {
+        let failure: Failure = serde_json::from_slice(line).ok()?;
+        let detail = failure.error_detail.map(|detail| detail.message);
+        detail.or(failure.error)
+    });
     match failure {
-        Some(Failure { error }) => Err(Error::Refused {
+        Some(error) => Err(Error::Refused {
             call,
             status: 500,
             message: words(error.as_bytes()),

@@ -188,6 +188,16 @@ export async function wantsUpgrade(wsUrl: string, token?: string): Promise<boole
   return answer?.status === 426;
 }
 
+/** Whether the page at this address has another script by now than this address in it, as after an upgrade of the server. */
+export async function isOutdated(page: string, script: string): Promise<boolean> {
+  try {
+    const response = await fetch(page, { cache: "no-store", signal: AbortSignal.timeout(DEADLINE_MS) });
+    return response.ok && !(await response.text()).includes(`"${script}"`);
+  } catch {
+    return false;
+  }
+}
+
 type Body = Record<string, unknown>;
 
 /** One request with a deadline; undefined when nobody answered. */

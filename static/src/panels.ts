@@ -13,16 +13,13 @@ const HINT_MS = 4_000;
 
 export class Ribbon {
   private readonly _root = need("ribbon", HTMLElement);
-  private _lasting: { text: string; action?: HTMLElement } | undefined;
+  private _lasting: { text: string; actions: HTMLElement[] } | undefined;
   private _hintTimer: number | undefined;
 
   /** Shows a sentence until it is replaced or `clear`ed. */
-  show(text: string, action?: { label: string; handle: () => void }): void {
-    this._lasting = {
-      text,
-      ...(action === undefined ? {} : { action: makeButton("small", action.label, action.handle) }),
-    };
-    if (this._hintTimer === undefined) this._draw(this._lasting.text, this._lasting.action);
+  show(text: string, ...actions: Array<{ label: string; handle: () => void }>): void {
+    this._lasting = { text, actions: actions.map(({ label, handle }) => makeButton("small", label, handle)) };
+    if (this._hintTimer === undefined) this._draw(this._lasting.text, this._lasting.actions);
   }
 
   /** Shows a sentence for a moment, then what was there before. */
@@ -33,7 +30,7 @@ export class Ribbon {
     this._hintTimer = window.setTimeout(() => {
       this._hintTimer = undefined;
       if (this._lasting === undefined) this._root.hidden = true;
-      else this._draw(this._lasting.text, this._lasting.action);
+      else this._draw(this._lasting.text, this._lasting.actions);
     }, HINT_MS);
   }
 
@@ -42,9 +39,9 @@ export class Ribbon {
     if (this._hintTimer === undefined) this._root.hidden = true;
   }
 
-  private _draw(text: string, action?: HTMLElement): void {
+  private _draw(text: string, actions: HTMLElement[] = []): void {
     this._root.dataset["level"] = "info";
-    this._root.replaceChildren(make("span", "", text), ...(action === undefined ? [] : [action]));
+    this._root.replaceChildren(make("span", "", text), ...actions);
     this._root.hidden = false;
   }
 }

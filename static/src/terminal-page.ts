@@ -6,7 +6,7 @@
  *                          └─ state ─▶ status bar, ribbon, card
  */
 
-import { createSession, sessionStatus, wantsUpgrade, watchStatus } from "./api";
+import { createSession, isOutdated, sessionStatus, wantsUpgrade, watchStatus } from "./api";
 import type { Failure } from "./api";
 import { Connection } from "./connection";
 import type { Socket, State } from "./connection";
@@ -24,7 +24,7 @@ import { StatusBar } from "./status-bar";
 import { GameTerminal } from "./terminal";
 import type { Renderer } from "./terminal";
 import { randomUuid } from "./uuid";
-import { cardWords, lostKeysWords, statusWords, unsentWords, waitingWords } from "./words";
+import { cardWords, lostKeysWords, OUTDATED_WORDS, statusWords, unsentWords, waitingWords } from "./words";
 
 /** A dragged window changes its size sixty times a second; the program is told when it rests. */
 const RESIZE_REST_MS = 80;
@@ -39,6 +39,8 @@ const remembered = role === "player" ? memory.find(sessionId) : undefined;
 const token = remembered?.token;
 let resizeTimer: number | undefined;
 let retryTicker: number | undefined;
+/** Whether this page was connected before. */
+let isBack = false;
 
 const darkness = window.matchMedia("(prefers-color-scheme: dark)");
 const ribbon = new Ribbon();
@@ -168,7 +170,11 @@ function showState(state: State): void {
   const words = cardWords(state, role);
   if (words !== undefined) card.show(words, share.isRecording && state.kind === "ended");
   else card.hide();
-  if (state.kind === "playing") terminal.focus();
+  if (state.kind === "connecting") isBack = state.again;
+  if (state.kind === "playing") {
+    terminal.focus();
+    if (isBack) void offerReload();
+  }
   if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") memory.forget(sessionId);
 }
 
@@ -178,6 +184,17 @@ function showNotice({ kind, level, text, endsIn }: Notice): void {
   if (kind === "engine_away") return ribbon.show(text);
   if (kind === "engine_back") ribbon.clear();
   ribbon.hint(text, level);
+}
+
+/** While this page was away its server may have become another version, whose page is another. This one plays on. */
+async function offerReload(): Promise<void> {
+  const script = document.querySelector("script[src]")?.getAttribute("src") ?? "";
+  if (!(await isOutdated(location.href, script)) || connection.state.kind !== "playing") return;
+  const later = () => {
+    ribbon.clear();
+    terminal.focus();
+  };
+  ribbon.show(OUTDATED_WORDS, { label: "Reload", handle: () => location.reload() }, { label: "Later", handle: later });
 }
 
 function showTitle(title: string): void {

@@ -60,6 +60,9 @@ export function waitingWords(state: Extract<State, { kind: "waiting" }>, role: R
   }
 }
 
+/** Said when the server has become another version while the page was away. */
+export const OUTDATED_WORDS = "The server was updated. Reload this page when it suits you: the game goes on.";
+
 /** Said when keys are typed that can't go anywhere; undefined where nobody expects them to. */
 export function unsentWords(state: State): string | undefined {
   switch (state.kind) {

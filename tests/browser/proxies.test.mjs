@@ -1,10 +1,10 @@
-// Through TLS: nginx, Caddy and HAProxy as `templates/deploy` has them, with a certificate that nobody vouches for; and below
+// Through TLS: nginx, Caddy, HAProxy and Traefik as `templates/deploy` has them, with a certificate that nobody vouches for; and below
 // a path of somebody else's site.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { get } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -56,6 +56,22 @@ const PROXIES = {
         "/etc/haproxy/certs/play.example.org.pem": "both.pem",
       }),
   },
+  traefik: {
+    file: "traefik.yml",
+    command: [fileURLToPath(new URL("../../target/python/bin/traefik", import.meta.url)), "--configFile=static.yml"],
+    // With a certificate that is there already, in place of one that is fetched.
+    config: (text, { host }) =>
+      swap(text, {
+        "Host(`play.example.org`)": `Host(\`${host}\`)`,
+        "tls:\n        certResolver: letsencrypt\n": "tls: {}\n",
+      }) + "tls:\n  stores:\n    default:\n      defaultCertificate: { certFile: cert.pem, keyFile: key.pem }\n",
+    /** What it is told before that: where to listen, and where the rest is. */
+    more: ({ host, port }) => ({
+      "static.yml":
+        `entryPoints: { websecure: { address: "${host}:${port}" } }\n` +
+        "providers: { file: { filename: traefik.yml } }\nglobal: { checkNewVersion: false, sendAnonymousUsage: false }\n",
+    }),
+  },
 };
 
 /** Where a proxy will be. */
@@ -63,23 +79,27 @@ function place() {
   return { host: ownAddress().BIND, port: 18443 };
 }
 
-const isOpen = ({ host, port }) =>
+/** Whether it leads to the server by now: Traefik listens before it has read its routes. */
+const isOpen = ({ host, port }, path) =>
   new Promise((resolve) => {
-    const socket = connect(port, host);
-    socket.once("connect", () => (socket.destroy(), resolve(true)));
-    socket.once("error", () => resolve(false));
+    const question = get({ host, port, path: `${path}healthz`, rejectUnauthorized: false, agent: false }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode === 200);
+    });
+    question.once("error", () => resolve(false));
   });
 
 /** The operators' file, changed as it says itself for a server below a path. */
 function belowPath(text) {
-  const changed = text.replace(/this in place of the next line:\n((?:\s*#.*\n)+).*\n/, (_, lines) => `\n${lines.replace(/^\s*#/gm, "")}`);
+  const changed = text.replace(/this in place of the next line:\n((?:\s*#.*\n)+).*\n/, (_, lines) => `\n${lines.replace(/^(\s*)#/gm, "$1")}`);
   assert.notEqual(changed, text, "it says how");
   return changed;
 }
 
 /** Starts a proxy of that name, before the server at `upstream`. */
-async function startProxy(name, at, upstream, change = (text) => text) {
-  const { file, command, config } = PROXIES[name];
+async function startProxy(name, at, path, upstream) {
+  const { file, command, config, more = () => ({}) } = PROXIES[name];
+  const change = path === "/" ? (text) => text : belowPath;
   const home = mkdtempSync(join(tmpdir(), `shellcraft-${name}-`));
   const inHome = { cwd: home, env: { ...process.env, HOME: home } };
   execFileSync(
@@ -90,6 +110,7 @@ async function startProxy(name, at, upstream, change = (text) => text) {
   );
   writeFileSync(join(home, "both.pem"), ["cert.pem", "key.pem"].map((part) => readFileSync(join(home, part), "utf8")).join(""));
   const text = readFileSync(fileURLToPath(new URL(`../../templates/deploy/${file}`, import.meta.url)), "utf8");
+  for (const [file, text] of Object.entries(more(at))) writeFileSync(join(home, file), text);
   writeFileSync(join(home, file), config(change(swap(text, { "127.0.0.1:8080": new URL(upstream).host })), at));
   const child = spawn(command[0], command.slice(1), { ...inHome, stdio: ["ignore", "ignore", "pipe"] });
   const kill = () => child.kill("SIGKILL");
@@ -105,7 +126,7 @@ async function startProxy(name, at, upstream, change = (text) => text) {
   };
   await until(`${name} to listen`, () => {
     assert.equal(child.exitCode, null, `${name} ended:\n${said}`);
-    return isOpen(at);
+    return isOpen(at, path);
   }).catch(async (error) => {
     await stop();
     throw error;
@@ -119,7 +140,7 @@ async function onStage(name, path, play) {
   const url = `https://${at.host}:${at.port}${path}`;
   const server = await startServer({ ADMIN_TOKEN, TRUSTED_PROXIES: "127.0.0.1", PUBLIC_URL: url });
   try {
-    const proxy = await startProxy(name, at, server.url, path === "/" ? undefined : belowPath);
+    const proxy = await startProxy(name, at, path, server.url);
     try {
       const browser = await startBrowser();
       try {

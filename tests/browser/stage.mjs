@@ -112,9 +112,9 @@ export function ownAddress() {
 }
 
 /** Starts the server on a free port; `stop` ends it and its games by SIGINT and demands exit status 0. */
-export async function startServer(env = {}) {
+export async function startServer(env = {}, program = binary()) {
   const data = env.DATA_DIR ?? mkdtempSync(join(tmpdir(), "shellcraft-data-"));
-  const child = spawn(binary(), [], {
+  const child = spawn(program, [], {
     cwd: top,
     env: {
       ...process.env,
@@ -164,7 +164,8 @@ export async function startServer(env = {}) {
   }
 }
 
-export function startBrowser() {
+/** `more` are switches of Chromium's. */
+export function startBrowser(...more) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
@@ -176,6 +177,7 @@ export function startBrowser() {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
 }

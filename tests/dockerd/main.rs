@@ -44,6 +44,7 @@ mod chaos_disk;
 mod chaos_planted;
 mod chaos_player;
 mod compose;
+mod credentials;
 mod crowd;
 mod dist;
 mod games;

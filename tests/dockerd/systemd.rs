@@ -35,21 +35,21 @@ const UNITS: [&str; 11] = [
 ];
 
 /// A machine with a systemd of its own; all of it is gone when it goes out of scope.
-struct Machine {
+pub struct Machine {
     folder: TempDir,
     /// The process that the machine ends with.
     outside: Child,
     /// Its process 1, by the number that it has here.
     init: String,
     cgroup: PathBuf,
-    instance: String,
-    address: SocketAddr,
+    pub instance: String,
+    pub address: SocketAddr,
 }
 
 impl Machine {
     /// Boots one.
     #[track_caller]
-    fn boot() -> Machine {
+    pub fn boot() -> Machine {
         let folder = TempDir::with_prefix("shellcraft-machine-").expect("a directory");
         let socket = docker::host();
         let socket = socket.strip_prefix("unix://").expect("a Unix socket");
@@ -95,7 +95,7 @@ impl Machine {
 
     /// The same; they must succeed. Returns what they printed.
     #[track_caller]
-    fn run(&self, commands: &str) -> String {
+    pub fn run(&self, commands: &str) -> String {
         let output = self.try_run(commands);
         assert!(
             output.status.success(),
@@ -107,7 +107,7 @@ impl Machine {
     }
 
     /// What the service has logged, and systemd of it.
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let journal = self.try_run("journalctl --no-pager --lines 50");
         let console = fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
         String::from_utf8_lossy(&journal.stdout).into_owned() + &console
@@ -115,21 +115,21 @@ impl Machine {
 
     /// One of the service's properties.
     #[track_caller]
-    fn show(&self, property: &str) -> String {
+    pub fn show(&self, property: &str) -> String {
         self.run(&format!("systemctl show --value -p {property} shellcraft"))
     }
 
     /// Puts a setting at the end of /etc/shellcraft.env, where it wins.
-    fn set(&self, setting: &str) {
+    pub fn set(&self, setting: &str) {
         self.run(&format!("echo '{setting}' >>/etc/shellcraft.env"));
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::at(self.address)
     }
 
     #[track_caller]
-    fn wait_until_ready(&self) {
+    pub fn wait_until_ready(&self) {
         wait_for("the server to be ready", || {
             let reply = self.client().try_request("GET", "/readyz", &[], b"");
             reply.is_some_and(|reply| reply.status == 200)
@@ -212,11 +212,11 @@ fn remove_cgroups(cgroup: &Path) -> std::io::Result<()> {
 }
 
 /// As the README says. Settings come before the first start: with the defaults it would take over another server's games.
-const INSTALL: &str = "shellcraft install";
+pub const INSTALL: &str = "shellcraft install";
 
 /// The server's process has no right but to speak to the Engine.
 #[track_caller]
-fn check_confined(machine: &Machine) {
+pub fn check_confined(machine: &Machine) {
     let status = machine.run(&format!("cat /proc/{}/status", machine.show("MainPID")));
     let user = status.lines().find_map(|line| line.strip_prefix("Uid:\t"));
     let user: u32 = user

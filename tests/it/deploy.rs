@@ -1,5 +1,5 @@
-//! The files for operators, `templates/deploy`, as they are: nginx, Caddy and HAProxy are started with them, names, ports and
-//! certificates apart, and a player comes through TLS.
+//! The files for operators, `templates/deploy`, as they are: nginx, Caddy, HAProxy and Traefik are started with them, names, ports
+//! and certificates apart, and a player comes through TLS.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -19,8 +19,8 @@ use tungstenite::client::IntoClientRequest;
 use crate::door::house::{open_behind, quick};
 use crate::ground::PATIENCE;
 use crate::ground::own_address;
-use crate::proxy::{Caddy, Haproxy, Nginx};
-use crate::site::Site;
+use crate::proxy::{Caddy, Haproxy, Nginx, Traefik};
+use crate::site::{Site, wait_for};
 
 /// The name in all of these files.
 const NAME: &str = "play.example.org";
@@ -42,9 +42,11 @@ fn deployed_below(name: &str) -> String {
     let mut lines = rest.split_inclusive('\n');
     // What stands behind the comments is the line that they replace.
     for line in lines.by_ref() {
-        let Some(line) = line.trim_start().strip_prefix('#') else {
+        let Some((space, line)) = line.split_once('#').filter(|(it, _)| it.trim().is_empty())
+        else {
             break;
         };
+        instead += space;
         instead += line;
     }
     let after: String = lines.collect();
@@ -111,6 +113,22 @@ impl<P> Front<P> {
         let stream = TcpStream::connect(self.address).expect("the proxy listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         StreamOwned::new(client, stream)
+    }
+
+    /// Whether an answer comes that is not the proxy's own for whom it does not know.
+    fn has_routes(&self) -> bool {
+        let mut stream = self.connect();
+        let asked = write!(
+            stream,
+            "GET /shell/healthz HTTP/1.0\r\nHost: {NAME}\r\n\r\n"
+        );
+        if asked.and_then(|()| stream.flush()).is_err() {
+            return false;
+        }
+        let mut answer = Vec::new();
+        // Closed without TLS's farewell, as may be.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).contains("X-Request-Id")
     }
 
     /// Sends a request and reads the head and body of its answer.
@@ -239,6 +257,34 @@ fn haproxy_with(file: &str, upstream: SocketAddr) -> Front<Haproxy> {
     }
 }
 
+fn traefik(upstream: SocketAddr) -> Front<Traefik> {
+    traefik_with(&deployed("traefik.yml"), upstream)
+}
+
+fn traefik_with(file: &str, upstream: SocketAddr) -> Front<Traefik> {
+    let address = own_address();
+    let directory = certificate();
+    let tls = tls_config(directory.path());
+    let routes = with(
+        file.to_owned(),
+        &[
+            // One that is there already, in place of one that is fetched.
+            ("tls:\n        certResolver: letsencrypt\n", "tls: {}\n"),
+            ("127.0.0.1:8080", &upstream.to_string()),
+        ],
+    );
+    let routes = routes
+        + "tls:\n  stores:\n    default:\n      defaultCertificate: { certFile: cert.pem, keyFile: key.pem }\n";
+    let front = Front {
+        tls,
+        address,
+        _proxy: Traefik::start_with(&routes, address, directory),
+    };
+    // It listens before it has read them.
+    wait_for("Traefik to know its routes", || front.has_routes());
+    front
+}
+
 /// The part of a header's line after its name.
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
@@ -349,6 +395,17 @@ fn a_game_through_haproxy() {
 }
 
 #[test]
+fn a_game_through_traefik() {
+    check_game(traefik);
+}
+
+#[test]
+fn a_game_below_a_path_through_traefik() {
+    let file = deployed_below("traefik.yml");
+    check_game_below("/shell", |upstream| traefik_with(&file, upstream));
+}
+
+#[test]
 fn a_game_below_a_path_through_nginx() {
     let file = deployed_below("nginx.conf");
     check_game_below("/shell", |upstream| nginx_with(&file, upstream));
@@ -399,4 +456,9 @@ fn haproxy_believes_no_client() {
 #[test]
 fn caddy_believes_no_client() {
     check_peer(caddy);
+}
+
+#[test]
+fn traefik_believes_no_client() {
+    check_peer(traefik);
 }

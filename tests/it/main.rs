@@ -34,6 +34,7 @@ mod deploy;
 mod doctor;
 mod door;
 mod engine_contract;
+mod engine_releases;
 mod engine_trouble;
 mod heartbeat;
 mod heartbeat_flood;

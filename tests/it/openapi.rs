@@ -64,7 +64,7 @@ fn its_shells_are_those_of_the_server() {
 }
 
 /// A program of the environment that `.ci/setup test` makes of `tests/requirements.txt`.
-fn installed(program: &str) -> PathBuf {
+pub fn installed(program: &str) -> PathBuf {
     let path = root().join("target/python/bin").join(program);
     assert!(
         path.exists(),

@@ -10,6 +10,7 @@ use fake_engine::FakeEngine;
 
 use crate::door::house::{connect_from, exchange, open_behind, quick};
 use crate::ground::own_address;
+use crate::openapi::installed;
 use crate::site::{Site, wait_for};
 
 /// Debian has it where only root's PATH leads.
@@ -149,6 +150,50 @@ impl Haproxy {
 }
 
 impl Drop for Haproxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running Traefik, killed when it goes out of scope.
+pub struct Traefik {
+    child: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Traefik {
+    /// Starts one that has these routes, beside what else is in `directory`, and listens at `address`.
+    pub fn start_with(routes: &str, address: SocketAddr, directory: tempfile::TempDir) -> Traefik {
+        let settings = format!(
+            "entryPoints: {{ websecure: {{ address: \"{address}\" }} }}
+providers: {{ file: {{ filename: traefik.yml }} }}
+global: {{ checkNewVersion: false, sendAnonymousUsage: false }}
+"
+        );
+        for (name, text) in [("traefik.yml", routes), ("static.yml", &settings)] {
+            fs::write(directory.path().join(name), text).expect("written");
+        }
+        let child = Command::new(installed("traefik"))
+            .arg("--configFile=static.yml")
+            .current_dir(directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let mut traefik = Traefik {
+            child,
+            _directory: directory,
+        };
+        wait_for("Traefik to listen", || {
+            let ended = traefik.child.try_wait().expect("our child");
+            assert!(ended.is_none(), "traefik: {ended:?}");
+            TcpStream::connect(address).is_ok()
+        });
+        traefik
+    }
+}
+
+impl Drop for Traefik {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

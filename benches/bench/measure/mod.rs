@@ -2,6 +2,7 @@
 //! else the machine does meets all of them.
 
 pub mod alive;
+pub mod bombs;
 pub mod connect;
 pub mod crowd;
 pub mod echo;

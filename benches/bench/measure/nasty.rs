@@ -1,5 +1,6 @@
 //! What others feel of the output that is dearest to follow: terminals of the greatest size that are cleared and filled
-//! without end, each by a container of its own, while one player types and an operator asks.
+//! without end, each by a container of its own with the usual share of the processor, while one player types and an operator
+//! asks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

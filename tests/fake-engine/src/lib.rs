@@ -1,7 +1,7 @@
 //! A Docker Engine for tests: speaks the real HTTP API on a real Unix socket and runs no container.
 //!
 //! Statuses, messages and order of things are those of Docker 20.10, as far as the engine contract suite
-//! looks; behind each attach a [simulated shell](shell) answers. On top of that a test can order trouble
+//! looks, or of another release ([`Options::of_release`]); behind each attach a [simulated shell](shell) answers. On top of that a test can order trouble
 //! (refuse, hang, delay, garble, cut, go away) and look at what the Engine was asked for.
 //!
 //! Operations have the names of Docker's API reference: `ContainerCreate`, `ContainerStart`,
@@ -13,6 +13,7 @@
 //! Threads: one accepts, one serves each connection, one runs each container's shell: two per attached
 //! container, with small stacks, so that thousands fit.
 
+mod answers;
 mod container;
 mod files;
 mod http;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use answers::Answers;
 use container::{Container, File, Phase};
 use trouble::Script;
 use world::{World, lock};
@@ -45,6 +47,27 @@ pub struct Options {
     pub is_podman: bool,
     /// The images it has, as `name:tag`.
     pub images: Vec<String>,
+    /// What it says besides.
+    pub answers: Answers,
+}
+
+impl Options {
+    /// As that release of Docker does, one of [`releases`].
+    pub fn of_release(release: &str) -> Options {
+        let answers = Answers::of(release);
+        let version = |name| answers.version(name).expect("a version").to_owned();
+        Options {
+            api_version: version("ApiVersion"),
+            min_api_version: version("MinAPIVersion"),
+            answers,
+            ..Options::default()
+        }
+    }
+}
+
+/// The releases of Docker whose answers are known, oldest first.
+pub fn releases() -> impl Iterator<Item = &'static str> {
+    answers::releases()
 }
 
 impl Default for Options {
@@ -59,6 +82,7 @@ impl Default for Options {
             min_api_version: "1.12".into(),
             is_podman: false,
             images: images.map(String::from).into(),
+            answers: Answers::default(),
         }
     }
 }
@@ -315,6 +339,11 @@ impl FakeEngine {
     /// One container, by id or name.
     pub fn container(&self, container: &str) -> Option<FakeContainer> {
         self.world.find(container).map(|container| show(&container))
+    }
+
+    /// The versions of the API that it was spoken to in, in alphabetical order.
+    pub fn versions_spoken(&self) -> Vec<String> {
+        lock(&self.world.versions).iter().cloned().collect()
     }
 
     /// How often `op` was asked for, answered or not.

@@ -128,6 +128,7 @@ fn check_version(world: &World, request: &Request) -> Option<Reply> {
         // Podman's own calls have versions of their own.
         return None;
     }
+    lock(&world.versions).insert(asked.to_owned());
     let (newest, oldest) = (
         &world.options().api_version,
         &world.options().min_api_version,
@@ -159,19 +160,23 @@ fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
         "SystemPing" => Reply::empty(200)
             .with("Content-Type", "text/plain")
             .with_body("OK"),
-        "SystemVersion" => Reply::json(
-            200,
-            &json!({
-                "Version": "20.10.24+fake", "ApiVersion": world.options().api_version,
-                "MinAPIVersion": world.options().min_api_version, "Os": "linux", "Arch": "amd64",
-            }),
-        ),
+        "SystemVersion" => {
+            let options = world.options();
+            let own = options.answers.version("Version");
+            let own = json!({
+                "Version": own.unwrap_or("20.10.24+fake"), "ApiVersion": options.api_version,
+                "MinAPIVersion": options.min_api_version, "Os": "linux", "Arch": "amd64",
+            });
+            Reply::json(200, &options.answers.with(op, own))
+        }
         "ImageList" => {
             let rows = lock(&world.images)
                 .iter()
-                .map(
-                    |name| json!({ "Id": format!("sha256:{name}"), "RepoTags": [name], "Size": 1 }),
-                )
+                .map(|name| {
+                    let own =
+                        json!({ "Id": format!("sha256:{name}"), "RepoTags": [name], "Size": 1 });
+                    world.options().answers.with(op, own)
+                })
                 .collect();
             Reply::json(200, &Value::Array(rows))
         }
@@ -199,15 +204,19 @@ fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
                 false => Reply::error(404, format!("No such image: {name}")),
             }
         }
-        "SystemInfo" => Reply::json(
-            200,
-            &json!({
-                "Driver": "overlay2", "DockerRootDir": "/nonexistent", "CgroupVersion": "2",
-                "CgroupDriver": "systemd", "SecurityOptions": ["name=seccomp,profile=default"],
-                "MemoryLimit": true, "SwapLimit": true, "CpuCfsQuota": true, "PidsLimit": true,
-                "LiveRestoreEnabled": true, "Warnings": null, "KernelVersion": "6.1.0",
-            }),
-        ),
+        "SystemInfo" => {
+            let answers = world.options().answers;
+            let own = match answers.version("Version") {
+                Some(_) => json!({ "DockerRootDir": "/nonexistent" }),
+                None => json!({
+                    "Driver": "overlay2", "DockerRootDir": "/nonexistent", "CgroupVersion": "2",
+                    "CgroupDriver": "systemd", "SecurityOptions": ["name=seccomp,profile=default"],
+                    "MemoryLimit": true, "SwapLimit": true, "CpuCfsQuota": true, "PidsLimit": true,
+                    "LiveRestoreEnabled": true, "Warnings": null, "KernelVersion": "6.1.0",
+                }),
+            };
+            Reply::json(200, &answers.with(op, own))
+        }
         "ContainerList" => list(world, request),
         _ => create(world, request),
     }
@@ -236,9 +245,10 @@ fn image(world: &World, name: &str) -> Value {
     for (key, value) in others.into_iter().flatten() {
         config[key] = value.clone();
     }
-    json!({
+    let own = json!({
         "Id": format!("sha256:{name}"), "RepoTags": [name], "Config": config, "Architecture": "amd64",
-    })
+    });
+    world.options().answers.with("ImageInspect", own)
 }
 
 fn has_image(world: &World, name: &str) -> bool {
@@ -257,10 +267,12 @@ fn load(world: &World, archive: &[u8]) -> Reply {
         }
         Err(error) => {
             let message = format!("Error processing tar file(exit status 1): {error}");
-            Reply::json(
-                200,
-                &json!({ "errorDetail": { "message": message }, "error": message }),
-            )
+            let mut answer = json!({ "errorDetail": { "message": message }, "error": message });
+            if let Some(fields) = answer.as_object_mut() {
+                let answers = world.options().answers;
+                fields.retain(|field, _| answers.tells_load_error(field));
+            }
+            Reply::json(200, &answer)
         }
     }
 }
@@ -393,10 +405,11 @@ fn list(world: &World, request: &Request) -> Reply {
     for container in world.all() {
         let phase = container.lock().phase;
         if has_labels(&container.labels(), &wanted) && (wants_all || phase == Phase::Running) {
-            rows.push(json!({
+            let own = json!({
                 "Id": container.id, "Names": [format!("/{}", container.name)], "State": status(phase),
                 "Image": container.create_body["Image"], "Labels": container.labels(), "Created": container.created,
-            }));
+            });
+            rows.push(world.options().answers.with("ContainerList", own));
         }
     }
     Reply::json(200, &Value::Array(rows))
@@ -422,7 +435,7 @@ fn about_container(
         .map(String::as_str)
         .unwrap_or_default();
     match op {
-        "ContainerInspect" => inspect(container),
+        "ContainerInspect" => inspect(world, container),
         "ContainerStats" => Reply::json(
             200,
             &json!({
@@ -435,16 +448,14 @@ fn about_container(
             "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
         ),
         "ContainerStart" => start(world, container),
-        "ContainerResize" => resize(request, container),
+        "ContainerResize" => resize(world, request, container),
         "ContainerStop" if world.end(container, 137) => Reply::empty(204),
         "ContainerStop" => Reply::empty(304),
         "ContainerKill" if world.end(container, 137) => Reply::empty(204),
         "ContainerKill" => {
             let id = &container.id;
-            Reply::error(
-                409,
-                format!("Cannot kill container: {id}: Container {id} is not running"),
-            )
+            let said = format!("Cannot kill container: {id}: Container {id} is not running");
+            Reply::error(409, words(world, "cannot_kill", container, said))
         }
         "ContainerDelete" => delete(world, request, container),
         "ContainerArchiveInfo" => files::stat(container, path),
@@ -458,16 +469,14 @@ fn about_container(
     }
 }
 
-fn inspect(container: &Container) -> Reply {
+fn inspect(world: &World, container: &Container) -> Reply {
     let state = container.lock();
     let exit_code = match state.phase {
         Phase::Exited(exit_code) => exit_code,
         Phase::Created | Phase::Running => 0,
     };
     let body = &container.create_body;
-    Reply::json(
-        200,
-        &json!({
+    let own = json!({
             "Id": container.id, "Name": format!("/{}", container.name),
             "State": {
                 "Status": status(state.phase), "Running": state.phase == Phase::Running,
@@ -475,8 +484,16 @@ fn inspect(container: &Container) -> Reply {
             },
             "Config": { "Tty": body["Tty"], "Image": body["Image"], "Labels": body["Labels"] },
             "HostConfig": body["HostConfig"],
-        }),
-    )
+    });
+    Reply::json(200, &world.options().answers.with("ContainerInspect", own))
+}
+
+/// The words of an error about a container, as the release has them, or else these.
+fn words(world: &World, kind: &str, container: &Container, words: String) -> String {
+    let answers = world.options().answers;
+    answers
+        .message(kind, &container.id, &container.name)
+        .unwrap_or(words)
 }
 
 fn start(world: &Arc<World>, container: &Arc<Container>) -> Reply {
@@ -496,7 +513,7 @@ fn start(world: &Arc<World>, container: &Arc<Container>) -> Reply {
     }
 }
 
-fn resize(request: &Request, container: &Container) -> Reply {
+fn resize(world: &World, request: &Request, container: &Container) -> Reply {
     let number = |name: &str| {
         request
             .query
@@ -508,7 +525,8 @@ fn resize(request: &Request, container: &Container) -> Reply {
     };
     let mut state = container.lock();
     if state.phase != Phase::Running {
-        return Reply::error(409, format!("Container {} is not running", container.id));
+        let said = format!("Container {} is not running", container.id);
+        return Reply::error(409, words(world, "not_running", container, said));
     }
     // Absurd sizes are taken and wrap around, as on the real Engine.
     let wrap = |number: i64| u16::try_from(number & 0xFFFF).unwrap_or_default();
@@ -519,13 +537,11 @@ fn resize(request: &Request, container: &Container) -> Reply {
 fn delete(world: &World, request: &Request, container: &Container) -> Reply {
     let is_forced = request.query.get("force").is_some_and(|force| force == "1");
     if !is_forced && container.lock().phase == Phase::Running {
-        return Reply::error(
-            409,
-            format!(
-                "You cannot remove a running container {}. Stop the container before attempting removal or force remove",
-                container.id
-            ),
+        let said = format!(
+            "You cannot remove a running container {}. Stop the container before attempting removal or force remove",
+            container.id
         );
+        return Reply::error(409, words(world, "is_running", container, said));
     }
     world.end(container, 137);
     if lock(&world.containers).remove(&container.id).is_none() {

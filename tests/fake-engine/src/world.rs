@@ -1,6 +1,6 @@
 //! Everything the fake Engine knows: containers, images, events, open connections, ordered trouble.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
@@ -29,6 +29,8 @@ pub struct World {
     pub image_configs: Mutex<BTreeMap<String, Value>>,
     /// Deletions by the name they were asked for.
     pub deletions: Mutex<BTreeMap<String, usize>>,
+    /// The versions of the API that requests named.
+    pub versions: Mutex<BTreeSet<String>>,
     streams: Mutex<Vec<Weak<UnixStream>>>,
     events: Mutex<Vec<Happening>>,
     has_happened: Condvar,
@@ -53,6 +55,7 @@ impl World {
             options: Mutex::new(options),
             trouble: Trouble::default(),
             deletions: Mutex::default(),
+            versions: Mutex::default(),
             is_over: AtomicBool::new(false),
             containers: Mutex::default(),
             streams: Mutex::default(),
@@ -175,6 +178,7 @@ impl World {
             "status": action, "id": container.id, "Type": "container", "Action": action,
             "Actor": { "ID": container.id, "Attributes": attributes }, "scope": "local", "time": seconds(),
         });
+        let event = self.options().answers.with("SystemEvents", event);
         lock(&self.events).push(Happening { labels, event });
         self.has_happened.notify_all();
     }
