@@ -78,7 +78,7 @@ pub(super) struct SeatState {
     pub(super) role: Role,
     /// Whether the viewer says what it has drawn; otherwise what was handed to its socket counts.
     pub(super) is_acking: bool,
-    sent: u64,
+    pub(super) sent: u64,
     acked: u64,
     close: Option<Close>,
     notices: VecDeque<Notice>,
