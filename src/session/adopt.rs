@@ -386,7 +386,9 @@ mod tests {
 
     #[test]
     fn other_ports_of_this_host_are_found() {
-        let all = ["h:8022", "h:8022", "h:1", "h:8080", "x:8022", "mine", "h:no"];
+        let all = [
+            "h:8022", "h:8022", "h:1", "h:8080", "x:8022", "mine", "h:no",
+        ];
         let found = strays("h:8080", all.into_iter());
         assert_eq!(
             found,

@@ -316,14 +316,14 @@ impl Manager {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn get(&self, id: SessionId) -> Result<Arc<Session>, Error> {
-        match self.sessions.read().get(&id) {
-            // What is typed to it shall have somewhere to go.
-            Some(session) if session.is_unclear() && !self.is_settled() => Err(Error::Starting),
-            Some(session) => Ok(Arc::clone(session)),
-            None if self.is_settled() => Err(Error::NotFound),
+        self.sessions.read().get(&id).cloned().ok_or_else(|| {
             // It may be one that is still to be taken over.
-            None => Err(Error::Starting),
-        }
+            if self.is_settled() {
+                Error::NotFound
+            } else {
+                Error::Starting
+            }
+        })
     }
 
     /// All sessions that are remembered, the oldest first.

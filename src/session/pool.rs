@@ -151,11 +151,17 @@ impl Pool {
     /// One that waits, the oldest first, unless others hope for one. It is the taker's from now on.
     pub(super) fn take(&self, shell: &str) -> Option<Arc<Session>> {
         let mut state = self.state.lock();
-        if state.hopes.get(shell).is_some_and(|hopes| !hopes.is_empty()) {
+        if state
+            .hopes
+            .get(shell)
+            .is_some_and(|hopes| !hopes.is_empty())
+        {
             return None;
         }
         let waiting = state.waiting.get_mut(shell)?;
-        let index = waiting.iter().position(|session| session.may_be_claimed())?;
+        let index = waiting
+            .iter()
+            .position(|session| session.may_be_claimed())?;
         let taken = waiting.remove(index);
         drop(state);
         self.changed.notify_all();
@@ -292,7 +298,9 @@ impl Manager {
     /// One that can't be started keeps neither the Engine busy nor the others waiting.
     fn pool_waits(&self, shell: &str) -> Option<Duration> {
         let kinds = [Kind::Shell, Kind::Pool].into_iter();
-        kinds.filter_map(|kind| self.is_aside_for(kind, shell)).max()
+        kinds
+            .filter_map(|kind| self.is_aside_for(kind, shell))
+            .max()
     }
 
     /// Makes one container, and notes what came of it.
@@ -398,7 +406,9 @@ fn make_ahead(manager: &Arc<Manager>) {
             Some(shell) => manager.make_one(&shell),
             None => {
                 let waits = manager.pool_backoffs().into_values().min();
-                manager.pool.rest(waits.unwrap_or(LOOK_EVERY).min(LOOK_EVERY));
+                manager
+                    .pool
+                    .rest(waits.unwrap_or(LOOK_EVERY).min(LOOK_EVERY));
             }
         }
     }

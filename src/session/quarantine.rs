@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!                fail            fail          fail …                 twice as long each time, up to a limit
-//!   well ──────▶ aside 0.5 s ──▶ aside 1 s ──▶ aside 2 s … 
+//!   well ──────▶ aside 0.5 s ──▶ aside 1 s ──▶ aside 2 s …
 //!    ▲             │  tried again when its time is over
 //!    └─────────────┘  mended, or silent for a while
 //! ```
@@ -133,7 +133,13 @@ impl Quarantine {
     }
 
     /// The same of what was started, and has ended at once.
-    pub fn fail_after_start(&self, kind: Kind, name: &str, cause: String, now: Instant) -> Sentence {
+    pub fn fail_after_start(
+        &self,
+        kind: Kind,
+        name: &str,
+        cause: String,
+        now: Instant,
+    ) -> Sentence {
         self.note(kind, name, (cause, true), now)
     }
 

@@ -140,9 +140,7 @@ fn settle(manager: &Arc<Manager>) -> bool {
             Ok(()) => return true,
             Err(error) => {
                 manager.metrics.count_reaper_failure("settle");
-                warn_seldom!(
-                    "the sessions of before the start are not taken over yet: {error}"
-                );
+                warn_seldom!("the sessions of before the start are not taken over yet: {error}");
             }
         }
         if manager.has_stopped_within(SETTLE_RETRY) {

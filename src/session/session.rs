@@ -418,13 +418,9 @@ impl Session {
     pub(super) fn wait_until_clear(&self, deadline: Instant) -> bool {
         let is_unclear = |life: &mut Life| life.is_unclear && !life.state.is_over();
         let mut life = self.life.lock();
-        self.stepped.wait_while_until(&mut life, is_unclear, deadline);
+        self.stepped
+            .wait_while_until(&mut life, is_unclear, deadline);
         !is_unclear(&mut life)
-    }
-
-    /// Whether that is still to be found out.
-    pub(super) fn is_unclear(&self) -> bool {
-        self.life.lock().is_unclear
     }
 
     /// Waits until `deadline` for a book that is about to be saved because the session ends. Returns whether none is.

@@ -82,7 +82,10 @@ impl Manager {
     pub fn shells_known_broken(&self) -> BTreeSet<String> {
         let mut broken: BTreeSet<_> = self.shells_that_failed().into_keys().collect();
         for (shell, asked) in &self.shells.images {
-            if asked.last(KNOWN_FOR).is_some_and(|look| look.unfit.is_some()) {
+            if asked
+                .last(KNOWN_FOR)
+                .is_some_and(|look| look.unfit.is_some())
+            {
                 broken.insert(shell.clone());
             }
         }

@@ -106,7 +106,10 @@ fn sweep(manager: &Manager, is_over: &(dyn Fn() -> bool + Sync)) -> Result<Swept
         left: left.into_inner(),
     };
     if swept.removed > 0 {
-        info!("sweep: {} containers without a session removed", swept.removed);
+        info!(
+            "sweep: {} containers without a session removed",
+            swept.removed
+        );
     }
     Ok(swept)
 }

@@ -157,8 +157,8 @@ pub(super) struct State {
     /// Set once: newcomers are turned away with it.
     pub(super) closed: Option<Close>,
     pub(super) exit: Option<ExitNote>,
-    /// Whether the player has everything, the end included.
-    is_read: bool,
+    /// Whether the player was told everything, the end included.
+    pub(super) is_read: bool,
     recording: Option<Recording>,
     /// Whether nothing comes any more and nobody is let in: what was kept for viewers goes with the last of them.
     is_retired: bool,
@@ -650,7 +650,6 @@ impl State {
         let seat = self.seats.swap_remove(index);
         if seat.role == Role::Player {
             self.forget_echo();
-            self.is_read |= self.exit.is_some() && seat.sent == self.scrollback.end();
         }
         // Who was sent away, or never says what it has drawn, does not come back for the rest.
         if seat.role == Role::Player && seat.is_acking && !seat.is_closing() {

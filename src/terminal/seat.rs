@@ -78,7 +78,7 @@ pub(super) struct SeatState {
     pub(super) role: Role,
     /// Whether the viewer says what it has drawn; otherwise what was handed to its socket counts.
     pub(super) is_acking: bool,
-    pub(super) sent: u64,
+    sent: u64,
     acked: u64,
     close: Option<Close>,
     notices: VecDeque<Notice>,
@@ -265,10 +265,11 @@ impl Seat {
             return Next::Output { typed_at };
         }
         let is_all_sent = state.scrollback.end() == state.seats[index].sent;
-        match &state.exit {
-            Some(exit) if is_all_sent => Next::Exit(exit.clone()),
-            _ => Next::Wait,
-        }
+        let Some(exit) = state.exit.clone().filter(|_| is_all_sent) else {
+            return Next::Wait;
+        };
+        state.is_read |= state.seats[index].role == Role::Player;
+        Next::Exit(exit)
     }
 
     /// The viewer has drawn everything before `offset`. Offsets that make no sense change nothing.

@@ -73,9 +73,7 @@ fn a_container_that_can_not_be_taken_over_holds_up_no_other() {
     assert_eq!(site.get(&games[1].path("/status")).status, 200);
     assert_eq!(site.metric("sessions_adopted_total"), 4.0);
     wait_for("it to be named", || {
-        set_aside(&site)
-            .iter()
-            .any(|(kind, _)| kind == "container")
+        set_aside(&site).iter().any(|(kind, _)| kind == "container")
     });
     assert_eq!(quarantined(&site, "container"), 1.0);
     engine.release(&bad);
@@ -125,7 +123,9 @@ fn an_orphan_that_stays_holds_up_no_other() {
             site.metric("reaper_passes_total") >= passes + 2.0
         });
         engine.release(&bad);
-        wait_for("it to be removed as well", || engine.containers().is_empty());
+        wait_for("it to be removed as well", || {
+            engine.containers().is_empty()
+        });
         wait_for("it to be forgotten", || {
             quarantined(&site, "container") == 0.0
         });
@@ -253,7 +253,7 @@ fn an_image_with_a_directory_of_the_player_s_is_refused() {
     engine.set_loose_directories("shellcraft/perl:latest", &["/home/player"]);
     let site = Site::start(&engine.docker_host(), &["--pool-size", "1"]);
     wait_for("it to be noticed", || {
-        site.get("/readyz").code() == "shell_broken"
+        site.get("/readyz").text().contains("shell_broken")
     });
     let refused = site.post("/session", r#"{"shell": "perl"}"#);
     assert_eq!(
@@ -320,16 +320,9 @@ fn a_frozen_container_is_told_of_and_never_given_out() {
         .expect("one waits")
         .clone();
     engine.set_paused(&frozen.name, true);
-    for _ in 0..3 {
-        wait_for("it to be left out", || {
-            engine
-                .container(&frozen.id)
-                .is_none_or(|one| one.state == "paused")
-                && counts() == Some(2)
-        });
-        let game = site.create("rust");
-        assert_ne!(name(&game), frozen.name);
-    }
+    wait_for("it to be replaced", || {
+        engine.container(&frozen.id).is_none() && counts() == Some(2)
+    });
     assert_eq!(site.stop(), 0);
 }
 
@@ -345,7 +338,10 @@ fn the_last_words_of_a_program_that_ends_at_once_are_read() {
     let mut page = site.page(&game, None);
     page.expect("no such spell");
     let exit = page.note("exit");
-    assert_eq!((&exit["code"], &exit["reason"]), (&json!(3), &json!("exited")));
+    assert_eq!(
+        (&exit["code"], &exit["reason"]),
+        (&json!(3), &json!("exited"))
+    );
     assert_eq!(page.close_code(), 1000);
 }
 

@@ -6,8 +6,8 @@ use super::facts::{
 };
 use crate::cli::finding::Finding;
 use crate::engine::types::{Component, SystemInfo};
-use crate::session::sandbox::PLAYER_UID;
 use crate::session::fitness;
+use crate::session::sandbox::PLAYER_UID;
 
 const MEBIBYTE: u64 = 1 << 20;
 const GIBIBYTE: u64 = 1 << 30;
