@@ -96,6 +96,8 @@ pub struct Metrics {
     pub pool_wanted: IntGauge,
     /// For how long no more are made of a shell, after failures. Set at a scrape.
     pub pool_backoff: IntGaugeVec,
+    /// What is set aside because it failed, by kind. Set at a scrape.
+    pub quarantined: IntGaugeVec,
     /// Whether a shell can be started, as far as is known: 1 or 0. Set at a scrape.
     pub shell_up: IntGaugeVec,
     /// Lines of the log that could not be written. Set at a scrape.
@@ -221,6 +223,11 @@ impl Metrics {
                 "pool_backoff_seconds",
                 "For how long no more containers of a shell are made ahead, after failures; 0 when they are.",
                 &["shell"],
+            )?,
+            quarantined: make.gauges(
+                "quarantined",
+                "What is set aside because it failed and tried again from time to time, by kind: container, image, shell, pool, resize.",
+                &["kind"],
             )?,
             shell_up: make.gauges(
                 "shell_up",

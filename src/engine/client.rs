@@ -40,6 +40,9 @@ const PING: Duration = Duration::from_secs(3);
 /// Calls that look something up: tens of milliseconds, on a busy host a second.
 const SHORT: Duration = Duration::from_secs(10);
 
+/// `ContainerResize` takes 0.3 ms, and is made again when it fails.
+const RESIZE: Duration = Duration::from_secs(3);
+
 /// `ContainerCreate` and `ContainerKill` wait for the disk and for the runtime.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -130,6 +133,11 @@ impl Engine {
     /// the first byte is drawn; where it does not, [`Engine::resize`] right after the start must.
     pub fn has_console_size(&self) -> Result<bool> {
         Ok(self.dialect()?.has_console_size())
+    }
+
+    /// Whether it is Podman's imitation of Docker.
+    pub fn is_podman(&self) -> Result<bool> {
+        Ok(self.dialect()?.is_podman)
     }
 
     /// How a file in a container looks that an archive was unpacked into in part only.
@@ -304,7 +312,7 @@ impl Engine {
             "/containers/{}/resize?w={cols}&h={rows}",
             segment(call, id)?
         );
-        self.post(call, target, SHORT)
+        self.post(call, target, RESIZE)
     }
 
     /// Asks a container to end, and makes it after `grace`. One that has ended already is fine.
@@ -400,6 +408,16 @@ impl Engine {
     /// All containers, running or not, that carry all of these labels.
     pub fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<ContainerSummary>> {
         let filters = encode(&label_filter(labels, None));
+        self.get(
+            "ContainerList",
+            format!("/containers/json?all=1&filters={filters}"),
+        )?
+        .json(LONG_ANSWER)
+    }
+
+    /// All containers, running or not, that carry a label of this name.
+    pub fn list_with_label(&self, label: &str) -> Result<Vec<ContainerSummary>> {
+        let filters = encode(&serde_json::json!({ "label": [label] }).to_string());
         self.get(
             "ContainerList",
             format!("/containers/json?all=1&filters={filters}"),

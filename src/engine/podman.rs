@@ -34,6 +34,7 @@ pub fn specification(name: &str, body: &CreateContainer) -> Value {
         "stdin": body.open_stdin,
         "labels": body.labels,
         "volumes": volumes,
+        "healthconfig": body.healthcheck,
         "mounts": mounts(host),
         "netns": { "nsmode": host.network_mode },
         "ipcns": { "nsmode": host.ipc_mode },
@@ -104,7 +105,7 @@ fn status_of(message: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::types::{Empty, LogConfig, Ulimit};
+    use crate::engine::types::{Empty, Healthcheck, LogConfig, Ulimit};
 
     fn body() -> CreateContainer {
         CreateContainer {
@@ -120,6 +121,7 @@ mod tests {
             attach_stderr: true,
             labels: [("owner".to_owned(), "me".to_owned())].into(),
             volumes: [("/home".to_owned(), Empty {})].into(),
+            healthcheck: Some(Healthcheck::none()),
             host_config: HostConfig {
                 network_mode: "none".into(),
                 cap_drop: vec!["ALL".into()],
@@ -164,6 +166,7 @@ mod tests {
         check("/name", "one".into());
         check("/env", json!({ "HOME": "/home", "A": "b=c" }));
         check("/volumes", json!([{ "Dest": "/home" }]));
+        check("/healthconfig", json!({ "Test": ["NONE"] }));
         check("/netns/nsmode", "none".into());
         check("/cap_drop", json!(["ALL"]));
         check("/no_new_privileges", true.into());

@@ -57,8 +57,28 @@ pub struct CreateContainer {
     pub labels: BTreeMap<String, String>,
     /// Paths that get an anonymous volume each; the values are empty objects.
     pub volumes: BTreeMap<String, Empty>,
+    /// What the Engine runs in it over and over; [`Healthcheck::none`] switches the image's own off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
     /// What the container may use of its host.
     pub host_config: HostConfig,
+}
+
+/// What the Engine runs in a container to see how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Healthcheck {
+    /// The kind, then the command.
+    pub test: Vec<String>,
+}
+
+impl Healthcheck {
+    /// Nothing, whatever the image says.
+    pub fn none() -> Healthcheck {
+        Healthcheck {
+            test: vec!["NONE".into()],
+        }
+    }
 }
 
 /// The Engine's `{}`.
@@ -202,6 +222,9 @@ pub struct ContainerSummary {
     pub names: Vec<String>,
     /// As in [`ContainerState::status`].
     pub state: String,
+    /// The image's id; PODMAN: without `sha256:`.
+    #[serde(rename = "ImageID", default)]
+    pub image_id: String,
     /// Its labels.
     #[serde(default, deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,

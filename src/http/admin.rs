@@ -15,9 +15,12 @@ use crate::auth::cookie;
 use crate::auth::desk::{self, LOGIN_LIFE};
 use crate::door;
 use crate::session::pace::whole_seconds;
+use crate::session::quarantine::Aside;
 use crate::session::store::PlayerId;
 use crate::session::{LONGEST_DRAIN, Manager, SAMPLE_EVERY, Sample, Session, SessionId};
 
+/// So much of what is set aside is told: when the Engine is away, all of it is.
+const ASIDE_SHOWN: usize = 50;
 /// The longest notice, in characters.
 const NOTICE_CHARACTERS: usize = 500;
 
@@ -125,6 +128,7 @@ impl Site {
                     // 0 for no limit.
                     "quota_bytes": metrics.books_quota_bytes.get(),
                 },
+                "quarantine": quarantine(&manager),
                 "history": history(&manager),
             });
             Ok(json_response(200, &body))
@@ -260,6 +264,20 @@ fn shells(manager: &Manager) -> Vec<Value> {
         })
     };
     shells.map(|shell| tell(&shell.name)).collect()
+}
+
+/// What is set aside because it failed, the one that failed last first.
+fn quarantine(manager: &Manager) -> Vec<Value> {
+    let mut aside = manager.quarantine();
+    aside.sort_by_key(|one| one.since);
+    aside.truncate(ASIDE_SHOWN);
+    let tell = |one: &Aside| {
+        json!({
+            "kind": one.kind.as_str(), "name": one.name, "cause": one.cause, "failures": one.failures,
+            "retry_in_seconds": whole_seconds(one.retry_in), "failed_seconds_ago": one.since.as_secs(),
+        })
+    };
+    aside.iter().map(tell).collect()
 }
 
 /// The last hour, the oldest first, as the page draws it.

@@ -9,6 +9,7 @@ use super::error::ApiError;
 use super::server::{Request, Response};
 use super::{Outcome, Side, Site};
 use crate::metrics::{Metrics, catch_up};
+use crate::session::quarantine::Kind;
 use crate::session::{Manager, State};
 use crate::terminal::hub::MEMORY_PARTS;
 use crate::{door, logging};
@@ -91,6 +92,12 @@ fn note_sessions(metrics: &Metrics, manager: &Manager) {
         let wait = backoffs.get(shell).map_or(0, |wait| wait.as_secs() + 1);
         let backoff = metrics.pool_backoff.with_label_values(&[shell]);
         backoff.set(wait as i64);
+    }
+    let aside = manager.quarantine();
+    for kind in Kind::ALL {
+        let count = aside.iter().filter(|one| one.kind == kind).count();
+        let gauge = metrics.quarantined.with_label_values(&[kind.as_str()]);
+        gauge.set(count as i64);
     }
     for (shell, count) in manager.pool_counts() {
         metrics.pool.with_label_values(&[&shell]).set(count as i64);

@@ -4,7 +4,8 @@
 //! thread, which attaches, finds out how its container is, and does what is due: play on, or save and remove.
 //! Until that is done, newcomers and pages that come back are told to try again in a moment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,14 +14,17 @@ use log::{info, warn};
 
 use super::book_save::Base;
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
-use super::session::{Owner, Session, SessionId};
+use super::session::{Owner, Session};
 use super::state::{Event, Reason};
 use super::store::{Phase, Record, StoredScreen};
-use super::{Error, Manager, live};
+use super::{Error, Manager, shells};
 use crate::auth::CookieKey;
 use crate::engine::types::ContainerSummary;
-use crate::engine::{self, ContainerId, Size};
+use crate::engine::{ContainerId, Size};
 use crate::terminal::handover::Still;
+
+/// A container that takes longer to be attached to than this is set aside.
+const ATTACH_WAIT: Duration = Duration::from_secs(3);
 
 /// What is to be done with a record or a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,27 +103,28 @@ impl Manager {
             .engine
             .list(&[(INSTANCE_LABEL, &self.settings.instance)])?;
         let steps = plan(records, &containers, |shell| self.policy(shell));
-        let (mut adopted, mut missing) = (0, 0);
+        let (mut adopted, mut missing, mut sessions) = (0, 0, Vec::new());
         for step in steps {
             match step {
                 Step::TakeOver(record, container) => {
                     adopted += 1;
-                    self.take_over(&record, container)?;
+                    let summary = containers.iter().find(|one| one.id == container);
+                    sessions.extend(self.take_over(&record, container, summary)?);
                 }
                 Step::Missing(record) => {
                     missing += 1;
                     self.note_missing(&record);
                 }
-                // INVARIANT: nobody has played in it, so there is no book to save.
-                Step::Stale(record, container) => self.retire(record.session_id, &container),
                 // The sweep finds it.
-                Step::Orphan(..) => {}
+                Step::Stale(..) | Step::Orphan(..) => {}
             }
         }
+        self.wait_for_attaches(sessions);
         self.metrics.sessions_adopted.inc_by(adopted);
         *self.is_settled.lock() = true;
         self.settled.notify_all();
         self.pool.wake();
+        self.tell_of_strays();
         if adopted + missing > 0 {
             info!(
                 "taken over: {adopted} sessions, {missing} missing, in {:?}",
@@ -129,10 +134,26 @@ impl Manager {
         Ok(())
     }
 
-    fn take_over(self: &Arc<Self>, record: &Record, container: ContainerId) -> Result<(), Error> {
-        // A try before this one may have come so far.
+    /// Lets the sessions' threads attach, all at the same time. One whose container hangs is not waited for: its thread
+    /// goes on trying, and pages find it as while the Engine is away.
+    fn wait_for_attaches(&self, sessions: Vec<Arc<Session>>) {
+        let deadline = Instant::now() + ATTACH_WAIT;
+        for session in sessions {
+            if !session.wait_until_clear(deadline) {
+                session.hub.engine_away();
+            }
+        }
+    }
+
+    /// Returns the session, whose thread attaches now; nothing where a try before this one has come so far.
+    fn take_over(
+        self: &Arc<Self>,
+        record: &Record,
+        container: ContainerId,
+        summary: Option<&ContainerSummary>,
+    ) -> Result<Option<Arc<Session>>, Error> {
         if self.sessions.read().contains_key(&record.session_id) {
-            return Ok(());
+            return Ok(None);
         }
         if record.screen.is_some() {
             // INVARIANT: before anything is added to it: after a crash it would be a screen of long ago.
@@ -141,6 +162,13 @@ impl Manager {
         }
         let session = self.session_of(record);
         session.set_container(container.clone());
+        if let Some(summary) = summary {
+            let image = shells::bare(&summary.image_id);
+            if !image.is_empty() {
+                session.set_image(image.to_owned());
+            }
+            session.note_paused(summary.state == "paused");
+        }
         let still = record.screen.as_ref().map(still_of);
         session.hub.go_on_from(still.as_ref());
         match &still {
@@ -151,22 +179,13 @@ impl Manager {
             Phase::Prewarmed => Event::Prepared,
             Phase::Claimed => Event::Ready,
         })?;
-        // Before anybody can find the session: what is typed to it has somewhere to go. Its thread finds out why not.
-        let attach = match live::attach_running(self, &container) {
-            // The Engine hangs: not for each container anew.
-            Err(error @ engine::Error::TimedOut { .. }) => return Err(error.into()),
-            attached => attached.unwrap_or_default(),
-        };
-        session.set_unclear(attach.is_none());
+        session.set_unclear(true);
         self.sessions
             .write()
             .insert(session.id, Arc::clone(&session));
-        self.spawn_session(&session, &container, attach)
+        self.spawn_session(&session, &container, None)
             .inspect_err(|_| drop(self.sessions.write().remove(&session.id)))?;
-        if record.phase == Phase::Prewarmed {
-            self.pool.give(&session);
-        }
-        Ok(())
+        Ok(Some(session))
     }
 
     fn session_of(self: &Arc<Self>, record: &Record) -> Arc<Session> {
@@ -204,13 +223,47 @@ impl Manager {
             .inc();
     }
 
-    fn retire(&self, id: SessionId, container: &ContainerId) {
-        match self.calls.run(|| self.engine.remove(container)) {
-            Ok(()) => self.forget_record(id),
-            // Which forgets the record, too.
-            Err(error) => warn!("container={container} left for the sweep: {error}"),
+    /// Without `INSTANCE` the port is part of the name: with another one, what ran before is nobody's.
+    fn tell_of_strays(&self) {
+        let Ok(all) = self.engine.list_with_label(INSTANCE_LABEL) else {
+            return;
+        };
+        let names = all.iter().filter_map(|one| one.labels.get(INSTANCE_LABEL));
+        for (other, (port, count)) in strays(&self.settings.instance, names.map(String::as_str)) {
+            // A server that runs there is another one, and its games are well.
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+                warn!(
+                    "{count} containers are left of a server on port {port}, which does not run: if it was this one, start \
+                     it with INSTANCE={other} and their games go on; otherwise remove them"
+                );
+            }
         }
     }
+}
+
+/// Other instances on this host that are named by their ports, as this one is: how many containers each has.
+fn strays<'a>(
+    instance: &str,
+    all: impl Iterator<Item = &'a str>,
+) -> BTreeMap<&'a str, (u16, usize)> {
+    let by_port = |name: &str| {
+        let (host, port) = name.rsplit_once(':')?;
+        Some((host.to_owned(), port.parse::<u16>().ok()?))
+    };
+    let mut strays = BTreeMap::new();
+    let Some((host, own)) = by_port(instance) else {
+        return strays;
+    };
+    for name in all {
+        if let Some((theirs, port)) = by_port(name)
+            && theirs == host
+            && port != own
+        {
+            strays.entry(name).or_insert((port, 0)).1 += 1;
+        }
+    }
+    strays
 }
 
 /// As the store keeps it.
@@ -267,6 +320,7 @@ mod tests {
             id: ContainerId(id.into()),
             names: Vec::new(),
             state: "running".into(),
+            image_id: String::new(),
             labels: label.into_iter().collect(),
             created: 0,
         }
@@ -333,6 +387,19 @@ mod tests {
         check(old(Phase::Prewarmed), &there, &["stale f47a c1"]);
         check(old(Phase::Claimed), &there, &["take over f47a c1"]);
         check(old(Phase::Prewarmed), &[], &["missing f47a"]);
+    }
+
+    #[test]
+    fn other_ports_of_this_host_are_found() {
+        let all = [
+            "h:8022", "h:8022", "h:1", "h:8080", "x:8022", "mine", "h:no",
+        ];
+        let found = strays("h:8080", all.into_iter());
+        assert_eq!(
+            found,
+            BTreeMap::from([("h:8022", (8022, 2)), ("h:1", (1, 1))])
+        );
+        assert!(strays("mine", all.into_iter()).is_empty());
     }
 
     /// Somebody has copied the labels: the container that the record names is the session's, in whatever order they come.

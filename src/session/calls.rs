@@ -8,16 +8,20 @@
 //!   removals …           ┴▶ one line ─▶ at most `at_once` turns ─▶ Engine
 //! ```
 //!
+//! A turn that takes far too long, at a container whose call hangs, is set aside: it runs on, and the next one goes in
+//! beside it. A newcomer need not wait for its turn if somebody hands it what it waits for.
+//!
 //! Whoever waits does so on its own thread, at a channel of its own; the one whose turn ends hands its turn to the
 //! first in line. How long that takes is estimated by [`super::pace`].
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, select};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -25,6 +29,10 @@ use super::pace::{Load, Pace, retry_after};
 
 /// How often one that waits is asked whether it still does.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A turn this long holds nobody up any more. Under load a start takes 2 s.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
+/// So many of those at a time: each is a connection to the Engine.
+const STUCK_MOST: usize = 8;
 
 /// By what a client asks for its place: a UUIDv4 that it made up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,8 +186,10 @@ impl Calls {
             line.enter(self.at_once, None, Instant::now())
         };
         if let Some(admitted) = admitted {
-            // Ends without a message only if the line itself is gone, and it is borrowed.
-            let _ = admitted.recv();
+            // Disconnected only if the line itself is gone, and it is borrowed.
+            while admitted.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                self.admit(Instant::now());
+            }
         }
         let _turn = Turn {
             calls: self,
@@ -194,6 +204,23 @@ impl Calls {
     /// # Errors
     /// [`NoTurn`].
     pub fn turn(&self, newcomer: Newcomer<'_>, deadline: Instant) -> Result<Turn<'_>, NoTurn> {
+        match self.turn_or(newcomer, deadline, &never::<Infallible>())? {
+            Served::Turn(turn) => Ok(turn),
+            Served::Handed(nothing) => match nothing {},
+        }
+    }
+
+    /// Waits for a newcomer's turn, or for what somebody hands it in place of one, until `deadline`. The turn ends when
+    /// what is returned is dropped.
+    ///
+    /// # Errors
+    /// [`NoTurn`].
+    pub fn turn_or<T>(
+        &self,
+        newcomer: Newcomer<'_>,
+        deadline: Instant,
+        handed: &Receiver<T>,
+    ) -> Result<Served<'_, T>, NoTurn> {
         let began = Instant::now();
         let (number, admitted) = {
             let mut line = self.line.lock();
@@ -201,18 +228,21 @@ impl Calls {
             line.enter(self.at_once, Some(newcomer), began)
         };
         if let Some(admitted) = admitted {
-            self.wait(newcomer, number, &admitted, (began, deadline))?;
+            let waiting = (number, &admitted, handed);
+            if let Some(handed) = self.wait(newcomer, waiting, (began, deadline))? {
+                return Ok(Served::Handed(handed));
+            }
         }
-        Ok(Turn {
+        Ok(Served::Turn(Turn {
             calls: self,
             number,
             waited: began.elapsed(),
-        })
+        }))
     }
 
     /// Whether one more may wait, if it must.
     fn check_room(&self, line: &Line, newcomer: Newcomer<'_>, now: Instant) -> Result<(), NoTurn> {
-        if line.running.len() < self.at_once {
+        if line.has_room(self.at_once, now) {
             return Ok(());
         }
         let wait = || retry_after(line.estimate(self.at_once, line.waiting.len(), now));
@@ -233,18 +263,23 @@ impl Calls {
         Ok(())
     }
 
-    fn wait(
+    /// Returns what it was handed, or nothing when its turn has come.
+    fn wait<T>(
         &self,
         newcomer: Newcomer<'_>,
-        number: u64,
-        admitted: &Receiver<()>,
+        (number, admitted, handed): (u64, &Receiver<()>, &Receiver<T>),
         (began, deadline): (Instant, Instant),
-    ) -> Result<(), NoTurn> {
+    ) -> Result<Option<T>, NoTurn> {
         loop {
-            let look = (Instant::now() + LOOK_EVERY).min(deadline);
-            match admitted.recv_deadline(look) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => {}
+            let look = LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now()));
+            select! {
+                recv(admitted) -> _ => return Ok(None),
+                // INVARIANT: whoever lets it wait here keeps the sender; disconnected, this would spin.
+                recv(handed) -> gift => if let Ok(gift) = gift {
+                    self.leave(number, admitted);
+                    return Ok(Some(gift));
+                },
+                default(look) => self.admit(Instant::now()),
             }
             let (now, has_left) = (Instant::now(), (newcomer.has_left)());
             if !has_left && now < deadline {
@@ -255,7 +290,7 @@ impl Calls {
                 // Its turn has come just now; the word is on its way.
                 drop(line);
                 let _ = admitted.recv();
-                return Ok(());
+                return Ok(None);
             };
             line.waiting.remove(index);
             let waited = now.saturating_duration_since(began);
@@ -294,6 +329,19 @@ impl Calls {
         })
     }
 
+    /// Goes out of the line without a turn. One that has come meanwhile is the next one's.
+    fn leave(&self, number: u64, admitted: &Receiver<()>) {
+        let mut line = self.line.lock();
+        let index = line.waiting.iter().position(|each| each.number == number);
+        let is_waiting = index.and_then(|index| line.waiting.remove(index)).is_some();
+        drop(line);
+        if !is_waiting {
+            // The word is on its way.
+            let _ = admitted.recv();
+            self.end(number);
+        }
+    }
+
     /// Ends a turn and hands it to the first in line.
     fn end(&self, number: u64) {
         let now = Instant::now();
@@ -305,17 +353,27 @@ impl Calls {
                     .note(now, now.saturating_duration_since(ended.since));
             }
         }
-        let next = line.waiting.pop_front();
-        if let Some(next) = &next {
+        drop(line);
+        self.admit(now);
+    }
+
+    /// Lets in whoever is next, while there is room.
+    fn admit(&self, now: Instant) {
+        let mut admitted = Vec::new();
+        let mut line = self.line.lock();
+        while line.has_room(self.at_once, now)
+            && let Some(next) = line.waiting.pop_front()
+        {
             line.running.push(Running {
                 number: next.number,
                 since: now,
                 is_newcomer: next.is_newcomer,
                 ticket: next.ticket,
             });
+            admitted.push(next);
         }
         drop(line);
-        if let Some(next) = next {
+        for next in admitted {
             // INVARIANT: it is in the line no more, so it waits for this word however late it is. The channel has
             // room for it.
             let _ = next.admit.send(());
@@ -335,7 +393,7 @@ impl Line {
         let number = self.last_number;
         let is_newcomer = newcomer.is_some();
         let ticket = newcomer.and_then(|newcomer| newcomer.ticket);
-        if self.running.len() < at_once {
+        if self.waiting.is_empty() && self.has_room(at_once, now) {
             self.running.push(Running {
                 number,
                 since: now,
@@ -353,6 +411,13 @@ impl Line {
             admit,
         });
         (number, Some(admitted))
+    }
+
+    /// Whether one more turn may begin. Turns that take far too long are not counted, up to a number.
+    fn has_room(&self, at_once: usize, now: Instant) -> bool {
+        let is_stuck = |each: &&Running| now.saturating_duration_since(each.since) >= STUCK_AFTER;
+        let stuck = self.running.iter().filter(is_stuck).count();
+        self.running.len() - stuck.min(STUCK_MOST) < at_once
     }
 
     fn newcomers(&self) -> usize {
@@ -374,6 +439,14 @@ impl Line {
         };
         self.pace.estimate(now, load)
     }
+}
+
+/// What a newcomer has waited for.
+pub enum Served<'a, T> {
+    /// Its turn.
+    Turn(Turn<'a>),
+    /// What it was handed, and needs no turn for.
+    Handed(T),
 }
 
 /// One's turn, until it is dropped: after a panic too.
@@ -590,6 +663,57 @@ mod tests {
         assert_eq!(calls.waiting(), 0);
         drop(turn);
         assert!(calls.turn(Newcomer::PATIENT, Instant::now()).is_ok());
+    }
+
+    /// A turn that hangs is not waited for for ever, and a dozen of them let no dozen more in.
+    #[test]
+    fn turns_that_take_far_too_long_hold_nobody_up() {
+        let (calls, began) = (Calls::new(2, 16, 16), Instant::now());
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut line = calls.line.lock();
+        let mut enter = |seconds| line.enter(2, None, at(seconds)).1.is_none();
+        assert!(enter(0) && enter(5), "there is room for two");
+        assert!(!enter(19), "both run");
+        drop(line);
+        let running = || calls.line.lock().running.len();
+        calls.admit(at(19));
+        assert_eq!(running(), 2);
+        calls.admit(at(20));
+        assert_eq!(running(), 3, "the first one is stuck");
+        let mut line = calls.line.lock();
+        for second in 0..40 {
+            line.enter(2, None, at(100 + 20 * second));
+        }
+        drop(line);
+        calls.admit(at(10_000));
+        calls.admit(at(20_000));
+        calls.admit(at(30_000));
+        calls.admit(at(40_000));
+        calls.admit(at(50_000));
+        assert_eq!(running(), 2 + STUCK_MOST);
+    }
+
+    #[test]
+    fn whoever_is_handed_what_it_waits_for_needs_no_turn() {
+        let calls = Calls::new(1, 16, 16);
+        let deadline = Instant::now() + PATIENCE;
+        let turn = calls.turn(Newcomer::PATIENT, deadline);
+        let (hand, handed) = bounded(1);
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| calls.turn_or(Newcomer::PATIENT, deadline, &handed));
+            until("it to wait", || calls.waiting() == 1);
+            hand.send("a game").expect("it waits");
+            let served = waiter.join().expect("no panic").ok();
+            assert!(matches!(served, Some(Served::Handed("a game"))));
+        });
+        assert_eq!(calls.waiting(), 0);
+        drop(turn);
+        // Handed after its turn has come: the turn is the next one's.
+        let (line, admitted) = bounded(1);
+        line.send(()).expect("room");
+        let number = calls.line.lock().enter(1, None, Instant::now()).0;
+        calls.leave(number, &admitted);
+        assert!(calls.line.lock().running.is_empty());
     }
 
     #[test]

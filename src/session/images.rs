@@ -1,8 +1,8 @@
 //! Gives the Engine the images that this binary brings along, so that nobody has to.
 //!
-//! One thread, `images`, where the catalogue names such an image; else none. At the start, and whenever a container
-//! could not be made because its image was gone, it looks at the Engine and loads what is missing or of another
-//! build. Until then games of that shell are refused and the server is not ready. What to do is decided by a pure
+//! One thread, `image-0` …, for each such image that the catalogue names: loading one may take minutes. At the start,
+//! and whenever a container could not be made because its image was gone, it looks at the Engine and loads what is
+//! missing or of another build. One that fails is set aside ([`super::quarantine`]). Until then games of that shell are refused and the server is not ready. What to do is decided by a pure
 //! function, [`judge`]; an image without our label is an operator's own and never touched.
 
 use std::collections::BTreeMap;
@@ -16,12 +16,10 @@ use log::{info, warn};
 use parking_lot::{Condvar, Mutex};
 
 use super::bundle::{Bundled, SOURCES};
+use super::quarantine::Kind;
 use super::{Error, Manager, Shell};
 use crate::engine;
 
-/// After a failure, doubled with each further one.
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_LONGEST: Duration = Duration::from_secs(30);
 /// How long a newcomer waits for an image: loading takes about a second.
 const NEWCOMER_WAIT: Duration = Duration::from_secs(2);
 
@@ -54,9 +52,8 @@ pub(super) struct Images {
     /// Those that are not known to be on the Engine, and why the last try failed, if it did. Held for moves only.
     missing: Mutex<BTreeMap<String, Option<String>>>,
     changed: Condvar,
-    /// Wakes the thread. One place is enough: it looks at all of them.
-    alarm: Sender<()>,
-    alarms: Receiver<()>,
+    /// Wakes the threads, in the order of the bundle. One place each is enough.
+    alarms: Vec<(Sender<()>, Receiver<()>)>,
 }
 
 impl Images {
@@ -68,10 +65,8 @@ impl Images {
         };
         let bundle: Vec<_> = bundle.into_iter().filter(is_named).collect();
         let missing = bundle.iter().map(|bundled| (bundled.image.clone(), None));
-        let (alarm, alarms) = bounded(1);
         Images {
-            alarm,
-            alarms,
+            alarms: bundle.iter().map(|_| bounded(1)).collect(),
             missing: Mutex::new(missing.collect()),
             changed: Condvar::new(),
             bundle,
@@ -92,14 +87,15 @@ impl Images {
 
     /// Notes that a container could not be made for want of its image; whether we bring it.
     pub(super) fn note_missing(&self, image: &str) -> bool {
-        let is_ours = !self.sources(image).is_empty();
-        if is_ours {
-            let image = untagged(image).to_owned();
-            self.missing.lock().entry(image).or_default();
-            // Full: it has been woken already.
-            let _ = self.alarm.try_send(());
-        }
-        is_ours
+        let image = untagged(image);
+        let mut bundle = self.bundle.iter().zip(&self.alarms);
+        let Some((_, (alarm, _))) = bundle.find(|(bundled, _)| bundled.image == image) else {
+            return false;
+        };
+        self.missing.lock().entry(image.to_owned()).or_default();
+        // Full: it has been woken already.
+        let _ = alarm.try_send(());
+        true
     }
 
     fn wait_for(&self, image: &str, deadline: Instant) -> bool {
@@ -111,12 +107,6 @@ impl Images {
             deadline,
         );
         !missing.contains_key(image)
-    }
-
-    fn first_missing(&self) -> Option<&Bundled> {
-        let missing = self.missing.lock();
-        let mut bundle = self.bundle.iter();
-        bundle.find(|bundled| missing.contains_key(&bundled.image))
     }
 
     fn note_outcome(&self, image: &str, outcome: Result<(), String>) {
@@ -201,42 +191,39 @@ impl Manager {
     }
 }
 
-/// Starts the thread, if there is anything for it. It returns when the manager stops.
-pub(super) fn spawn(manager: &Arc<Manager>) -> io::Result<Option<JoinHandle<()>>> {
-    if manager.images.bundle.is_empty() {
-        return Ok(None);
-    }
-    let manager = Arc::clone(manager);
-    let thread = thread::Builder::new().name("images".into());
-    thread.spawn(move || keep_images(&manager)).map(Some)
+/// Starts the threads, if there is anything for them. They return when the manager stops.
+pub(super) fn spawn(manager: &Arc<Manager>) -> io::Result<Vec<JoinHandle<()>>> {
+    (0..manager.images.bundle.len())
+        .map(|index| {
+            let manager = Arc::clone(manager);
+            let thread = thread::Builder::new().name(format!("image-{index}"));
+            thread.spawn(move || keep_image(&manager, index))
+        })
+        .collect()
 }
 
-fn keep_images(manager: &Manager) {
-    let mut failures = 0;
+fn keep_image(manager: &Manager, index: usize) {
+    let images = &manager.images;
+    let (Some(bundled), Some((_, alarm))) = (images.bundle.get(index), images.alarms.get(index))
+    else {
+        return;
+    };
     loop {
         let mut retry = never();
-        while let Some(bundled) = manager.images.first_missing()
-            && !manager.is_stopping()
-        {
+        if images.lacks(&bundled.image) && !manager.is_stopping() {
             let outcome = manager.provide(bundled);
-            if let Err(error) = &outcome {
-                crate::warn_seldom!("image {:?}: {error}", bundled.image);
-                let wait = RETRY_FIRST * 2_u32.saturating_pow(failures);
-                failures = (failures + 1).min(10);
-                retry = after(wait.min(RETRY_LONGEST));
+            match &outcome {
+                Ok(()) => manager.mend(Kind::Image, &bundled.image),
+                Err(error) => {
+                    retry = after(manager.set_aside(Kind::Image, &bundled.image, error));
+                }
             }
-            let is_there = outcome.is_ok();
-            let outcome = outcome.map_err(|error| error.to_string());
-            manager.images.note_outcome(&bundled.image, outcome);
+            images.note_outcome(&bundled.image, outcome.map_err(|error| error.to_string()));
             manager.pool.wake();
-            if !is_there {
-                break;
-            }
-            failures = 0;
         }
         select! {
             recv(retry) -> _ => {}
-            recv(manager.images.alarms) -> _ => {}
+            recv(alarm) -> _ => {}
             recv(manager.stopped) -> _ => return,
         }
     }

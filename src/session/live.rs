@@ -4,13 +4,15 @@
 //! the container), somebody ordered the end (kill, remove), only the attach broke (attach again, as often
 //! as it takes: a player's game is not given up because the Engine restarts), or the server stops and leaves
 //! the container to the next one. Nothing is removed before its spellbook is safe. When all of that panics it is begun
-//! again wherever it was ([`super::recover`]), so each part may find its work half done.
+//! again wherever it was ([`super::recover`]), so each part may find its work half done. A container of which the Engine
+//! does not do what it is asked for is set aside and tried again ([`super::quarantine`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, info, warn};
 
+use super::quarantine::Kind;
 use super::session::Session;
 use super::state::{Event, Illegal, Reason, State};
 use super::{Error, Manager};
@@ -23,9 +25,6 @@ use crate::terminal::hub::ExitNote;
 const EXIT_CODE_WAIT: Duration = Duration::from_secs(2);
 /// How long a container that seems to run may still be about to end, before we attach again.
 const LAST_BREATH: Duration = Duration::from_millis(250);
-/// Between two tries while the Engine is away: short at first, for a restart takes a second.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_LONGEST: Duration = Duration::from_secs(5);
 
 /// What became of the container when its attach ended.
 enum Fate {
@@ -46,20 +45,28 @@ pub(super) fn run(
     container: &ContainerId,
     first: Option<Attach>,
 ) {
+    // One that is taken over is not expected to end at this moment.
+    let mut is_taken_over = first.is_none();
     let mut next = first;
     let outcome = loop {
         if let Some(attach) = next.take() {
             pump(manager, session, attach);
         }
-        match find_out(manager, session, container) {
+        match find_out(manager, session, container, is_taken_over) {
             Fate::Attached(again) => {
-                info!(
-                    "session={} container={container} attached again",
-                    session.id
-                );
                 session.set_unclear(false);
-                // An Engine that was killed may have been about to put a book in.
-                manager.queue_save(session);
+                if std::mem::take(&mut is_taken_over) {
+                    if session.snapshot().state == State::Prewarmed {
+                        manager.pool.give(session);
+                    }
+                } else {
+                    info!(
+                        "session={} container={container} attached again",
+                        session.id
+                    );
+                    // An Engine that was killed may have been about to put a book in.
+                    manager.queue_save(session);
+                }
                 next = Some(again);
             }
             Fate::Ended { reason, code } => break end(manager, session, container, reason, code),
@@ -107,8 +114,13 @@ fn pump(manager: &Manager, session: &Session, mut attach: Attach) {
 }
 
 /// Asks the Engine why the attach ended, until it answers.
-fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fate {
-    let mut retry = RETRY_FIRST;
+fn find_out(
+    manager: &Manager,
+    session: &Session,
+    container: &ContainerId,
+    is_taken_over: bool,
+) -> Fate {
+    let name = container.to_string();
     loop {
         let is_ending = session.snapshot().state == State::Ending;
         if !is_ending && manager.is_leaving() {
@@ -119,21 +131,28 @@ fn find_out(manager: &Manager, session: &Session, container: &ContainerId) -> Fa
                 .engine
                 .kill(container)
                 .and_then(|()| exit_of(manager, container, EXIT_CODE_WAIT))
+        } else if is_taken_over {
+            manager.adoptions.run(|| take_over(manager, container))
         } else {
             look(manager, container)
         };
         match asked {
-            Ok(fate) => return fate,
-            Err(error) if error.is_not_found() => return Fate::Gone,
+            Ok(fate) => {
+                manager.mend(Kind::Container, &name);
+                return fate;
+            }
+            Err(error) if error.is_not_found() => {
+                manager.mend(Kind::Container, &name);
+                return Fate::Gone;
+            }
             Err(error) => {
-                warn!("session={} container={container} {error}", session.id);
                 session.hub.engine_away();
+                let wait = manager.set_aside(Kind::Container, &name, &error);
+                if manager.is_abandoned_within(wait) {
+                    return Fate::Left;
+                }
             }
         }
-        if manager.is_abandoned_within(retry) {
-            return Fate::Left;
-        }
-        retry = (retry * 2).min(RETRY_LONGEST);
     }
 }
 
@@ -152,8 +171,16 @@ fn look(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Erro
     }
 }
 
+/// Attaches to a container of the server's last life, or finds out why that is not possible.
+fn take_over(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Error> {
+    match attach_running(manager, container)? {
+        Some(attach) => Ok(Fate::Attached(attach)),
+        None => exit_of(manager, container, EXIT_CODE_WAIT),
+    }
+}
+
 /// Attaches to a container, unless it has ended.
-pub(super) fn attach_running(
+fn attach_running(
     manager: &Manager,
     container: &ContainerId,
 ) -> Result<Option<Attach>, engine::Error> {
@@ -244,7 +271,7 @@ fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
     if session.book.lock().is_final {
         return true;
     }
-    let mut retry = RETRY_FIRST;
+    let name = container.to_string();
     loop {
         let kept = manager
             .engine
@@ -253,6 +280,7 @@ fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
             .and_then(|()| manager.keep_book(session, container, &owner.player));
         match kept {
             Ok(kept) => {
+                manager.mend(Kind::Container, &name);
                 session.book.lock().is_final = true;
                 manager.metrics.count_save(kept.as_str());
                 return true;
@@ -261,31 +289,26 @@ fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
             Err(Error::Engine(error)) if error.is_not_found() => return true,
             Err(error) => {
                 manager.metrics.count_save("failed");
-                warn!(
-                    "session={} container={container} stays until its book is safe: {error}",
-                    session.id
-                );
+                let cause = format!("it stays until its book is safe: {error}");
+                let wait = manager.set_aside(Kind::Container, &name, &cause);
+                if manager.is_abandoned_within(wait) {
+                    return false;
+                }
             }
         }
-        if manager.is_abandoned_within(retry) {
-            return false;
-        }
-        retry = (retry * 2).min(RETRY_LONGEST);
     }
 }
 
 /// Removes the container, however long the Engine needs. Returns whether it is gone.
 fn remove(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
-    let mut retry = RETRY_FIRST;
     loop {
-        let removed = manager.calls.run(|| manager.engine.remove(container));
-        match removed {
+        match manager.remove_container(container) {
             Ok(()) => return true,
-            Err(error) => warn!("session={} container={container} {error}", session.id),
+            Err(wait) if manager.is_abandoned_within(wait) => {
+                warn!("session={} its container is left", session.id);
+                return false;
+            }
+            Err(_) => {}
         }
-        if manager.is_abandoned_within(retry) {
-            return false;
-        }
-        retry = (retry * 2).min(RETRY_LONGEST);
     }
 }

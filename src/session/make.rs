@@ -11,6 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use log::{info, warn};
 
 use super::calls::Newcomer;
+use super::pool::Hope;
+use super::queue::InTurn;
 use super::session::{Owner, Session, SessionId};
 use super::state::{Event, Reason, State};
 use super::store::{FORMAT, Phase, PlayerId, Record};
@@ -34,6 +36,14 @@ enum NoRoom {
     Player(Vec<Arc<Session>>),
     Address(Vec<Arc<Session>>),
     All(Vec<Arc<Session>>),
+}
+
+/// Where a newcomer stands.
+enum Place<'a> {
+    /// It has a session that waited.
+    Taken(Arc<Session>),
+    /// It has a place in the map, so that a limit is a limit however many come at once, and one in line.
+    Reserved(Arc<Session>, Hope<'a>),
 }
 
 /// A session that was just made, for its owner.
@@ -78,10 +88,7 @@ impl Manager {
         self.save_others(player);
         self.wait_for_last_saves(player)?;
         let book = self.book_of(player)?;
-        let (session, origin) = match self.claim(&shell, &owner, &book)? {
-            Some(session) => (session, "claimed"),
-            None => (self.make_for(newcomer, &shell, owner, &book)?, "made"),
-        };
+        let (session, origin) = self.claim_or_make(newcomer, &shell, &owner, &book)?;
         self.metrics
             .sessions_created
             .with_label_values(&[&shell.name])
@@ -120,49 +127,63 @@ impl Manager {
         found.ok_or_else(|| Error::UnknownShell(name.unwrap_or_default().to_owned()))
     }
 
-    /// Gives a prewarmed session to its owner, if there is one.
-    fn claim(
-        &self,
+    /// A session that waited, or the next one that is made ahead, or one of the newcomer's own: whatever is there first
+    /// when all who came before have theirs.
+    fn claim_or_make(
+        self: &Arc<Self>,
+        newcomer: Newcomer<'_>,
         shell: &Shell,
         owner: &Owner,
         book: &[u8],
-    ) -> Result<Option<Arc<Session>>, Error> {
-        while let Some(session) = self.take_prewarmed(shell, owner)? {
-            let Some(container) = session.container() else {
-                continue;
-            };
-            if session.step(Event::Claimed).is_err() {
-                // It has ended while it waited; its thread sees to the rest.
-                continue;
-            }
-            let created_at = SystemTime::now();
-            // INVARIANT: stored before the book is in, or after a crash somebody else could be given it; and before the
-            // answer goes out.
-            let claimed = self
-                .note_claim(session.id, owner, created_at, book)
-                .and_then(|()| match book {
-                    b"" => {
-                        self.note_book(&session, book);
-                        Ok(())
+    ) -> Result<(Arc<Session>, &'static str), Error> {
+        loop {
+            let prewarmed = match self.take_or_reserve(shell, owner)? {
+                Place::Taken(prewarmed) => prewarmed,
+                Place::Reserved(session, hope) => {
+                    let made = self.make_or_receive(newcomer, &session, (shell, hope), book);
+                    match made.inspect_err(|error| self.unmake(&session, error))? {
+                        None => return Ok((session, "made")),
+                        Some(handed) => self.take_place_of(&session, handed, owner)?,
                     }
-                    book => self.put_book(&session, container, book),
-                });
-            match claimed {
-                Ok(()) => {
-                    session.start_clocks(created_at);
-                    self.bid_farewell_if_stopping(&session);
-                    return Ok(Some(session));
                 }
-                Err(error) => {
-                    warn_seldom!("session={} could not be claimed: {error}", session.id);
-                    // INVARIANT: nobody has played in it. Saved late, its copy of the book would overwrite a newer one.
-                    session.book.lock().is_final = true;
-                    let _ = session.order_end(Reason::Destroyed);
-                    return Err(error);
-                }
+            };
+            if self.settle_claim(&prewarmed, owner, book)? {
+                return Ok((prewarmed, "claimed"));
             }
         }
-        Ok(None)
+    }
+
+    /// Gives a session that waited to the owner it has now. Returns whether it could still be had: it may have ended.
+    fn settle_claim(&self, session: &Session, owner: &Owner, book: &[u8]) -> Result<bool, Error> {
+        let Some(container) = session.container() else {
+            return Ok(false);
+        };
+        if session.step(Event::Claimed).is_err() {
+            // It has ended while it waited; its thread sees to the rest.
+            return Ok(false);
+        }
+        let created_at = SystemTime::now();
+        // INVARIANT: stored before the book is in, or after a crash somebody else could be given it; and before the
+        // answer goes out.
+        let claimed = self
+            .note_claim(session.id, owner, created_at, book)
+            .and_then(|()| match book {
+                b"" => {
+                    self.note_book(session, book);
+                    Ok(())
+                }
+                book => self.put_book(session, container, book),
+            });
+        if let Err(error) = claimed {
+            warn_seldom!("session={} could not be claimed: {error}", session.id);
+            // INVARIANT: nobody has played in it. Saved late, its copy of the book would overwrite a newer one.
+            session.book.lock().is_final = true;
+            let _ = session.order_end(Reason::Destroyed);
+            return Err(error);
+        }
+        session.start_clocks(created_at);
+        self.bid_farewell_if_stopping(session);
+        Ok(true)
     }
 
     fn note_claim(
@@ -183,9 +204,10 @@ impl Manager {
         Ok(())
     }
 
-    /// A prewarmed session that is the owner's from now on.
-    fn take_prewarmed(&self, shell: &Shell, owner: &Owner) -> Result<Option<Arc<Session>>, Error> {
-        let sessions = self.sessions.write();
+    /// A prewarmed session that is the owner's from now on, or a place for one, and one in line.
+    fn take_or_reserve(self: &Arc<Self>, shell: &Shell, owner: &Owner) -> Result<Place<'_>, Error> {
+        let session = self.empty_session(SessionId::random(), &shell.name);
+        let mut sessions = self.sessions.write();
         if self.is_draining() {
             return Err(Error::Stopping);
         }
@@ -193,24 +215,36 @@ impl Manager {
             drop(sessions);
             return Err(self.turn_away(&no_room));
         }
-        let session = self.pool.take(&shell.name);
-        if let Some(session) = &session {
-            session.set_owner(owner.clone());
+        if let Some(prewarmed) = self.pool.take(&shell.name) {
+            prewarmed.set_owner(owner.clone());
+            return Ok(Place::Taken(prewarmed));
         }
-        Ok(session)
+        session.set_owner(owner.clone());
+        sessions.insert(session.id, Arc::clone(&session));
+        Ok(Place::Reserved(session, self.pool.hope_for(&shell.name)))
     }
 
-    fn make_for(
-        self: &Arc<Self>,
-        newcomer: Newcomer<'_>,
-        shell: &Shell,
-        owner: Owner,
-        book: &[u8],
+    /// The session that was handed over is the owner's, in place of the one that was still to be made.
+    fn take_place_of(
+        &self,
+        reserved: &Session,
+        handed: Arc<Session>,
+        owner: &Owner,
     ) -> Result<Arc<Session>, Error> {
-        let session = self.reserve(shell, Some(owner))?;
-        self.make(Some(newcomer), &session, shell, book)
-            .inspect_err(|error| self.unmake(&session, error))?;
-        Ok(session)
+        let mut sessions = self.sessions.write();
+        sessions.remove(&reserved.id);
+        let is_draining = self.is_draining();
+        if !is_draining {
+            handed.set_owner(owner.clone());
+        }
+        drop(sessions);
+        // Nobody can hold it yet.
+        let _ = reserved.step(Event::Failed);
+        if is_draining {
+            self.pool.give_back(handed);
+            return Err(Error::Stopping);
+        }
+        Ok(handed)
     }
 
     /// Makes a session that waits for a player.
@@ -218,8 +252,16 @@ impl Manager {
     /// # Errors
     /// As [`Manager::new_session`].
     pub(super) fn prewarm(self: &Arc<Self>, shell: &Shell) -> Result<Arc<Session>, Error> {
-        let session = self.reserve(shell, None)?;
-        self.make(None, &session, shell, b"")
+        let session = self.empty_session(SessionId::random(), &shell.name);
+        let mut sessions = self.sessions.write();
+        if self.is_draining() {
+            return Err(Error::Stopping);
+        }
+        sessions.insert(session.id, Arc::clone(&session));
+        drop(sessions);
+        // Nobody waits for it.
+        let made = self.calls.run(|| self.make_container(&session, shell, b""));
+        self.finish_making(&session, shell, made, b"")
             .inspect_err(|error| self.unmake(&session, error))?;
         Ok(session)
     }
@@ -236,28 +278,6 @@ impl Manager {
         // Nobody can hold it yet.
         let _ = session.step(Event::Failed);
         self.forget_record(session.id);
-    }
-
-    /// Takes a place in the map, so that a limit is a limit however many come at once.
-    fn reserve(
-        self: &Arc<Self>,
-        shell: &Shell,
-        owner: Option<Owner>,
-    ) -> Result<Arc<Session>, Error> {
-        let session = self.empty_session(SessionId::random(), &shell.name);
-        let mut sessions = self.sessions.write();
-        if self.is_draining() {
-            return Err(Error::Stopping);
-        }
-        if let Some(owner) = owner {
-            if let Err(no_room) = self.check_room(&sessions, &owner) {
-                drop(sessions);
-                return Err(self.turn_away(&no_room));
-            }
-            session.set_owner(owner);
-        }
-        sessions.insert(session.id, Arc::clone(&session));
-        Ok(session)
     }
 
     /// A session that nobody knows yet.
@@ -351,19 +371,31 @@ impl Manager {
         error
     }
 
-    fn make(
+    /// Makes the container when it is the newcomer's turn, unless a session is handed over before that.
+    fn make_or_receive(
         self: &Arc<Self>,
-        newcomer: Option<Newcomer<'_>>,
+        newcomer: Newcomer<'_>,
+        session: &Arc<Session>,
+        (shell, hope): (&Shell, Hope<'_>),
+        book: &[u8],
+    ) -> Result<Option<Arc<Session>>, Error> {
+        let make = || Ok(self.make_container(session, shell, book));
+        match self.in_turn(newcomer, hope, make)? {
+            InTurn::Handed(handed) => Ok(Some(handed)),
+            InTurn::Made(made) => self
+                .finish_making(session, shell, made, book)
+                .map(|()| None),
+        }
+    }
+
+    /// Stores and starts a session whose container was made, and notes what came of the making.
+    fn finish_making(
+        self: &Arc<Self>,
         session: &Arc<Session>,
         shell: &Shell,
+        made: Result<(ContainerId, Attach), Error>,
         book: &[u8],
     ) -> Result<(), Error> {
-        let make = || self.make_container(session, shell, book);
-        let made = match newcomer {
-            Some(newcomer) => self.in_turn(newcomer, make),
-            // Nobody waits for it.
-            None => self.calls.run(make),
-        };
         self.note_outcome(&shell.name, made.as_ref().map(drop));
         let (container, attach) = made?;
         self.note_book(session, book);
@@ -446,7 +478,10 @@ impl Manager {
         if self.is_stopping() {
             return Err(Error::Stopping);
         }
-        self.check_image(shell)?;
+        let image = self.check_image(shell)?;
+        if let Some(id) = &image {
+            session.set_image(id.clone());
+        }
         let settings = &self.settings;
         let body = sandbox::container(
             session.id.0,
@@ -465,7 +500,8 @@ impl Manager {
         };
         session.set_container(container.clone());
         let attach = self
-            .fill_and_start(shell, &container, book)
+            .check_home(shell, image.as_deref(), &container)
+            .and_then(|()| self.fill_and_start(shell, &container, book))
             .inspect_err(|_| self.discard(&container))?;
         Ok((container, attach))
     }

@@ -4,8 +4,10 @@
 //!   http ──▶ Manager ── RwLock<map> ──▶ Session ── Hub ──▶ viewers
 //!               │                          ▲
 //!               ├─ make: create, start ────┤ session's thread (live): pump, exit, removal
-//!               ├─ reaper thread ──────────┤ who is idle, what is left over
-//!               ├─ resizer thread ─────────┤ the newest size of each terminal, to the Engine
+//!               ├─ reaper thread ──────────┤ who is idle, what is over
+//!               ├─ sweeper thread ─────────┤ containers that no session has
+//!               ├─ frozen thread ──────────┤ containers that somebody has paused
+//!               ├─ resizer threads ────────┤ the newest size of each terminal, to the Engine
 //!               ├─ saver threads ──────────┤ books that have changed, to the store
 //!               ├─ pool threads ───────────┘ containers for players who are still to come
 //!               ├─ drain thread: waits for the end that an operator has ordered
@@ -20,6 +22,8 @@
 //! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes. * [`rates`]: how often who may start a game.
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
 //! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be.
+//! * [`quarantine`]: what fails is set aside. * [`fitness`]: what an image must be like. * [`sweep`]: what no session has.
+//! * [`frozen`]: containers that are paused.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
 //! * [`shelf`]: all spellbooks together. * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an operator orders it.
 //! * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives the process.
@@ -34,6 +38,8 @@ pub mod bundle;
 pub mod calls;
 mod drain;
 pub mod error;
+pub mod fitness;
+mod frozen;
 mod history;
 pub mod images;
 mod keep;
@@ -43,6 +49,7 @@ mod make;
 pub mod pace;
 mod player;
 pub mod pool;
+pub mod quarantine;
 mod queue;
 pub mod rates;
 mod readiness;
@@ -60,6 +67,7 @@ pub mod state;
 mod stats;
 mod stop;
 pub mod store;
+mod sweep;
 mod watch;
 
 use std::collections::{BTreeSet, HashMap};
@@ -84,7 +92,7 @@ pub use stop::Farewell;
 pub use watch::WATCH_LINK_LIFE;
 
 use crate::auth::CookieKey;
-use crate::engine::{Engine, Size};
+use crate::engine::{Engine, EventsCloser, Size};
 use crate::metrics::Metrics;
 use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival, NoSeat};
@@ -95,6 +103,7 @@ use calls::Calls;
 use images::Images;
 use ledger::Ledger;
 use pool::Pool;
+use quarantine::Quarantine;
 use rates::{Rate, Rates};
 use revoked::Revoked;
 use shells::Shells;
@@ -143,10 +152,14 @@ pub struct Settings {
 
 /// How many create, start and remove calls run at once; see [`calls`].
 const ENGINE_CALLS_AT_ONCE: usize = 4;
+/// The same for containers that could not be removed before.
+const SLOW_CALLS_AT_ONCE: usize = 2;
+/// Containers of the last life that are attached to at once. An attach is quick; this many are for some that hang.
+const ADOPTIONS_AT_ONCE: usize = 16;
 /// The Engine's and the store's health are asked at most so often, however many ask us.
 const HEALTH_FOR: Duration = Duration::from_secs(1);
 /// How long a newcomer waits for the last life's sessions to be taken over.
-const SETTLE_WAIT: Duration = Duration::from_secs(2);
+const SETTLE_WAIT: Duration = Duration::from_secs(5);
 /// How long `destroy` waits for the removal that it ordered.
 const DESTROY_WAIT: Duration = Duration::from_secs(15);
 
@@ -165,6 +178,13 @@ pub struct Manager {
     watch_links: WatchLinks,
     revoked: Revoked,
     calls: Calls,
+    /// For containers that could not be removed before: they keep nobody else waiting.
+    slow_calls: Calls,
+    /// For containers of the last life that are attached to.
+    adoptions: Calls,
+    quarantine: Quarantine,
+    /// Ends the stream of events. Held for moves only.
+    events_closer: Mutex<Option<EventsCloser>>,
     /// Who reads and writes books by request. What the server saves by itself does not wait here.
     book_calls: Calls,
     images: Images,
@@ -229,6 +249,7 @@ impl Manager {
             store,
             pool: Pool::default(),
             images: Images::new(bundle, &settings.shells),
+            shells: Shells::new(&settings.shells),
             rates: Rates::new(settings.rate),
             stored: Ledger::default(),
             settings,
@@ -243,6 +264,10 @@ impl Manager {
                 queue::WAITING_MAX,
                 queue::WAITING_PER_HOUSEHOLD,
             ),
+            slow_calls: Calls::new(SLOW_CALLS_AT_ONCE, 0, 0),
+            adoptions: Calls::new(ADOPTIONS_AT_ONCE, 0, 0),
+            quarantine: Quarantine::default(),
+            events_closer: Mutex::default(),
             book_calls: Calls::new(
                 keep::REQUESTS_AT_ONCE,
                 keep::REQUESTS_WAITING,
@@ -252,7 +277,6 @@ impl Manager {
             saves,
             engine_health: Asked::new(HEALTH_FOR),
             store_health: Asked::new(HEALTH_FOR),
-            shells: Shells::default(),
             is_settled: Mutex::default(),
             cookie_key: OnceLock::new(),
             settled: Condvar::new(),
@@ -270,12 +294,14 @@ impl Manager {
             abandoned,
         });
         let mut workers = vec![
-            resizer::spawn(Arc::clone(&manager), resize_list)?,
             reaper::spawn(Arc::clone(&manager))?,
+            sweep::spawn(Arc::clone(&manager))?,
+            frozen::spawn(Arc::clone(&manager))?,
             stats::spawn(Arc::clone(&manager), usage_list)?,
             shelf::spawn(Arc::clone(&manager))?,
             drain::spawn(Arc::clone(&manager), order_changes)?,
         ];
+        workers.extend(resizer::spawn(&manager, &resize_list)?);
         workers.extend(keep::spawn(&manager, &save_list)?);
         workers.extend(images::spawn(&manager)?);
         workers.extend(pool::spawn(&manager)?);
@@ -317,11 +343,13 @@ impl Manager {
     /// [`Error::NotFound`], [`Error::Over`], [`Error::TooManySpectators`].
     pub fn attach_container(&self, id: SessionId, arrival: Arrival) -> Result<Seat, Error> {
         let session = self.get(id)?;
-        session.hub.join(arrival).map_err(|no_seat| match no_seat {
+        let seat = session.hub.join(arrival).map_err(|no_seat| match no_seat {
             NoSeat::Closed(Close::GoingAway) => Error::Stopping,
             NoSeat::Closed(_) => Error::Over,
             NoSeat::Full => Error::TooManySpectators,
-        })
+        })?;
+        frozen::tell_newcomer(&session);
+        Ok(seat)
     }
 
     /// Ends a session: its pages are closed, its container is removed, it is forgotten. Blocks until that

@@ -2,7 +2,11 @@
 //!
 //! Threads: a few makers (`pool-0` …), each making one container at a time while the pool lacks some; how many of
 //! them may be at the Engine together with players is for [`super::calls`] to say. What is lacking, and what is
-//! too much, is decided by a pure function, [`wanted`].
+//! too much, is decided by a pure function, [`wanted`]. One more thread, `pool-review`, looks at what waits, be there a
+//! pool or not: it ends what is too much, has ended, is frozen, or is of an image that was built anew since.
+//!
+//! Pool and line are one queue: who finds nothing waiting stands in line with a [`Hope`], and the next container that
+//! is made ahead is the first one's who hopes for such a shell, however many come after.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -10,23 +14,19 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use log::info;
 use parking_lot::{Condvar, Mutex};
 
+use super::quarantine::Kind;
 use super::session::Session;
-use super::state::{Reason, State};
+use super::state::Reason;
 use super::{Error, Manager, Shell};
-use crate::warn_seldom;
 
 /// More than may be at the Engine at once: while one writes its record, another has its turn there.
 const MAKERS: usize = 6;
 /// One that has waited so long is replaced: what its image was then may not be what it is now.
 pub const MEMBER_LIFE: Duration = Duration::from_secs(6 * 3600);
-/// After a failure, doubled with each further one of the same shell.
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_LONGEST: Duration = Duration::from_secs(30);
-/// Without a failure for so long after the last wait, the next one is a first one.
-const CALM: Duration = Duration::from_secs(60);
 /// One whose program ends by itself before it is so old has failed: a shell waits for its player for ever.
 const SHORT_LIFE: Duration = Duration::from_secs(10);
 /// So much of the host's memory the pool never touches.
@@ -34,8 +34,10 @@ const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 /// What a waiting container costs the host: its shell, its shim, what the Engine keeps of it (13 MiB resident on
 /// Engine 20.10), rounded up.
 const MEMBER_BYTES: u64 = 16 * 1024 * 1024;
-/// How often makers without work look at the host's memory again.
+/// How often makers without work look again.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often images and the host's memory are looked at. Until then players may get what an image was.
+const REVIEW_EVERY: Duration = Duration::from_secs(2);
 
 /// How many containers of each shell should wait, on a host with so much memory available.
 pub fn wanted(
@@ -73,50 +75,42 @@ struct PoolState {
     making: HashMap<String, usize>,
     /// How many should wait, by the last look at the host's memory.
     wanted: usize,
-    /// Of shells that have failed, by name.
-    backoffs: HashMap<String, Backoff>,
+    /// Who waits for one, by shell, the first first.
+    hopes: HashMap<String, VecDeque<Hopeful>>,
+    last_number: u64,
 }
 
-/// How long no more of a shell are made after failures: one that can't be started keeps neither the Engine busy nor the
-/// others waiting.
-#[derive(Debug, Default)]
-struct Backoff {
-    failures: u32,
-    not_before: Option<Instant>,
+/// Somebody who found nothing waiting.
+struct Hopeful {
+    number: u64,
+    /// Has room for one.
+    hand: Sender<Arc<Session>>,
 }
 
-impl Backoff {
-    /// How long it is still to wait; none when it need not.
-    fn left(&self, now: Instant) -> Option<Duration> {
-        let left = self.not_before?.saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
+/// A place among those who wait for a shell's next container; given up when it is dropped.
+pub(super) struct Hope<'a> {
+    pool: &'a Pool,
+    shell: String,
+    number: u64,
+    /// What it is handed.
+    pub(super) handed: Receiver<Arc<Session>>,
+    /// So that `handed` is never disconnected.
+    _hand: Sender<Arc<Session>>,
+}
+
+impl Hope<'_> {
+    /// Waits no longer. Returns what it was handed meanwhile.
+    pub(super) fn give_up(&self) -> Option<Arc<Session>> {
+        self.pool.withdraw(&self.shell, self.number);
+        self.handed.try_recv().ok()
     }
+}
 
-    /// Notes a failure. Returns for how long nothing is to be made; none where that was settled already, by one of
-    /// several that were under way at once.
-    fn fail(&mut self, now: Instant) -> Option<Duration> {
-        if self.left(now).is_some() {
-            return None;
+impl Drop for Hope<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.give_up() {
+            self.pool.give_back(session);
         }
-        if self.not_before.is_some_and(|at| now >= at + CALM) {
-            self.failures = 0;
-        }
-        let wait = RETRY_FIRST * 2_u32.saturating_pow(self.failures.min(10));
-        let wait = wait.min(RETRY_LONGEST);
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + wait);
-        Some(wait)
-    }
-}
-
-impl PoolState {
-    fn fail(&mut self, shell: &str, now: Instant) -> Option<Duration> {
-        self.backoffs.entry(shell.to_owned()).or_default().fail(now)
-    }
-
-    fn has_to_wait(&self, shell: &str, now: Instant) -> bool {
-        let backoff = self.backoffs.get(shell);
-        backoff.is_some_and(|backoff| backoff.left(now).is_some())
     }
 }
 
@@ -131,40 +125,84 @@ fn has_ended_early(session: &Session) -> bool {
     is_by_itself && end.saturating_duration_since(session.made) < SHORT_LIFE
 }
 
+impl PoolState {
+    /// Hands one over to the first who hopes for it, or lets it wait.
+    fn add(&mut self, session: Arc<Session>, is_first: bool) {
+        let mut session = session;
+        let hopes = self.hopes.get_mut(&session.shell);
+        if let Some(hopes) = hopes {
+            while let Some(first) = hopes.pop_front() {
+                // Fails only for one who has given up, and is about to say so.
+                match first.hand.try_send(session) {
+                    Ok(()) => return,
+                    Err(refused) => session = refused.into_inner(),
+                }
+            }
+        }
+        let waiting = self.waiting.entry(session.shell.clone()).or_default();
+        match is_first {
+            true => waiting.push_front(session),
+            false => waiting.push_back(session),
+        }
+    }
+}
+
 impl Pool {
-    /// One that waits, the oldest first. It is the taker's from now on.
+    /// One that waits, the oldest first, unless others hope for one. It is the taker's from now on.
     pub(super) fn take(&self, shell: &str) -> Option<Arc<Session>> {
         let mut state = self.state.lock();
-        let taken = loop {
-            let next = state.waiting.get_mut(shell)?.pop_front()?;
-            if next.snapshot().state == State::Prewarmed {
-                break next;
-            }
-        };
+        if state
+            .hopes
+            .get(shell)
+            .is_some_and(|hopes| !hopes.is_empty())
+        {
+            return None;
+        }
+        let waiting = state.waiting.get_mut(shell)?;
+        let index = waiting
+            .iter()
+            .position(|session| session.may_be_claimed())?;
+        let taken = waiting.remove(index);
         drop(state);
         self.changed.notify_all();
-        Some(taken)
+        taken
     }
 
-    /// For how long no more of a shell are made, by shell; only those that have to wait.
-    pub(super) fn backoffs(&self, now: Instant) -> HashMap<String, Duration> {
-        let state = self.state.lock();
-        let backoffs = state.backoffs.iter();
-        backoffs
-            .filter_map(|(shell, backoff)| Some((shell.clone(), backoff.left(now)?)))
-            .collect()
+    /// Stands in line for the next one of that shell.
+    pub(super) fn hope_for(&self, shell: &str) -> Hope<'_> {
+        let (hand, handed) = bounded(1);
+        let mut state = self.state.lock();
+        state.last_number += 1;
+        let number = state.last_number;
+        let hopes = state.hopes.entry(shell.to_owned()).or_default();
+        let hopeful = Hopeful {
+            number,
+            hand: hand.clone(),
+        };
+        hopes.push_back(hopeful);
+        Hope {
+            pool: self,
+            shell: shell.to_owned(),
+            number,
+            handed,
+            _hand: hand,
+        }
     }
 
-    /// No more of this shell are made for a while.
-    fn fail(&self, shell: &str, now: Instant) -> Option<Duration> {
-        self.state.lock().fail(shell, now)
+    fn withdraw(&self, shell: &str, number: u64) {
+        if let Some(hopes) = self.state.lock().hopes.get_mut(shell) {
+            hopes.retain(|hopeful| hopeful.number != number);
+        }
     }
 
     /// Adds one that waits.
     pub(super) fn give(&self, session: &Arc<Session>) {
-        let mut state = self.state.lock();
-        let waiting = state.waiting.entry(session.shell.clone()).or_default();
-        waiting.push_back(Arc::clone(session));
+        self.state.lock().add(Arc::clone(session), false);
+    }
+
+    /// Puts one back that was handed to somebody who has left.
+    pub(super) fn give_back(&self, session: Arc<Session>) {
+        self.state.lock().add(session, true);
     }
 
     /// Makes the makers look again.
@@ -172,9 +210,9 @@ impl Pool {
         self.changed.notify_all();
     }
 
-    /// How many wait, by shell; one that has ended does not wait.
+    /// How many wait, by shell; one that has ended or is frozen does not wait.
     pub(super) fn counts(&self) -> HashMap<String, usize> {
-        let waits = |session: &&Arc<Session>| session.snapshot().state == State::Prewarmed;
+        let waits = |session: &&Arc<Session>| session.may_be_claimed();
         let state = self.state.lock();
         state
             .waiting
@@ -183,29 +221,32 @@ impl Pool {
             .collect()
     }
 
-    /// Those of which there are too many now, or that have ended or grown old: no longer in the pool.
-    fn cull(&self, wanted: usize, now: Instant) -> Vec<Arc<Session>> {
+    /// Those of which there are too many now, or that are not fit to be anybody's: no longer in the pool.
+    fn cull(&self, wanted: usize, is_fit: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
         let mut state = self.state.lock();
-        state.wanted = wanted;
+        let is_news = std::mem::replace(&mut state.wanted, wanted) != wanted;
         let mut culled = Vec::new();
         for waiting in state.waiting.values_mut() {
             waiting.retain(|session| {
-                let is_fresh = session.snapshot().state == State::Prewarmed
-                    && now.saturating_duration_since(session.made) < MEMBER_LIFE;
-                if !is_fresh {
+                let is_fit = is_fit(session);
+                if !is_fit {
                     culled.push(Arc::clone(session));
                 }
-                is_fresh
+                is_fit
             });
             while waiting.len() > wanted {
                 culled.extend(waiting.pop_front());
             }
         }
+        drop(state);
+        if is_news || !culled.is_empty() {
+            self.changed.notify_all();
+        }
         culled
     }
 
     /// A shell of which one more is to be made, by the caller.
-    fn next_job(&self, shells: &[Shell], now: Instant) -> Option<Shell> {
+    fn next_job(&self, shells: &[Shell], may_be_made: impl Fn(&Shell) -> bool) -> Option<Shell> {
         let mut state = self.state.lock();
         let wanted = state.wanted;
         let has = |state: &PoolState, shell: &Shell| {
@@ -213,11 +254,8 @@ impl Pool {
                 + state.making.get(&shell.name).copied().unwrap_or(0)
         };
         // The one of which there are fewest.
-        let mut may_be_made: Vec<_> = shells.iter().collect();
-        may_be_made.retain(|shell| !state.has_to_wait(&shell.name, now));
-        let shell = may_be_made
-            .into_iter()
-            .min_by_key(|shell| has(&state, shell))?;
+        let shells = shells.iter().filter(|shell| may_be_made(shell));
+        let shell = shells.min_by_key(|shell| has(&state, shell))?;
         if has(&state, shell) >= wanted {
             return None;
         }
@@ -225,42 +263,21 @@ impl Pool {
         Some(shell.clone())
     }
 
-    fn job_done(&self, shell: &Shell, made: Result<Arc<Session>, Error>, now: Instant) {
+    /// Notes what came of a job.
+    fn job_done(&self, shell: &Shell, made: Option<Arc<Session>>) {
         let mut state = self.state.lock();
         if let Some(making) = state.making.get_mut(&shell.name) {
             *making = making.saturating_sub(1);
         }
-        match made {
-            Ok(session) => {
-                state
-                    .waiting
-                    .entry(shell.name.clone())
-                    .or_default()
-                    .push_back(session);
-            }
-            // Nothing is wrong with the shell.
-            Err(Error::Stopping) => {}
-            Err(error) => {
-                let wait = state.fail(&shell.name, now);
-                drop(state);
-                if let Some(wait) = wait {
-                    let shell = &shell.name;
-                    warn_seldom!("the pool makes no more of shell {shell} for {wait:?}: {error}");
-                }
-            }
+        if let Some(session) = made {
+            state.add(session, false);
         }
     }
 
-    /// Waits for something to change.
-    fn rest(&self) {
+    /// Waits for something to change, at most so long.
+    fn rest(&self, most: Duration) {
         let mut state = self.state.lock();
-        let now = Instant::now();
-        let waits = state
-            .backoffs
-            .values()
-            .filter_map(|backoff| backoff.left(now));
-        let until = now + waits.min().map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY));
-        self.changed.wait_until(&mut state, until);
+        self.changed.wait_for(&mut state, most);
     }
 }
 
@@ -272,18 +289,35 @@ impl Manager {
 
     /// For how long no more containers of a shell are made ahead, after failures; only of those that have to wait.
     pub fn pool_backoffs(&self) -> HashMap<String, Duration> {
-        self.pool.backoffs(Instant::now())
+        let shells = self.settings.shells.iter();
+        shells
+            .filter_map(|shell| Some((shell.name.clone(), self.pool_waits(&shell.name)?)))
+            .collect()
     }
 
-    fn note_early_end(&self, session: &Session) {
-        let exit_code = session.snapshot().exit_code.unwrap_or_default();
-        self.note_short_life(&session.shell, exit_code);
-        if let Some(wait) = self.pool.fail(&session.shell, Instant::now()) {
-            let shell = &session.shell;
-            warn_seldom!(
-                "the pool makes no more of shell {shell} for {wait:?}: its program ends at once"
-            );
-        }
+    /// One that can't be started keeps neither the Engine busy nor the others waiting.
+    fn pool_waits(&self, shell: &str) -> Option<Duration> {
+        let kinds = [Kind::Shell, Kind::Pool].into_iter();
+        kinds
+            .filter_map(|kind| self.is_aside_for(kind, shell))
+            .max()
+    }
+
+    /// Makes one container, and notes what came of it.
+    fn make_one(self: &Arc<Self>, shell: &Shell) {
+        let made = match self.prewarm(shell) {
+            Ok(session) => {
+                self.mend(Kind::Pool, &shell.name);
+                Some(session)
+            }
+            // Nothing is wrong with the shell; and what is has been noted.
+            Err(Error::Stopping | Error::ShellBroken { .. }) => None,
+            Err(error) => {
+                self.set_aside(Kind::Pool, &shell.name, &error);
+                None
+            }
+        };
+        self.pool.job_done(shell, made);
     }
 
     /// The shells whose images are there, as far as we know.
@@ -293,8 +327,9 @@ impl Manager {
         shells.filter(has_image).cloned().collect()
     }
 
-    /// Looks at the host's memory, and ends what the pool no longer needs.
+    /// Looks at the images and at the host's memory, and ends what the pool no longer needs.
     fn review_pool(&self) {
+        self.look_at_images();
         let waiting = self.pool.counts().values().sum();
         let wanted = wanted(
             self.settings.pool_size,
@@ -302,9 +337,16 @@ impl Manager {
             waiting,
             available_bytes(),
         );
-        for session in self.pool.cull(wanted, Instant::now()) {
+        let now = Instant::now();
+        let is_fit = |session: &Session| {
+            session.may_be_claimed()
+                && now.saturating_duration_since(session.made) < MEMBER_LIFE
+                && !self.is_of_old_image(session)
+        };
+        for session in self.pool.cull(wanted, is_fit) {
             if has_ended_early(&session) {
-                self.note_early_end(&session);
+                let exit_code = session.snapshot().exit_code.unwrap_or_default();
+                self.note_short_life(&session.shell, exit_code);
                 continue;
             }
             // Illegal only when it has ended by itself.
@@ -325,37 +367,49 @@ fn available_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Starts the makers; none when there is no pool. They return when the manager stops.
+/// Starts the threads; no makers when there is no pool. They return when the manager stops.
 pub(super) fn spawn(manager: &Arc<Manager>) -> io::Result<Vec<JoinHandle<()>>> {
-    if manager.settings.pool_size == 0 {
-        return Ok(Vec::new());
+    let makers = match manager.settings.pool_size {
+        0 => 0,
+        _ => MAKERS,
+    };
+    let reviewer = Arc::clone(manager);
+    let review = thread::Builder::new()
+        .name("pool-review".into())
+        .spawn(move || review(&reviewer))?;
+    let mut threads = vec![review];
+    for index in 0..makers {
+        let manager = Arc::clone(manager);
+        let maker = thread::Builder::new()
+            .name(format!("pool-{index}"))
+            .spawn(move || make_ahead(&manager))?;
+        threads.push(maker);
     }
-    (0..MAKERS)
-        .map(|index| {
-            let manager = Arc::clone(manager);
-            thread::Builder::new()
-                .name(format!("pool-{index}"))
-                .spawn(move || make_ahead(&manager, index == 0))
-        })
-        .collect()
+    Ok(threads)
 }
 
-fn make_ahead(manager: &Arc<Manager>, reviews: bool) {
+fn review(manager: &Manager) {
     while !manager.is_stopping() {
-        if reviews && manager.is_settled() {
+        if manager.is_settled() {
             manager.review_pool();
         }
-        let job = if manager.is_settled() && !manager.is_draining() {
-            manager.pool.next_job(&manager.makeable(), Instant::now())
-        } else {
-            None
-        };
-        match job {
-            Some(shell) => {
-                let made = manager.prewarm(&shell);
-                manager.pool.job_done(&shell, made, Instant::now());
+        manager.pool.rest(REVIEW_EVERY);
+    }
+}
+
+fn make_ahead(manager: &Arc<Manager>) {
+    while !manager.is_stopping() {
+        let may_make = manager.is_settled() && !manager.is_draining();
+        let is_well = |shell: &Shell| manager.pool_waits(&shell.name).is_none();
+        let job = may_make.then(|| manager.pool.next_job(&manager.makeable(), is_well));
+        match job.flatten() {
+            Some(shell) => manager.make_one(&shell),
+            None => {
+                let waits = manager.pool_backoffs().into_values().min();
+                manager
+                    .pool
+                    .rest(waits.unwrap_or(LOOK_EVERY).min(LOOK_EVERY));
             }
-            None => manager.pool.rest(),
         }
     }
 }
@@ -363,6 +417,9 @@ fn make_ahead(manager: &Arc<Manager>, reviews: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::SessionId;
+    use crate::session::state::Event;
+    use crate::terminal::{Hub, hub};
 
     const MIB: u64 = 1024 * 1024;
 
@@ -387,38 +444,60 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_waited_for_twice_as_long_each_time() {
-        let (mut backoff, mut now) = (Backoff::default(), Instant::now());
-        assert_eq!(backoff.left(now), None);
-        for half_seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            let wait = Duration::from_millis(500) * half_seconds;
-            assert_eq!(backoff.fail(now), Some(wait));
-            assert_eq!(backoff.fail(now), None, "one of several at once");
-            assert_eq!(backoff.left(now), Some(wait));
-            now += wait;
-            assert_eq!(backoff.left(now), None);
-        }
-        now += CALM;
-        assert_eq!(backoff.fail(now), Some(RETRY_FIRST));
-    }
-
-    #[test]
     fn a_shell_that_fails_leaves_the_others_alone() {
-        let (pool, now) = (Pool::default(), Instant::now());
+        let pool = Pool::default();
         pool.state.lock().wanted = 2;
         let shell = |name: &str| Shell {
             name: name.to_owned(),
             image: String::new(),
         };
         let shells = [shell("bad"), shell("good")];
-        pool.fail("bad", now);
-        let job = |now| pool.next_job(&shells, now).map(|shell| shell.name);
-        assert_eq!(job(now).as_deref(), Some("good"));
-        assert_eq!(job(now).as_deref(), Some("good"));
-        assert_eq!(job(now), None);
-        assert_eq!(job(now + RETRY_FIRST).as_deref(), Some("bad"));
-        let waits = pool.backoffs(now);
-        assert_eq!((waits.len(), waits["bad"]), (1, RETRY_FIRST));
+        let job = |is_well: bool| {
+            let may_be_made = |shell: &Shell| is_well || shell.name != "bad";
+            pool.next_job(&shells, may_be_made).map(|shell| shell.name)
+        };
+        assert_eq!(job(false).as_deref(), Some("good"));
+        assert_eq!(job(false).as_deref(), Some("good"));
+        assert_eq!(job(false), None);
+        assert_eq!(job(true).as_deref(), Some("bad"));
+    }
+
+    fn prewarmed() -> Arc<Session> {
+        let limits = hub::Limits {
+            scrollback_bytes: 1024,
+            window_bytes: 1024,
+        };
+        let hub = Arc::new(Hub::new(limits, Instant::now(), || {}));
+        let session = Arc::new(Session::new(SessionId::random(), "rust", hub));
+        session.step(Event::Prepared).expect("legal");
+        session
+    }
+
+    /// Whoever came first is handed what is made next, and who comes later takes nothing that waits before them.
+    #[test]
+    fn what_is_made_is_the_first_one_s_who_hopes_for_it() {
+        let pool = Pool::default();
+        let (first, second, third) = (
+            pool.hope_for("rust"),
+            pool.hope_for("rust"),
+            pool.hope_for("rust"),
+        );
+        let sessions: Vec<_> = (0..3).map(|_| prewarmed()).collect();
+        pool.give(&sessions[0]);
+        let id = |session: Option<Arc<Session>>| session.map(|session| session.id);
+        assert!(pool.take("rust").is_none(), "others were there before");
+        // It leaves without having looked: the next one's.
+        drop(first);
+        assert_eq!(id(second.give_up()), Some(sessions[0].id));
+        pool.give(&sessions[1]);
+        assert_eq!(id(third.handed.try_recv().ok()), Some(sessions[1].id));
+        drop((second, third));
+        pool.give(&sessions[2]);
+        assert_eq!(id(pool.take("rust")), Some(sessions[2].id));
+        let fourth = pool.hope_for("rust");
+        pool.give(&sessions[2]);
+        drop(fourth);
+        assert_eq!(id(pool.take("rust")), Some(sessions[2].id), "given back");
     }
 
     #[test]

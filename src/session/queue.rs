@@ -1,10 +1,12 @@
 //! The queue for new sessions as the manager runs it: who waits for a turn at the Engine, what is told of it, what is
 //! counted. The line itself is in [`super::calls`].
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::calls::{Newcomer, NoTurn, QueueTicket, Standing};
-use super::{Error, Manager};
+use super::calls::{Newcomer, NoTurn, QueueTicket, Served, Standing};
+use super::pool::Hope;
+use super::{Error, Manager, Session};
 
 /// How long a newcomer waits for its turn at the Engine.
 const TURN_WAIT: Duration = Duration::from_secs(30);
@@ -16,26 +18,40 @@ pub(super) const WAITING_MAX: usize = 120;
 pub(super) const WAITING_PER_HOUSEHOLD: usize = 60;
 
 impl Manager {
-    /// Does `call`, which asks much of the Engine, when it is the newcomer's turn.
+    /// Does `call`, which asks much of the Engine, when it is the newcomer's turn; or does not, when the pool hands over a
+    /// session that nobody before the newcomer waits for.
     ///
     /// # Errors
     /// What `call` says; [`Error::Busy`], [`Error::QueueFull`], [`Error::Left`], [`Error::Stopping`].
     pub(super) fn in_turn<T>(
         &self,
         newcomer: Newcomer<'_>,
+        hope: Hope<'_>,
         call: impl FnOnce() -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    ) -> Result<InTurn<T>, Error> {
         // Nobody need wait for a server that will start nothing any more.
         let has_left = || self.is_stopping() || (newcomer.has_left)();
         let newcomer = Newcomer {
             has_left: &has_left,
             ..newcomer
         };
-        match self.calls.turn(newcomer, Instant::now() + TURN_WAIT) {
-            Ok(turn) => {
-                self.metrics.queue_wait.observe(turn.waited.as_secs_f64());
-                call()
-            }
+        let (began, deadline) = (Instant::now(), Instant::now() + TURN_WAIT);
+        let served = self.calls.turn_or(newcomer, deadline, &hope.handed);
+        if served.is_ok() {
+            let waited = began.elapsed().as_secs_f64();
+            self.metrics.queue_wait.observe(waited);
+        }
+        match served {
+            Ok(Served::Handed(session)) => Ok(InTurn::Handed(session)),
+            // Both at once: the turn is the next one's.
+            Ok(Served::Turn(turn)) => match hope.give_up() {
+                Some(session) => Ok(InTurn::Handed(session)),
+                None => {
+                    let made = call().map(InTurn::Made);
+                    drop(turn);
+                    made
+                }
+            },
             Err(_) if self.is_stopping() => Err(Error::Stopping),
             Err(no_turn) => {
                 let turned_away = &self.metrics.queue_turned_away;
@@ -54,6 +70,14 @@ impl Manager {
     pub fn queue_length(&self) -> usize {
         self.calls.waiting()
     }
+}
+
+/// What came of waiting.
+pub(super) enum InTurn<T> {
+    /// What the call has made.
+    Made(T),
+    /// What the pool had.
+    Handed(Arc<Session>),
 }
 
 /// As the metric's label has it.

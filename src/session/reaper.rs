@@ -1,7 +1,6 @@
 //! The reaper thread (`reaper`) does all periodic work: at first it takes over what the last life of the server
-//! left; then it ends idle and old sessions, has changed books saved, forgets sessions that are long over, removes
-//! containers of this instance that no session has, joins threads that are done, and forgets who has started no game
-//! lately.
+//! left; then it ends idle and old sessions, has changed books saved, forgets sessions that are long over, joins threads
+//! that are done, and forgets who has started no game lately.
 //!
 //! What is due is decided by a pure function, [`judge`]; the thread only asks it and acts.
 
@@ -10,13 +9,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::info;
 
-use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::state::{Reason, State};
-use super::{Error, Manager, Session, revoked};
-use crate::engine::ContainerId;
+use super::{Manager, Session, revoked};
 use crate::terminal::frame::Notice;
+use crate::warn_seldom;
 
 /// The player is told when so much idle time is left.
 const WARN_BEFORE: Duration = Duration::from_secs(60);
@@ -28,13 +26,6 @@ const REMEMBER: Duration = Duration::from_secs(10 * 60);
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(60);
 /// Beyond so many the pause would not fit.
 const MOST_DOUBLINGS: u32 = 16;
-/// How often the Engine is asked for containers that no session has. A list takes 22 ms at 200 containers.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// Between two tries of a sweep while the Engine is away.
-const SWEEP_RETRY: Duration = Duration::from_secs(2);
-/// DOCKER: the Engine finishes what it was asked for by a client that has died since, so after a start containers
-/// that nobody waits for may still appear.
-const LAST_LIFE_ECHO: Duration = Duration::from_secs(20);
 /// Between two tries to take over the last life's sessions.
 const SETTLE_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_TICK: Duration = Duration::from_secs(5);
@@ -138,9 +129,7 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
         if !settle(&manager) {
             return;
         }
-        let settled = Instant::now();
-        let mut next_sweep = settled;
-        let mut revoked_pace = revoked::Pace::new(settled);
+        let mut revoked_pace = revoked::Pace::new(Instant::now());
         loop {
             pass(&manager, Instant::now());
             manager.join_finished_threads();
@@ -149,14 +138,6 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
             manager.rates.sweep();
             manager.note_history(Instant::now());
             manager.stored.sweep(Instant::now());
-            if Instant::now() >= next_sweep {
-                let pause = if settled.elapsed() < LAST_LIFE_ECHO {
-                    SWEEP_RETRY
-                } else {
-                    SWEEP_EVERY
-                };
-                next_sweep = Instant::now() + sweep(&manager).min(pause);
-            }
             if manager.has_stopped_within(tick) {
                 return;
             }
@@ -171,7 +152,7 @@ fn settle(manager: &Arc<Manager>) -> bool {
             Ok(()) => return true,
             Err(error) => {
                 manager.metrics.count_reaper_failure("settle");
-                warn!("the sessions of before the start are not taken over yet: {error}");
+                warn_seldom!("the sessions of before the start are not taken over yet: {error}");
             }
         }
         if manager.has_stopped_within(SETTLE_RETRY) {
@@ -262,83 +243,6 @@ fn view(session: &Session, now: Instant) -> View {
         over: life.over_at.map(|at| now.saturating_duration_since(at)),
         book_checked: checked.map(|at| now.saturating_duration_since(at)),
         book_failures: failures,
-    }
-}
-
-/// Removes containers of this instance that no session has: what a crash or an outage left behind. Returns
-/// when to come again.
-fn sweep(manager: &Manager) -> Duration {
-    match try_sweep(manager, || manager.is_stopping()) {
-        Ok(0) => SWEEP_EVERY,
-        Ok(removed) => {
-            info!("sweep: {removed} containers without a session removed");
-            SWEEP_EVERY
-        }
-        Err(error) => {
-            manager.metrics.count_reaper_failure("sweep");
-            warn!("sweep: {error}");
-            SWEEP_RETRY
-        }
-    }
-}
-
-/// The sweep at the end of a drain, when no session is left: what is still there is nobody's.
-pub(super) fn last_sweep(manager: &Manager, deadline: Instant) {
-    if let Err(error) = try_sweep(manager, || Instant::now() >= deadline) {
-        warn!("the last sweep: {error}");
-    }
-}
-
-fn try_sweep(manager: &Manager, is_over: impl Fn() -> bool) -> Result<usize, Error> {
-    let mut removed = 0;
-    for container in manager
-        .engine
-        .list(&[(INSTANCE_LABEL, &manager.settings.instance)])?
-    {
-        let session_id = container
-            .labels
-            .get(SESSION_LABEL)
-            .map_or("", String::as_str);
-        // INVARIANT: a session enters the map before its container is created, so what is listed and not
-        // in the map has no session.
-        if is_over() {
-            break;
-        }
-        if manager.is_ours_alive(session_id, &container.id)
-            || !is_still_there(manager, &container.id)?
-        {
-            continue;
-        }
-        manager.metrics.leftovers_found.inc();
-        // INVARIANT: first its book, then the container.
-        manager.keep_lost_book(session_id, &container.id)?;
-        manager.calls.run(|| manager.engine.remove(&container.id))?;
-        forget_dead(manager, session_id);
-        manager.metrics.leftovers_removed.inc();
-        removed += 1;
-    }
-    Ok(removed)
-}
-
-/// Whether the Engine has the container even now. The list may be old: a session that ended since has removed its
-/// container itself. INVARIANT: asked after [`Manager::is_ours_alive`], for a session is over only when its container is
-/// removed.
-fn is_still_there(manager: &Manager, container: &ContainerId) -> Result<bool, Error> {
-    match manager.engine.inspect(container) {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Where a session could not be ended as it should, its record may still be there.
-fn forget_dead(manager: &Manager, session_id: &str) {
-    let Ok(id) = session_id.parse() else { return };
-    let is_alive = manager
-        .get(id)
-        .is_ok_and(|session| !session.snapshot().state.is_over());
-    if !is_alive {
-        manager.forget_record(id);
     }
 }
 

@@ -1,7 +1,8 @@
-//! The resizer thread (`resizer`): brings each terminal's newest size to the Engine.
+//! The resizer threads (`resizer-0` …): bring each terminal's newest size to the Engine.
 //!
 //! A page may report a million sizes a second; a session is on the list once, and what is sent is the size
-//! that is newest then. One thread for all: a resize takes a third of a millisecond (Engine 20.10).
+//! that is newest then. A resize takes a third of a millisecond (Engine 20.10), so a few threads are for one that hangs:
+//! it holds up one of them, for three seconds, and is set aside then.
 
 use std::io;
 use std::sync::Arc;
@@ -11,17 +12,31 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, select};
 use log::debug;
 
+use super::quarantine::Kind;
 use super::{Manager, SessionId};
-use crate::engine::Size;
+use crate::engine::{self, Size};
 
-/// Starts the thread. It returns when the manager stops.
+/// Three that hang at the same moment hold nobody up.
+const THREADS: usize = 4;
+
+/// Starts the threads. They return when the manager stops.
 pub(super) fn spawn(
+    manager: &Arc<Manager>,
+    list: &Receiver<SessionId>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    (0..THREADS)
+        .map(|index| spawn_one(index, Arc::clone(manager), list.clone()))
+        .collect()
+}
+
+fn spawn_one(
+    index: usize,
     manager: Arc<Manager>,
     list: Receiver<SessionId>,
 ) -> io::Result<JoinHandle<()>> {
     let stopped = manager.stopped.clone();
     thread::Builder::new()
-        .name("resizer".into())
+        .name(format!("resizer-{index}"))
         .spawn(move || {
             loop {
                 select! {
@@ -42,6 +57,11 @@ fn resize(manager: &Manager, id: SessionId) {
     let (Some(size), Some(container)) = (manager.wanted_size(&session), session.container()) else {
         return;
     };
+    let name = container.to_string();
+    if manager.is_aside_for(Kind::Resize, &name).is_some() {
+        // The reaper queues it again.
+        return;
+    }
     if session.wants_redraw.swap(false, Ordering::SeqCst) {
         // The program draws anew only for a size that is another one; the right one follows at once.
         let other = Size {
@@ -53,7 +73,13 @@ fn resize(manager: &Manager, id: SessionId) {
         }
     }
     match manager.engine.resize(container, size) {
-        Ok(()) => *session.applied_size.lock() = Some(size),
+        Ok(()) => {
+            *session.applied_size.lock() = Some(size);
+            manager.mend(Kind::Resize, &name);
+        }
+        Err(error @ engine::Error::TimedOut { .. }) => {
+            manager.set_aside(Kind::Resize, &name, &error);
+        }
         // The container has just ended, or the Engine is away; the reaper queues it again if it matters.
         Err(error) => debug!("session={id} {error}"),
     }

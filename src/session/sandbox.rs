@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::engine::types::{CreateContainer, Empty, HostConfig, LogConfig, Ulimit};
+use crate::engine::types::{CreateContainer, Empty, Healthcheck, HostConfig, LogConfig, Ulimit};
 use crate::terminal::hub::FIRST_SIZE;
 
 /// The label that names the instance a container belongs to. Nothing without our value is ever touched.
@@ -80,6 +80,8 @@ pub fn container(
             label(SHELL_LABEL, shell),
         ]),
         volumes: BTreeMap::from([(HOME.to_owned(), Empty {})]),
+        // What the image has there would run beside the shell, over and over.
+        healthcheck: Some(Healthcheck::none()),
         host_config: host_config(limits),
     }
 }

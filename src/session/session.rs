@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
@@ -108,6 +108,10 @@ pub struct Session {
     begun: OnceLock<Begun>,
     owner: OnceLock<Owner>,
     container: OnceLock<ContainerId>,
+    /// The id of the image that it was made of, if that is known.
+    image: OnceLock<String>,
+    /// Whether somebody has frozen its container.
+    is_paused: AtomicBool,
     /// Its spellbook's, see [`super::keep`].
     pub(super) book: Mutex<BookNotes>,
     /// Told when somebody has stopped saving the book.
@@ -186,6 +190,8 @@ impl Session {
             begun: OnceLock::new(),
             owner: OnceLock::new(),
             container: OnceLock::new(),
+            image: OnceLock::new(),
+            is_paused: AtomicBool::new(false),
             book: Mutex::default(),
             book_free: Condvar::new(),
             life: Mutex::new(Life {
@@ -292,6 +298,31 @@ impl Session {
         let _ = self.container.set(id);
     }
 
+    /// The id of the image that it was made of, if that is known.
+    pub(super) fn image(&self) -> Option<&str> {
+        self.image.get().map(String::as_str)
+    }
+
+    pub(super) fn set_image(&self, id: String) {
+        // INVARIANT: called once, by the thread that creates or adopts the session.
+        let _ = self.image.set(id);
+    }
+
+    /// Whether somebody has frozen its container.
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::SeqCst)
+    }
+
+    /// Notes whether somebody has. Returns whether that is news.
+    pub(super) fn note_paused(&self, is_paused: bool) -> bool {
+        self.is_paused.swap(is_paused, Ordering::SeqCst) != is_paused
+    }
+
+    /// Whether it waits for a player, and runs.
+    pub(super) fn may_be_claimed(&self) -> bool {
+        self.snapshot().state == State::Prewarmed && !self.is_paused()
+    }
+
     /// Where it is in its life.
     pub fn snapshot(&self) -> Snapshot {
         let Life {
@@ -381,6 +412,15 @@ impl Session {
     pub(super) fn set_unclear(&self, is_unclear: bool) {
         self.life.lock().is_unclear = is_unclear;
         self.stepped.notify_all();
+    }
+
+    /// Waits until `deadline` until that is found out. Returns whether it is.
+    pub(super) fn wait_until_clear(&self, deadline: Instant) -> bool {
+        let is_unclear = |life: &mut Life| life.is_unclear && !life.state.is_over();
+        let mut life = self.life.lock();
+        self.stepped
+            .wait_while_until(&mut life, is_unclear, deadline);
+        !is_unclear(&mut life)
     }
 
     /// Waits until `deadline` for a book that is about to be saved because the session ends. Returns whether none is.

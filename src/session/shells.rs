@@ -1,92 +1,67 @@
 //! Which shells can be started: what the Engine tells of their images, and what came of the last tries.
 //!
-//! No threads: whoever wants to know has the images looked at, every few seconds at most; whoever makes a container
-//! notes what came of it. What an image must be like is decided by a pure function, [`judge`].
+//! No threads: whoever wants to know has an image looked at, every few seconds at most; whoever makes a container notes
+//! what came of it. What an image must be like is decided in [`super::fitness`], for each image once, by its id: the name
+//! may mean another one tomorrow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::info;
 use parking_lot::Mutex;
 
 use super::asked::Asked;
-use super::{Error, Manager, Shell, sandbox};
+use super::quarantine::{Kind, tell};
+use super::{Error, Manager, Session, Shell, fitness, sandbox};
 use crate::engine;
-use crate::engine::types::ImageConfig;
+use crate::engine::ContainerId;
 
 /// An image is looked at so often, however many want to know.
-const LOOK_FOR: Duration = Duration::from_secs(5);
-/// A try that failed counts for so long. The pool tries again every half minute; without a pool a player may, and finds
-/// out whether it has been mended.
-const FAULT_LIFE: Duration = Duration::from_secs(60);
-
-/// Why containers of such an image can't be players', if so, in words for the operator.
-pub fn judge(image: &ImageConfig) -> Option<String> {
-    if image.cmd.is_empty() && image.entrypoint.is_empty() {
-        return Some("it has no CMD, so there is nothing to run: give it one".into());
-    }
-    // DOCKER: each of them becomes a directory on the host's disk that no limit holds.
-    let is_home = |path: &str| path.trim_end_matches('/') == sandbox::HOME;
-    let volume = image.volumes.keys().find(|path| !is_home(path))?;
-    Some(format!(
-        "it has VOLUME {volume}, which players could fill the host's disk with: build it without"
-    ))
-}
+const LOOK_FOR: Duration = Duration::from_secs(2);
+/// What was found counts for so long where nobody may wait for a look.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// Images whose `/home` was looked into. More are looked into again.
+const HOMES_MOST: usize = 64;
 
 /// What is known of the catalogue's shells.
 pub(super) struct Shells {
-    /// Why the images of some can't be used, by the shell's name.
-    images: Asked<BTreeMap<String, Unfit>>,
-    /// What went wrong with some lately, by the shell's name. Held for moves only.
-    faults: Mutex<BTreeMap<String, Fault>>,
+    /// Their images, by the shell's name: each for itself, so that one that can't be looked at hides no other.
+    images: BTreeMap<String, Asked<Look>>,
+    /// Why what is in an image's `/home` forbids to use it, if so, by the image's id. Held for moves only.
+    homes: Mutex<BTreeMap<String, Option<String>>>,
 }
 
-/// Why an image can't be used.
-#[derive(Clone)]
-struct Unfit {
-    cause: String,
-    /// Whether there was none when it was looked for.
+/// What an image was when it was looked at.
+#[derive(Debug, Clone, Default)]
+struct Look {
+    /// Its id; none where the Engine did not tell.
+    id: Option<String>,
+    /// Why it can't be used, if so.
+    unfit: Option<String>,
+    /// Whether there was none.
     is_missing: bool,
 }
 
-/// What went wrong with a shell.
-struct Fault {
-    at: Instant,
-    cause: String,
-    /// Whether it was started, and ended: then a start proves nothing.
-    is_after_start: bool,
-}
-
-impl Default for Shells {
-    fn default() -> Shells {
+impl Shells {
+    /// Nothing is known yet.
+    pub(super) fn new(shells: &[Shell]) -> Shells {
+        let ask = |shell: &Shell| (shell.name.clone(), Asked::new(LOOK_FOR));
         Shells {
-            images: Asked::new(LOOK_FOR),
-            faults: Mutex::default(),
+            images: shells.iter().map(ask).collect(),
+            homes: Mutex::default(),
         }
     }
-}
 
-impl Shells {
-    /// Notes what went wrong. Returns whether that is news.
-    fn note_fault(&self, shell: &str, fault: Fault) -> bool {
-        let mut faults = self.faults.lock();
-        faults.insert(shell.to_owned(), fault).is_none()
+    fn home(&self, image_id: &str) -> Option<Option<String>> {
+        self.homes.lock().get(image_id).cloned()
     }
 
-    /// Notes that a shell was started. Returns whether that is news.
-    fn note_start(&self, shell: &str) -> bool {
-        let mut faults = self.faults.lock();
-        let is_mended = faults.get(shell).is_some_and(|fault| !fault.is_after_start);
-        is_mended && faults.remove(shell).is_some()
-    }
-
-    fn recent_faults(&self, now: Instant) -> BTreeMap<String, String> {
-        let mut faults = self.faults.lock();
-        faults.retain(|_, fault| now.saturating_duration_since(fault.at) < FAULT_LIFE);
-        let faults = faults.iter();
-        faults
-            .map(|(shell, fault)| (shell.clone(), fault.cause.clone()))
-            .collect()
+    fn note_home(&self, image_id: &str, cause: Option<String>) {
+        let mut homes = self.homes.lock();
+        if homes.len() >= HOMES_MOST {
+            homes.clear();
+        }
+        homes.insert(image_id.to_owned(), cause);
     }
 }
 
@@ -94,49 +69,158 @@ impl Manager {
     /// Why some shells can't be started, by name and for the log: empty when all can, as far as is known. A few seconds
     /// old at most. May ask the Engine.
     pub fn broken_shells(&self) -> BTreeMap<String, String> {
-        let mut broken = self.shells.recent_faults(Instant::now());
-        let images = self.unfit_images().into_iter();
-        broken.extend(images.map(|(shell, unfit)| (shell, unfit.cause)));
+        let mut broken = self.shells_that_failed();
+        for shell in &self.settings.shells {
+            if let Some(cause) = self.look(shell).unfit {
+                broken.insert(shell.name.clone(), of_image(shell, &cause));
+            }
+        }
         broken
     }
 
     /// The names of shells that could not be started a moment ago. Never asks the Engine: for pages, which wait for nobody.
     pub fn shells_known_broken(&self) -> BTreeSet<String> {
-        let images = self.shells.images.last(FAULT_LIFE).unwrap_or_default();
-        let faults = self.shells.recent_faults(Instant::now());
-        images.into_keys().chain(faults.into_keys()).collect()
+        let mut broken: BTreeSet<_> = self.shells_that_failed().into_keys().collect();
+        for (shell, asked) in &self.shells.images {
+            if asked
+                .last(KNOWN_FOR)
+                .is_some_and(|look| look.unfit.is_some())
+            {
+                broken.insert(shell.clone());
+            }
+        }
+        broken
     }
 
-    fn unfit_images(&self) -> BTreeMap<String, Unfit> {
-        self.shells.images.ask(|| {
-            let mut unfit = BTreeMap::new();
-            for Shell { name, image } in &self.settings.shells {
-                if self.images.lacks(image) {
-                    // It is being loaded, which others tell.
-                    continue;
-                }
-                let (cause, is_missing) = match self.engine.image(image) {
-                    Ok(Some(found)) => (judge(&found.config), false),
-                    Ok(None) => (Some("it is not on the Engine: load it".to_owned()), true),
-                    // The Engine's own trouble, which others tell.
-                    Err(_) => (None, false),
+    fn shells_that_failed(&self) -> BTreeMap<String, String> {
+        let all = self.quarantine.list(Instant::now()).into_iter();
+        all.filter(|aside| aside.kind == Kind::Shell)
+            .map(|aside| (aside.name, aside.cause))
+            .collect()
+    }
+
+    /// Looks at all images, those that were not looked at a moment ago.
+    pub(super) fn look_at_images(&self) {
+        for shell in &self.settings.shells {
+            self.look(shell);
+        }
+    }
+
+    fn look(&self, shell: &Shell) -> Look {
+        match self.shells.images.get(&shell.name) {
+            Some(asked) => asked.ask(|| self.look_at(shell)),
+            // There is one for each of the catalogue.
+            None => Look::default(),
+        }
+    }
+
+    fn look_at(&self, Shell { image, .. }: &Shell) -> Look {
+        if self.images.lacks(image) || self.is_aside_for(Kind::Image, image).is_some() {
+            // It is being loaded, or does not answer, which others tell.
+            return Look::default();
+        }
+        match self.engine.image(image) {
+            Ok(found) => {
+                self.mend(Kind::Image, image);
+                let Some(found) = found else {
+                    return Look {
+                        unfit: Some("it is not on the Engine: load it".to_owned()),
+                        is_missing: true,
+                        id: None,
+                    };
                 };
-                if let Some(cause) = cause {
-                    let cause = format!("its image {image}: {cause}");
-                    unfit.insert(name.clone(), Unfit { cause, is_missing });
+                let id = bare(&found.id).to_owned();
+                let home = || self.shells.home(&id).flatten();
+                Look {
+                    unfit: fitness::judge(&found.config).or_else(home),
+                    is_missing: false,
+                    id: Some(id),
                 }
             }
-            unfit
-        })
+            Err(error) => {
+                // An Engine that is away is told of elsewhere.
+                let is_its_own = matches!(
+                    error,
+                    engine::Error::TimedOut { .. } | engine::Error::Refused { .. }
+                );
+                if is_its_own {
+                    self.set_aside(Kind::Image, image, &error);
+                }
+                Look::default()
+            }
+        }
     }
 
-    /// INVARIANT: before its container is created. One with a volume of its own would be on the host's disk then.
-    pub(super) fn check_image(&self, shell: &Shell) -> Result<(), Error> {
-        match self.unfit_images().remove(&shell.name) {
-            // The Engine tells: it may have come since.
-            Some(unfit) if !unfit.is_missing => Err(broken(shell, unfit.cause)),
-            _ => Ok(()),
+    /// Whether the session waits with an image whose name means another one by now.
+    pub(super) fn is_of_old_image(&self, session: &Session) -> bool {
+        let asked = self.shells.images.get(&session.shell);
+        let now = asked.and_then(|asked| asked.last(KNOWN_FOR)?.id);
+        match (session.image(), now) {
+            (Some(its), Some(now)) => its != now,
+            _ => false,
         }
+    }
+
+    /// Returns the image's id, if the Engine tells.
+    ///
+    /// INVARIANT: before its container is created. One with a volume of its own would be on the host's disk then.
+    ///
+    /// # Errors
+    /// [`Error::ShellBroken`].
+    pub(super) fn check_image(&self, shell: &Shell) -> Result<Option<String>, Error> {
+        let look = self.look(shell);
+        match look.unfit {
+            // The Engine tells: it may have come since.
+            Some(cause) if !look.is_missing => Err(broken(shell, of_image(shell, &cause))),
+            _ => Ok(look.id),
+        }
+    }
+
+    /// Looks into a new container's `/home`, which is on the host's disk, where nobody has for this image.
+    ///
+    /// DOCKER: what the image has there is copied into the volume, with its owners, when the container is made.
+    /// INVARIANT: before the start.
+    ///
+    /// # Errors
+    /// [`Error::ShellBroken`]; [`Error::Engine`].
+    pub(super) fn check_home(
+        &self,
+        shell: &Shell,
+        image_id: Option<&str>,
+        container: &ContainerId,
+    ) -> Result<(), Error> {
+        let cause = match image_id.and_then(|id| self.shells.home(id)) {
+            Some(known) => known,
+            None => {
+                let found = self.look_into_home(container)?;
+                if let Some(id) = image_id {
+                    self.shells.note_home(id, found.clone());
+                }
+                found
+            }
+        };
+        match cause {
+            Some(cause) => Err(broken(shell, of_image(shell, &cause))),
+            None => Ok(()),
+        }
+    }
+
+    fn look_into_home(&self, container: &ContainerId) -> Result<Option<String>, Error> {
+        // PODMAN: what is there before the first start is not what a player finds (4.3.1): root's after it.
+        if self.engine.is_podman()? {
+            return Ok(None);
+        }
+        let limit = fitness::HOME_LIMIT_BYTES;
+        let archive = match self.engine.get_archive(container, sandbox::HOME, limit) {
+            Err(engine::Error::Garbled { what, .. }) => {
+                return Ok(Some(format!("its /home can't be looked into: {what}")));
+            }
+            archive => archive?,
+        };
+        Ok(match fitness::writable_in(&archive) {
+            Ok(loose) => fitness::judge_home(&loose),
+            Err(cause) => Some(format!("its /home can't be looked into: {cause}")),
+        })
     }
 
     /// What a refused call for a container of this shell means: an Engine that will not take it, however often it is
@@ -152,11 +236,13 @@ impl Manager {
     pub(super) fn note_outcome(&self, shell: &str, outcome: Result<(), &Error>) {
         match outcome {
             Ok(()) => {
-                if self.shells.note_start(shell) {
+                if self.quarantine.mend_by_start(Kind::Shell, shell) {
                     info!("shell={shell} can be started again");
                 }
             }
-            Err(Error::ShellBroken { cause, .. }) => self.note_fault(shell, cause.clone(), false),
+            Err(Error::ShellBroken { cause, .. }) => {
+                self.set_aside(Kind::Shell, shell, cause);
+            }
             // Not the shell's fault.
             Err(_) => {}
         }
@@ -165,86 +251,27 @@ impl Manager {
     /// Notes that a program ended by itself before anybody could have used it.
     pub(super) fn note_short_life(&self, shell: &str, exit_code: i64) {
         let cause = format!("its program ends at once (exit code {exit_code})");
-        self.note_fault(shell, cause, true);
+        let told = cause.clone();
+        let now = Instant::now();
+        let sentence = self
+            .quarantine
+            .fail_after_start(Kind::Shell, shell, cause, now);
+        tell(Kind::Shell, shell, &told, sentence);
     }
+}
 
-    fn note_fault(&self, shell: &str, cause: String, is_after_start: bool) {
-        let told = format!("shell={shell} can't be started: {cause}");
-        let fault = Fault {
-            at: Instant::now(),
-            cause,
-            is_after_start,
-        };
-        if self.shells.note_fault(shell, fault) {
-            warn!("{told}");
-        }
-    }
+/// An id as all Engines tell it.
+pub(super) fn bare(image_id: &str) -> &str {
+    image_id.strip_prefix("sha256:").unwrap_or(image_id)
+}
+
+fn of_image(shell: &Shell, cause: &str) -> String {
+    format!("its image {}: {cause}", shell.image)
 }
 
 fn broken(shell: &Shell, cause: String) -> Error {
     Error::ShellBroken {
         shell: shell.name.clone(),
         cause,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::types::Empty;
-
-    #[track_caller]
-    fn check(cmd: &[&str], entrypoint: &[&str], volumes: &[&str], expected: Option<&str>) {
-        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        let volumes = volumes.iter().map(|path| ((*path).to_owned(), Empty {}));
-        let image = ImageConfig {
-            cmd: texts(cmd),
-            entrypoint: texts(entrypoint),
-            volumes: volumes.collect(),
-            ..ImageConfig::default()
-        };
-        let cause = judge(&image);
-        match expected {
-            None => assert_eq!(cause, None),
-            Some(part) => {
-                let cause = cause.unwrap_or_default();
-                assert!(cause.contains(part), "{part} is not in {cause:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_image_has_a_program_and_no_volumes() {
-        check(&["sh"], &[], &[], None);
-        check(&[], &["sh"], &[], None);
-        check(&["sh"], &[], &["/home"], None);
-        check(&["sh"], &[], &["/home/"], None);
-        check(&[], &[], &[], Some("no CMD"));
-        check(&["sh"], &[], &["/work"], Some("VOLUME /work"));
-        check(
-            &["sh"],
-            &[],
-            &["/home", "/home/player"],
-            Some("VOLUME /home/player"),
-        );
-    }
-
-    #[test]
-    fn a_fault_counts_until_the_next_start_or_for_a_minute() {
-        let (shells, now) = (Shells::default(), Instant::now());
-        let fault = |cause: &str, is_after_start| Fault {
-            at: now,
-            cause: cause.to_owned(),
-            is_after_start,
-        };
-        assert!(shells.note_fault("a", fault("no such runtime", false)));
-        assert!(!shells.note_fault("a", fault("still not", false)));
-        assert!(shells.note_fault("b", fault("ends at once", true)));
-        assert_eq!(shells.recent_faults(now)["a"], "still not");
-        assert!(shells.note_start("a"));
-        assert!(!shells.note_start("a"));
-        assert!(!shells.note_start("b"), "it starts, and ends");
-        assert_eq!(shells.recent_faults(now).len(), 1);
-        assert!(shells.recent_faults(now + FAULT_LIFE).is_empty());
     }
 }

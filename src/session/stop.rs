@@ -38,6 +38,9 @@ impl Manager {
     pub fn stop(&self, farewell: Farewell, deadline: Instant) -> usize {
         self.begin_stop(farewell);
         self.stopper.lock().take();
+        if let Some(events) = self.events_closer.lock().take() {
+            events.close();
+        }
         self.pool.wake();
         let mut left = Vec::new();
         // A maker that was at it may have started one more session's thread.
@@ -46,7 +49,7 @@ impl Manager {
             threads.extend(self.workers.lock().drain(..));
             if threads.is_empty() {
                 if farewell == Farewell::Drain && Instant::now() < deadline {
-                    super::reaper::last_sweep(self, deadline);
+                    super::sweep::last_sweep(self, deadline);
                 }
                 return 0;
             }

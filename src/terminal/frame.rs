@@ -149,6 +149,10 @@ pub enum Kind {
     Drain,
     /// It is not, after all.
     DrainUndone,
+    /// Somebody has frozen the container.
+    Paused,
+    /// And thawed it.
+    Resumed,
 }
 
 /// A sentence for a viewer.
@@ -236,6 +240,17 @@ impl Notice {
     pub fn engine_back() -> Self {
         let text = "The game's engine answers again.";
         Self::new(Kind::EngineBack, Level::Info, text)
+    }
+
+    /// Somebody has frozen the container.
+    pub fn paused() -> Self {
+        let text = "Whoever runs this server has paused your game; it goes on when they let it.";
+        Self::new(Kind::Paused, Level::Warning, text)
+    }
+
+    /// And thawed it.
+    pub fn resumed() -> Self {
+        Self::new(Kind::Resumed, Level::Info, "Your game goes on.")
     }
 
     /// What was typed while there was no attach.

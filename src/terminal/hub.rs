@@ -59,6 +59,8 @@ const KEY_GRACE: Duration = Duration::from_millis(100);
 const AWAY_GRACE: Duration = Duration::from_secs(30);
 /// Downloads of one recording at once.
 const MAX_DOWNLOADS: usize = 2;
+/// What is kept of an ended program's output for a player who was not there: why it ended is in its last words.
+const LAST_WORDS_BYTES: usize = 4 * 1024;
 /// Sizes that wait for the output before them to be taken in; the oldest give way.
 const SIZES: usize = 64;
 
@@ -155,6 +157,8 @@ pub(super) struct State {
     /// Set once: newcomers are turned away with it.
     pub(super) closed: Option<Close>,
     pub(super) exit: Option<ExitNote>,
+    /// Whether the player was told everything, the end included.
+    pub(super) is_read: bool,
     recording: Option<Recording>,
     /// Whether nothing comes any more and nobody is let in: what was kept for viewers goes with the last of them.
     is_retired: bool,
@@ -188,6 +192,7 @@ impl Hub {
                 is_uncharted: false,
                 closed: None,
                 exit: None,
+                is_read: false,
                 recording: None,
                 is_retired: false,
                 away: None,
@@ -397,7 +402,9 @@ impl Hub {
         if state.is_uncharted || !state.scrollback.has(arrival.from.unwrap_or(0)) {
             self.wait_for_past(&mut state);
         }
-        if let Some(close) = state.closed {
+        if let Some(close) = state.closed
+            && !state.has_last_words()
+        {
             return Err(NoSeat::Closed(close));
         }
         match arrival.role {
@@ -477,7 +484,8 @@ impl Hub {
         state.wake_all();
     }
 
-    /// The session is over: its memory is given back when the last viewer has what is left. A recording stays.
+    /// The session is over: its memory is given back when the last viewer has what is left, all but a program's last words
+    /// that its player has not read. A recording stays.
     pub fn retire(&self) {
         let mut state = self.state.lock();
         state.is_retired = true;
@@ -654,10 +662,22 @@ impl State {
     /// Gives the memory back that nobody needs any more.
     fn release(&mut self) {
         if self.is_retired && self.seats.is_empty() {
-            self.scrollback = Scrollback::starting_at(self.scrollback.end(), 0);
+            let (mut words, end) = (Vec::new(), self.scrollback.end());
+            if self.has_last_words() {
+                let kept = LAST_WORDS_BYTES.min((end - self.scrollback.start()) as usize);
+                let start = end - kept as u64;
+                self.scrollback.copy_from(start, kept, &mut words);
+            }
+            self.scrollback = Scrollback::starting_at(end - words.len() as u64, words.len());
+            self.scrollback.push(&words);
             (self.past, self.past_bytes) = (None, 0);
             self.sizes = VecDeque::new();
         }
+    }
+
+    /// Whether the program has ended by itself, and its player has not read to the end.
+    fn has_last_words(&self) -> bool {
+        self.closed == Some(Close::ShellEnded) && self.exit.is_some() && !self.is_read
     }
 
     /// Drops all that belongs to the output so far, and sends everybody away to come back.

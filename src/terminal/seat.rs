@@ -265,10 +265,11 @@ impl Seat {
             return Next::Output { typed_at };
         }
         let is_all_sent = state.scrollback.end() == state.seats[index].sent;
-        match &state.exit {
-            Some(exit) if is_all_sent => Next::Exit(exit.clone()),
-            _ => Next::Wait,
-        }
+        let Some(exit) = state.exit.clone().filter(|_| is_all_sent) else {
+            return Next::Wait;
+        };
+        state.is_read |= state.seats[index].role == Role::Player;
+        Next::Exit(exit)
     }
 
     /// The viewer has drawn everything before `offset`. Offsets that make no sense change nothing.

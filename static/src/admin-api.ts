@@ -34,6 +34,8 @@ export interface Health {
   engine: { ok: boolean; cause: string };
   store: { ok: boolean; cause: string };
   shells: Shell[];
+  /** What has failed and is tried again from time to time. */
+  aside: Aside[];
   /** Undefined where the store is on no disk of this host. */
   disk: { free: number; total: number } | undefined;
   /** A quota of 0 is none. */
@@ -48,6 +50,16 @@ export interface Shell {
   cause: string;
   /** For how long the pool makes no more of it; undefined when it does. */
   backoff: number | undefined;
+}
+
+export interface Aside {
+  kind: string;
+  name: string;
+  cause: string;
+  /** In a row. */
+  failures: number;
+  /** Seconds. */
+  retryIn: number;
 }
 
 export type Answer = { status: number; body: Record<string, unknown> };
@@ -118,6 +130,7 @@ export function health(body: Record<string, unknown>): Health {
     engine: part("engine"),
     store: part("store"),
     shells: shells(body["shells"]),
+    aside: aside(body["quarantine"]),
     disk: disk(record(body["disk"])),
     books: {
       players: number(record(body["books"])["players"]) ?? 0,
@@ -144,6 +157,17 @@ function shells(list: unknown): Shell[] {
     ok: one["ok"] === true,
     cause: text(one["cause"]),
     backoff: number(one["backoff_seconds"]),
+  }));
+}
+
+function aside(list: unknown): Aside[] {
+  if (!Array.isArray(list)) return [];
+  return list.map(record).map((one) => ({
+    kind: text(one["kind"]),
+    name: text(one["name"]),
+    cause: text(one["cause"]),
+    failures: number(one["failures"]) ?? 0,
+    retryIn: number(one["retry_in_seconds"]) ?? 0,
   }));
 }
 

@@ -1,10 +1,12 @@
 /** The operator's page: logs in, asks every two seconds while it is seen, and carries out what is confirmed. */
 
-import { type Answer, type Health, type Row, type Shell, ask, health, rows, sentence } from "./admin-api";
+import { type Answer, type Aside, type Health, type Row, type Shell, ask, health, rows, sentence } from "./admin-api";
 import { COLUMNS, type Order, arranged, bytes, duration, points } from "./admin-table";
 import { make, makeButton, need } from "./dom";
 
 const EVERY_MS = 2000;
+/** When the Engine is away, everything is set aside. */
+const ASIDE_SHOWN = 8;
 const SVG = "http://www.w3.org/2000/svg";
 
 const board = need("board", HTMLElement);
@@ -84,6 +86,7 @@ function showHealth(now: Health): void {
     ...(now.disk === undefined ? [] : [tile("Disk", `${bytes(now.disk.free)} free`, "", make("p", "", `of ${bytes(now.disk.total)}`))]),
     booksTile(now.books),
     ...now.shells.map(shellTile),
+    ...now.aside.slice(0, ASIDE_SHOWN).map(asideTile),
     ...(now.draining ? [tile("Drain", now.drainsIn === undefined ? "under way" : `in ${duration(now.drainsIn)}`, "Newcomers are turned away.")] : []),
   );
 }
@@ -105,6 +108,11 @@ function shellTile({ name, ok, cause, backoff }: Shell): HTMLElement {
   const box = tile(`Shell ${name}`, ok ? "can be started" : "can’t be started", trouble);
   if (backoff !== undefined) box.append(make("p", "", `The pool waits ${duration(backoff)}.`));
   return box;
+}
+
+function asideTile({ kind, name, cause, failures, retryIn }: Aside): HTMLElement {
+  const again = retryIn > 0 ? `again in ${duration(retryIn)}` : "being tried again";
+  return tile(`Set aside: ${kind} ${name}`, `failed ${failures} times, ${again}`, cause);
 }
 
 /** The last hour, up to now. */

@@ -178,11 +178,11 @@ function showState(state: State): void {
   if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") memory.forget(sessionId);
 }
 
-/** The warning of an idle game's last minute counts down, an outage is shown as long as it lasts; others pass. */
+/** The warning of an idle game's last minute counts down, what makes the game stand still is shown as long; others pass. */
 function showNotice({ kind, level, text, endsIn }: Notice): void {
   if (kind === "idle_warning" && endsIn !== undefined && role === "player") return countdown.start(endsIn);
-  if (kind === "engine_away") return ribbon.show(text);
-  if (kind === "engine_back") ribbon.clear();
+  if (kind === "engine_away" || kind === "paused") return ribbon.show(text);
+  if (kind === "engine_back" || kind === "resumed") ribbon.clear();
   ribbon.hint(text, level);
 }
 

@@ -53,6 +53,7 @@ mod panics;
 mod pressure;
 mod process;
 mod proxy;
+mod quarantine;
 mod queue;
 mod readme;
 mod rest;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::Mutex;
 use std::thread;
 
 use fake_engine::FakeEngine;
@@ -264,4 +265,69 @@ fn a_stop_empties_the_queue() {
             let _ = thread.join().expect("no panic");
         }
     });
+}
+
+/// FAULTS D12: pool and line are one queue. Sixteen come one after the other to a pool of two, and whatever the makers of
+/// the pool or those in line make, nobody gets a game before somebody who came earlier.
+#[test]
+fn first_come_first_served_by_pool_and_line() {
+    let engine = FakeEngine::start();
+    let flags = ["--pool-size", "2", "--shells", "rust=shellcraft/rust"];
+    let site = Site::start(&engine.docker_host(), &flags);
+    let manager = site.app().manager();
+    let count = || manager.pool_counts().get("rust").copied();
+    wait_for("the pool", || count() == Some(2));
+    let served = Mutex::new(Vec::new());
+    engine.hang("ContainerStart");
+    let starts = engine.calls("ContainerStart");
+    thread::scope(|scope| {
+        let (site, served) = (&site, &served);
+        let come = move |number: usize| {
+            scope.spawn(move || {
+                assert_eq!(site.post("/session", "").status, 201);
+                served.lock().expect("no panic").push(number);
+            })
+        };
+        let mut threads = vec![come(0), come(1)];
+        // Two from the pool, and the makers and the next ones have all turns: one more stands in line each time.
+        wait_for("the pool's two to be played", || {
+            served.lock().expect("no panic").len() == 2
+        });
+        wait_for("the makers to be at it", || {
+            engine.calls("ContainerStart") == starts + 2
+        });
+        threads.extend([come(2), come(3)]);
+        assert!(engine.await_calls("ContainerStart", starts + AT_ONCE, PATIENCE));
+        for number in 4..16 {
+            threads.push(come(number));
+            wait_for("it to stand in line", || {
+                manager.queue_length() == number - 3
+            });
+        }
+        // One container after the other becomes ready: those of the makers are handed to the first in line.
+        engine.release("ContainerStart");
+        // Whoever comes now comes last.
+        threads.push(come(16));
+        for thread in threads {
+            thread.join().expect("no panic");
+        }
+    });
+    let served = served.into_inner().expect("no panic");
+    let place = |number: usize| {
+        served
+            .iter()
+            .position(|one| *one == number)
+            .expect("served")
+    };
+    // Turns are taken in order, and four run at once: nobody is overtaken by more than those beside them.
+    for number in 4..17 {
+        let earlier = (0..number)
+            .filter(|one| place(*one) > place(number))
+            .count();
+        assert!(
+            earlier < AT_ONCE,
+            "{number} before {earlier} who came earlier: {served:?}"
+        );
+    }
+    assert!(place(16) >= 16 - AT_ONCE, "{served:?}");
 }

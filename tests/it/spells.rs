@@ -326,6 +326,34 @@ fn an_upload_is_text_and_what_it_replaces_is_kept() {
     assert_eq!(reply.status, 204, "{reply:?}");
 }
 
+/// One container whose book can't be read takes one saver, and the others' books are saved all the same.
+#[test]
+fn a_container_that_hangs_keeps_nobody_else_s_book_waiting() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--save-interval", "50ms"]);
+    let (stuck, hanging) = Player::new(&engine, &site);
+    let (player, game) = Player::new(&engine, &site);
+    let (mut one, mut other) = (site.raw(&hanging), site.raw(&game));
+    let stuck_call = format!("ContainerArchiveInfo {}", name(&hanging));
+    engine.hang(&stuck_call);
+    stuck.write(&hanging, "learn one echo 1");
+    player.write(&game, "learn two echo 2");
+    wait_for("the one to be stuck", || {
+        one.type_in("x");
+        engine.calls(&stuck_call) > 0
+    });
+    wait_for("the other's book to be saved", || {
+        other.type_in("x");
+        player.kept(&site).0 == set(&["two echo 2"])
+    });
+    assert_eq!(stuck.kept(&site).0, set(&[]));
+    engine.release(&stuck_call);
+    wait_for("its book to be saved", || {
+        one.type_in("x");
+        stuck.kept(&site).0 == set(&["one echo 1"])
+    });
+}
+
 /// What may happen to one player's books.
 #[derive(Debug, Clone)]
 enum Step {

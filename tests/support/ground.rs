@@ -98,6 +98,7 @@ pub fn body(image: &str, owner: &str) -> CreateContainer {
         attach_stderr: true,
         labels: BTreeMap::from([(LABEL.into(), owner.into())]),
         volumes: BTreeMap::from([("/home".into(), Empty {})]),
+        healthcheck: None,
         host_config: HostConfig {
             network_mode: "none".into(),
             cap_drop: vec!["ALL".into()],

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fs;
-use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -20,16 +19,12 @@ use crate::cli::selftest::bombs::ready_attacker;
 use crate::cli::selftest::{self, ground};
 use crate::config::{Bind, Config};
 use crate::engine::Engine;
-use crate::session::sandbox::{self, PLAYER_GID, PLAYER_UID};
+use crate::session::sandbox::{self, PLAYER_UID};
 use crate::session::store::{self, redis};
-use crate::session::{Shell, shells};
+use crate::session::{Shell, fitness};
 
 /// The attacker runs into its limits within a second or two.
 const LIMITS: Duration = Duration::from_secs(60);
-/// An image's `/home` is small; more than this is not read.
-const HOME_LIMIT_BYTES: usize = 64 * 1024 * 1024;
-/// What players are meant to write to.
-const BOOK: &str = "/home/spellbook.dat";
 
 /// Looks at everything.
 pub fn gather(config: &Config) -> Facts {
@@ -100,7 +95,7 @@ fn engine_facts(engine: &Engine, config: &Config) -> Result<EngineFacts, crate::
         // What can't be used is not started either.
         let is_fit = found
             .as_ref()
-            .is_some_and(|found| shells::judge(&found.config).is_none());
+            .is_some_and(|found| fitness::judge(&found.config).is_none());
         let loose = match is_fit {
             true => loose_places(engine, config, name, image, ping.is_podman)
                 .map_err(|error| error.to_string()),
@@ -145,34 +140,10 @@ fn loose_places(
     let archive = match is_podman {
         // PODMAN: what is there before the first start is not what a player finds (4.3.1): root's after it.
         true => Ok(Vec::new()),
-        false => engine.get_archive(&container, sandbox::HOME, HOME_LIMIT_BYTES),
+        false => engine.get_archive(&container, sandbox::HOME, fitness::HOME_LIMIT_BYTES),
     };
     engine.remove(&container)?;
-    Ok(writable_in(&archive?)?)
-}
-
-/// What a player may write to of an archive's directories and files, with the paths that they have in a container.
-fn writable_in(archive: &[u8]) -> io::Result<Vec<String>> {
-    let mut places = Vec::new();
-    for entry in tar::Archive::new(archive).entries()? {
-        let entry = entry?;
-        let (header, kind) = (entry.header(), entry.header().entry_type());
-        if !kind.is_dir() && !kind.is_file() {
-            continue;
-        }
-        let mode = header.mode()?;
-        let may_write = match (header.uid()?, header.gid()?) {
-            (PLAYER_UID, _) => mode & 0o200 != 0,
-            (_, PLAYER_GID) => mode & 0o020 != 0,
-            _ => mode & 0o002 != 0,
-        };
-        let path = format!("/{}", entry.path()?.display());
-        let path = path.trim_end_matches('/');
-        if may_write && path != BOOK {
-            places.push(path.to_owned());
-        }
-    }
-    Ok(places)
+    Ok(fitness::writable_in(&archive?)?)
 }
 
 fn apart(one: SystemTime, other: SystemTime) -> Duration {
@@ -333,36 +304,6 @@ mod tests {
         assert_eq!(members_in(group, 998), ["me", "you"]);
         assert_eq!(members_in(group, 999), [] as [&str; 0]);
         assert_eq!(members_in(group, 1), [] as [&str; 0]);
-    }
-
-    /// FAULTS B8: a directory of the player's, one for all, a file of the player's group.
-    #[test]
-    fn what_players_may_write_to_is_found() {
-        let mut tar = tar::Builder::new(Vec::new());
-        let mut add = |path: &str, kind, mode, uid, gid| {
-            let mut header = tar::Header::new_gnu();
-            header.set_entry_type(kind);
-            header.set_size(0);
-            header.set_mode(mode);
-            header.set_uid(uid);
-            header.set_gid(gid);
-            tar.append_data(&mut header, path, &b""[..])
-                .expect("an entry");
-        };
-        use tar::EntryType::{Directory, Regular};
-        add("home/", Directory, 0o755, 0, 0);
-        add("home/player/", Directory, 0o755, 1000, 1000);
-        add("home/shared/", Directory, 0o777, 0, 0);
-        add("home/read-only/", Directory, 0o555, 1000, 1000);
-        add("home/notes", Regular, 0o664, 0, 1000);
-        add("home/others", Regular, 0o664, 0, 0);
-        add("home/spellbook.dat", Regular, 0o600, 1000, 1000);
-        let archive = tar.into_inner().expect("a tar");
-        assert_eq!(
-            writable_in(&archive).expect("a tar"),
-            ["/home/player", "/home/shared", "/home/notes"]
-        );
-        assert!(writable_in(b"no tar, and too short").is_err());
     }
 
     #[test]

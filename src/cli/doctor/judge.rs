@@ -6,8 +6,8 @@ use super::facts::{
 };
 use crate::cli::finding::Finding;
 use crate::engine::types::{Component, SystemInfo};
+use crate::session::fitness;
 use crate::session::sandbox::PLAYER_UID;
-use crate::session::shells;
 
 const MEBIBYTE: u64 = 1 << 20;
 const GIBIBYTE: u64 = 1 << 30;
@@ -92,7 +92,7 @@ fn judge_image(facts: &ImageFacts, arch: &str) -> Finding {
         let note = format!("{image} is not there: load it, or change SHELLS");
         return Finding::fail(name, note);
     };
-    if let Some(cause) = shells::judge(&found.config) {
+    if let Some(cause) = fitness::judge(&found.config) {
         return Finding::fail(name, format!("{image}: {cause}"));
     }
     match loose {
@@ -100,14 +100,11 @@ fn judge_image(facts: &ImageFacts, arch: &str) -> Finding {
             let note = format!("{image}: no container can be made of it ({cause})");
             return Finding::fail(name, note);
         }
-        Ok(loose) if !loose.is_empty() => {
-            let note = format!(
-                "{image}: players may write to {}, which is on the host's disk without a limit: give it to root, mode 755",
-                loose.join(", ")
-            );
-            return Finding::fail(name, note);
+        Ok(loose) => {
+            if let Some(cause) = fitness::judge_home(loose) {
+                return Finding::fail(name, format!("{image}: {cause}"));
+            }
         }
-        Ok(_) => {}
     }
     let theirs = &found.architecture;
     if !theirs.is_empty() && !arch.is_empty() && theirs != arch {

@@ -25,6 +25,8 @@ pub struct Container {
     pub name: String,
     pub created: u64,
     pub create_body: Value,
+    /// What its image's name meant when it was created.
+    pub image_id: String,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -32,6 +34,8 @@ pub struct Container {
 pub struct State {
     pub phase: Phase,
     pub oom_killed: bool,
+    /// Whether somebody has frozen it. Its shell runs on here; only what is told of it changes.
+    pub is_paused: bool,
     /// Columns and rows.
     pub size: (u16, u16),
     pub files: BTreeMap<String, File>,
@@ -96,11 +100,13 @@ impl Container {
         name: String,
         created: u64,
         create_body: Value,
+        image_id: String,
         size: (u16, u16),
     ) -> Container {
         let state = State {
             phase: Phase::Created,
             oom_killed: false,
+            is_paused: false,
             size,
             files: BTreeMap::new(),
             attachers: Vec::new(),
@@ -112,6 +118,7 @@ impl Container {
             name,
             created,
             create_body,
+            image_id,
             state: Mutex::new(state),
             changed: Condvar::new(),
         }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::container::{Container, File};
 use crate::http::Reply;
-use crate::world::seconds;
+use crate::route::tagged;
+use crate::world::{World, lock, seconds};
 
 /// What a tar has before a file's bytes.
 pub const HEADER_BYTES: usize = 512;
@@ -62,10 +63,12 @@ fn unpack(container: &Container, dir: &str, archive: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-pub fn get(container: &Container, path: &str) -> Reply {
+pub fn get(world: &World, container: &Container, path: &str) -> Reply {
     let path = clean(path);
     if DIRECTORIES.contains(&path.as_str()) {
-        return match pack_directory(container, &path) {
+        let image = tagged(container.create_body["Image"].as_str().unwrap_or_default());
+        let loose = lock(&world.loose_directories).get(&image).cloned();
+        return match pack_directory(container, &path, &loose.unwrap_or_default()) {
             Ok(archive) => Reply::empty(200)
                 .with("Content-Type", "application/x-tar")
                 .with_body(archive),
@@ -91,17 +94,15 @@ pub fn stat(container: &Container, path: &str) -> Reply {
     }
 }
 
-/// The directory, which is root's, and what was put into it.
-fn pack_directory(container: &Container, path: &str) -> io::Result<Vec<u8>> {
+/// The directory, which is root's, with what of the image's is the player's, and what was put into it.
+fn pack_directory(container: &Container, path: &str, loose: &[String]) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_ustar();
-    header.set_entry_type(tar::EntryType::Directory);
-    header.set_mode(0o755);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(seconds());
-    header.set_size(0);
-    archive.append_data(&mut header, format!("{}/", base_name(path)), io::empty())?;
+    let below = |full: &str| format!("{}{}/", base_name(path), &full[path.len()..]);
+    add_directory(&mut archive, &below(path), 0)?;
+    let is_below = |full: &&String| full.starts_with(&format!("{path}/"));
+    for directory in loose.iter().filter(is_below) {
+        add_directory(&mut archive, &below(directory), 1000)?;
+    }
     for (name, file) in &container.lock().files {
         if name.starts_with(&format!("{path}/")) {
             let mut header = header_of(file)?;
@@ -110,6 +111,17 @@ fn pack_directory(container: &Container, path: &str) -> io::Result<Vec<u8>> {
         }
     }
     archive.into_inner()
+}
+
+fn add_directory(archive: &mut tar::Builder<Vec<u8>>, path: &str, owner: u64) -> io::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_uid(owner);
+    header.set_gid(owner);
+    header.set_mtime(seconds());
+    header.set_size(0);
+    archive.append_data(&mut header, path, io::empty())
 }
 
 fn pack(name: &str, file: &File) -> io::Result<Vec<u8>> {

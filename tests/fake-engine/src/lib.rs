@@ -8,7 +8,8 @@
 //! `ContainerInspect`, `ContainerAttach`, `ContainerResize`, `ContainerStop`, `ContainerKill`,
 //! `ContainerDelete`, `ContainerWait`, `ContainerList`, `ContainerArchive`, `ContainerArchiveInfo`,
 //! `PutContainerArchive`, `ImageList`, `ImageInspect`, `ImageLoad`, `SystemPing`, `SystemVersion`,
-//! `SystemEvents`.
+//! `SystemEvents`. With a container's or an image's name behind it, as in `ContainerDelete shellcraft-…` or
+//! `ImageInspect shellcraft/perl`, trouble is only that one's.
 //!
 //! Threads: one accepts, one serves each connection, one runs each container's shell: two per attached
 //! container, with small stacks, so that thousands fit.
@@ -96,7 +97,7 @@ pub struct FakeContainer {
     pub name: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// `created`, `running` or `exited`.
+    /// `created`, `running`, `paused` or `exited`.
     pub state: &'static str,
     /// Its exit code, once it has one.
     pub exit_code: Option<i64>,
@@ -193,6 +194,28 @@ impl FakeEngine {
     /// From now on the image, `name:tag`, has these in its `Config`, such as `{"Cmd": null}`.
     pub fn set_image_config(&self, image: &str, config: serde_json::Value) {
         lock(&self.world.image_configs).insert(image.to_owned(), config);
+    }
+
+    /// Builds the image, `name:tag`, anew: its name means another one from now on.
+    pub fn rebuild_image(&self, image: &str) {
+        *lock(&self.world.image_builds)
+            .entry(image.to_owned())
+            .or_default() += 1;
+    }
+
+    /// From now on the image, `name:tag`, has these directories below `/home`, and they are the player's.
+    pub fn set_loose_directories(&self, image: &str, directories: &[&str]) {
+        let directories = directories.iter().map(|path| (*path).to_owned()).collect();
+        lock(&self.world.loose_directories).insert(image.to_owned(), directories);
+    }
+
+    /// Freezes a container, by id or name, as `docker pause` does, or thaws it.
+    pub fn set_paused(&self, container: &str, is_paused: bool) {
+        if let Some(container) = self.world.find(container) {
+            container.lock().is_paused = is_paused;
+            let action = if is_paused { "pause" } else { "unpause" };
+            self.world.tell(&container, action, &[]);
+        }
     }
 
     /// Answers `op` with these raw bytes and closes, until [`FakeEngine::release`].
@@ -293,6 +316,13 @@ impl FakeEngine {
         }
     }
 
+    /// Shows something on a container's terminal, as its program does.
+    pub fn say(&self, container: &str, text: &str) {
+        if let Some(container) = self.world.find(container) {
+            container.show(text.as_bytes());
+        }
+    }
+
     /// Puts a file into a container, as if the player had written it.
     pub fn write_file(&self, container: &str, path: &str, data: &[u8]) {
         if let Some(container) = self.world.find(container) {
@@ -376,7 +406,7 @@ fn show(container: &Container) -> FakeContainer {
         id: container.id.clone(),
         name: container.name.clone(),
         labels: container.labels(),
-        state: route::status(state.phase),
+        state: route::status(&state),
         exit_code: match state.phase {
             Phase::Exited(exit_code) => Some(exit_code),
             Phase::Created | Phase::Running => None,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::container::{Attacher, Container, Phase};
+use crate::container::{Attacher, Container, Phase, State};
 use crate::files;
 use crate::http::{Connection, Reply, Request, begin_chunked, write_chunk};
 use crate::shell;
@@ -52,11 +52,17 @@ fn answer(world: &Arc<World>, connection: &mut Connection, request: &Request) ->
     let Some(op) = operation(&request.method, &parts) else {
         return send(Reply::error(404, "page not found"));
     };
-    match world.trouble.judge(op) {
-        Verdict::Go => {}
-        Verdict::Refuse(status, message) => return send(Reply::error(status, message)),
-        Verdict::Garble(raw) => return io::Write::write_all(&mut &*stream, &raw).map(|()| false),
-        Verdict::Drop => return Ok(false),
+    let whom = subject(world, op, &parts, request);
+    let judged = std::iter::once(op.to_owned()).chain(whom.map(|whom| format!("{op} {whom}")));
+    for op in judged {
+        match world.trouble.judge(&op) {
+            Verdict::Go => {}
+            Verdict::Refuse(status, message) => return send(Reply::error(status, message)),
+            Verdict::Garble(raw) => {
+                return io::Write::write_all(&mut &*stream, &raw).map(|()| false);
+            }
+            Verdict::Drop => return Ok(false),
+        }
     }
     if !op.starts_with("Container") && op != "PutContainerArchive"
         || matches!(op, "ContainerCreate" | "ContainerList")
@@ -115,6 +121,22 @@ fn operation(method: &str, parts: &[&str]) -> Option<&'static str> {
         ("PUT", ["containers", _, "archive"]) => "PutContainerArchive",
         _ => return None,
     })
+}
+
+/// Whom an operation is about: a container's name, or an image's as it is asked for.
+fn subject(world: &World, op: &str, parts: &[&str], request: &Request) -> Option<String> {
+    match op {
+        "ContainerCreate" => {
+            let body: Value = serde_json::from_slice(&request.body).ok()?;
+            let image = body["Image"].as_str().or(body["image"].as_str())?;
+            Some(image.to_owned())
+        }
+        "ImageInspect" => Some(parts.get(1..parts.len() - 1)?.join("/")),
+        _ if op.starts_with("Container") || op == "PutContainerArchive" => {
+            world.find(parts.get(1)?).map(|found| found.name.clone())
+        }
+        _ => None,
+    }
 }
 
 fn check_version(world: &World, request: &Request) -> Option<Reply> {
@@ -223,7 +245,7 @@ fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
 }
 
 /// `name` as `name:latest`.
-fn tagged(name: &str) -> String {
+pub fn tagged(name: &str) -> String {
     let has_tag = name
         .rsplit('/')
         .next()
@@ -246,9 +268,18 @@ fn image(world: &World, name: &str) -> Value {
         config[key] = value.clone();
     }
     let own = json!({
-        "Id": format!("sha256:{name}"), "RepoTags": [name], "Config": config, "Architecture": "amd64",
+        "Id": image_id(world, name), "RepoTags": [name], "Config": config, "Architecture": "amd64",
     });
     world.options().answers.with("ImageInspect", own)
+}
+
+/// Another one after each build.
+fn image_id(world: &World, name: &str) -> String {
+    let name = tagged(name);
+    match lock(&world.image_builds).get(&name) {
+        None => format!("sha256:{name}"),
+        Some(build) => format!("sha256:{name}.{build}"),
+    }
 }
 
 fn has_image(world: &World, name: &str) -> bool {
@@ -314,6 +345,7 @@ fn create(world: &World, request: &Request) -> Reply {
     if !has_image(world, image) {
         return Reply::error(404, format!("No such image: {}", tagged(image)));
     }
+    let image_id = image_id(world, image);
     let id = world.new_id();
     let name = asked_name.unwrap_or_else(|| format!("fake_{}", &id[..12]));
     if !name
@@ -331,6 +363,7 @@ fn create(world: &World, request: &Request) -> Reply {
         name.clone(),
         seconds(),
         body,
+        image_id,
         size,
     ));
     {
@@ -403,10 +436,13 @@ fn list(world: &World, request: &Request) -> Reply {
     let wants_all = request.query.get("all").is_some_and(|all| all == "1");
     let mut rows = Vec::new();
     for container in world.all() {
-        let phase = container.lock().phase;
+        let state = container.lock();
+        let (phase, status) = (state.phase, status(&state));
+        drop(state);
         if has_labels(&container.labels(), &wanted) && (wants_all || phase == Phase::Running) {
             let own = json!({
-                "Id": container.id, "Names": [format!("/{}", container.name)], "State": status(phase),
+                "Id": container.id, "Names": [format!("/{}", container.name)], "State": status,
+                "ImageID": container.image_id,
                 "Image": container.create_body["Image"], "Labels": container.labels(), "Created": container.created,
             });
             rows.push(world.options().answers.with("ContainerList", own));
@@ -415,9 +451,10 @@ fn list(world: &World, request: &Request) -> Reply {
     Reply::json(200, &Value::Array(rows))
 }
 
-pub fn status(phase: Phase) -> &'static str {
-    match phase {
+pub fn status(state: &State) -> &'static str {
+    match state.phase {
         Phase::Created => "created",
+        Phase::Running if state.is_paused => "paused",
         Phase::Running => "running",
         Phase::Exited(_) => "exited",
     }
@@ -459,7 +496,7 @@ fn about_container(
         }
         "ContainerDelete" => delete(world, request, container),
         "ContainerArchiveInfo" => files::stat(container, path),
-        "ContainerArchive" => files::get(container, path),
+        "ContainerArchive" => files::get(world, container, path),
         _ => {
             let whole = request.body.len();
             let torn = world.trouble.tear_archives_after();
@@ -479,9 +516,11 @@ fn inspect(world: &World, container: &Container) -> Reply {
     let own = json!({
             "Id": container.id, "Name": format!("/{}", container.name),
             "State": {
-                "Status": status(state.phase), "Running": state.phase == Phase::Running,
+                "Status": status(&state), "Running": state.phase == Phase::Running,
+                "Paused": state.is_paused,
                 "ExitCode": exit_code, "OOMKilled": state.oom_killed,
             },
+            "Image": container.image_id,
             "Config": { "Tty": body["Tty"], "Image": body["Image"], "Labels": body["Labels"] },
             "HostConfig": body["HostConfig"],
     });

@@ -27,6 +27,10 @@ pub struct World {
     pub image_labels: Mutex<BTreeMap<String, Value>>,
     /// What else is in the `Config` of some, in place of the usual.
     pub image_configs: Mutex<BTreeMap<String, Value>>,
+    /// How often some were built anew.
+    pub image_builds: Mutex<BTreeMap<String, usize>>,
+    /// Directories below `/home` that are the player's, by image.
+    pub loose_directories: Mutex<BTreeMap<String, Vec<String>>>,
     /// Deletions by the name they were asked for.
     pub deletions: Mutex<BTreeMap<String, usize>>,
     /// The versions of the API that requests named.
@@ -52,6 +56,8 @@ impl World {
             images: Mutex::new(options.images.clone()),
             image_labels: Mutex::default(),
             image_configs: Mutex::default(),
+            image_builds: Mutex::default(),
+            loose_directories: Mutex::default(),
             options: Mutex::new(options),
             trouble: Trouble::default(),
             deletions: Mutex::default(),

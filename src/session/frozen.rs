@@ -1,0 +1,94 @@
+//! The thread (`frozen`) that is told by the Engine when somebody freezes one of our containers (`docker pause`), or
+//! thaws it: its player reads why nothing moves, and the pool gives it to nobody.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use log::{debug, info};
+
+use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
+use super::{Manager, Session};
+use crate::engine;
+use crate::engine::types::Event;
+use crate::terminal::frame::Notice;
+
+/// Between two tries to be told, while the Engine is away.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Starts the thread. It returns when the manager stops.
+pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
+    let thread = thread::Builder::new().name("frozen".into());
+    thread.spawn(move || {
+        if !manager.wait_for_settling() {
+            return;
+        }
+        loop {
+            if let Err(error) = listen(&manager) {
+                debug!("containers that are frozen are noticed later: {error}");
+            }
+            if manager.has_stopped_within(RETRY) {
+                return;
+            }
+        }
+    })
+}
+
+/// Hears of what happens until the Engine ends it, or the manager does.
+fn listen(manager: &Manager) -> Result<(), engine::Error> {
+    let ours = [(INSTANCE_LABEL, manager.settings.instance.as_str())];
+    let events = manager.engine.events(&ours)?;
+    *manager.events_closer.lock() = Some(events.closer());
+    // INVARIANT: looked at after the closer is there for `stop` to take: of the two one sees the other.
+    if manager.is_stopping() {
+        return Ok(());
+    }
+    // INVARIANT: after the events have begun, or what happens in between is missed.
+    for container in manager.engine.list(&ours)? {
+        if let Some(id) = container.labels.get(SESSION_LABEL) {
+            note(manager, id, &container.id, container.state == "paused");
+        }
+    }
+    for event in events {
+        hear(manager, &event?);
+    }
+    Ok(())
+}
+
+fn hear(manager: &Manager, event: &Event) {
+    let is_paused = match event.action.as_str() {
+        "pause" => true,
+        "unpause" => false,
+        _ => return,
+    };
+    if let Some(id) = event.actor.attributes.get(SESSION_LABEL) {
+        note(manager, id, &event.actor.id, is_paused);
+    }
+}
+
+fn note(manager: &Manager, id: &str, container: &engine::ContainerId, is_paused: bool) {
+    let session = id.parse().ok().and_then(|id| manager.get(id).ok());
+    let Some(session) = session.filter(|session| session.container() == Some(container)) else {
+        return;
+    };
+    if session.note_paused(is_paused) {
+        let word = if is_paused { "frozen" } else { "thawed" };
+        info!("session={} somebody has {word} its container", session.id);
+        session.hub.notify(&notice(is_paused));
+    }
+}
+
+fn notice(is_paused: bool) -> Notice {
+    match is_paused {
+        true => Notice::paused(),
+        false => Notice::resumed(),
+    }
+}
+
+/// Whoever sits down at a frozen game is told.
+pub(super) fn tell_newcomer(session: &Session) {
+    if session.is_paused() {
+        session.hub.notify(&Notice::paused());
+    }
+}
