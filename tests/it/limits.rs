@@ -281,11 +281,11 @@ fn requests_for_books_do_not_flood_the_engine() {
 fn an_address_does_not_fill_the_store() {
     let (_engine, site) = site(&["--trusted-proxies", "127.0.0.1"]);
     let from = [("X-Forwarded-For", "203.0.113.1")];
-    let mut byte = 0_u8;
+    let mut number = 0_u32;
     let mut put = |game: &Game| {
-        byte += 1;
-        let book = vec![byte; 1 << 20];
-        site.request("PUT", &game.path("/spellbook"), &from, &book)
+        number += 1;
+        let book = format!("{number:08}").repeat(1 << 17);
+        site.request("PUT", &game.path("/spellbook"), &from, book.as_bytes())
     };
     let first = Game::of(&post_from(&site, "203.0.113.1", None));
     let mut stored = 0;

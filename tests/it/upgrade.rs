@@ -230,10 +230,14 @@ fn fields(value: &Value) -> String {
     }
 }
 
-/// So the other version reads it, after a way back.
+/// So the other version reads it, after a way back. What records have got since, it leaves alone.
 #[test]
 fn what_is_left_now_looks_as_it_did() {
     let played = Played::new(INSTANCE);
     leave(&played, BINARY);
-    assert_eq!(layout(played.data.path()), layout(&fixture()));
+    let now: Vec<_> = layout(played.data.path())
+        .iter()
+        .map(|line| line.replace("{book:text ", "{"))
+        .collect();
+    assert_eq!(now, layout(&fixture()));
 }
