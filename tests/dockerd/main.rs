@@ -7,6 +7,7 @@
 //! * [`bytes`]: any byte through a terminal; [`resume`]: pages that are cut off;
 //! * [`crowd`]: fifty at once, and nothing left; [`life`]: how sessions end; [`restart`]: the Engine itself ends;
 //! * [`dist`]: the one binary of `make dist` by itself; [`compose`]: in a container, beside Redis; [`systemd`]: as a service; [`upgrade`]: replaced;
+//! * [`quarantine`]: images and containers that are not as they should be;
 //! * [`podman`]: rootless Podman in the Engine's place;
 //! * [`chaos`]: servers, Engines and Redis killed at any moment; [`chaos_disk`]: no room to save;
 //!   [`chaos_planted`]: what is no spellbook.
@@ -51,6 +52,7 @@ mod games;
 mod image;
 mod life;
 mod podman;
+mod quarantine;
 mod restart;
 mod resume;
 mod sandbox;
