@@ -17,7 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::budget::PumpBudget;
 use super::frame::Close;
 use super::hub::{FIRST_SIZE, Hub, State};
-use super::past::{Past, is_plain};
+use super::past::Past;
 use crate::engine::Size;
 
 /// The scrollback may be so much over its limit before its oldest bytes are taken into the past.
@@ -62,12 +62,7 @@ impl Aging {
         let whole = self.output.len();
         let stop = self.sizes.front().map_or(whole, place).min(whole);
         let stop = stop.max(self.done);
-        // Plain lines are skipped the better the more of them there are.
-        let shortest = match is_plain(&self.output[self.done..stop]) {
-            true => stop - self.done,
-            false => STEP_BYTES,
-        };
-        let mut step = shortest;
+        let mut step = STEP_BYTES;
         while self.done < stop {
             let end = stop.min(self.done + step);
             let count = self.past.absorb(&self.output[self.done..end]);
@@ -76,7 +71,7 @@ impl Aging {
                 return true;
             }
             // A sequence longer than the step is offered again with what follows it.
-            step = if count == 0 { step * 2 } else { shortest };
+            step = if count == 0 { step * 2 } else { STEP_BYTES };
             if self.done > 0 && Instant::now() >= due && self.done < stop {
                 return false;
             }

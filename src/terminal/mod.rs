@@ -12,7 +12,7 @@
 //! * [`seat`]: a viewer's place at a hub: what it was sent, what it must be told.
 //! * [`input`]: keys on their way to the container.
 //! * [`scrollback`], [`past`]: the last bytes a container wrote, and the screen as it was before them. No I/O.
-//! * [`emulator`]: `vt100`, fenced off: what makes it panic ends no game. [`aging`] keeps it away from the hub's lock.
+//! * [`emulator`]: a terminal that shows what the page's does. [`aging`] keeps it away from the hub's lock.
 //! * [`budget`]: what one client and one terminal may use up, of bytes and of time.
 //! * [`recording`]: the output as an asciicast. No I/O.
 //! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes.

@@ -6,15 +6,12 @@
 //! Sessions that never outgrow their scrollback cost nothing here. Where the emulator panics it begins with an empty
 //! screen; what is taken in, and so where the scrollback begins, is the same as if it had not.
 //!
-//! Two things make that exact and cheap. The scrollback must begin between two characters, never within an
-//! escape sequence, so only as much is taken in as ends at such a place ([`Past::absorb`]). And the emulator takes in
-//! 26 to 53 MB/s (measured), slower than a flood: plain lines that later plain lines have scrolled away
-//! are skipped, for nothing is left of them.
+//! The scrollback must begin between two characters, never within an escape sequence, so only as much is taken in as ends
+//! at such a place ([`Past::absorb`]).
 
 use std::sync::Arc;
 
 use prometheus::IntCounter;
-use vte::{Params, Perform};
 
 use super::emulator::Emulator;
 use crate::engine::Size;
@@ -22,35 +19,8 @@ use crate::engine::Size;
 /// A terminal emulator that follows the output at a distance.
 pub struct Past {
     emulator: Emulator,
-    /// A second parser of the same output, only to know where escape sequences end.
-    places: vte::Parser,
-    place: Place,
     /// What draws it, until it takes in more: all that come meanwhile share it.
     drawn: Option<Arc<str>>,
-}
-
-/// Whether the last byte ended a character or a sequence.
-struct Place {
-    is_between: bool,
-}
-
-impl Perform for Place {
-    fn print(&mut self, _: char) {
-        self.is_between = true;
-    }
-
-    fn csi_dispatch(&mut self, _: &Params, _: &[u8], _: bool, _: char) {
-        self.is_between = true;
-    }
-
-    fn esc_dispatch(&mut self, _: &[u8], _: bool, _: u8) {
-        self.is_between = true;
-    }
-
-    fn osc_dispatch(&mut self, _: &[&[u8]], is_bell: bool) {
-        // The other end of an OSC is ESC and `\`, which is still to come.
-        self.is_between = is_bell;
-    }
 }
 
 impl Past {
@@ -58,8 +28,6 @@ impl Past {
     pub fn new(size: Size, panics: &IntCounter) -> Self {
         Self {
             emulator: Emulator::new(size, panics),
-            places: vte::Parser::new(),
-            place: Place { is_between: true },
             drawn: None,
         }
     }
@@ -84,55 +52,13 @@ impl Past {
     /// that were. The rest is to be offered again, with what follows it.
     pub fn absorb(&mut self, output: &[u8]) -> usize {
         self.drawn = None;
-        let line_end = output.iter().rposition(|byte| *byte == b'\n');
-        if let Some(at) = line_end
-            && self.place.is_between
-            && is_plain(output)
-        {
-            let end = at + 1;
-            let rows = usize::from(self.size().rows);
-            self.emulator.process(last_lines(&output[..end], rows + 1));
-            return end;
-        }
-        let end = self.last_place(output);
-        self.emulator.process(&output[..end]);
-        end
+        self.emulator.process_whole(output)
     }
 
-    /// Takes in all of `output`, wherever it ends: for sequences that do not end in any reasonable time.
+    /// Takes in all of `output`, wherever it ends. What is drawn then ends within the same sequence.
     pub fn absorb_all(&mut self, output: &[u8]) {
         self.drawn = None;
-        self.follow(output);
         self.emulator.process(output);
-    }
-
-    /// The length of the longest beginning of `output` that ends between two characters. What follows it is
-    /// offered again, so it must be new to the parser of places then.
-    fn last_place(&mut self, output: &[u8]) -> usize {
-        let end = self.follow(output);
-        if end < output.len() {
-            self.places = vte::Parser::new();
-            self.place.is_between = true;
-        }
-        end
-    }
-
-    /// Takes `output` through the parser of places; returns the last place between two characters.
-    fn follow(&mut self, output: &[u8]) -> usize {
-        let mut end = 0;
-        for (index, byte) in output.iter().enumerate() {
-            // Between two characters a control character acts at once and tells nobody.
-            let is_control = matches!(byte, 0..=0x17 | 0x19 | 0x1c..=0x1f);
-            if !is_control || !self.place.is_between {
-                self.place.is_between = false;
-                self.places
-                    .advance(&mut self.place, std::slice::from_ref(byte));
-            }
-            if self.place.is_between {
-                end = index + 1;
-            }
-        }
-        end
     }
 
     /// What draws this terminal on one that was just reset.
@@ -140,27 +66,6 @@ impl Past {
         let emulator = &mut self.emulator;
         let drawn = self.drawn.get_or_insert_with(|| emulator.redraw().into());
         Arc::clone(drawn)
-    }
-}
-
-/// Text, tabs and line ends only: it changes no mode, and scrolls away what is above it.
-pub(super) fn is_plain(output: &[u8]) -> bool {
-    output
-        .iter()
-        .all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..))
-}
-
-/// The last `count` lines, from just after the end of the one before. All of it when the end before them
-/// does not bring the cursor back to the left.
-fn last_lines(plain: &[u8], count: usize) -> &[u8] {
-    let ends = plain
-        .iter()
-        .enumerate()
-        .rev()
-        .filter(|(_, byte)| **byte == b'\n');
-    match ends.map(|(at, _)| at).nth(count) {
-        Some(at) if at > 0 && plain[at - 1] == b'\r' => &plain[at + 1..],
-        _ => plain,
     }
 }
 
@@ -228,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_skipped_without_a_difference() {
+    fn a_flood_leaves_what_it_wrote_last() {
         let mut flood = b"\x1b[32mgreen\r\n".to_vec();
         flood.extend((0..5000).flat_map(|line| {
             format!("line {line} of the flood, longer than the screen is wide\r\n").into_bytes()
@@ -245,18 +150,29 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_without_end_is_left_to_be_offered_again() {
+    fn a_sequence_without_end_is_not_waited_for() {
         let mut past = past();
         let endless = [b"ok\x1b]2;".to_vec(), vec![b'x'; 10_000]].concat();
-        assert_eq!(past.absorb(&endless), 2);
-        assert_eq!(past.absorb(&endless[2..]), 0);
-        past.absorb_all(&endless[2..]);
+        assert_eq!(past.absorb(&endless[..1000]), 2);
+        assert_eq!(past.absorb(&endless[2..1000]), 0);
+        assert_eq!(past.absorb(&endless[2..]), endless.len() - 2);
+        let open = past.redraw();
         assert_eq!(past.absorb(b"\x07more"), 5);
         assert!(past.redraw().contains("more"));
+        assert_eq!(
+            seen(&[open.as_bytes(), b"\x07more"]),
+            seen(&[past.redraw().as_bytes()])
+        );
+    }
+
+    /// Where a sequence is cut, what acted in the middle of it does so once.
+    #[test]
+    fn a_line_end_within_a_sequence_counts_once() {
+        check(b"a\x1b[3\n1mb\x1b]2;x\ny\x07c\x1b[\r4mcd");
     }
 
     /// What the emulator panics at is taken in like all other output, in whatever steps it comes: each byte once, and what
-    /// is left begins between two characters. All that came after it is shown.
+    /// is left begins between two characters. What comes after it is shown.
     #[test]
     fn a_panic_of_the_emulator_costs_no_byte() {
         let size = Size { cols: 80, rows: 24 };
@@ -264,26 +180,20 @@ mod tests {
             .map(|line| format!("line {line}\x1b[m\r\n"))
             .collect();
         assert!(lines.len() > 300 << 10);
-        for deadly in DEADLY {
-            for step in [7, 1000, 32 << 10] {
-                let panics = Meters::default().emulator_panics;
-                let mut past = Past::new(size, &panics);
-                let output = format!("{deadly}{lines}\x1b[1;3");
-                let (mut done, mut offered) = (0, 0);
-                while offered < output.len() {
-                    offered = output.len().min(offered + step);
-                    done += past.absorb(&output.as_bytes()[done..offered]);
-                }
-                assert_eq!(
-                    done,
-                    output.len() - "\x1b[1;3".len(),
-                    "{deadly:?} by {step}"
-                );
-                assert_eq!(panics.get(), 1, "{deadly:?} by {step}");
-                let screen = seen_at(size, &[past.redraw().as_bytes(), b"\x1b[1;3Hx"]);
-                let whole = seen_at(size, &[lines.as_bytes(), b"\x1b[1;3Hx"]);
-                assert_eq!(screen, whole, "{deadly:?} by {step}");
+        for step in [7, 1000, 32 << 10] {
+            let panics = Meters::default().emulator_panics;
+            let mut past = Past::new(size, &panics);
+            let output = format!("{DEADLY}{lines}\x1b[1;3");
+            let (mut done, mut offered) = (0, 0);
+            while offered < output.len() {
+                offered = output.len().min(offered + step);
+                done += past.absorb(&output.as_bytes()[done..offered]);
             }
+            assert_eq!(done, output.len() - "\x1b[1;3".len(), "by {step}");
+            assert_eq!(panics.get(), 1, "by {step}");
+            let screen = seen_at(size, &[past.redraw().as_bytes(), b"\x1b[1;3Hx"]);
+            let whole = seen_at(size, &[lines.as_bytes(), b"\x1b[1;3Hx"]);
+            assert_eq!(screen, whole, "by {step}");
         }
     }
 

@@ -111,7 +111,7 @@ fn the_list_of_what_is_in_it_is_whole_and_has_no_tools() {
         let found = components.iter().find(|one| one["name"] == name);
         found.map(|one| one["version"].as_str().expect("a version").to_owned())
     };
-    for name in ["rustls", "ureq", "vt100", "webpki-roots"] {
+    for name in ["rustls", "tungstenite", "ureq", "webpki-roots"] {
         assert_eq!(version(name), Some(locked_version(name)), "{name}");
     }
     assert!(version("@xterm/xterm").is_some(), "of the page");

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use shellcraft::engine::Size;
+use shellcraft::terminal::emulator::Emulator;
+use shellcraft::terminal::meters::Meters;
+
 use crate::dice::Dice;
 use crate::games::hub_of;
 use crate::ground::PATIENCE;
@@ -80,12 +84,11 @@ fn a_thousand_cuts_lose_nothing_and_double_nothing() {
 }
 
 /// What a terminal shows that has drawn all this.
-struct Shown(vt100::Parser);
+struct Shown(Emulator);
 
 impl Shown {
-    fn new(size: (u16, u16)) -> Shown {
-        let side = |cells: u16| cells.try_into().expect("not zero");
-        Shown(vt100::Parser::new(side(size.1), side(size.0), 0))
+    fn new((cols, rows): (u16, u16)) -> Shown {
+        Shown(emulator(Size { cols, rows }))
     }
 
     /// Draws what a page has got: a screen if it was told to replay, then the output.
@@ -103,18 +106,17 @@ impl Shown {
         self.0.process(&std::mem::take(&mut page.seen));
     }
 
-    fn picture(&self) -> String {
-        let screen = self.0.screen();
-        let (text, at, is_alternate) = (
-            screen.contents(),
-            screen.cursor_position(),
-            screen.alternate_screen(),
-        );
-        format!(
-            "{text}\n{at:?} alternate={is_alternate} {:?}",
-            screen.input_mode_formatted()
-        )
+    /// All that it shows and how it goes on, but for what is above the screen.
+    fn picture(&mut self) -> String {
+        let mut same = emulator(self.0.size());
+        same.process(self.0.redraw().as_bytes());
+        same.process(b"\x1b[3J");
+        same.redraw()
     }
+}
+
+fn emulator(size: Size) -> Emulator {
+    Emulator::new(size, &Meters::default().emulator_panics)
 }
 
 /// The same inside a full-screen editor, with pages that stay away so long that the scrollback has moved on:

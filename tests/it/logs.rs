@@ -351,48 +351,6 @@ fn the_log_says_what_would_let_a_page_in() {
     }
 }
 
-/// What makes the terminal emulator panic is a warning a minute, with the place and the session, and not a word of what
-/// the program wrote. No thread of ours has panicked.
-#[test]
-fn a_panic_that_a_program_causes_is_one_warning() {
-    let logged = Logged::start("json", "debug");
-    let game = logged.process.create("rust");
-    let mut page = logged.process.page(&game, None);
-    for _ in 0..3 {
-        page.expect("$ ");
-        page.type_in("printf \\e[24;80H\u{2764}\u{fe0f}\\e[23;80Hy-words\n");
-        page.type_in("flood 100000\n");
-        page.expect("\n100000\r\n");
-    }
-    let told = |level: &str| {
-        let is_told = |line: &Value| line["msg"].to_string().contains("emulator panicked at");
-        let lines = logged.lines().into_iter();
-        lines
-            .filter(|line| is_told(line) && line["level"] == level)
-            .collect::<Vec<_>>()
-    };
-    wait_for("all three", || told("debug").len() == 2);
-    let warnings = told("warn");
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_eq!(warnings[0]["session"], names::short(&game.id));
-    let said = warnings[0]["msg"].as_str().expect("a sentence");
-    assert!(said.contains("vt100") && said.contains(".rs:"), "{said}");
-    let text = logged.text();
-    assert!(
-        !text.contains('\u{2764}') && !text.contains("y-words"),
-        "{text}"
-    );
-    assert!(
-        told("error").is_empty() && !text.contains("the thread "),
-        "{text}"
-    );
-    let metrics = logged.process.get("/metrics").text();
-    for thread in ["session", "other", "connection"] {
-        let none = format!("shellcraft_panics_total{{thread=\"{thread}\"}} 0\n");
-        assert!(metrics.contains(&none), "{metrics}");
-    }
-}
-
 /// Addresses of others that have a password in them, while these do not answer: every line about it at the lowest level.
 #[test]
 fn passwords_in_addresses_are_not_logged() {

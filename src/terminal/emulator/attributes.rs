@@ -1,0 +1,298 @@
+//! How a cell looks, in four bytes.
+//!
+//! What programs use almost always (the colours of the palette, bold, underlined and the like) fits into those bytes; all
+//! other looks stand once each in a table, and the bytes say where. A screen in true colours is a few hundred looks.
+
+use super::table::Table;
+
+/// A colour as a program names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Color {
+    /// The terminal's own.
+    #[default]
+    Default,
+    /// One of 16 with a number of its own in SGR (30 to 37, 90 to 97).
+    Basic(u8),
+    /// One of the palette's 256.
+    Indexed(u8),
+    /// Red, green, blue.
+    Rgb(u8, u8, u8),
+}
+
+pub const BOLD: u16 = 1;
+pub const DIM: u16 = 1 << 1;
+pub const ITALIC: u16 = 1 << 2;
+pub const BLINK: u16 = 1 << 3;
+pub const INVERSE: u16 = 1 << 4;
+pub const HIDDEN: u16 = 1 << 5;
+pub const STRIKE: u16 = 1 << 6;
+pub const OVERLINE: u16 = 1 << 7;
+pub const PROTECTED: u16 = 1 << 8;
+/// Underlined, in whatever style.
+pub const UNDERLINE: u16 = 1 << 9;
+/// The underline's style, its colour and the link count.
+pub const EXTENDED: u16 = 1 << 10;
+
+/// How what is printed next looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Pen {
+    pub fg: Color,
+    pub bg: Color,
+    pub flags: u16,
+    /// 0 for none, then single, double, curly, dotted, dashed.
+    pub underline: u8,
+    pub underline_color: Color,
+    /// Number of the link in [`super::links`]; 0 for none.
+    pub link: u16,
+}
+
+impl Pen {
+    /// What this pen leaves where it erases.
+    pub fn eraser(&self) -> Pen {
+        Pen {
+            bg: self.bg,
+            ..Pen::default()
+        }
+    }
+
+    /// xterm.js marks the pen so whenever a style or a link changes.
+    pub fn update_extended(&mut self) {
+        self.set(EXTENDED, self.underline != 0 || self.link != 0);
+    }
+
+    /// Whether the flags are those that its underline and its link make. After a restored cursor they may be others.
+    pub fn is_natural(&self) -> bool {
+        let is_underlined = self.underline != 0;
+        self.has(UNDERLINE) == is_underlined
+            && self.has(EXTENDED) == (is_underlined || self.link != 0)
+    }
+
+    /// Whether the same of these flags are set in both.
+    pub fn is_like(&self, other: &Pen) -> bool {
+        let both = UNDERLINE | EXTENDED;
+        self.flags & both == other.flags & both
+    }
+
+    pub fn set(&mut self, flag: u16, is_on: bool) {
+        match is_on {
+            true => self.flags |= flag,
+            false => self.flags &= !flag,
+        }
+    }
+
+    pub fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Without what a cell does not keep.
+    pub fn kept(mut self) -> Pen {
+        if !self.has(EXTENDED) {
+            (self.underline, self.underline_color, self.link) = (0, Color::Default, 0);
+        }
+        self
+    }
+}
+
+/// A look in four bytes. The default one is 0.
+pub type Look = u32;
+
+/// The look is in the table, under the number in its low bits.
+const IN_TABLE: Look = 1 << 31;
+/// Above so many different ones at once true colours become those of the palette, and the rest is left out.
+const MAX_LOOKS: usize = 16 * 1024;
+
+/// All looks of one terminal that do not fit into four bytes.
+#[derive(Default)]
+pub struct Looks {
+    table: Table<Pen>,
+}
+
+impl Looks {
+    /// The look of what this pen writes. None when the table is full.
+    pub fn find_or_add(&mut self, pen: &Pen) -> Option<Look> {
+        let pen = pen.kept();
+        packed(&pen).or_else(|| {
+            let place = self.table.find_or_add(&pen, MAX_LOOKS)?;
+            Some(IN_TABLE | place as Look)
+        })
+    }
+
+    /// What this look stands for.
+    pub fn pen(&self, look: Look) -> Pen {
+        match look & IN_TABLE {
+            0 => unpacked(look),
+            _ => self.table.get(place(look)).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Forgets the looks that nothing has any more.
+    pub fn keep(&mut self, looks: impl Iterator<Item = Look>) {
+        let in_table = looks.filter(|look| look & IN_TABLE != 0);
+        self.table.keep(in_table.map(place));
+    }
+
+    pub fn pens(&self) -> impl Iterator<Item = &Pen> {
+        self.table.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes()
+    }
+}
+
+fn place(look: Look) -> usize {
+    (look & !IN_TABLE) as usize
+}
+
+/// The nearest look that fits into four bytes.
+pub fn nearest(pen: &Pen) -> Look {
+    let plain = Pen {
+        fg: of_palette(pen.fg),
+        bg: of_palette(pen.bg),
+        underline_color: Color::Default,
+        link: 0,
+        ..*pen
+    };
+    let mut plain = plain;
+    plain.underline = match plain.has(UNDERLINE) {
+        true => plain.underline.max(1),
+        false => 0,
+    };
+    plain.update_extended();
+    packed(&plain).unwrap_or_default()
+}
+
+fn of_palette(color: Color) -> Color {
+    match color {
+        Color::Rgb(r, g, b) => {
+            let step = |part: u8| ((u16::from(part) * 5 + 127) / 255) as u8;
+            Color::Indexed(16 + 36 * step(r) + 6 * step(g) + step(b))
+        }
+        other => other,
+    }
+}
+
+const COLOR_BITS: u32 = 9;
+const FLAG_BITS: u32 = 9;
+const INLINE_FLAGS: u16 = (1 << FLAG_BITS) - 1;
+
+fn packed(pen: &Pen) -> Option<Look> {
+    if pen.link != 0 || pen.underline_color != Color::Default {
+        return None;
+    }
+    // Underlined in a style, or not at all: all else comes of restored cursors only.
+    let is_underlined = pen.underline != 0;
+    if pen.has(UNDERLINE) != is_underlined || pen.has(EXTENDED) != is_underlined {
+        return None;
+    }
+    let (fg, bg) = (packed_color(pen.fg)?, packed_color(pen.bg)?);
+    let flags = u32::from(pen.flags & INLINE_FLAGS);
+    let underline = u32::from(pen.underline);
+    Some(
+        fg | bg << COLOR_BITS
+            | flags << (2 * COLOR_BITS)
+            | underline << (2 * COLOR_BITS + FLAG_BITS),
+    )
+}
+
+fn packed_color(color: Color) -> Option<u32> {
+    match color {
+        Color::Default => Some(0),
+        Color::Basic(number) => Some(1 + u32::from(number & 15)),
+        Color::Indexed(number) => Some(17 + u32::from(number)),
+        Color::Rgb(..) => None,
+    }
+}
+
+fn unpacked(look: Look) -> Pen {
+    let color = |bits: u32| match bits & ((1 << COLOR_BITS) - 1) {
+        0 => Color::Default,
+        number @ 1..=16 => Color::Basic(number as u8 - 1),
+        number => Color::Indexed((number - 17) as u8),
+    };
+    let underline = (look >> (2 * COLOR_BITS + FLAG_BITS)) as u8 & 7;
+    let mut pen = Pen {
+        fg: color(look),
+        bg: color(look >> COLOR_BITS),
+        flags: (look >> (2 * COLOR_BITS)) as u16 & INLINE_FLAGS,
+        underline,
+        ..Pen::default()
+    };
+    pen.set(UNDERLINE | EXTENDED, underline != 0);
+    pen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pen: Pen, is_in_table: bool) {
+        let mut looks = Looks::default();
+        let look = looks.find_or_add(&pen).expect("room");
+        assert_eq!(looks.pen(look), pen);
+        assert_eq!(look & IN_TABLE != 0, is_in_table, "{pen:?}");
+    }
+
+    #[test]
+    fn what_is_common_needs_no_table() {
+        check(Pen::default(), false);
+        let pen = Pen {
+            fg: Color::Basic(15),
+            bg: Color::Indexed(255),
+            flags: INLINE_FLAGS | UNDERLINE | EXTENDED,
+            underline: 5,
+            ..Pen::default()
+        };
+        check(pen, false);
+        check(
+            Pen {
+                fg: Color::Rgb(1, 2, 3),
+                ..pen
+            },
+            true,
+        );
+        check(Pen { link: 3, ..pen }, true);
+        check(
+            Pen {
+                flags: UNDERLINE,
+                underline: 0,
+                ..pen
+            },
+            true,
+        );
+    }
+
+    #[test]
+    fn a_full_table_is_told() {
+        let mut looks = Looks::default();
+        let pen = |number: usize| Pen {
+            fg: Color::Rgb((number >> 8) as u8, number as u8, 0),
+            ..Pen::default()
+        };
+        for number in 0..MAX_LOOKS {
+            assert!(looks.find_or_add(&pen(number)).is_some());
+        }
+        assert_eq!(looks.find_or_add(&pen(MAX_LOOKS)), None);
+        let kept = looks.find_or_add(&pen(7)).expect("it is there");
+        looks.keep([kept].into_iter());
+        assert_eq!(looks.pen(kept), pen(7));
+        assert!(looks.find_or_add(&pen(MAX_LOOKS)).is_some());
+        assert!(looks.memory_bytes() < 1 << 20);
+    }
+
+    #[test]
+    fn true_colours_have_a_nearest_one() {
+        let pen = Pen {
+            bg: Color::Rgb(255, 0, 0),
+            flags: BOLD,
+            ..Pen::default()
+        };
+        let near = unpacked(nearest(&pen));
+        assert_eq!((near.bg, near.flags), (Color::Indexed(196), BOLD));
+    }
+}

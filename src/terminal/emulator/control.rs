@@ -1,0 +1,250 @@
+//! Control characters, and what ESC begins without parameters.
+
+use super::attributes::{Color, Pen};
+use super::charset::Charset;
+use super::line::Cell;
+use super::modes::Modes;
+use super::screen::{Saved, Screen};
+use super::terminal::State;
+
+impl State {
+    pub(super) fn do_control(&mut self, code: u8) {
+        match code {
+            0x08 => self.backspace(),
+            0x09 => {
+                let cols = self.cols;
+                let screen = self.screen();
+                if screen.x < cols {
+                    screen.x = screen.tabs.behind(screen.x, cols);
+                }
+            }
+            0x0a..=0x0c => self.line_feed(),
+            0x0d => self.screen().x = 0,
+            0x0e => self.set_level(1),
+            0x0f => self.set_level(0),
+            0x84 => self.index(),
+            0x85 => {
+                self.screen().x = 0;
+                self.index();
+            }
+            0x88 => self.set_tab(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn do_escape(&mut self, between: &[u8], last: u8) {
+        match (between, last) {
+            ([], b'7') => self.save_cursor(),
+            ([], b'8') => self.restore_cursor(),
+            ([], b'D') => self.index(),
+            ([], b'E') => {
+                self.screen().x = 0;
+                self.index();
+            }
+            ([], b'H') => self.set_tab(),
+            ([], b'M') => self.reverse_index(),
+            ([], b'=') => self.modes.application_keypad = true,
+            ([], b'>') => self.modes.application_keypad = false,
+            ([], b'c') => self.reset(),
+            ([], b'n' | b'}') => self.set_level(2),
+            ([], b'o' | b'|') => self.set_level(3),
+            ([], b'~') => self.set_level(1),
+            ([b'%'], b'@' | b'G') => {
+                self.set_level(0);
+                self.designate(0, b'B');
+            }
+            ([b'('], name) => self.designate(0, name),
+            ([b')' | b'-'], name) => self.designate(1, name),
+            ([b'*' | b'.'], name) => self.designate(2, name),
+            ([b'+'], name) => self.designate(3, name),
+            ([b'#'], b'8') => self.fill_with_e(),
+            _ => {}
+        }
+    }
+
+    fn backspace(&mut self) {
+        let (cols, is_origin) = (self.cols, self.modes.origin);
+        let reverse_wraps = self.modes.reverse_wraps;
+        let screen = self.screen();
+        if !reverse_wraps {
+            screen.restrict(cols - 1, is_origin);
+            screen.x = screen.x.saturating_sub(1);
+            return;
+        }
+        screen.restrict(cols, is_origin);
+        if screen.x > 0 {
+            screen.x -= 1;
+        } else if screen.y > screen.top && screen.y <= screen.bottom {
+            let row = screen.y;
+            if screen.line(row).is_some_and(|line| line.is_wrapped) {
+                screen.set_wrapped(row, false);
+                screen.y -= 1;
+                screen.x = cols - 1;
+                // What did not fit there was two columns wide.
+                let last = screen.line(screen.y).map(|line| line.get(cols - 1));
+                if last.is_some_and(|cell| cell.width() > 0 && !cell.has_content()) {
+                    screen.x -= 1;
+                }
+            }
+        }
+        screen.restrict(cols - 1, is_origin);
+    }
+
+    fn line_feed(&mut self) {
+        let erased = self.erased();
+        let (cols, is_newline) = (self.cols, self.modes.newline);
+        let screen = self.screen();
+        if is_newline {
+            screen.x = 0;
+        }
+        screen.y += 1;
+        if screen.y == screen.bottom + 1 {
+            screen.y -= 1;
+            screen.scroll(erased.look, false);
+        } else if screen.y >= screen.rows {
+            screen.y = screen.rows - 1;
+        } else {
+            screen.set_wrapped(screen.y, false);
+        }
+        if screen.x >= cols {
+            screen.x -= 1;
+        }
+    }
+
+    fn index(&mut self) {
+        let erased = self.erased();
+        self.restrict();
+        let screen = self.screen();
+        screen.y += 1;
+        if screen.y == screen.bottom + 1 {
+            screen.y -= 1;
+            screen.scroll(erased.look, false);
+        } else if screen.y >= screen.rows {
+            screen.y = screen.rows - 1;
+        }
+        self.restrict();
+    }
+
+    fn reverse_index(&mut self) {
+        let erased = self.erased();
+        self.restrict();
+        let screen = self.screen();
+        if screen.y == screen.top {
+            screen.move_down(screen.top, screen.bottom, 1, erased.look);
+        } else {
+            screen.y = screen.y.saturating_sub(1);
+            self.restrict();
+        }
+    }
+
+    fn set_tab(&mut self) {
+        let screen = self.screen();
+        screen.tabs.set(screen.x);
+    }
+
+    pub(super) fn save_cursor(&mut self) {
+        let (pen, charset) = (self.pen, self.charset);
+        let screen = self.screen();
+        screen.saved = Saved {
+            x: screen.x,
+            y: screen.above + screen.y,
+            pen,
+            charset,
+        };
+    }
+
+    pub(super) fn restore_cursor(&mut self) {
+        let screen = self.screen();
+        let saved = screen.saved;
+        screen.x = saved.x;
+        screen.y = saved.y.saturating_sub(screen.above);
+        // xterm.js restores whether there is an underline or a link, and not which.
+        self.pen = Pen {
+            underline: self.pen.underline,
+            underline_color: self.pen.underline_color,
+            link: self.pen.link,
+            ..saved.pen
+        };
+        self.pen_changed();
+        self.charset = saved.charset;
+        self.restrict();
+    }
+
+    /// DECSTBM and others leave the cursor in one of the columns.
+    pub(super) fn restrict(&mut self) {
+        let (most_x, is_origin) = (self.cols - 1, self.modes.origin);
+        self.screen().restrict(most_x, is_origin);
+    }
+
+    fn set_level(&mut self, level: usize) {
+        self.charset_level = level;
+        self.charset = self.charsets.get(level).copied().unwrap_or_default();
+    }
+
+    fn designate(&mut self, level: usize, name: u8) {
+        let Some(charset) = Charset::named(name) else {
+            return;
+        };
+        if let Some(place) = self.charsets.get_mut(level) {
+            *place = charset;
+        }
+        if level == self.charset_level {
+            self.charset = charset;
+        }
+    }
+
+    pub(super) fn reset_charsets(&mut self) {
+        self.charsets = [Charset::ASCII; 4];
+        (self.charset_level, self.charset) = (0, Charset::ASCII);
+    }
+
+    fn fill_with_e(&mut self) {
+        // It keeps that there is an underline, and not which.
+        let pen = Pen {
+            underline: 0,
+            underline_color: Color::Default,
+            link: 0,
+            ..self.pen
+        };
+        let look = self.look_of(&pen);
+        let (cols, rows) = (self.cols, self.rows);
+        self.set_cursor(0, 0);
+        let screen = self.screen();
+        // In origin mode from the region's first row on.
+        for row in screen.y..rows {
+            if let Some(line) = screen.line_mut(row) {
+                line.fill(0, cols, Cell::char('E', 1, look));
+                line.is_wrapped = false;
+            }
+        }
+    }
+
+    /// RIS.
+    fn reset(&mut self) {
+        let (cols, rows) = (self.cols, self.rows);
+        self.normal = Screen::new(cols, rows, true);
+        (self.alternate, self.saved_alternate) = (None, Saved::default());
+        self.pen = Pen::default();
+        self.pen_changed();
+        self.reset_charsets();
+        self.modes = Modes::reset(&self.modes);
+    }
+
+    /// DECSTR.
+    pub(super) fn soft_reset(&mut self) {
+        let rows = self.rows;
+        let (pen, charset) = (Pen::default(), Charset::ASCII);
+        self.pen = pen;
+        self.pen_changed();
+        self.reset_charsets();
+        self.modes = self.modes.soft_reset();
+        let screen = self.screen();
+        (screen.top, screen.bottom) = (0, rows - 1);
+        screen.saved = Saved {
+            x: 0,
+            y: screen.above,
+            pen,
+            charset,
+        };
+    }
+}

@@ -1,0 +1,389 @@
+//! A line of cells that ends where its text ends: what is behind that costs nothing.
+
+use super::attributes::Look;
+
+/// One column of a line: a character or the rest of one that is two columns wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// A character's code, or the number of a cluster in [`super::clusters`]; flag and width above it. 0 is no character.
+    content: u32,
+    pub look: Look,
+}
+
+const CODE_BITS: u32 = 21;
+const CODE_MASK: u32 = (1 << CODE_BITS) - 1;
+const CLUSTER: u32 = 1 << CODE_BITS;
+const WIDTH_SHIFT: u32 = CODE_BITS + 1;
+
+/// What a cell has in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    Nothing,
+    Char(char),
+    /// A character with marks, by its number.
+    Cluster(usize),
+}
+
+impl Cell {
+    /// A cell without a character, which is one column wide.
+    pub const fn blank(look: Look) -> Cell {
+        Cell {
+            content: 1 << WIDTH_SHIFT,
+            look,
+        }
+    }
+
+    /// The second column of a wide character.
+    pub const fn rest(look: Look) -> Cell {
+        Cell { content: 0, look }
+    }
+
+    pub fn char(c: char, width: u8, look: Look) -> Cell {
+        Cell {
+            content: u32::from(c) | u32::from(width) << WIDTH_SHIFT,
+            look,
+        }
+    }
+
+    pub fn cluster(number: usize, width: u8, look: Look) -> Cell {
+        let number = number as u32 & CODE_MASK;
+        Cell {
+            content: number | CLUSTER | u32::from(width) << WIDTH_SHIFT,
+            look,
+        }
+    }
+
+    pub fn width(self) -> u8 {
+        (self.content >> WIDTH_SHIFT) as u8
+    }
+
+    pub fn has_content(self) -> bool {
+        self.content & (CODE_MASK | CLUSTER) != 0
+    }
+
+    pub fn content(self) -> Content {
+        let code = self.content & CODE_MASK;
+        if self.content & CLUSTER != 0 {
+            return Content::Cluster(code as usize);
+        }
+        match char::from_u32(code) {
+            Some('\0') | None => Content::Nothing,
+            Some(c) => Content::Char(c),
+        }
+    }
+
+    /// Whether it is as erasing leaves it, in whatever colour.
+    pub fn is_blank(self) -> bool {
+        self.content == Cell::blank(0).content
+    }
+
+    /// Whether it is the second column of a wide character.
+    pub fn is_rest(self) -> bool {
+        self.content == 0
+    }
+}
+
+/// A line of a screen.
+#[derive(Debug, Clone, Default)]
+pub struct Line {
+    cells: Vec<Cell>,
+    /// How the blank cells look that are not in `cells`.
+    tail: Look,
+    /// How many columns it has: in the alternate screen, which does not flow, more than the screen after it was narrowed.
+    cols: u16,
+    /// Whether it goes on with what did not fit into the one above.
+    pub is_wrapped: bool,
+}
+
+/// Up to so many cells an emptied line keeps its memory.
+const KEPT_CELLS: usize = 256;
+
+impl Line {
+    pub fn new(cols: usize, tail: Look) -> Line {
+        Line {
+            cells: Vec::new(),
+            tail,
+            cols: cols as u16,
+            is_wrapped: false,
+        }
+    }
+
+    /// The same as [`Line::new`], in this one's memory.
+    pub fn renew(&mut self, cols: usize, tail: Look) {
+        self.cells.clear();
+        self.cells.shrink_to(KEPT_CELLS);
+        (self.tail, self.cols, self.is_wrapped) = (tail, cols as u16, false);
+    }
+
+    pub fn cols(&self) -> usize {
+        usize::from(self.cols)
+    }
+
+    /// The cells up to the last that is not like all behind it.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    pub fn tail(&self) -> Look {
+        self.tail
+    }
+
+    pub fn get(&self, at: usize) -> Cell {
+        let cell = self.cells.get(at).copied();
+        cell.unwrap_or(Cell::blank(self.tail))
+    }
+
+    pub fn set(&mut self, at: usize, cell: Cell) {
+        if let Some(place) = self.cells.get_mut(at) {
+            *place = cell;
+        } else if at < self.cols() && cell != Cell::blank(self.tail) {
+            self.extend_to(at);
+            self.reserve(1);
+            self.cells.push(cell);
+        }
+    }
+
+    /// Writes bytes of ASCII, which must end before the line does.
+    pub fn write_ascii(&mut self, at: usize, text: &[u8], look: Look) {
+        self.extend_to(at);
+        let cell = |byte: &u8| Cell::char(char::from(*byte), 1, look);
+        let over = text.len().min(self.cells.len().saturating_sub(at));
+        let (first, behind) = text.split_at(over);
+        if let Some(places) = self.cells.get_mut(at..at + over) {
+            for (place, byte) in places.iter_mut().zip(first) {
+                *place = cell(byte);
+            }
+        }
+        if !behind.is_empty() {
+            self.reserve(behind.len());
+            self.cells.extend(behind.iter().map(cell));
+        }
+    }
+
+    /// Puts `fill` into the columns from `start` up to `end`, both within the line.
+    pub fn fill(&mut self, start: usize, end: usize, fill: Cell) {
+        let (start, end) = (start.min(self.cols()), end.min(self.cols()));
+        if start >= end {
+            return;
+        }
+        if end == self.cols() && fill.is_blank() {
+            if self.tail != fill.look {
+                self.extend_to(start);
+                self.tail = fill.look;
+            }
+            self.cells.truncate(start);
+            self.trim();
+            return;
+        }
+        if fill == Cell::blank(self.tail) && start >= self.cells.len() {
+            return;
+        }
+        self.extend_to(end);
+        if let Some(places) = self.cells.get_mut(start..end) {
+            places.fill(fill);
+        }
+    }
+
+    /// Moves what is at `at` and behind it `count` columns to the right; what goes beyond the end is lost.
+    pub fn insert(&mut self, at: usize, count: usize, fill: Cell) {
+        let cols = self.cols();
+        let count = count.min(cols.saturating_sub(at));
+        if at > 0 && self.get(at - 1).width() == 2 {
+            self.set(at - 1, fill);
+        }
+        if at < self.cells.len() || fill != Cell::blank(self.tail) {
+            self.extend_to(at);
+            let kept = self.cells.len().min(cols - count);
+            self.cells.truncate(kept);
+            self.reserve(count);
+            let fills = std::iter::repeat_n(fill, count);
+            self.cells.splice(at.min(kept)..at.min(kept), fills);
+        }
+        if cols > 0 && self.get(cols - 1).width() == 2 {
+            self.set(cols - 1, fill);
+        }
+    }
+
+    /// Moves what is `count` columns behind `at` to `at`; `fill`, a blank, comes in at the end.
+    pub fn delete(&mut self, at: usize, count: usize, fill: Cell) {
+        let cols = self.cols();
+        let count = count.min(cols.saturating_sub(at));
+        let end = (at + count).min(self.cells.len());
+        if at < end {
+            self.cells.drain(at..end);
+        }
+        if fill.look != self.tail {
+            self.extend_to(cols - count);
+            self.tail = fill.look;
+        }
+        self.trim();
+        if at > 0 && self.get(at - 1).width() == 2 {
+            self.set(at - 1, fill);
+        }
+        if self.get(at).is_rest() {
+            self.set(at, fill);
+        }
+    }
+
+    /// Erases the columns from `start` up to `end`; protected ones stay where `is_protected` tells of them.
+    pub fn erase(
+        &mut self,
+        start: usize,
+        end: usize,
+        fill: Cell,
+        is_protected: Option<&dyn Fn(Look) -> bool>,
+    ) {
+        let end = end.min(self.cols());
+        let is_free = |line: &Line, at: usize| {
+            is_protected.is_none_or(|is_protected| !is_protected(line.get(at).look))
+        };
+        if start > 0 && self.get(start - 1).width() == 2 && is_free(self, start - 1) {
+            self.set(start - 1, fill);
+        }
+        if end > 0 && end < self.cols() && self.get(end - 1).width() == 2 && is_free(self, end) {
+            self.set(end, fill);
+        }
+        if is_protected.is_none() {
+            self.fill(start, end, fill);
+            return;
+        }
+        for at in start..end {
+            if is_free(self, at) {
+                self.set(at, fill);
+            }
+        }
+    }
+
+    /// Gives it so many columns.
+    pub fn set_cols(&mut self, cols: usize, tail: Look) {
+        if cols < self.cols() {
+            self.cells.truncate(cols);
+        } else if self.tail != tail {
+            self.extend_to(self.cols());
+            self.tail = tail;
+        }
+        self.cols = cols as u16;
+        self.trim();
+    }
+
+    /// Columns up to the last character.
+    pub fn text_cols(&self) -> usize {
+        let last = self.cells.iter().rposition(|cell| cell.has_content());
+        last.map_or(0, |at| at + usize::from(self.get(at).width()))
+    }
+
+    /// Bytes of memory its cells take.
+    pub fn memory_bytes(&self) -> usize {
+        self.cells.capacity() * size_of::<Cell>()
+    }
+
+    /// Makes `cells` so long at least.
+    fn extend_to(&mut self, count: usize) {
+        let count = count.min(self.cols());
+        if let Some(more) = count.checked_sub(self.cells.len())
+            && more > 0
+        {
+            self.reserve(more);
+            self.cells.resize(count, Cell::blank(self.tail));
+        }
+    }
+
+    /// Cells that say no more than the tail does are not kept.
+    fn trim(&mut self) {
+        let blank = Cell::blank(self.tail);
+        let last = self.cells.iter().rposition(|cell| *cell != blank);
+        self.cells.truncate(last.map_or(0, |at| at + 1));
+        if self.cells.is_empty() {
+            self.cells.shrink_to(0);
+        }
+    }
+
+    /// Room for more cells: never more than the line has columns, or twice what is used.
+    fn reserve(&mut self, more: usize) {
+        let needed = self.cells.len() + more;
+        if needed > self.cells.capacity() {
+            let wanted = (needed + needed / 2).max(16).min(self.cols().max(needed));
+            self.cells.reserve_exact(wanted - self.cells.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(line: &Line) -> String {
+        let cells = (0..line.cols()).map(|at| match line.get(at).content() {
+            Content::Char(c) => c,
+            Content::Cluster(_) => '*',
+            Content::Nothing => match line.get(at) {
+                cell if cell.is_rest() => '<',
+                cell if cell.look == 0 => '.',
+                _ => '_',
+            },
+        });
+        cells.collect()
+    }
+
+    fn line(written: &str) -> Line {
+        let mut line = Line::new(10, 0);
+        line.write_ascii(0, written.as_bytes(), 0);
+        line
+    }
+
+    const RED: Cell = Cell::blank(1);
+
+    #[test]
+    fn erased_cells_take_no_memory() {
+        let mut line = line("0123456789");
+        line.fill(4, 10, RED);
+        assert_eq!(text(&line), "0123______");
+        assert_eq!(line.cells().len(), 4);
+        line.fill(0, 10, RED);
+        assert_eq!((line.cells().len(), line.memory_bytes()), (0, 0));
+        line.fill(6, 10, Cell::blank(0));
+        assert_eq!(text(&line), "______....");
+        line.set(8, Cell::char('x', 1, 0));
+        assert_eq!(text(&line), "______..x.");
+    }
+
+    #[test]
+    fn cells_move_within_the_line() {
+        let mut moved = line("0123456789");
+        moved.insert(3, 2, RED);
+        assert_eq!(text(&moved), "012__34567");
+        moved.delete(0, 4, Cell::blank(0));
+        assert_eq!(text(&moved), "_34567....");
+        moved.delete(1, 2, RED);
+        assert_eq!(text(&moved), "_567....__");
+        moved.insert(9, 100, Cell::blank(0));
+        assert_eq!(text(&moved), "_567...._.");
+        moved.delete(20, 5, RED);
+        let mut short = line("ab");
+        short.insert(5, 2, Cell::blank(0));
+        assert_eq!(short.cells().len(), 2);
+        short.insert(1, 20, Cell::blank(0));
+        assert_eq!(text(&short), "a.........");
+    }
+
+    #[test]
+    fn half_a_wide_character_is_none() {
+        let wide = |line: &mut Line, at: usize| {
+            line.set(at, Cell::char('\u{4e16}', 2, 0));
+            line.set(at + 1, Cell::rest(0));
+        };
+        let mut line = line("0123456789");
+        wide(&mut line, 4);
+        line.erase(5, 6, Cell::blank(0), None);
+        assert_eq!(text(&line), "0123..6789");
+        wide(&mut line, 4);
+        line.erase(2, 5, Cell::blank(0), None);
+        assert_eq!(text(&line), "01....6789");
+        wide(&mut line, 8);
+        line.insert(0, 1, Cell::blank(0));
+        assert_eq!(text(&line), ".01....67.");
+        wide(&mut line, 4);
+        line.delete(5, 1, Cell::blank(0));
+        assert_eq!(text(&line), ".01...67..");
+    }
+}

@@ -1,0 +1,81 @@
+//! What links lead to (OSC 8), once each, under numbers that pens hold.
+
+use super::table::Table;
+
+/// Different links at once in one terminal, and their bytes. Text of other links is plain text.
+const MAX_LINKS: usize = 1024;
+const MAX_BYTES: usize = 32 * 1024;
+
+/// A link as a program gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// What joins pieces of one link that stand apart; may be empty.
+    pub id: String,
+    pub uri: String,
+}
+
+impl Link {
+    fn bytes(&self) -> usize {
+        self.id.len() + self.uri.len()
+    }
+}
+
+/// All links of one terminal.
+#[derive(Default)]
+pub struct Links {
+    table: Table<Link>,
+    bytes: usize,
+}
+
+impl Links {
+    /// The number of a link, from 1. None when there is no room for it.
+    pub fn find_or_add(&mut self, link: &Link) -> Option<u16> {
+        let before = self.table.len();
+        if self.bytes + link.bytes() > MAX_BYTES {
+            return None;
+        }
+        let number = self.table.find_or_add(link, MAX_LINKS)?;
+        if self.table.len() > before {
+            self.bytes += link.bytes();
+        }
+        Some(number as u16 + 1)
+    }
+
+    pub fn get(&self, number: u16) -> Option<&Link> {
+        self.table.get(usize::from(number.checked_sub(1)?))
+    }
+
+    /// Forgets those under other numbers.
+    pub fn keep(&mut self, numbers: impl Iterator<Item = u16>) {
+        let places = numbers.filter_map(|number| number.checked_sub(1));
+        self.table.keep(places.map(usize::from));
+        self.bytes = self.table.values().map(Link::bytes).sum();
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_bounded_in_number_and_in_bytes() {
+        let link = |number: usize, len: usize| Link {
+            id: number.to_string(),
+            uri: "x".repeat(len),
+        };
+        let mut links = Links::default();
+        let first = links.find_or_add(&link(1, 10)).expect("room");
+        assert_eq!(links.find_or_add(&link(1, 10)), Some(first));
+        let added = (2..10_000).filter_map(|number| links.find_or_add(&link(number, 0)));
+        assert_eq!(added.count(), MAX_LINKS - 1);
+        links.keep([first].into_iter());
+        assert_eq!(links.get(first), Some(&link(1, 10)));
+        let added = (2..10_000).filter_map(|number| links.find_or_add(&link(number, 1000)));
+        assert_eq!(added.count(), 32);
+        assert_eq!((links.get(0), links.get(999)), (None, None));
+    }
+}

@@ -1,0 +1,440 @@
+//! Takes a terminal's output apart, as xterm.js does: UTF-8 without what is invalid in it, then the states of a VT500 (as
+//! Paul Williams drew them) over characters, not bytes.
+//!
+//! ```text
+//!            ESC            [                     final
+//!  ground ────────▶ escape ───▶ control sequence ────────▶ ground
+//!                     │ ] P X ^ _
+//!                     └───────────▶ a string ── BEL, ST ──▶ ground
+//! ```
+//!
+//! What has come of a sequence that is not over is kept as text, so that another terminal can be given it.
+
+use super::params::Params;
+
+/// What happens to a terminal.
+pub trait Act {
+    /// Characters of ASCII that can be printed.
+    fn print_ascii(&mut self, text: &[u8]);
+    /// Any character that can be printed.
+    fn print(&mut self, c: char);
+    /// A control character, C0 or C1.
+    fn control(&mut self, code: u8);
+    /// ESC, the bytes between, the last one.
+    fn escape(&mut self, between: &[u8], last: u8);
+    /// CSI, or what else begins with its parameters.
+    fn sequence(&mut self, name: Name, params: &Params);
+    /// An OSC: its number and the text behind it, which may have been cut.
+    fn command(&mut self, number: u32, text: &str);
+    /// The end of a string of any kind but SOS, PM and APC.
+    fn string_end(&mut self);
+}
+
+/// What a control sequence is called: `?` or the like, what stands between its parameters and its end, and its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    pub prefix: u8,
+    pub between: u8,
+    pub last: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ground,
+    Escape,
+    EscapeBetween,
+    CsiEntry,
+    CsiParam,
+    CsiBetween,
+    CsiIgnore,
+    /// SOS, PM and APC, which mean nothing.
+    Ignored,
+    Osc,
+    DcsEntry,
+    DcsParam,
+    DcsBetween,
+    DcsIgnore,
+    Dcs,
+}
+
+/// The most that is kept of a sequence. A longer one is cut: nothing that a program needs is as long.
+pub const MAX_SEQUENCE_BYTES: usize = 4 * 1024;
+/// Room that is kept for the next sequence.
+const KEPT_BYTES: usize = 64;
+
+/// The parser. Holds a character or a sequence that is not complete.
+pub struct Parser {
+    state: State,
+    /// The bytes of a character that is not complete.
+    utf8: [u8; 4],
+    utf8_len: usize,
+    params: Params,
+    prefix: u8,
+    /// What stood between; `many` if it was more than one.
+    between: u8,
+    many: bool,
+    /// What has come of the sequence since its beginning, without what acted by itself.
+    kept: String,
+    /// Bytes taken since the sequence began, or none where a part of them acted already.
+    taken: Option<usize>,
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Self {
+            state: State::Ground,
+            utf8: [0; 4],
+            utf8_len: 0,
+            params: Params::default(),
+            prefix: 0,
+            between: 0,
+            many: false,
+            kept: String::new(),
+            taken: Some(0),
+        }
+    }
+}
+
+impl Parser {
+    /// Takes in output, which may end anywhere.
+    pub fn advance(&mut self, output: &[u8], terminal: &mut impl Act) {
+        let mut rest = output;
+        while let Some((byte, after)) = rest.split_first() {
+            if self.state == State::Ground && self.utf8_len == 0 {
+                let plain = rest.iter().position(|byte| !is_plain(*byte));
+                let (text, behind) = rest.split_at(plain.unwrap_or(rest.len()));
+                if !text.is_empty() {
+                    terminal.print_ascii(text);
+                    rest = behind;
+                    continue;
+                }
+            }
+            rest = after;
+            if let Some(taken) = &mut self.taken {
+                *taken += 1;
+            }
+            self.byte(*byte, terminal);
+            if self.is_between() {
+                self.taken = Some(0);
+            }
+        }
+    }
+
+    /// Whether no character and no sequence is open.
+    pub fn is_between(&self) -> bool {
+        self.state == State::Ground && self.utf8_len == 0
+    }
+
+    /// How many bytes ago the character or sequence began that is open. None when they cannot be given again, because some
+    /// of them acted by themselves, or because it is too long to wait for its end.
+    pub fn open_bytes(&self) -> Option<usize> {
+        let is_short = |taken: &usize| *taken < MAX_SEQUENCE_BYTES;
+        self.taken.filter(is_short)
+    }
+
+    /// Forgets what is open, which is to come again.
+    pub fn forget_open(&mut self) {
+        *self = Parser::default();
+    }
+
+    /// The sequence that is open, as far as it has come; and then the bytes of a character that is not complete.
+    pub fn open(&self) -> (&str, &[u8]) {
+        let sequence = match self.state {
+            State::Ground => "",
+            _ => &self.kept,
+        };
+        (sequence, self.utf8.get(..self.utf8_len).unwrap_or_default())
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.kept.capacity()
+    }
+
+    /// xterm.js leaves out what is no UTF-8, and U+FEFF.
+    fn byte(&mut self, byte: u8, terminal: &mut impl Act) {
+        if self.utf8_len > 0 {
+            if byte & 0xc0 != 0x80 {
+                self.utf8_len = 0;
+                self.byte(byte, terminal);
+                return;
+            }
+            if let Some(place) = self.utf8.get_mut(self.utf8_len) {
+                *place = byte;
+                self.utf8_len += 1;
+            }
+            let lead = self.utf8[0];
+            let whole = if lead < 0xe0 {
+                2
+            } else if lead < 0xf0 {
+                3
+            } else {
+                4
+            };
+            if self.utf8_len < whole {
+                return;
+            }
+            self.utf8_len = 0;
+            let text = self.utf8.get(..whole).map(str::from_utf8);
+            let c = text.and_then(|text| text.ok()?.chars().next());
+            if let Some(c) = c.filter(|c| *c != '\u{feff}') {
+                self.char(c, terminal);
+            }
+            return;
+        }
+        match byte {
+            0..0x80 => self.char(char::from(byte), terminal),
+            0xc0..0xf8 => {
+                self.utf8[0] = byte;
+                self.utf8_len = 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn char(&mut self, c: char, terminal: &mut impl Act) {
+        // What stands for itself in any state.
+        match c {
+            '\x1b' => {
+                self.end_string(c, terminal);
+                self.begin(State::Escape, c);
+                return;
+            }
+            '\x18' | '\x1a' => {
+                self.end_string(c, terminal);
+                terminal.control(c as u8);
+                self.end();
+                return;
+            }
+            '\u{9c}' => {
+                self.end_string(c, terminal);
+                self.end();
+                return;
+            }
+            '\u{80}'..='\u{9f}' => {
+                self.c1(c, terminal);
+                return;
+            }
+            _ => {}
+        }
+        match self.state {
+            State::Ground => match c {
+                '\0'..' ' => terminal.control(c as u8),
+                '\x7f' => {}
+                _ => terminal.print(c),
+            },
+            State::Osc => match c {
+                '\x07' => {
+                    self.end_string(c, terminal);
+                    self.end();
+                }
+                '\0'..' ' => {}
+                _ => self.keep(c),
+            },
+            State::Dcs => match c {
+                '\x7f' => {}
+                _ => self.keep(c),
+            },
+            State::Ignored => self.keep_short(c),
+            State::DcsEntry | State::DcsParam | State::DcsBetween | State::DcsIgnore => {
+                self.dcs(c);
+            }
+            _ => self.sequence_char(c, terminal),
+        }
+    }
+
+    /// One of the states in which control characters act at once.
+    fn sequence_char(&mut self, c: char, terminal: &mut impl Act) {
+        match c {
+            '\0'..' ' => {
+                terminal.control(c as u8);
+                self.taken = None;
+                return;
+            }
+            '\x7f' => return,
+            '\u{a0}'.. => {
+                match self.state {
+                    State::CsiIgnore => {}
+                    _ => self.end(),
+                }
+                return;
+            }
+            _ => {}
+        }
+        self.keep(c);
+        let byte = c as u8;
+        match self.state {
+            State::Escape => match byte {
+                b'[' => self.clear(State::CsiEntry),
+                b']' => self.state = State::Osc,
+                b'P' => self.clear(State::DcsEntry),
+                b'X' | b'^' | b'_' => self.state = State::Ignored,
+                0x20..0x30 => {
+                    self.add_between(byte);
+                    self.state = State::EscapeBetween;
+                }
+                _ => self.end_escape(byte, terminal),
+            },
+            State::EscapeBetween => match byte {
+                0x20..0x30 => self.add_between(byte),
+                _ => self.end_escape(byte, terminal),
+            },
+            State::CsiEntry => match byte {
+                b'<'..=b'?' => {
+                    self.prefix = byte;
+                    self.state = State::CsiParam;
+                }
+                _ => {
+                    self.state = State::CsiParam;
+                    self.csi(byte, terminal);
+                }
+            },
+            State::CsiParam | State::CsiBetween => self.csi(byte, terminal),
+            _ => {
+                if byte >= 0x40 {
+                    self.end();
+                }
+            }
+        }
+    }
+
+    fn csi(&mut self, byte: u8, terminal: &mut impl Act) {
+        match byte {
+            b'0'..=b';' if self.state == State::CsiParam => self.params.add(byte),
+            0x30..0x40 => self.state = State::CsiIgnore,
+            0x20..0x30 => {
+                self.add_between(byte);
+                self.state = State::CsiBetween;
+            }
+            _ => {
+                if !self.many {
+                    let name = Name {
+                        prefix: self.prefix,
+                        between: self.between,
+                        last: byte,
+                    };
+                    terminal.sequence(name, &self.params);
+                } else {
+                    terminal.string_end();
+                }
+                self.end();
+            }
+        }
+    }
+
+    fn dcs(&mut self, c: char) {
+        if c < ' ' || c == '\x7f' {
+            return;
+        }
+        self.keep(c);
+        let next = match (self.state, c) {
+            (State::DcsIgnore, _) => State::DcsIgnore,
+            (_, '\u{a0}'..) => {
+                self.end();
+                return;
+            }
+            (_, '@'..='~') => State::Dcs,
+            (_, ' '..='/') => State::DcsBetween,
+            (State::DcsBetween, _) => State::DcsIgnore,
+            (_, '0'..=';') => State::DcsParam,
+            (State::DcsEntry, _) => State::DcsParam,
+            _ => State::DcsIgnore,
+        };
+        self.state = next;
+    }
+
+    /// C1, in whatever state.
+    fn c1(&mut self, c: char, terminal: &mut impl Act) {
+        match c {
+            '\u{90}' | '\u{98}' | '\u{9b}' | '\u{9d}'..='\u{9f}' => {
+                let state = match c {
+                    '\u{90}' => State::DcsEntry,
+                    '\u{9b}' => State::CsiEntry,
+                    '\u{9d}' => State::Osc,
+                    _ => State::Ignored,
+                };
+                self.begin(state, c);
+            }
+            _ => {
+                terminal.control(c as u8);
+                self.end();
+            }
+        }
+    }
+
+    fn end_escape(&mut self, last: u8, terminal: &mut impl Act) {
+        let between: &[u8] = match (self.between, self.many) {
+            (0, _) => &[],
+            (_, true) => &[0, 0],
+            (byte, false) => &[byte],
+        };
+        terminal.escape(between, last);
+        self.end();
+    }
+
+    /// Whatever ends a string ends it here; what is in it counts unless it was broken off.
+    fn end_string(&mut self, c: char, terminal: &mut impl Act) {
+        match self.state {
+            State::Osc => {
+                let is_whole = !matches!(c, '\x18' | '\x1a');
+                if is_whole && let Some((number, text)) = command(&self.kept) {
+                    terminal.command(number, text);
+                }
+                terminal.string_end();
+            }
+            State::Dcs => terminal.string_end(),
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, state: State, c: char) {
+        self.kept.clear();
+        self.kept.push(c);
+        self.taken = Some(c.len_utf8());
+        self.clear(state);
+    }
+
+    fn clear(&mut self, state: State) {
+        self.state = state;
+        self.params.clear();
+        (self.prefix, self.between, self.many) = (0, 0, false);
+    }
+
+    fn add_between(&mut self, byte: u8) {
+        self.many = self.between != 0;
+        self.between = byte;
+    }
+
+    fn end(&mut self) {
+        self.state = State::Ground;
+        self.kept.clear();
+        self.kept.shrink_to(KEPT_BYTES);
+    }
+
+    fn keep(&mut self, c: char) {
+        if self.kept.len() < MAX_SEQUENCE_BYTES {
+            self.kept.push(c);
+        }
+    }
+
+    /// Of what means nothing only the beginning is needed.
+    fn keep_short(&mut self, c: char) {
+        if self.kept.len() < 4 && !c.is_control() {
+            self.kept.push(c);
+        }
+    }
+}
+
+/// The number and the text of an OSC that has begun with its introducer.
+fn command(kept: &str) -> Option<(u32, &str)> {
+    let body = kept
+        .strip_prefix("\x1b]")
+        .or_else(|| kept.strip_prefix('\u{9d}'))?;
+    let (number, text) = body.split_once(';').unwrap_or((body, ""));
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = is_number.then(|| number.parse().ok())??;
+    Some((number, text))
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7e)
+}

@@ -1,0 +1,312 @@
+//! What draws a terminal on one that was just reset: the two screens, then all that decides what comes of the output that
+//! follows.
+
+use super::attributes::Pen;
+use super::charset::Charset;
+use super::line::{Cell, Content};
+use super::modes::Modes;
+use super::redraw_lines::draw_lines;
+use super::screen::{Saved, Screen, Tabs};
+use super::terminal::{State, Terminal};
+
+/// Text and sequences to come, and the pen that they leave.
+pub(super) struct Drawing<'a> {
+    pub out: String,
+    pub state: &'a State,
+    /// None when it has to be made anew.
+    pub pen: Option<Pen>,
+    /// Whether a cursor was saved on the way.
+    pub has_saved: bool,
+}
+
+impl Terminal {
+    /// Text and escape sequences that draw this terminal on one that was just reset. At the end may be a sequence that is not
+    /// complete. What is left out is the beginning of a character that is not: [`Terminal::open_char`].
+    pub fn redraw(&self) -> String {
+        let mut drawing = Drawing {
+            out: String::new(),
+            state: &self.state,
+            pen: Some(Pen::default()),
+            has_saved: false,
+        };
+        drawing.all();
+        drawing.out + self.parser.open().0
+    }
+
+    /// The bytes of a character that is not complete.
+    pub fn open_char(&self) -> &[u8] {
+        self.parser.open().1
+    }
+}
+
+impl Drawing<'_> {
+    fn all(&mut self) {
+        let state = self.state;
+        // What outlives a reset of xterm.js.
+        self.push("\x1b[20l\x1b[?25h\x1b]104\x07\x1b]110\x07\x1b]111\x07\x1b]112\x07");
+        self.palette();
+        if !state.title.is_empty() {
+            self.push(&format!("\x1b]2;{}\x07", state.title));
+        }
+        self.screen(&state.normal);
+        let shown = match &state.alternate {
+            Some(alternate) => {
+                self.pen(&Pen::default());
+                self.go_to(state.normal.x.min(state.cols - 1), state.normal.y);
+                self.push("\x1b[?47h\x1b[H");
+                self.screen(alternate);
+                alternate
+            }
+            None => {
+                self.saved_alternate();
+                &state.normal
+            }
+        };
+        self.charsets(shown);
+        // It may be one that is restored only.
+        self.cursor(shown);
+        self.modes();
+        let join = self.joinable(shown);
+        if join.is_none() && self.pen != Some(state.pen) {
+            self.pen_without_saving(&state.pen);
+        }
+        if let Some((cell, x)) = join {
+            self.go_to_cell(shown, x);
+            self.reprint(cell);
+        }
+    }
+
+    pub fn push(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    /// CSI with one number, which is left out where it is 1.
+    pub fn csi(&mut self, number: usize, last: char) {
+        match number {
+            1 => self.push(&format!("\x1b[{last}")),
+            _ => self.push(&format!("\x1b[{number}{last}")),
+        }
+    }
+
+    pub fn go_to(&mut self, x: usize, y: usize) {
+        self.push(&format!("\x1b[{};{}H", y + 1, x + 1));
+    }
+
+    fn palette(&mut self) {
+        let palette = &self.state.palette;
+        let rgb = |[r, g, b]: &[u8; 3]| format!("rgb:{r:02x}/{g:02x}/{b:02x}");
+        for (number, color) in &palette.colors {
+            self.push(&format!("\x1b]4;{number};{}\x07", rgb(color)));
+        }
+        for (number, color) in palette.special.iter().enumerate() {
+            if let Some(color) = color {
+                self.push(&format!("\x1b]{};{}\x07", 10 + number, rgb(color)));
+            }
+        }
+    }
+
+    fn screen(&mut self, screen: &Screen) {
+        draw_lines(self, screen);
+        self.tabs(screen);
+        if (screen.top, screen.bottom) != (0, screen.rows - 1) {
+            self.push(&format!("\x1b[{};{}r", screen.top + 1, screen.bottom + 1));
+        }
+        let fresh = Saved {
+            y: screen.saved.y,
+            ..Saved::default()
+        };
+        if screen.saved != fresh || screen.saved_row() > 0 || self.has_saved {
+            self.saved(screen);
+        }
+    }
+
+    fn tabs(&mut self, screen: &Screen) {
+        let fresh = Tabs::new(screen.cols);
+        let cols = 0..screen.cols;
+        if cols
+            .clone()
+            .all(|at| screen.tabs.is_set(at) == fresh.is_set(at))
+        {
+            return;
+        }
+        self.push("\x1b[3g");
+        for at in cols.filter(|at| screen.tabs.is_set(*at)) {
+            self.csi(at + 1, 'G');
+            self.push("\x1bH");
+        }
+    }
+
+    fn saved(&mut self, screen: &Screen) {
+        let row = screen.saved_row().min(screen.rows - 1);
+        self.save(&screen.saved, row);
+    }
+
+    /// What the alternate screen has saved outlives it.
+    fn saved_alternate(&mut self) {
+        let saved = self.state.saved_alternate;
+        if saved != Saved::default() {
+            self.push("\x1b[?47h");
+            self.save(&saved, saved.y.min(self.state.rows - 1));
+            self.push("\x1b[?47l");
+        }
+    }
+
+    fn save(&mut self, saved: &Saved, row: usize) {
+        self.flags(&saved.pen);
+        if saved.charset != Charset::ASCII {
+            self.designate(0, saved.charset);
+        }
+        self.go_to(saved.x.min(self.state.cols - 1), row);
+        self.push("\x1b7");
+        self.has_saved = false;
+        if saved.charset != Charset::ASCII {
+            self.designate(0, Charset::ASCII);
+        }
+    }
+
+    fn designate(&mut self, level: usize, charset: Charset) {
+        let between = ['(', ')', '*', '+'].get(level).copied().unwrap_or('(');
+        let name = char::from(charset.name());
+        self.push(&format!("\x1b{between}{name}"));
+    }
+
+    fn charsets(&mut self, screen: &Screen) {
+        let state = self.state;
+        for (level, charset) in state.charsets.iter().enumerate() {
+            if *charset != Charset::ASCII {
+                self.designate(level, *charset);
+            }
+        }
+        match state.charset_level {
+            0 => {}
+            1 => self.push("\x0e"),
+            2 => self.push("\x1bn"),
+            _ => self.push("\x1bo"),
+        }
+        // Only a restored cursor brings another one, and the pen with it, or a pen that nothing else makes.
+        let of_level = state.charsets.get(state.charset_level);
+        let brings_charset = of_level != Some(&state.charset);
+        let brings_pen = !state.pen.is_natural() && screen.saved.pen.is_like(&state.pen);
+        if screen.saved.charset != state.charset {
+            return;
+        }
+        if brings_pen {
+            self.pen_by_restoring(&state.pen, &screen.saved.pen);
+        } else if brings_charset {
+            self.push("\x1b8");
+            self.pen = None;
+        }
+    }
+
+    /// Puts the cursor into its place, which may be behind the last column, where what is printed goes to the next line.
+    fn cursor(&mut self, screen: &Screen) {
+        let is_origin = self.state.modes.origin;
+        if is_origin {
+            self.push("\x1b[?6h");
+        }
+        let (x, y) = (screen.x, screen.y);
+        if x < screen.cols {
+            self.go_to_cell(screen, x);
+            return;
+        }
+        // Printing what is there leads there.
+        let last = screen.cols - 1;
+        let cell = |at: usize| screen.line(y).map_or(Cell::blank(0), |line| line.get(at));
+        let at = match cell(last).is_rest() {
+            true => last - 1,
+            false => last,
+        };
+        self.go_to_cell(screen, at);
+        if cell(at).has_content() {
+            self.pen_of(cell(at));
+            self.print(cell(at));
+        } else {
+            self.push(" ");
+        }
+    }
+
+    /// To a column of the cursor's row.
+    fn go_to_cell(&mut self, screen: &Screen, x: usize) {
+        let row = match self.state.modes.origin {
+            true => screen.y.saturating_sub(screen.top),
+            false => screen.y,
+        };
+        self.go_to(x, row);
+    }
+
+    fn modes(&mut self) {
+        let modes = &self.state.modes;
+        let is_set = |set: &mut Vec<u16>, mode: u16, is_on: bool| {
+            if is_on {
+                set.push(mode);
+            }
+        };
+        let mut set = Vec::new();
+        is_set(&mut set, 1, modes.application_cursor);
+        is_set(&mut set, 45, modes.reverse_wraps);
+        is_set(&mut set, 66, modes.application_keypad);
+        is_set(&mut set, 1004, modes.focus);
+        is_set(&mut set, 2004, modes.bracketed_paste);
+        is_set(&mut set, modes.mouse, modes.mouse != 0);
+        is_set(&mut set, modes.mouse_encoding, modes.mouse_encoding != 0);
+        is_set(&mut set, 12, modes.cursor_blinks == Some(true));
+        is_set(&mut set, 2026, modes.synchronized);
+        if !set.is_empty() {
+            let set: Vec<String> = set.iter().map(u16::to_string).collect();
+            self.push(&format!("\x1b[?{}h", set.join(";")));
+        }
+        let fresh = Modes::default();
+        for (mode, is_reset) in [
+            ("7", modes.wraps != fresh.wraps),
+            ("25", modes.is_cursor_hidden),
+            ("12", modes.cursor_blinks == Some(false)),
+        ] {
+            if is_reset {
+                self.push(&format!("\x1b[?{mode}l"));
+            }
+        }
+        if modes.newline {
+            self.push("\x1b[20h");
+        }
+        if modes.cursor_style != 0 {
+            self.push(&format!("\x1b[{} q", modes.cursor_style));
+        }
+        if modes.insert {
+            self.push("\x1b[4h");
+        }
+    }
+
+    /// The character before the cursor, if marks would join it, and its column.
+    fn joinable(&self, screen: &Screen) -> Option<(Cell, usize)> {
+        let width = usize::from(self.state.joinable);
+        let x = screen.x.checked_sub(width).filter(|_| width > 0)?;
+        let cell = screen.line(screen.y)?.get(x);
+        cell.has_content().then_some((cell, x))
+    }
+
+    /// Prints it again, as the last thing of all.
+    fn reprint(&mut self, cell: Cell) {
+        let width = usize::from(self.state.joinable);
+        if self.state.modes.insert {
+            self.csi(width, 'P');
+        }
+        self.pen_of(cell);
+        self.print(cell);
+    }
+
+    /// The pen that wrote this cell: the terminal's own where it would write the same.
+    fn pen_of(&mut self, cell: Cell) {
+        let pen = self.state.looks.pen(cell.look);
+        let own = self.state.pen;
+        self.pen_without_saving(if own.kept() == pen { &own } else { &pen });
+    }
+
+    /// Prints what a cell has in it.
+    pub fn print(&mut self, cell: Cell) {
+        match cell.content() {
+            Content::Char(c) => self.out.push(c),
+            Content::Cluster(number) => self.out.push_str(self.state.clusters.get(number)),
+            Content::Nothing => {}
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! A terminal that does what the page's xterm.js 6 does: two screens, modes, and how characters are printed.
+//!
+//! How xterm.js behaves was found out by trying it; `tests/emulator` compares both. Where its behaviour is odd, so is this:
+//! what counts is that both show the same.
+
+use super::attributes::{Look, Looks, Pen, nearest};
+use super::charset::Charset;
+use super::clusters::Clusters;
+use super::line::{Cell, Content};
+use super::links::Links;
+use super::modes::Modes;
+use super::palette::Palette;
+use super::params::Params;
+use super::parser::{Act, Name, Parser};
+use super::screen::Screen;
+use super::width::width;
+
+/// Characters of a title.
+const TITLE_CHARS: usize = 256;
+
+/// The terminal.
+pub struct Terminal {
+    pub(super) parser: Parser,
+    pub(super) state: State,
+}
+
+/// All of it but the parser.
+pub(super) struct State {
+    pub cols: usize,
+    pub rows: usize,
+    pub normal: Screen,
+    /// There while it is shown.
+    pub alternate: Option<Box<Screen>>,
+    pub pen: Pen,
+    /// How the pen's cells look, and what it leaves where it erases; none after the pen has changed.
+    looks_of_pen: Option<(Look, Look)>,
+    pub looks: Looks,
+    pub clusters: Clusters,
+    pub links: Links,
+    /// What the alternate screen has saved, while it is not shown.
+    pub saved_alternate: super::screen::Saved,
+    pub palette: Palette,
+    pub modes: Modes,
+    /// G0 to G3.
+    pub charsets: [Charset; 4],
+    pub charset_level: usize,
+    /// The one in use: that of the level, unless a restored cursor brought another one.
+    pub charset: Charset,
+    /// Width of the character that was printed last, and with nothing in between: marks join it, and REP repeats it.
+    pub joinable: u8,
+    pub title: String,
+    /// How often something is refused by full tables until they are next looked through.
+    refusals: u32,
+}
+
+impl Terminal {
+    /// An empty terminal. xterm.js has no fewer than two columns.
+    pub fn new(cols: usize, rows: usize) -> Terminal {
+        let (cols, rows) = (cols.max(2), rows.max(1));
+        Terminal {
+            parser: Parser::default(),
+            state: State::new(cols, rows),
+        }
+    }
+
+    /// Takes in output, which may end anywhere.
+    pub fn process(&mut self, output: &[u8]) {
+        self.parser.advance(output, &mut self.state);
+    }
+
+    pub fn resize(&mut self, cols: usize, rows: usize) {
+        self.state.resize(cols.max(2), rows.max(1));
+    }
+
+    /// The parser, to ask what is open.
+    pub fn parser(&mut self) -> &mut Parser {
+        &mut self.parser
+    }
+
+    /// Bytes of memory this takes.
+    pub fn memory_bytes(&self) -> usize {
+        let state = &self.state;
+        let alternate = state.alternate.as_ref().map(|screen| screen.memory_bytes());
+        size_of::<Terminal>()
+            + state.normal.memory_bytes()
+            + alternate.unwrap_or(0)
+            + state.looks.memory_bytes()
+            + state.clusters.memory_bytes()
+            + state.links.memory_bytes()
+            + state.title.capacity()
+            + self.parser.memory_bytes()
+    }
+}
+
+impl State {
+    fn new(cols: usize, rows: usize) -> State {
+        State {
+            cols,
+            rows,
+            normal: Screen::new(cols, rows, true),
+            alternate: None,
+            pen: Pen::default(),
+            looks_of_pen: Some((0, 0)),
+            looks: Looks::default(),
+            clusters: Clusters::default(),
+            links: Links::default(),
+            saved_alternate: super::screen::Saved::default(),
+            palette: Palette::default(),
+            modes: Modes::default(),
+            charsets: [Charset::ASCII; 4],
+            charset_level: 0,
+            charset: Charset::ASCII,
+            joinable: 0,
+            title: String::new(),
+            refusals: 0,
+        }
+    }
+
+    /// The screen that is shown.
+    pub fn screen(&mut self) -> &mut Screen {
+        match &mut self.alternate {
+            Some(screen) => screen,
+            None => &mut self.normal,
+        }
+    }
+
+    pub fn pen_changed(&mut self) {
+        self.looks_of_pen = None;
+    }
+
+    /// How cells look that the pen writes.
+    pub fn look(&mut self) -> Look {
+        self.both_looks().0
+    }
+
+    /// A cell as the pen erases.
+    pub fn erased(&mut self) -> Cell {
+        Cell::blank(self.both_looks().1)
+    }
+
+    fn both_looks(&mut self) -> (Look, Look) {
+        if let Some(both) = self.looks_of_pen {
+            return both;
+        }
+        let pen = self.pen;
+        let own = self.look_of(&pen);
+        // From here on it is needed.
+        self.looks_of_pen = Some((own, own));
+        let both = (own, self.look_of(&pen.eraser()));
+        self.looks_of_pen = Some(both);
+        both
+    }
+
+    pub fn look_of(&mut self, pen: &Pen) -> Look {
+        if let Some(look) = self.looks.find_or_add(pen) {
+            return look;
+        }
+        let again = self.tidy().then(|| self.looks.find_or_add(pen)).flatten();
+        again.unwrap_or_else(|| nearest(pen))
+    }
+
+    fn print_slowly(&mut self, c: char) {
+        let c = match u8::try_from(c) {
+            Ok(byte @ 0x20..0x7f) => self.charset.translate(byte),
+            _ => c,
+        };
+        let own_width = width(c);
+        let before = self.joinable;
+        let is_joined = own_width == 0 && before != 0;
+        let columns = usize::from(if is_joined { before } else { own_width });
+        let old_columns = if is_joined { usize::from(before) } else { 0 };
+        self.joinable = columns as u8;
+        let look = self.look();
+        let erased = self.erased();
+        let (cols, wraps) = (self.cols, self.modes.wraps);
+        let is_insert = self.modes.insert;
+        let screen = self.screen();
+        let blank = Cell::blank(look);
+        if screen.x > 0
+            && let at = screen.x - 1
+            && let Some(line) = screen.here()
+            && line.get(at).width() == 2
+        {
+            line.set(at, blank);
+        }
+        if screen.x + columns - old_columns > cols {
+            if wraps {
+                // A wide character that does not fit leaves a gap.
+                let end = screen.x;
+                if let Some(line) = screen.here() {
+                    line.fill(end, cols, blank);
+                }
+                screen.wrap(erased);
+            } else {
+                screen.x = cols - 1;
+                if columns == 2 {
+                    return;
+                }
+            }
+        }
+        if is_joined && screen.x > 0 {
+            self.join(c);
+            return;
+        }
+        let at = screen.x;
+        let Some(line) = screen.here() else { return };
+        if is_insert {
+            line.insert(at, columns, blank);
+            if line.get(cols - 1).width() == 2 {
+                line.set(cols - 1, blank);
+            }
+        }
+        line.set(at, Cell::char(c, columns as u8, look));
+        let end = at + columns.max(1);
+        for at in at + 1..end {
+            line.set(at, Cell::rest(look));
+        }
+        if end < cols && line.get(end).is_rest() {
+            line.set(end, blank);
+        }
+        screen.x = end;
+    }
+
+    /// Adds a mark to the character before the cursor.
+    fn join(&mut self, mark: char) {
+        let screen = self.screen();
+        let (x, y) = (screen.x, screen.y);
+        let Some(line) = screen.line(y) else { return };
+        let back = match line.get(x - 1).width() {
+            0 => 2,
+            _ => 1,
+        };
+        let Some(at) = x.checked_sub(back) else {
+            return;
+        };
+        let cell = line.get(at);
+        let width = self.joinable;
+        let mut buffer = [0; 4];
+        let joined = match cell.content() {
+            Content::Nothing => Some(Cell::char(mark, width, cell.look)),
+            Content::Char(c) => self.cluster_cell(c.encode_utf8(&mut buffer), mark, width, cell),
+            Content::Cluster(number) => {
+                let base = self.clusters.get(number).to_owned();
+                self.cluster_cell(&base, mark, width, cell)
+            }
+        };
+        if let Some(joined) = joined
+            && let Some(line) = self.screen().line_mut(y)
+        {
+            line.set(at, joined);
+        }
+    }
+
+    fn cluster_cell(&mut self, base: &str, mark: char, width: u8, cell: Cell) -> Option<Cell> {
+        let mut number = self.clusters.joined(base, mark);
+        if number.is_none() && self.tidy() {
+            number = self.clusters.joined(base, mark);
+        }
+        Some(Cell::cluster(number?, width, cell.look))
+    }
+
+    /// REP: once more what was printed last.
+    pub fn repeat(&mut self, count: usize) {
+        let width = usize::from(self.joinable);
+        let screen = self.screen();
+        let (x, y) = (screen.x, screen.y);
+        let Some(at) = x.checked_sub(width).filter(|_| width > 0) else {
+            return;
+        };
+        let Some(line) = screen.line(y) else { return };
+        let mut text = String::new();
+        match line.get(at).content() {
+            Content::Nothing => return,
+            Content::Char(c) => text.push(c),
+            Content::Cluster(number) => text.push_str(self.clusters.get(number)),
+        }
+        let count = self.enough(count, width);
+        if let (Ok(byte), 1) = (u8::try_from(text.chars().next().unwrap_or(' ')), text.len()) {
+            self.print_ascii(&vec![byte; count]);
+            return;
+        }
+        for _ in 0..count {
+            text.chars().for_each(|c| self.print(c));
+        }
+    }
+
+    /// As many repetitions as show the same as so many do: when all lines that are kept are full of them, a line more only
+    /// counts above the screen.
+    fn enough(&mut self, count: usize, width: usize) -> usize {
+        let in_line = (self.cols / width).max(1);
+        if !self.modes.wraps {
+            return count.min(2 * in_line);
+        }
+        let most = in_line * (self.rows + super::screen::most_kept(self.cols) + 2);
+        let Some(over) = count.checked_sub(most) else {
+            return count;
+        };
+        let screen = self.screen();
+        if screen.top == 0 && screen.y <= screen.bottom {
+            screen.count_above(over / in_line);
+        }
+        most + over % in_line
+    }
+
+    pub fn set_title(&mut self, title: &str) {
+        self.title = title.chars().take(TITLE_CHARS).collect();
+    }
+
+    /// Looks through both screens for what is in the tables without being needed. Returns whether that was done: in tables
+    /// that are full of what is needed not each time.
+    pub fn tidy(&mut self) -> bool {
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            return false;
+        }
+        let Self {
+            normal,
+            alternate,
+            looks,
+            clusters,
+            ..
+        } = self;
+        let lines = || {
+            let alternate = alternate.iter().flat_map(|screen| screen.all_lines());
+            normal.all_lines().chain(alternate)
+        };
+        let cells = || lines().flat_map(|line| line.cells());
+        let of_pen = self
+            .looks_of_pen
+            .iter()
+            .flat_map(|(own, erased)| [*own, *erased]);
+        let tails = lines().map(|line| line.tail());
+        let before = looks.len() + clusters.len();
+        looks.keep(cells().map(|cell| cell.look).chain(tails).chain(of_pen));
+        clusters.keep(cells().filter_map(|cell| match cell.content() {
+            Content::Cluster(number) => Some(number),
+            _ => None,
+        }));
+        if before - (looks.len() + clusters.len()) < LEAST_FREED {
+            self.refusals = REFUSALS;
+        }
+        self.tidy_links();
+        true
+    }
+
+    /// Forgets the links that nothing has any more.
+    pub fn tidy_links(&mut self) {
+        let saved = [Some(&self.normal), self.alternate.as_deref()];
+        let saved = saved
+            .into_iter()
+            .flatten()
+            .map(|screen| screen.saved.pen.link);
+        let in_use = self.looks.pens().map(|pen| pen.link);
+        self.links.keep(in_use.chain(saved).chain([self.pen.link]));
+    }
+}
+
+/// A look through tables of which less than this was not needed is not repeated before so many have been refused.
+const LEAST_FREED: usize = 512;
+const REFUSALS: u32 = 1024;
+
+impl Act for State {
+    fn print_ascii(&mut self, text: &[u8]) {
+        if self.modes.insert || self.charset != Charset::ASCII {
+            text.iter()
+                .for_each(|byte| self.print_slowly(char::from(*byte)));
+            return;
+        }
+        let look = self.look();
+        let erased = self.erased();
+        let (cols, wraps) = (self.cols, self.modes.wraps);
+        self.joinable = 1;
+        let screen = self.screen();
+        let blank = Cell::blank(look);
+        let mut rest = text;
+        // Where a wide character is written over, its other half goes too.
+        if screen.x > 0
+            && let at = screen.x - 1
+            && let Some(line) = screen.here()
+            && line.get(at).width() == 2
+        {
+            line.set(at, blank);
+        }
+        while !rest.is_empty() {
+            if screen.x >= cols {
+                if wraps {
+                    screen.wrap(erased);
+                } else {
+                    screen.x = cols - 1;
+                    // All of them are written to the last column.
+                    rest = rest.split_at(rest.len() - 1).1;
+                }
+            }
+            let (now, later) = rest.split_at(rest.len().min(cols - screen.x));
+            let at = screen.x;
+            let Some(line) = screen.here() else { return };
+            line.write_ascii(at, now, look);
+            screen.x += now.len();
+            rest = later;
+        }
+        let at = screen.x;
+        if at < cols
+            && let Some(line) = screen.here()
+            && line.get(at).is_rest()
+        {
+            line.set(at, blank);
+        }
+    }
+
+    fn print(&mut self, c: char) {
+        self.print_slowly(c);
+    }
+
+    fn control(&mut self, code: u8) {
+        self.do_control(code);
+        self.joinable = 0;
+    }
+
+    fn escape(&mut self, between: &[u8], last: u8) {
+        self.do_escape(between, last);
+        self.joinable = 0;
+    }
+
+    fn sequence(&mut self, name: Name, params: &Params) {
+        self.do_sequence(name, params);
+        self.joinable = 0;
+    }
+
+    fn command(&mut self, number: u32, text: &str) {
+        self.do_command(number, text);
+    }
+
+    fn string_end(&mut self) {
+        self.joinable = 0;
+    }
+}
+
+impl Screen {
+    /// On to the next line, which goes on with this one.
+    fn wrap(&mut self, erased: Cell) {
+        self.x = 0;
+        self.y += 1;
+        if self.y == self.bottom + 1 {
+            self.y -= 1;
+            self.scroll(erased.look, true);
+        } else {
+            self.y = self.y.min(self.rows - 1);
+            self.set_wrapped(self.y, true);
+        }
+    }
+}
