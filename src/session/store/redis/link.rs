@@ -13,7 +13,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ::redis::{Client, Cmd, Connection, ErrorKind, FromRedisValue, RedisError};
+use ::redis::{Client, Cmd, Connection, ErrorKind, FromRedisValue, RedisError, Value};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{info, warn};
 use parking_lot::Mutex;
@@ -92,6 +92,16 @@ impl Link {
     /// # Errors
     /// [`Error::Unavailable`] within [`CALL`].
     pub(super) fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
+        let answer = self.ask(command)?;
+        T::from_redis_value(answer).map_err(|error| {
+            let error = self.unavailable(&error.to_string());
+            self.note(Some(&error));
+            error
+        })
+    }
+
+    /// The same, whatever the answer is: one function for all kinds of them.
+    fn ask(&self, command: &Cmd) -> Result<Value, Error> {
         let deadline = Instant::now() + CALL;
         let Ok(connection) = self.free.recv_deadline(deadline) else {
             return Err(self.unavailable("all connections are busy"));
@@ -122,12 +132,12 @@ impl Link {
     }
 
     /// Sends the command at most once. The slot keeps its connection only if that is still good.
-    fn attempt<T: FromRedisValue>(
+    fn attempt(
         &self,
         slot: &mut Slot<'_>,
         command: &Cmd,
         deadline: Instant,
-    ) -> Result<T, Failure> {
+    ) -> Result<Value, Failure> {
         let mut connection = self.connection(slot, deadline).map_err(|error| {
             if is_passing(&error) {
                 Failure::NotRun(error)
