@@ -16,6 +16,9 @@ use crate::terminal::frame::Notice;
 
 /// Between two tries to be told, while the Engine is away.
 const RETRY: Duration = Duration::from_secs(2);
+/// PODMAN: its service does not end while it tells events, and takes keys that go nowhere meanwhile (4.3.1). So it is
+/// looked at now and then.
+const PODMAN_EVERY: Duration = Duration::from_secs(10);
 
 /// Starts the thread. It returns when the manager stops.
 pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
@@ -25,10 +28,16 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
             return;
         }
         loop {
-            if let Err(error) = listen(&manager) {
+            let listened = match manager.engine.is_podman() {
+                Ok(true) => look(&manager).map(|()| PODMAN_EVERY),
+                Ok(false) => listen(&manager).map(|()| RETRY),
+                Err(error) => Err(error),
+            };
+            let pause = listened.unwrap_or_else(|error| {
                 debug!("containers that are frozen are noticed later: {error}");
-            }
-            if manager.has_stopped_within(RETRY) {
+                RETRY
+            });
+            if manager.has_stopped_within(pause) {
                 return;
             }
         }
@@ -37,21 +46,29 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
 
 /// Hears of what happens until the Engine ends it, or the manager does.
 fn listen(manager: &Manager) -> Result<(), engine::Error> {
-    let ours = [(INSTANCE_LABEL, manager.settings.instance.as_str())];
-    let events = manager.engine.events(&ours)?;
+    let events = manager.engine.events(&ours(manager))?;
     *manager.events_closer.lock() = Some(events.closer());
     // INVARIANT: looked at after the closer is there for `stop` to take: of the two one sees the other.
     if manager.is_stopping() {
         return Ok(());
     }
     // INVARIANT: after the events have begun, or what happens in between is missed.
-    for container in manager.engine.list(&ours)? {
+    look(manager)?;
+    for event in events {
+        hear(manager, &event?);
+    }
+    Ok(())
+}
+
+fn ours(manager: &Manager) -> [(&str, &str); 1] {
+    [(INSTANCE_LABEL, manager.settings.instance.as_str())]
+}
+
+fn look(manager: &Manager) -> Result<(), engine::Error> {
+    for container in manager.engine.list(&ours(manager))? {
         if let Some(id) = container.labels.get(SESSION_LABEL) {
             note(manager, id, &container.id, container.state == "paused");
         }
-    }
-    for event in events {
-        hear(manager, &event?);
     }
     Ok(())
 }

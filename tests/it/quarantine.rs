@@ -35,6 +35,25 @@ fn quarantined(site: &Client, kind: &str) -> f64 {
     site.metric(&format!("quarantined{{kind=\"{kind}\"}}"))
 }
 
+/// The doctor asks the server that runs what it has set aside.
+#[track_caller]
+fn check_doctor(engine: &FakeEngine, site: &Client) {
+    let port = site.address.port().to_string();
+    let data = tempfile::tempdir().expect("a directory");
+    let output = Command::new(crate::binary::BINARY)
+        .args(["doctor", "--json", "--port", &port])
+        .args(["--docker-host", &engine.docker_host()])
+        .args(["--admin-token", ADMIN_TOKEN, "--data-dir"])
+        .arg(data.path())
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("the server has set it aside") && text.contains("device or resource busy"),
+        "{text}"
+    );
+}
+
 /// A container that an earlier life has left, and no session has.
 fn leftover(engine: &FakeEngine, instance: &str) -> String {
     let client = Engine::new(&engine.docker_host()).expect("a socket");
@@ -114,6 +133,9 @@ fn an_orphan_that_stays_holds_up_no_other() {
         if trouble == "refused" {
             wait_for("it to be named", || quarantined(&site, "container") == 1.0);
             assert_eq!(set_aside(&site).len(), 1, "{op}");
+            if op == "ContainerDelete" {
+                check_doctor(&engine, &site);
+            }
         }
         // What has come to its end is ended meanwhile.
         let game = site.create("rust");

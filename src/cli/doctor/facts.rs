@@ -25,6 +25,19 @@ pub struct Facts {
     pub store: StoreFacts,
     /// The machine itself.
     pub host: HostFacts,
+    /// What the server has set aside, if it runs and the operator's token is known.
+    pub aside: Vec<AsideFacts>,
+}
+
+/// One thing that a running server has set aside.
+#[derive(Debug, Clone)]
+pub struct AsideFacts {
+    /// Such as `container`.
+    pub kind: String,
+    /// Which.
+    pub name: String,
+    /// Why.
+    pub cause: String,
 }
 
 /// What the operator has set.

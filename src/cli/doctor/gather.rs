@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, getrlimit};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::facts::{
-    DiskFacts, EngineFacts, Facts, HostFacts, ImageFacts, SettingsFacts, SocketFacts, StoreFacts,
+    AsideFacts, DiskFacts, EngineFacts, Facts, HostFacts, ImageFacts, SettingsFacts, SocketFacts,
+    StoreFacts,
 };
 use crate::cli::attack::Order;
 use crate::cli::finding::Finding;
+use crate::cli::remote::{self, Target};
 use crate::cli::selftest::bombs::ready_attacker;
 use crate::cli::selftest::{self, ground};
 use crate::config::{Bind, Config};
@@ -23,6 +26,8 @@ use crate::session::sandbox::{self, PLAYER_UID};
 use crate::session::store::{self, redis};
 use crate::session::{Shell, fitness};
 
+/// The server answers at once, unless its Engine hangs.
+const ASK: Duration = Duration::from_secs(10);
 /// The attacker runs into its limits within a second or two.
 const LIMITS: Duration = Duration::from_secs(60);
 
@@ -59,8 +64,27 @@ pub fn gather(config: &Config) -> Facts {
             .collect(),
         store: store_facts(config),
         host: host(),
+        aside: aside(config),
         engine,
     }
+}
+
+/// Asks the server itself. One that does not run, or does not know us, has nothing to tell.
+fn aside(config: &Config) -> Vec<AsideFacts> {
+    let target = Target {
+        server: None,
+        json: true,
+    };
+    let health = remote::ask_within(ASK, &target, config, "GET", "/admin/health", None);
+    let health = health.unwrap_or_default();
+    let list = health["quarantine"].as_array();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let tell = |one: &Value| AsideFacts {
+        kind: text(&one["kind"]),
+        name: text(&one["name"]),
+        cause: text(&one["cause"]),
+    };
+    list.into_iter().flatten().map(tell).collect()
 }
 
 fn settings(config: &Config) -> SettingsFacts {

@@ -2,7 +2,8 @@
 
 use super::escapes;
 use super::facts::{
-    DiskFacts, EngineFacts, Facts, HostFacts, ImageFacts, SettingsFacts, SocketFacts, StoreFacts,
+    AsideFacts, DiskFacts, EngineFacts, Facts, HostFacts, ImageFacts, SettingsFacts, SocketFacts,
+    StoreFacts,
 };
 use crate::cli::finding::Finding;
 use crate::engine::types::{Component, SystemInfo};
@@ -43,7 +44,15 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     findings.push(judge_address(&facts.settings));
     findings.extend(judge_private_address(&facts.settings));
     findings.push(judge_token(facts.settings.admin_token.as_deref()));
+    findings.extend(facts.aside.iter().map(judge_aside));
     findings
+}
+
+fn judge_aside(aside: &AsideFacts) -> Finding {
+    let AsideFacts { kind, name, cause } = aside;
+    let note =
+        format!("the server has set it aside, and tries it again from time to time: {cause}");
+    Finding::warn(format!("{kind} {name}"), note)
 }
 
 fn judge_engine(engine: &EngineFacts) -> Vec<Finding> {

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! [`gather`] looks: at the Engine, at files, and from inside of a container that is made as a session's is. [`judge`]
-//! and [`escapes`] decide, and touch nothing. No server need run, and none that runs is touched.
+//! and [`escapes`] decide, and touch nothing. No server need run; one that does is asked, with the
+//! operator's token, what it has set aside.
 
 pub mod escapes;
 pub mod facts;
