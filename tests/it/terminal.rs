@@ -834,7 +834,7 @@ fn an_emoji_at_the_margin_ends_no_game() {
         let screen = new.note("screen")["data"].to_string();
         assert!(screen.contains("100000"), "{screen}");
     }
-    count(&site, 0);
+    check_panics(&site);
 }
 
 #[test]
