@@ -1,0 +1,86 @@
+// Whether a page that comes back late sees what it would have seen: what the server's emulator has it draw, and then the rest
+// of the output, leaves xterm.js in the very state of one that has drawn everything.
+//
+// Needs static/node_modules and `cargo build --example redraw`. FROM and COUNT take other random ones.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { dice, randomCase } from "./dice.mjs";
+import { bytesOf, Redraws, restore } from "./restore.mjs";
+import { COLS, record, ROWS } from "./sessions.mjs";
+import { BYTES, STREAMS } from "./streams.mjs";
+
+const FROM = Number(process.env.FROM ?? 1);
+const COUNT = Number(process.env.COUNT ?? 500);
+/** Places at which a recorded session is cut. */
+const CUTS = 12;
+
+let redraws;
+
+before(() => (redraws = new Redraws()));
+after(() => redraws?.end());
+
+/** How many were restored, and the first few that were not. */
+class Tally {
+  constructor(name) {
+    Object.assign(this, { name, count: 0, screen: 0, all: 0, failed: [] });
+  }
+
+  add(what, outcome) {
+    this.count += 1;
+    if (outcome.screen) this.screen += 1;
+    if (outcome.all) this.all += 1;
+    else this.failed.push(`${what}: ${outcome.why}`);
+  }
+
+  /** Tells the figures, and fails below the bars. */
+  end(context, bars) {
+    const percent = (number) => (100 * number) / this.count;
+    const figures = `${this.name}: of ${this.count} cuts ${percent(this.screen).toFixed(1)} % show the same after the rest, ${percent(this.all).toFixed(1)} % after all probes too`;
+    context.diagnostic(figures);
+    this.failed.slice(0, 5).forEach((line) => context.diagnostic(line));
+    assert.ok(this.count > 0, "nothing was tried");
+    assert.ok(percent(this.screen) >= bars.screen && percent(this.all) >= bars.all, `${figures}\n${this.failed.slice(0, 5).join("\n")}`);
+  }
+}
+
+test("streams for every mode are restored", async (context) => {
+  const tally = new Tally("hand-made");
+  for (const [number, [name, ...parts]] of [...STREAMS, ...BYTES].entries()) {
+    const steps = [Buffer.concat(parts.map((part) => Buffer.from(part)))];
+    const whole = bytesOf(steps);
+    const below = dice(number + 1);
+    const places = new Set([whole, below(whole + 1), below(whole + 1), below(whole + 1)]);
+    parts.reduce((place, part) => {
+      places.add(place);
+      return place + Buffer.from(part).length;
+    }, 0);
+    for (const place of places) tally.add(`${name}, cut at ${place}`, await restore(redraws, { cols: 20, rows: 5, steps }, place));
+  }
+  tally.end(context, { screen: 99, all: 99 });
+});
+
+test("sessions of real programs are restored", async (context) => {
+  const tally = new Tally("recorded");
+  const sessions = await record();
+  context.diagnostic(sessions.map(({ name, output }) => `${name} ${output.length}`).join(", "));
+  for (const [number, { name, output }] of sessions.entries()) {
+    assert.ok(output.length > 1000, `${name} has written ${output.length} bytes: ${JSON.stringify(output.toString())}`);
+    const below = dice(number + 1);
+    for (let cut = 0; cut < CUTS; cut += 1) {
+      const place = below(output.length);
+      tally.add(`${name}, cut at ${place}`, await restore(redraws, { cols: COLS, rows: ROWS, steps: [output] }, place));
+    }
+  }
+  tally.end(context, { screen: 100, all: 97 });
+});
+
+test("random output with resizes is restored", async (context) => {
+  const tally = new Tally("random");
+  for (let seed = FROM; seed < FROM + COUNT; seed += 1) {
+    const { place, ...output } = randomCase(seed);
+    tally.add(`seed ${seed}`, await restore(redraws, output, place(bytesOf(output.steps))));
+  }
+  tally.end(context, { screen: 95, all: 95 });
+});
