@@ -39,7 +39,7 @@ impl Screen {
         self.y = self.y.min(rows - 1) + pulled;
         self.saved.x = self.saved.x.min(cols - 1);
         (self.top, self.bottom) = (0, rows - 1);
-        self.tabs.widen(old_cols, cols);
+        self.tabs.widen(cols);
         if self.has_above {
             if cols != old_cols {
                 self.reflow(old_cols);

@@ -227,13 +227,9 @@ impl Tabs {
         }
     }
 
-    /// Stops in the columns that the screen has got, as far from each other as at the beginning.
-    pub fn widen(&mut self, old_cols: usize, cols: usize) {
-        let from = match self.is_set(old_cols) {
-            true => old_cols,
-            false => self.before(old_cols, cols),
-        };
-        self.every_eighth(from, cols);
+    /// Stops from the last one of a screen that has so many columns now, as far from each other as at the beginning.
+    pub fn widen(&mut self, cols: usize) {
+        self.every_eighth(self.before(cols, cols), cols);
     }
 
     pub fn set(&mut self, at: usize) {
@@ -339,7 +335,7 @@ mod tests {
         assert_eq!((tabs.before(16, 20), tabs.before(3, 20)), (8, 0));
         tabs.clear();
         tabs.set(4);
-        tabs.widen(20, 40);
+        tabs.widen(40);
         assert_eq!((tabs.behind(4, 40), tabs.behind(12, 40)), (12, 20));
     }
 }
