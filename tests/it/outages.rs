@@ -178,7 +178,9 @@ fn an_engine_that_hangs_at_the_start_delays_only_the_games() {
     wait_for("the game to be known", || {
         site.get(&game.path("/status")).status == 200
     });
-    assert_eq!(outcome(&site, "GET", unknown).0, 404);
+    wait_for("others to be unknown", || {
+        outcome(&site, "GET", unknown).0 == 404
+    });
     let mut player = site.page(&game, None);
     player.type_in("echo back\n");
     player.expect("\r\nback\r\n");

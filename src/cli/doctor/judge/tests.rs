@@ -64,6 +64,7 @@ fn good() -> Facts {
             is_clock_behind: false,
             is_root: false,
         },
+        aside: Vec::new(),
     }
 }
 
@@ -233,6 +234,18 @@ fn images() {
         "warn  image of shell rust",
         "arm64",
     );
+}
+
+#[test]
+fn what_the_server_has_set_aside() {
+    let aside = |facts: &mut Facts| {
+        facts.aside = vec![AsideFacts {
+            kind: "container".into(),
+            name: "0123456789ab".into(),
+            cause: "device busy".into(),
+        }];
+    };
+    check(aside, "warn  container 0123456789ab", "device busy");
 }
 
 #[test]
