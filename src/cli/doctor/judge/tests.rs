@@ -53,7 +53,6 @@ fn good() -> Facts {
             mode: Some(0o40_700),
             written: Ok(()),
         },
-        aside: Vec::new(),
         host: HostFacts {
             kernel: "6.1.0-18-amd64".into(),
             descriptors: 65_536,
@@ -132,18 +131,6 @@ fn check(change: impl FnOnce(&mut Facts), start: &str, advice: &str) {
     assert_eq!(news.len(), 1, "{news:?}");
     assert!(news[0].starts_with(start), "{news:?}");
     assert!(news[0].contains(advice), "{news:?}");
-}
-
-#[test]
-fn what_a_running_server_has_set_aside_is_told() {
-    let change = |facts: &mut Facts| {
-        facts.aside.push(AsideFacts {
-            kind: "shell".into(),
-            name: "perl".into(),
-            cause: "it has no CMD".into(),
-        });
-    };
-    check(change, "warn  shell perl", "it has no CMD");
 }
 
 fn engine(facts: &mut Facts) -> &mut EngineFacts {
