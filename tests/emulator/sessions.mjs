@@ -10,6 +10,8 @@ export const ROWS = 24;
 
 /** So long nothing has come, and the program has answered the last key. A longer pause changes nothing but where keys fall. */
 const QUIET_MS = 120;
+/** The most a program is waited for until it shows anything at all, on a machine that is busy. */
+const START_MS = 30_000;
 /** The most a program is waited for after one key. */
 const KEY_MS = 3_000;
 /** Anything longer is cut: it is enough. */
@@ -48,11 +50,14 @@ const isThere = (name) => spawnSync("sh", ["-c", `command -v ${name}`]).status =
 /** The sessions of all programs that are there: a name and bytes each. */
 export async function record() {
   const folder = mkdtempSync(join(tmpdir(), "sessions-"));
-  const file = join(folder, "text");
-  writeFileSync(file, LINES);
+  const recorded = async (program) => {
+    // Each its own: editors notice each other.
+    const file = join(folder, `${program.name}.txt`);
+    writeFileSync(file, LINES);
+    return { name: program.name, output: await session(program, folder, file) };
+  };
   try {
-    const programs = PROGRAMS.filter(({ name }) => isThere(name));
-    return await Promise.all(programs.map(async (program) => ({ name: program.name, output: await session(program, folder, file) })));
+    return await Promise.all(PROGRAMS.filter(({ name }) => isThere(name)).map(recorded));
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -79,6 +84,8 @@ async function session({ command, keys }, folder, file) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
+  const start = Date.now();
+  while (!isOver && bytes === 0 && Date.now() - start < START_MS) await new Promise((resolve) => setTimeout(resolve, 20));
   await quiet();
   for (const key of keys) {
     if (isOver || bytes > MOST_BYTES) break;
