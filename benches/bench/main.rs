@@ -34,7 +34,7 @@ use shellcraft::engine::Engine;
 
 use measure::crowd;
 use measure::interrupt::Reader;
-use measure::{alive, connect, echo, flood, interrupt, nasty, refill, spectators};
+use measure::{alive, connect, echo, emulator, flood, interrupt, nasty, refill, spectators};
 use report::Row;
 use stand::{BUSYBOX, Outcome, PERL, RUST, Server, Shell, Stand};
 
@@ -56,7 +56,7 @@ struct Flags {
     #[arg(long)]
     fake: bool,
     /// Only these: prompt, perl, paced, cat, flood, ctrl-c, slow-ctrl-c, start, pool, refill, adopt, alive, join,
-    /// spectators, quiet, nasty; with --fake prompt, spectators, crowd.
+    /// spectators, quiet, nasty, emulator; with --fake prompt, spectators, crowd.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How often everything is repeated.
@@ -191,7 +191,7 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         let server = Server::start(&flags.server, &flags.docker_host)?;
         nasty::run(server, RUST, &plan)
     };
-    let measures: [Measure; 16] = [
+    let measures: [Measure; 17] = [
         ("prompt", &|| {
             typing("echo at rust's prompt", RUST, b"", Duration::ZERO)
         }),
@@ -223,6 +223,7 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         ("quiet", &quiet),
         ("alive", &lively),
         ("nasty", &unpleasant),
+        ("emulator", &|| emulator::run(flags.rounds(5))),
     ];
     let mut rows = Vec::new();
     for (_, measure) in measures.iter().filter(|(name, _)| flags.wants(name)) {

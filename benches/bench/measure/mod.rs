@@ -5,6 +5,7 @@ pub mod alive;
 pub mod connect;
 pub mod crowd;
 pub mod echo;
+pub mod emulator;
 pub mod flood;
 pub mod interrupt;
 pub mod nasty;
