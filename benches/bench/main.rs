@@ -34,7 +34,7 @@ use shellcraft::engine::Engine;
 
 use measure::crowd;
 use measure::interrupt::Reader;
-use measure::{alive, bombs, connect, echo, flood, interrupt, nasty, refill, spectators};
+use measure::{alive, bombs, connect, echo, emulator, flood, interrupt, nasty, refill, spectators};
 use report::Row;
 use stand::{BUSYBOX, Outcome, PERL, RUST, Server, Shell, Stand};
 
@@ -56,7 +56,7 @@ struct Flags {
     #[arg(long)]
     fake: bool,
     /// Only these: prompt, perl, paced, cat, flood, ctrl-c, slow-ctrl-c, start, pool, refill, adopt, alive, join,
-    /// spectators, quiet, nasty, bombs; with --fake prompt, spectators, crowd.
+    /// spectators, quiet, nasty, bombs, emulator; with --fake prompt, spectators, crowd.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How often everything is repeated.
@@ -192,7 +192,7 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         nasty::run(server, RUST, &plan)
     };
     let bombed = || bombs::run(&flags.server, &flags.docker_host, flags.rounds(3));
-    let measures: [Measure; 17] = [
+    let measures: [Measure; 18] = [
         ("prompt", &|| {
             typing("echo at rust's prompt", RUST, b"", Duration::ZERO)
         }),
@@ -225,6 +225,7 @@ fn with_real_engine(flags: &Flags) -> Outcome<()> {
         ("alive", &lively),
         ("nasty", &unpleasant),
         ("bombs", &bombed),
+        ("emulator", &|| emulator::run(flags.rounds(5))),
     ];
     let mut rows = Vec::new();
     for (_, measure) in measures.iter().filter(|(name, _)| flags.wants(name)) {

@@ -15,7 +15,7 @@ pub const SUBPROTOCOL: &str = "shellcraft.v1";
 
 /// The largest terminal side that is believed. DOCKER: the Engine takes any number and wraps it.
 pub const MAX_SIDE: u16 = 1000;
-/// The most cells a terminal may have, which is what the server keeps of its screens (32 bytes each): more than there are
+/// The most cells a terminal may have, which is what the server keeps of its screens (8 bytes each): more than there are
 /// on a display of 5120 by 2880 dots in letters of the usual size.
 pub const MAX_CELLS: u32 = 100_000;
 

@@ -33,6 +33,7 @@ mod corpora;
 mod deploy;
 mod doctor;
 mod door;
+mod emulator;
 mod engine_contract;
 mod engine_releases;
 mod engine_trouble;

@@ -13,7 +13,9 @@ use shellcraft::session::sandbox::BOOK_LIMIT_BYTES;
 use shellcraft::session::spellbook;
 use shellcraft::session::store::record::{self, Unreadable};
 use shellcraft::session::store::{FORMAT, PlayerId};
+use shellcraft::terminal::emulator::Emulator;
 use shellcraft::terminal::frame::{self, FromPage};
+use shellcraft::terminal::meters::Meters;
 use shellcraft::terminal::split::MAX_MESSAGE_BYTES;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
@@ -22,7 +24,7 @@ use tungstenite::{Message, WebSocket};
 type Probe = fn(&[u8]);
 
 /// All probes, each under the name of its corpus.
-pub const ALL: [(&str, Probe); 8] = [
+pub const ALL: [(&str, Probe); 9] = [
     ("head", head),
     ("frames", frames),
     ("control", control_message),
@@ -31,6 +33,7 @@ pub const ALL: [(&str, Probe); 8] = [
     ("book", book),
     ("config", config),
     ("engine", engine),
+    ("emulator", emulator),
 ];
 
 /// A head is refused, or passed on as one request with nothing of its framing that two readers could read in two ways.
@@ -204,4 +207,36 @@ pub fn engine(bytes: &[u8]) {
     if let Some(length) = engine::probe::attach_head(bytes) {
         assert!(length <= bytes.len());
     }
+}
+
+/// Begins a new size in an input of [`emulator`]; no character has this byte in it.
+pub const RESIZE: u8 = 0xf8;
+/// No terminal of up to 256 by 256 cells takes more.
+const EMULATOR_BYTES: usize = 5 << 20;
+
+/// Output of any kind is drawn without a panic and in bounded memory, whatever size the terminal has: [`RESIZE`] and two bytes
+/// give it another one. What redraws it is drawn, too.
+pub fn emulator(bytes: &[u8]) {
+    let panics = Meters::default().emulator_panics;
+    let mut size = Size { cols: 80, rows: 24 };
+    let mut emulator = Emulator::new(size, &panics);
+    for (number, piece) in bytes.split(|byte| *byte == RESIZE).enumerate() {
+        let mut output = piece;
+        if let (1.., [cols, rows, rest @ ..]) = (number, piece) {
+            size = Size {
+                cols: 1 + u16::from(*cols),
+                rows: 1 + u16::from(*rows),
+            };
+            emulator.resize(size);
+            output = rest;
+        }
+        emulator.process(output);
+    }
+    assert_eq!(panics.get(), 0, "the emulator panicked");
+    assert!(emulator.memory_bytes() < EMULATOR_BYTES);
+    let redraw = emulator.redraw();
+    let mut restored = Emulator::new(size, &panics);
+    restored.process(redraw.as_bytes());
+    assert!(!restored.redraw().is_empty());
+    assert_eq!(panics.get(), 0, "the emulator panicked at its own redraw");
 }

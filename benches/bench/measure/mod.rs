@@ -6,6 +6,7 @@ pub mod bombs;
 pub mod connect;
 pub mod crowd;
 pub mod echo;
+pub mod emulator;
 pub mod flood;
 pub mod interrupt;
 pub mod nasty;
