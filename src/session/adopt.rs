@@ -197,7 +197,7 @@ impl Manager {
                 household: None,
             });
             if let Some(book) = &record.book {
-                session.book.lock().base = Base::Named(book.clone());
+                session.book.lock().base = Base::Left(book.clone());
             }
             session
                 .go_on_since(SystemTime::UNIX_EPOCH + Duration::from_millis(record.created_at_ms));

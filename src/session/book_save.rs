@@ -44,7 +44,9 @@ pub(super) enum Base {
     /// Nobody knows.
     #[default]
     Unknown,
-    /// Bytes of this SHA-256, if the server did not die meanwhile.
+    /// What the server's last life says: bytes of this SHA-256, unless it died before it had put them there.
+    Left(String),
+    /// Bytes of this SHA-256, too many to be kept here.
     Named(String),
     /// These, and their SHA-256.
     Known(Box<[u8]>, String),
@@ -64,7 +66,7 @@ impl Base {
     pub(super) fn name(&self) -> Option<&str> {
         match self {
             Base::Unknown => None,
-            Base::Named(name) | Base::Known(_, name) => Some(name),
+            Base::Left(name) | Base::Named(name) | Base::Known(_, name) => Some(name),
         }
     }
 }
@@ -88,9 +90,10 @@ impl Manager {
         };
         let base = session.book.lock().base.clone();
         let is_as_it_was = base.name() == Some(auth::digest_bytes(&book.bytes).as_str());
-        // INVARIANT: one that nobody has written in since it came from the store is not saved: it is an old version if the
-        // player has another game by now, or was never put in whole.
-        if is_as_it_was || !book.is_touched {
+        // INVARIANT: of what the last life left, a book that nobody has written in since it came from the store is not
+        // saved: it is an old version if the player has another game by now, or was never put in.
+        let is_old = matches!(base, Base::Unknown | Base::Left(_)) && !book.is_touched;
+        if is_as_it_was || is_old {
             if is_as_it_was {
                 session.book.lock().base = Base::of(&book.bytes);
             }
@@ -150,8 +153,9 @@ impl Manager {
         let before = self.base_bytes(player, base)?;
         let before = match (base, &before) {
             (Base::Known(bytes, _), _) => book_join::Base::Exact(bytes),
+            (Base::Named(_), Some(book)) => book_join::Base::Exact(&book.bytes),
             (_, Some(book)) => book_join::Base::Likely(&book.bytes),
-            _ => book_join::Base::Unknown,
+            (_, None) => book_join::Base::Unknown,
         };
         for _ in 0..TRIES {
             let newest = self.store.read_book(player)?;
@@ -184,7 +188,7 @@ impl Manager {
     /// The bytes of a base that is known by its name only, if the store still has them.
     fn base_bytes(&self, player: &PlayerId, base: &Base) -> Result<Option<Book>, Error> {
         match base {
-            Base::Named(name) => Ok(self.store.read_version(player, name)?),
+            Base::Left(name) | Base::Named(name) => Ok(self.store.read_version(player, name)?),
             _ => Ok(None),
         }
     }

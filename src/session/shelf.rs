@@ -1,7 +1,8 @@
 //! All spellbooks together: what they take, and which are too old.
 //!
 //! One thread (`librarian`): it has the store count the books at the start, and then twice an hour, when those that have
-//! expired go too. That may take minutes where there are many, so it is not the reaper's.
+//! expired go too; and it renews the records of games that go on. That may take minutes where there are many, so it is
+//! not the reaper's.
 
 use std::collections::HashSet;
 use std::io;
@@ -79,6 +80,26 @@ impl Manager {
         Ok(self.tend(Some(unused), is_trial)?)
     }
 
+    /// Has the store keep the records of all sessions that are not over: it may forget what nobody has written for
+    /// [`store::RECORD_LIFE`], and after a restart nobody would know whose such a game is.
+    ///
+    /// # Errors
+    /// What the store says; those behind are renewed the next time.
+    pub fn renew_records(&self) -> Result<(), store::Error> {
+        for session in self.list() {
+            let is_over = session.snapshot().state.is_over();
+            if is_over || self.has_stopped_within(Duration::ZERO) {
+                continue;
+            }
+            match self.store.update(session.id, &mut |_| ()) {
+                // It is being made, or has just ended.
+                Ok(_) | Err(store::Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn tend(&self, expiry: Option<Duration>, is_trial: bool) -> Result<Shelf, store::Error> {
         let sessions = self.list();
         let in_use: HashSet<_> = sessions
@@ -115,6 +136,9 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
                     RETRY
                 }
             };
+            if let Err(error) = manager.renew_records() {
+                warn!("records are not renewed: {error}");
+            }
             if manager.has_stopped_within(pause) {
                 return;
             }

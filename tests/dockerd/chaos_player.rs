@@ -367,7 +367,8 @@ fn upload(player: &str, version: u64) -> Vec<u8> {
     let mut dice = Dice(version.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut book = format!("{player} {version}\n").into_bytes();
     let length = dice.below(FILLER_BYTES);
-    book.extend((0..length).map(|_| dice.below(256) as u8));
+    // Letters: a book is text.
+    book.extend((0..length).map(|_| b'a' + dice.below(26) as u8));
     book
 }
 

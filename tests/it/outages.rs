@@ -99,6 +99,28 @@ fn redis_goes_away_and_comes_back() {
     assert!(engine.containers().is_empty());
 }
 
+/// Redis may forget a record that nobody has written for a week. A game that lasts longer is not forgotten.
+#[test]
+fn records_of_games_that_go_on_are_renewed() {
+    const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
+    let redis = RedisServer::start();
+    let engine = FakeEngine::start();
+    let url = redis.url();
+    let site = Site::start(&engine.docker_host(), &["--redis-url", &url]);
+    let game = site.create("rust");
+    let key = format!("shellcraft:{}:session:{}", site.instance, game.id);
+    let life = || redis.ask::<i64>(&[b"PTTL", key.as_bytes()]);
+    assert!(life() > WEEK_MS - 3_600_000, "{}", life());
+    // As if six days had passed.
+    redis.ask::<i64>(&[b"PEXPIRE", key.as_bytes(), b"86400000"]);
+    site.app().manager().renew_records().expect("Redis answers");
+    assert!(life() > WEEK_MS - 3_600_000, "{}", life());
+    assert_eq!(site.delete(&game.path("")).status, 204);
+    assert_eq!(life(), -2, "and one that is over is not made again");
+    site.app().manager().renew_records().expect("Redis answers");
+    assert_eq!(life(), -2);
+}
+
 /// Before the store has told, nobody knows who is revoked, and nobody is told that it is no one.
 #[test]
 fn who_is_revoked_is_not_guessed_while_redis_is_away() {
