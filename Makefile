@@ -55,6 +55,12 @@ chaos: ## kill servers 200 times, Engines and Redis 20 times, while players play
 fuzz: export FUZZ_SECONDS := $(or $(FUZZ_SECONDS),3600)
 fuzz: ## every fuzzer for an hour (FUZZ_SECONDS); .ci/run has them for a minute each
 	@.ci/fuzz
+	EMULATOR_MEGABYTES=100 cargo test --locked --test it -- emulator::random
+	@.ci/setup test
+	@$(MAKE) --no-print-directory web
+	cargo build --locked --example redraw
+	EMULATOR_SECONDS=$$FUZZ_SECONDS FROM=$$(shuf --input-range 1000-999999999 --head-count 1) \
+		node --test --test-name-pattern random tests/emulator/emulator.test.mjs
 
 host: dist ## types the README's first commands on a fresh Debian and plays there over https; shows all of it
 	@.ci/setup test

@@ -273,6 +273,7 @@ pub(super) fn stored_screen(still: &Still) -> StoredScreen {
         cols: still.size.cols,
         rows: still.size.rows,
         data: still.data.clone(),
+        open: still.open.clone(),
     }
 }
 
@@ -284,6 +285,8 @@ fn still_of(screen: &StoredScreen) -> Still {
             rows: screen.rows,
         },
         data: screen.data.clone(),
+        // No character has more bytes.
+        open: screen.open.iter().copied().take(4).collect(),
     }
 }
 

@@ -26,8 +26,9 @@ pub(super) const EXCESS_BYTES: usize = 32 * 1024;
 const SLICE_BYTES: usize = 2 * EXCESS_BYTES;
 /// After so long the past is given back, for those who wait for it.
 const SLICE_TIME: Duration = Duration::from_millis(10);
-/// The emulator gets so much before the clock is looked at.
+/// The emulator gets so much before the clock is looked at, and so much of what has no sequence in it.
 const STEP_BYTES: usize = 128;
+const PLAIN_STEP_BYTES: usize = 4 * 1024;
 /// A stop waits no longer for one terminal's last picture; then there is none. A scrollback of ordinary output takes a
 /// twentieth of it, and as many terminals as one address may have are through within the grace of a stop.
 const PICTURE_TIME: Duration = Duration::from_millis(200);
@@ -64,6 +65,7 @@ impl Aging {
         let stop = stop.max(self.done);
         let mut step = STEP_BYTES;
         while self.done < stop {
+            step = step.max(plain_bytes(&self.output[self.done..stop]));
             let end = stop.min(self.done + step);
             let count = self.past.absorb(&self.output[self.done..end]);
             self.done += count;
@@ -216,6 +218,13 @@ impl State {
         self.past = Some(aging.past);
         self.is_past_out = false;
     }
+}
+
+/// How much of a step that is all plain text there is at the beginning. With ESC, and with C1 after 0xc2, begin sequences.
+fn plain_bytes(output: &[u8]) -> usize {
+    let step = &output[..output.len().min(PLAIN_STEP_BYTES)];
+    let sequence = step.iter().position(|byte| matches!(byte, 0x1b | 0xc2));
+    sequence.unwrap_or(step.len())
 }
 
 /// How long this thread has had a processor, whatever else the machine does.

@@ -26,6 +26,8 @@ mod modes;
 mod palette;
 mod params;
 mod parser;
+#[cfg(test)]
+mod picture;
 mod redraw;
 mod redraw_lines;
 mod redraw_pen;

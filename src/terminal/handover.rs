@@ -20,8 +20,11 @@ pub struct Still {
     pub offset: u64,
     /// The terminal's size.
     pub size: Size,
-    /// Text and escape sequences that draw it on a terminal that was just reset.
+    /// Text and escape sequences that draw it on a terminal that was just reset. At the end may be a sequence that is not
+    /// complete.
     pub data: String,
+    /// The beginning of a character whose end was still to come; before the offset.
+    pub open: Vec<u8>,
 }
 
 impl Hub {
@@ -33,8 +36,15 @@ impl Hub {
         let offset = state.scrollback.end();
         let size = state.shown_size();
         let past = state.past.as_mut().filter(|_| is_whole);
-        let data = past.map_or_else(String::new, |past| past.redraw().to_string());
-        Still { offset, size, data }
+        let (data, open) = past.map_or_else(Default::default, |past| {
+            (past.redraw().to_string(), past.open_char().to_vec())
+        });
+        Still {
+            offset,
+            size,
+            data,
+            open,
+        }
     }
 
     /// Goes on where another server's hub was, or, without a picture, where the first page that comes back says.
@@ -50,7 +60,10 @@ impl Hub {
         state.past_bytes = past.memory_bytes();
         state.past = Some(Box::new(past));
         state.size = Some(still.size);
-        state.scrollback = Scrollback::starting_at(still.offset, self.limits.scrollback_bytes);
+        // Nobody can be told of half a character but by the output itself.
+        let start = still.offset.saturating_sub(still.open.len() as u64);
+        state.scrollback = Scrollback::starting_at(start, self.limits.scrollback_bytes);
+        state.scrollback.push(&still.open);
     }
 
     /// Forgets what the terminal shows, as a crash of the server would, but not how far the output has come. Pages are
@@ -92,6 +105,7 @@ mod tests {
 
     use super::*;
     use crate::terminal::Role;
+    use crate::terminal::emulator::tests::seen;
     use crate::terminal::hub::{Arrival, Limits};
 
     const LIMITS: Limits = Limits {
@@ -129,6 +143,33 @@ mod tests {
         let screen = new.greeting().screen.clone().expect("a screen to draw");
         assert!(screen.data.contains("hello"), "{screen:?}");
         assert_eq!(new.greeting().offset, 9);
+    }
+
+    /// Wherever the output is cut, in the middle of a sequence or of a character: a page that is new after it shows what it
+    /// would have shown without.
+    #[test]
+    fn a_stop_may_come_within_a_sequence() {
+        let output = "a\x1b[1;31mb\u{4e16}\x1b]2;title\u{4e16}\x07c\x1b[2;5Hd".as_bytes();
+        for cut in 1..output.len() {
+            let (before, after) = output.split_at(cut);
+            let still = hub(before).still();
+            assert_eq!(still.offset, cut as u64);
+            let next = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+            next.go_on_from(Some(&still));
+            assert!(next.pump(&mut Cursor::new(after)).is_ok());
+            let seat = next.join(arrival(None)).expect("open");
+            let screen = seat.greeting().screen.clone().expect("a screen to draw");
+            let mut rest = Vec::new();
+            let from = seat.greeting().offset;
+            next.state
+                .lock()
+                .scrollback
+                .copy_from(from, usize::MAX, &mut rest);
+            let shown = seen(still.size, &[screen.data.as_bytes(), &rest]);
+            assert_eq!(shown, seen(still.size, &[output]), "cut at {cut}");
+            let exact = next.join(arrival(Some(cut as u64))).expect("open");
+            assert!(exact.greeting().is_exact, "cut at {cut}");
+        }
     }
 
     #[test]

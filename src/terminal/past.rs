@@ -61,6 +61,11 @@ impl Past {
         self.emulator.process(output);
     }
 
+    /// The beginning of a character, which [`Past::redraw`] leaves out.
+    pub fn open_char(&self) -> &[u8] {
+        self.emulator.open_char()
+    }
+
     /// What draws this terminal on one that was just reset.
     pub fn redraw(&mut self) -> Arc<str> {
         let emulator = &mut self.emulator;

@@ -1,7 +1,8 @@
 // Whether a page that comes back late sees what it would have seen: what the server's emulator has it draw, and then the rest
 // of the output, leaves xterm.js in the very state of one that has drawn everything.
 //
-// Needs static/node_modules and `cargo build --example redraw`. FROM and COUNT take other random ones.
+// Needs static/node_modules and `cargo build --example redraw`. FROM and COUNT take other random ones, EMULATOR_SECONDS as many
+// as there is time for, TELL tells more of those that failed.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -13,6 +14,7 @@ import { BYTES, STREAMS } from "./streams.mjs";
 
 const FROM = Number(process.env.FROM ?? 1);
 const COUNT = Number(process.env.COUNT ?? 500);
+const SECONDS = Number(process.env.EMULATOR_SECONDS ?? 0);
 /** Places at which a recorded session is cut. */
 const CUTS = 12;
 
@@ -90,11 +92,15 @@ test("sessions of real programs are restored", async (context) => {
 
 test("random output with resizes is restored", async (context) => {
   const tally = new Tally("random");
-  const seeds = Array.from({ length: COUNT }, (_, index) => FROM + index);
-  const cuts = seeds.map((seed) => {
+  const cut = (seed) => {
     const { place, ...output } = randomCase(seed);
     return { what: `seed ${seed}`, output, place: place(bytesOf(output.steps)) };
-  });
-  await tally.try(cuts);
+  };
+  const end = Date.now() + 1000 * SECONDS;
+  let from = FROM;
+  do {
+    await tally.try(Array.from({ length: COUNT }, (_, index) => cut(from + index)));
+    from += COUNT;
+  } while (Date.now() < end);
   tally.end(context, { screen: 95, all: 95 });
 });

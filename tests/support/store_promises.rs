@@ -101,6 +101,7 @@ pub fn record(instance: &str) -> Record {
             cols: 80,
             rows: 24,
             data: "\u{1b}[2Jgrüße\r\n\0".into(),
+            open: vec![0xe4, 0xb8],
         }),
     }
 }

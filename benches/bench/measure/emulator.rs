@@ -73,14 +73,10 @@ pub fn run(rounds: usize) -> Outcome<Vec<Row>> {
     for (name, piece, target) in [
         ("plain text", PLAIN, &[Target::AtMost(10.0)][..]),
         ("colours", COLOURS, &[]),
-        (
-            "an editor's redraws",
-            b"\x1b[12;40H\x1b[K~ text \x1b[7m-\x1b[m",
-            &[],
-        ),
+        ("redraws", b"\x1b[12;40H\x1b[K~ text \x1b[7m-\x1b[m", &[]),
         ("UTF-8", "žluťoučký kůň – 日本語\r\n".as_bytes(), &[]),
     ] {
-        let mut row = Row::new(format!("emulator: {name}, 80×24"), "ns/byte", target);
+        let mut row = Row::new(format!("emulator: {name}"), "ns/byte", target);
         let output = piece.repeat((4 << 20) / piece.len());
         for _ in 0..rounds {
             let mut emulator = emulator(USUAL);
@@ -102,7 +98,7 @@ pub fn run(rounds: usize) -> Outcome<Vec<Row>> {
     }
     rows.push(dearest(rounds));
     rows.push(Row::single(
-        "emulator: memory of both screens, 80×24",
+        "emulator: both screens, 80×24",
         "KiB",
         both_screens(USUAL).memory_bytes() as f64 / 1024.0,
         &[Target::AtMost(64.0)],
@@ -111,9 +107,9 @@ pub fn run(rounds: usize) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// The dearest single sequence.
+/// The dearest single sequence on the largest terminals.
 fn dearest(rounds: usize) -> Row {
-    let name = "emulator: the dearest sequence, 1000×100 and 100×1000";
+    let name = "emulator: dearest of all sequences";
     let mut row = Row::new(name, "ms", &[Target::AtMost(10.0)]);
     for _ in 0..rounds {
         let of = |size: Size| {
@@ -139,7 +135,7 @@ fn many() -> Outcome<Row> {
     let grown = Memory::of(pid)?.rss.saturating_sub(before);
     black_box(&all);
     Ok(Row::single(
-        format!("emulator: memory of {MANY} at 1000×100, full of colours"),
+        format!("emulator: {MANY} at 1000×100, full"),
         "MiB",
         grown as f64 / 1024.0,
         &[Target::AtMost(400.0)],

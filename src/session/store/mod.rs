@@ -95,6 +95,9 @@ pub struct StoredScreen {
     pub rows: u16,
     /// Text and escape sequences that draw it on a terminal that was just reset.
     pub data: String,
+    /// The first bytes of a character whose last ones were still to come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<u8>,
 }
 
 /// A player, as stores know them: a name that tells nobody the secret by which they are recognised.

@@ -219,6 +219,7 @@ mod tests {
                 cols,
                 rows,
                 data: "x".into(),
+                open: Vec::new(),
             });
             let (_, bytes) = encode(record).unwrap();
             let kept = decode(&bytes).unwrap().screen.is_some();
@@ -279,6 +280,7 @@ mod tests {
             cols: 80,
             rows: 24,
             data: "x".repeat(length),
+            open: Vec::new(),
         };
         big.screen = Some(screen(RECORD_LIMIT_BYTES / 2));
         assert_eq!(encode(big.clone()).unwrap().0, big);

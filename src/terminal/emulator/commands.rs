@@ -97,3 +97,67 @@ impl Palette {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::terminal::Terminal;
+
+    fn after(output: &str) -> Terminal {
+        let mut terminal = Terminal::new(10, 4);
+        terminal.process(output.as_bytes());
+        terminal
+    }
+
+    #[test]
+    fn titles_have_many_ends() {
+        for output in [
+            "\x1b]2;title\x07",
+            "\x1b]0;title\x1b\\",
+            "\x1b]2;title\u{9c}",
+            "\u{9d}2;title\x07",
+            "\x1b]2;ti\ntle\x07",
+            "\x1b]2;title\x1b[m",
+        ] {
+            assert_eq!(after(output).state.title, "title", "{output:?}");
+        }
+        for output in ["\x1b]2;x\x18", "\x1b]1;x\x07", "\x1b]x;2\x07", "\x1b]2;x"] {
+            assert_eq!(after(output).state.title, "", "{output:?}");
+        }
+        let long = after(&format!("\x1b]2;{}\x07", "x".repeat(100_000)));
+        assert!(long.state.title.len() <= 256 && long.memory_bytes() < 32 << 10);
+    }
+
+    #[test]
+    fn links_begin_and_end() {
+        let link = |output: &str| {
+            let state = after(output).state;
+            let link = state.links.get(state.pen.link);
+            link.map(|link| (link.id.clone(), link.uri.clone()))
+        };
+        let a = |id: &str| Some((id.to_owned(), "http://a/".to_owned()));
+        assert_eq!(link("\x1b]8;;http://a/\x07x"), a(""));
+        assert_eq!(link("\x1b]8;x=1:id=7;http://a/\x07x"), a("7"));
+        assert_eq!(link("\x1b]8;;http://a/\x07x\x1b]8;;\x07"), None);
+        assert_eq!(link("\x1b]8;http://a/\x07x"), None);
+        let long = format!("\x1b]8;;http://{}\x07", "a".repeat(5000));
+        assert_eq!(link(&long), None);
+    }
+
+    #[test]
+    fn colours_are_set_and_restored() {
+        let palette = |output: &str| {
+            let palette = after(output).state.palette;
+            let colors: Vec<_> = palette.colors.into_iter().collect();
+            (colors, palette.special)
+        };
+        let red = [255, 0, 0];
+        let set = "\x1b]4;1;#ff0000;300;#000000;2;rgb:00/ff/00\x07";
+        assert_eq!(palette(set).0, [(1, red), (2, [0, 255, 0])]);
+        assert_eq!(palette(&format!("{set}\x1b]104;2\x07")).0, [(1, red)]);
+        assert_eq!(palette(&format!("{set}\x1b]104\x07")).0, []);
+        assert_eq!(palette("\x1b]4;1;?\x07").0, []);
+        let special = "\x1b]10;#ff0000;?;#ff0000\x07\x1b]11;#ff0000\x07";
+        assert_eq!(palette(special).1, [Some(red); 3]);
+        assert_eq!(palette(&format!("{special}\x1b]111\x07")).1[1], None);
+    }
+}

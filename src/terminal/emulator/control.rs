@@ -248,3 +248,78 @@ impl State {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::picture::check;
+
+    #[test]
+    fn control_characters() {
+        check("abc\x08x", "abx @3,0");
+        check("\x08\x08x", "x @1,0");
+        check("a\tb", "a.......b @9,0");
+        check("a\t\tb", "a........b @10,0");
+        check("a\r\nb", "a/b @1,1");
+        check("a\nb", "a/.b @2,1");
+        check("a\x0bb\x0cc", "a/.b/..c @3,2");
+        check("\x1b[20ha\nb", "a/b @1,1");
+        check("a\u{85}b\u{84}c", "a/b/.c @2,2");
+        check("1\r\n2\r\n3\r\n4\r\n5", "2/3/4/5 @1,3");
+    }
+
+    #[test]
+    fn backspace_goes_back_to_the_line_above_where_it_may() {
+        let wrapped = "0123456789ab";
+        check(&format!("{wrapped}\x08\x08\x08X"), "0123456789/~Xb @1,1");
+        check(
+            &format!("\x1b[?45h{wrapped}\x08\x08\x08X"),
+            "012345678X/ab @10,0",
+        );
+    }
+
+    #[test]
+    fn lines_move_at_the_edges() {
+        check("1\r\n2\x1b[H\x1bMx", "x/1/2 @1,0");
+        check("1\r\n2\x1bDx", "1/2/.x @2,2");
+        check("1\r\n2\x1bEx", "1/2/x @1,2");
+        check("1\r\n2\r\n3\r\n4\x1b[2;3r\x1b[3H\nx", "1/3/x/4 @1,2");
+        check("1\r\n2\r\n3\r\n4\x1b[2;3r\x1b[2H\x1bMx", "1/x/2/4 @1,1");
+        check("\x1b[1;3r\x1b[4Hx\n\ny", "///xy @2,3");
+    }
+
+    #[test]
+    fn the_cursor_is_saved_and_restored() {
+        check("\x1b[2;3H\x1b7\x1b[Ha\x1b8b", "a/..b @3,1");
+        check("\x1b[2;3H\x1b[s\x1b[Ha\x1b[ub", "a/..b @3,1");
+        check("\x1b[2;3H\x1b8b", "b @1,0");
+        // It moves with the lines that scroll away.
+        check("\x1b[3;3H\x1b7\x1b[4H\n\x1b8b", "/..b @3,1");
+        check("\x1b[1;3H\x1b7\x1b[4H\n\n\x1b8b", "..b @3,0");
+        check("0123456789\x1b7\x1b[4H\x1b8b", "012345678b @10,0");
+        // The character set, but not origin mode.
+        check("\x1b(0\x1b7\x1b(B\x1b8q", "─ @1,0");
+        check("\x1b[2;3r\x1b[?6h\x1b7\x1b[?6l\x1b8\x1b[1;1Ha", "a @1,0");
+    }
+
+    #[test]
+    fn tab_stops_are_set_and_taken_away() {
+        check("\x1b[3g\x1b[4G\x1bH\r\tx\ty", "...x.....y @10,0");
+        check("\x1b[9G\x1b[g\r\tx", ".........x @10,0");
+        check("\x1b[9Gx\x1b[2Zy", "y.......x @1,0");
+    }
+
+    #[test]
+    fn resets() {
+        check("ab\x1b[2;3r\x1b[4h\x1b(0\x1bcqa\x1b[1Gb", "ba @1,0");
+        check("ab\x1b[2;3r\x1b[4h\x1b(0\x1b[!pqa\x1b[1Gb", "ba @1,0");
+        check("\x1b[?1049hab\x1bcx", "x @1,0");
+        check("\x1b#8", "EEEEEEEEEE/EEEEEEEEEE/EEEEEEEEEE/EEEEEEEEEE @0,0");
+    }
+
+    #[test]
+    fn character_sets_have_four_places() {
+        check("\x1b*0\x1bnq\x1b+A\x1bo#\x0fq#", "─£q# @4,0");
+        check("\x1b)0\x1b~q\x1b%Gq", "─q @2,0");
+        check("\x1b(0\x1b(<q", "─ @1,0");
+    }
+}

@@ -438,3 +438,141 @@ fn command(kept: &str) -> Option<(u32, &str)> {
 fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7e)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What happened, as text.
+    #[derive(Default)]
+    struct Log(String);
+
+    impl Act for Log {
+        fn print_ascii(&mut self, text: &[u8]) {
+            self.0 += &String::from_utf8_lossy(text);
+        }
+
+        fn print(&mut self, c: char) {
+            self.0.push(c);
+        }
+
+        fn control(&mut self, code: u8) {
+            self.0 += &format!("<{code:02x}>");
+        }
+
+        fn escape(&mut self, between: &[u8], last: u8) {
+            let between: String = between.iter().map(|byte| char::from(*byte)).collect();
+            self.0 += &format!("<ESC {between}{}>", char::from(last));
+        }
+
+        fn sequence(&mut self, name: Name, params: &Params) {
+            let marks: String = [name.prefix, name.between]
+                .into_iter()
+                .filter(|byte| *byte != 0)
+                .map(char::from)
+                .collect();
+            let numbers: Vec<i32> = (0..params.len()).map(|at| params.get(at)).collect();
+            self.0 += &format!("<CSI {marks}{numbers:?}{}>", char::from(name.last));
+        }
+
+        fn command(&mut self, number: u32, text: &str) {
+            self.0 += &format!("<OSC {number} {text}>");
+        }
+
+        fn string_end(&mut self) {}
+    }
+
+    /// However the output is cut, the same happens; and what is open at a cut can be given to another parser.
+    #[track_caller]
+    fn check(output: &[u8], expected: &str) {
+        for cut in 0..=output.len() {
+            let (before, after) = output.split_at(cut);
+            let (mut log, mut parser) = (Log::default(), Parser::default());
+            parser.advance(before, &mut log);
+            let mut other = Parser::default();
+            let (sequence, char) = parser.open();
+            other.advance(sequence.as_bytes(), &mut log);
+            other.advance(char, &mut log);
+            other.advance(after, &mut log);
+            assert_eq!(log.0, expected, "cut at {cut}");
+            if let Some(open) = parser.open_bytes()
+                && !parser.is_between()
+            {
+                let (mut again, mut log) = (Parser::default(), Log::default());
+                again.advance(&before[..cut - open], &mut log);
+                again.advance(&output[cut - open..], &mut log);
+                assert_eq!(log.0, expected, "cut at {cut}, {open} bytes again");
+            }
+        }
+    }
+
+    #[test]
+    fn characters() {
+        check("aé世😀z".as_bytes(), "aé世😀z");
+        check(b"a\x7fb\0\n", "ab<00><0a>");
+        check("a\u{85}b\u{feff}c".as_bytes(), "a<85>bc");
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_nothing() {
+        check(b"a\xff\xfe\x80b", "ab");
+        check(b"\xc3(\xe2\x82b\xf0\x9fc", "(bc");
+        check(b"a\xed\xa0\x80b\xf4\x90\x80\x80c\xc0\xafd", "abcd");
+        check(b"\xc3\xc3\xa9", "é");
+    }
+
+    #[test]
+    fn escapes_and_sequences() {
+        check(
+            b"\x1b7\x1b(0\x1b#8\x1b%G",
+            "<ESC 7><ESC (0><ESC #8><ESC %G>",
+        );
+        check(b"\x1b[m\x1b[1;22H", "<CSI [0]m><CSI [1, 22]H>");
+        check(
+            b"\x1b[?25l\x1b[!p\x1b[3 q",
+            "<CSI ?[25]l><CSI ![0]p><CSI  [3]q>",
+        );
+        check("\u{9b}5A".as_bytes(), "<CSI [5]A>");
+        // Those that are wrong end somewhere all the same.
+        check(b"\x1b[1?2hx\x1b[1 2qy", "xy");
+        check("\x1b[4世mx".as_bytes(), "mx");
+        check(b"\x1b[1$ $qx", "x");
+    }
+
+    #[test]
+    fn controls_within_sequences_act_at_once() {
+        check(b"\x1b[3\n1m", "<0a><CSI [31]m>");
+        check(b"\x1b[3\x18m\x1b[3\x1am", "<18>m<1a>m");
+        check(b"\x1b[3\x1b[4m", "<CSI [4]m>");
+        check(b"\x1b[3\x7f1m\x1b\x7fD", "<CSI [31]m><ESC D>");
+    }
+
+    #[test]
+    fn strings_end_in_many_ways() {
+        check(b"\x1b]2;a b\x07c", "<OSC 2 a b>c");
+        check("\x1b]2;世\x1b\\c".as_bytes(), "<OSC 2 世><ESC \\>c");
+        check("\x1b]2;a\u{9c}b".as_bytes(), "<OSC 2 a>b");
+        check(b"\x1b]2;a\nb\x07c\x1b]104\x07", "<OSC 2 ab>c<OSC 104 >");
+        check(b"a\x1b]x\x07b\x1b]\x07c", "abc");
+        check(b"a\x1bPq#\x07\x1b\\b", "a<ESC \\>b");
+        check(
+            "a\x1b_x\x07y\x1b\\b\x1bXz\u{9c}c\x1b^世\x1b\\".as_bytes(),
+            "a<ESC \\>bc<ESC \\>",
+        );
+        check(b"\x1bP1;2|x\x18y", "<18>y");
+    }
+
+    #[test]
+    fn what_has_no_end_takes_no_memory() {
+        for start in ["\x1b]2;", "\x1bP", "\x1b[", "\x1b_", "\x1b[1:", "\x1b#"] {
+            let (mut log, mut parser) = (Log::default(), Parser::default());
+            parser.advance(start.as_bytes(), &mut log);
+            for _ in 0..10_000 {
+                parser.advance(b"1;1:1;", &mut log);
+            }
+            assert!(parser.memory_bytes() <= 2 * MAX_SEQUENCE_BYTES, "{start:?}");
+            parser.advance(b"\x18", &mut log);
+            assert!(parser.memory_bytes() <= KEPT_BYTES, "{start:?}");
+        }
+    }
+}

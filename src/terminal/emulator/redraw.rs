@@ -310,3 +310,74 @@ impl Drawing<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::terminal::Terminal;
+
+    fn after(parts: &[&[u8]]) -> Terminal {
+        let mut terminal = Terminal::new(20, 5);
+        parts.iter().for_each(|part| terminal.process(part));
+        terminal
+    }
+
+    /// Cut anywhere: the redraw and the rest make what the whole makes, and the redraw of that is the same.
+    /// `tests/emulator` compares with xterm.js; this is how far the emulator agrees with itself.
+    #[track_caller]
+    fn check(output: &str) {
+        let output = output.as_bytes();
+        let whole = after(&[output]).redraw();
+        for cut in 0..=output.len() {
+            let (before, rest) = output.split_at(cut);
+            let cut_off = after(&[before]);
+            let (redraw, open) = (cut_off.redraw(), cut_off.open_char());
+            let restored = after(&[redraw.as_bytes(), open, rest]).redraw();
+            assert_eq!(restored, whole, "cut at {cut}: {redraw:?}");
+        }
+    }
+
+    #[test]
+    fn text_of_all_kinds() {
+        check("hello\r\nworld\r\n");
+        check("x\u{301}世界\u{2764}\u{fe0f}1\u{fe0f}\u{20e3}\u{1fae8}y");
+        check("0123456789012345678世x\r\n$ ");
+        check(&"a line that is longer than the screen is wide\r\n".repeat(4));
+        check("\x1b[?7l0123456789012345678901234");
+    }
+
+    #[test]
+    fn looks_of_all_kinds() {
+        check("\x1b[1;2;3;4;5;7;8;9;53mall\x1b[mnone");
+        check("\x1b[4:3;58;5;9mx\x1b[59my\x1b[21;38;2;1;2;3;48;5;17mz");
+        check("\x1b[44mabc\x1b[K\r\n\x1b[2Jx\x1b[1@\x1b[m");
+        check("\x1b]8;id=1;http://a/\x07link\x1b[4mline\x1b]8;;\x07none");
+        check("ab\x1b[1\"qcd\x1b[0\"qef\x1b[?2J");
+    }
+
+    #[test]
+    fn state_that_cannot_be_seen() {
+        check("\x1b[2;4r\x1b[?6h\x1b[2;2Ha\x1b7\x1b[?6l\x1b[Hb\x1b8c");
+        check("\x1b[3g\x1b[4G\x1bH\r\tx\ty");
+        check("\x1b(0\x1b7\x1b(B\x1b)0q\x0eq\x1b8q\x1bnq");
+        check("\x1b[31;1m\x1b[3;3H\x1b7\x1b[m\x1b[5H\n\n\x1b8x");
+        check("\x1b[?1;7;45;66;1000;1006;1004;2004;2026;12h\x1b[20h\x1b[?25l\x1b[3 q\x1b[4h");
+        check("\x1b]4;1;#123456\x07\x1b]10;#010203\x07\x1b]2;title\x07");
+    }
+
+    #[test]
+    fn both_screens() {
+        check("main\x1b[2;3r\x1b[31m\x1b7\x1b[?1049h\x1b[2;4r\x1b[4Halt\n\x1b7\x1b[?1049lmain");
+        check("1\r\n2\r\n3\r\n4\r\n5\r\n6\x1b[?47hx\x1b[?47ly");
+    }
+
+    #[test]
+    fn a_reset_terminal_is_drawn_in_few_bytes() {
+        let empty = after(&[]).redraw();
+        assert!(empty.len() < 60, "{empty:?}");
+        let cleared = after(&[
+            "\x1b[31mred\r\n".repeat(10).as_bytes(),
+            b"\x1b[m\x1b[H\x1b[2J\x1b[3J",
+        ]);
+        assert_eq!(cleared.redraw(), empty);
+    }
+}

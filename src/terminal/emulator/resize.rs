@@ -324,3 +324,67 @@ fn split_group(group: &mut [Line], old_cols: usize, cols: usize) -> Vec<Line> {
     }
     more
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::picture;
+    use super::super::terminal::Terminal;
+
+    /// What a terminal of 10 by 4 shows that gets other sizes after this output.
+    #[track_caller]
+    fn check(output: &str, sizes: &[(usize, usize)], expected: &str) {
+        let mut terminal = Terminal::new(10, 4);
+        terminal.process(output.as_bytes());
+        sizes
+            .iter()
+            .for_each(|(cols, rows)| terminal.resize(*cols, *rows));
+        assert_eq!(
+            picture::of(&mut terminal.state),
+            expected,
+            "{output:?} {sizes:?}"
+        );
+    }
+
+    const SIX: &str = "1\r\n2\r\n3\r\n4\r\n5\r\n6";
+
+    #[test]
+    fn rows_go_at_the_top_and_come_back() {
+        check(SIX, &[(10, 2)], "5/6 @1,1");
+        check(SIX, &[(10, 2), (10, 5)], "2/3/4/5/6 @1,4");
+        check(SIX, &[(10, 9)], "1/2/3/4/5/6 @1,5");
+        check("a\r\nb", &[(10, 2)], "a/b @1,1");
+        check("a\r\nb", &[(10, 9)], "a/b @1,1");
+        check("a\r\nb\r\nc\r\nd\x1b[2H", &[(10, 2)], "a/b @0,1");
+        check(
+            &format!("\x1b[?1049h\x1b[H{SIX}"),
+            &[(10, 2), (10, 5)],
+            "5/6 @1,1",
+        );
+    }
+
+    #[test]
+    fn lines_flow() {
+        let line = "0123456789abc\r\n$ ";
+        check(line, &[(20, 4)], "0123456789abc/$  @2,1");
+        check(line, &[(5, 4)], "01234/~56789/~abc/$  @2,3");
+        check(line, &[(5, 4), (10, 4)], "0123456789/~abc/$  @2,2");
+        // Not the one that the cursor is in.
+        check("0123456789abc", &[(20, 4)], "0123456789/~abc @3,1");
+        check("0123456", &[(5, 4)], "01234 @4,0");
+        // Not on the alternate screen, where what is cut off stays.
+        check("\x1b[?1049h0123456\r\n", &[(5, 4)], "01234 @0,1");
+        check("\x1b[?1049h0123456\r\n", &[(5, 4), (10, 4)], "0123456 @0,1");
+    }
+
+    #[test]
+    fn wide_characters_stay_whole() {
+        check("012世界\r\n$ ", &[(4, 4)], "012/~世<界</$  @2,2");
+        check("012世界\r\n$ ", &[(4, 4), (10, 4)], "012世<界</$  @2,1");
+    }
+
+    #[test]
+    fn a_terminal_has_two_columns_at_least() {
+        check("ab", &[(1, 1)], "ab @1,0");
+        check("ab", &[(0, 0)], "ab @1,0");
+    }
+}

@@ -401,3 +401,100 @@ impl State {
         self.pen_changed();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::picture::check;
+
+    const FOUR: &str = "1\r\n2\r\n3\r\n4";
+
+    #[test]
+    fn the_cursor_moves() {
+        check("\x1b[2;3Hx", "/..x @3,1");
+        check("\x1b[99;99Hx", "///.........x @10,3");
+        check("\x1b[2;3fx\x1b[Ay\x1b[2Bz", "...y/..x/....z @5,2");
+        check("\x1b[5Cx\x1b[3Dy", "...y.x @4,0");
+        check("\x1b[3Ex\x1b[2Fy", "/y//x @1,1");
+        check(
+            "\x1b[3Gx\x1b[5`y\x1b[2dz\x1b[2aq\x1b[er",
+            "..x.y/.....z..q/.........r @10,2",
+        );
+        check("\x1b[99Ax\x1b[99Dy", "y @1,0");
+    }
+
+    #[test]
+    fn rows_count_from_the_region_in_origin_mode() {
+        check("\x1b[2;3r\x1b[?6hx\x1b[9;9Hy", "/x/........y @9,2");
+        check("\x1b[2;3r\x1b[?6h\x1b[?6lx", "x @1,0");
+        // xterm.js counts them so for movements, too.
+        check("\x1b[2;4r\x1b[?6h\x1b[Cx", "//.x @2,2");
+    }
+
+    #[test]
+    fn cells_are_erased() {
+        check("abcdef\x1b[3G\x1b[K", "ab @2,0");
+        check("abcdef\x1b[3G\x1b[1K", "...def @2,0");
+        check("abcdef\x1b[3G\x1b[2K", " @2,0");
+        check("abcdef\x1b[3G\x1b[2X", "ab..ef @2,0");
+        check(&format!("{FOUR}\x1b[2H\x1b[J"), "1 @0,1");
+        check(&format!("{FOUR}\x1b[3Hx\x1b[1J"), "///4 @1,2");
+        check(&format!("{FOUR}\x1b[2J"), " @1,3");
+        check("ab\x1b[1\"qcd\x1b[0\"qef\x1b[?2J", "..cd @6,0");
+        check("ab\x1b[1\"qcd\x1b[0\"qef\x1b[3G\x1b[?K\x1b[K", "ab @2,0");
+        // The column behind the last one is none of the line's.
+        check("0123456789\x1b[Kx", "0123456789/~x @1,1");
+        check("0123456789\x1b[1Kx", "/~x @1,1");
+    }
+
+    #[test]
+    fn cells_come_and_go() {
+        check("abcdef\x1b[3G\x1b[2@x", "abx.cdef @3,0");
+        check("abcdef\x1b[3G\x1b[2Px", "abxf @3,0");
+        check("abc\r\ndef\x1b[1;2H\x1b[2'}", "a..bc/d..ef @1,0");
+        check("abc\r\ndef\x1b[1;2H\x1b['~", "ac/df @1,0");
+        check("abc\r\ndef\x1b[ @", "bc/ef @3,1");
+        check("abc\r\ndef\x1b[2 A", "..abc/..def @3,1");
+    }
+
+    #[test]
+    fn lines_come_and_go() {
+        check(&format!("{FOUR}\x1b[2H\x1b[Lx"), "1/x/2/3 @1,1");
+        check(&format!("{FOUR}\x1b[2H\x1b[2Mx"), "1/x @1,1");
+        check(&format!("{FOUR}\x1b[Sx"), "2/3/4/.x @2,3");
+        check(&format!("{FOUR}\x1b[2Tx"), "//1/2x @2,3");
+        check(&format!("{FOUR}\x1b[99Sx"), "///.x @2,3");
+        check(&format!("{FOUR}\x1b[2;3r\x1b[S"), "1/3//4 @0,0");
+        check(&format!("{FOUR}\x1b[2;3r\x1b[Lx"), "x/2/3/4 @1,0");
+    }
+
+    #[test]
+    fn a_region_has_two_lines_at_least() {
+        check("\x1b[3;3r\x1b[4Hx\ny", "//x/.y @2,3");
+        check("\x1b[2;99rx", "x @1,0");
+        check("\x1b[3Hx\x1b[ry", "y//x @1,0");
+    }
+
+    #[test]
+    fn there_are_two_screens() {
+        check("ab\x1b[?1049hcd", "..cd @4,0");
+        check("ab\x1b[?1049hcd\x1b[?1049lx", "abx @3,0");
+        check("ab\x1b[?47hcd\x1b[?47lx", "ab..x @5,0");
+        check("ab\x1b[?47hcd\x1b[?47l\x1b[?47hx", "....x @5,0");
+        check("\x1b[?1048h\x1b[3;3H\x1b[?1048lx", "x @1,0");
+        // Regions are each screen's own.
+        check(
+            &format!("\x1b[2;3r\x1b[?47h\x1b[H{FOUR}\r\n5"),
+            "2/3/4/5 @1,3",
+        );
+        check(
+            &format!("\x1b[H{FOUR}\x1b[2;3r\x1b[?47h\x1b[?47l\x1b[3H\nx"),
+            "1/3/x/4 @1,2",
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_does_nothing() {
+        check("a\x1b[>4;1mb\x1b[?9999hc\x1b[1;2yd\x1b[3^e", "abcde @5,0");
+        check("a\x1b[8;20;20tb\x1b[?3hc\x1b[=5ud", "abcd @4,0");
+    }
+}

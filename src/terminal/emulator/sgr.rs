@@ -122,3 +122,93 @@ impl Pen {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::attributes::{EXTENDED, PROTECTED};
+    use super::super::terminal::Terminal;
+    use super::*;
+
+    fn pen(numbers: &str) -> Pen {
+        let mut terminal = Terminal::new(10, 4);
+        terminal.process(format!("\x1b[{numbers}m").as_bytes());
+        terminal.state.pen
+    }
+
+    #[track_caller]
+    fn check_flags(numbers: &str, expected: u16) {
+        assert_eq!(pen(numbers).flags, expected, "{numbers}");
+    }
+
+    #[test]
+    fn flags_come_and_go() {
+        let underlined = UNDERLINE | EXTENDED;
+        check_flags("1;2;3", BOLD | DIM | ITALIC);
+        check_flags("5;7;8;9;53", BLINK | INVERSE | HIDDEN | STRIKE | OVERLINE);
+        check_flags("1;2;22", 0);
+        check_flags("3;23;5;25;7;27;8;28;9;29;53;55", 0);
+        check_flags("4", underlined);
+        check_flags("4;24", 0);
+        check_flags("4:0", 0);
+        check_flags("21", underlined);
+        check_flags("1;4;9;0", 0);
+        check_flags("1;", 0);
+        check_flags("", 0);
+    }
+
+    #[test]
+    fn underlines_have_styles_and_colours() {
+        for (numbers, style) in [
+            ("4", 1),
+            ("4:3", 3),
+            ("4:5", 5),
+            ("4:9", 1),
+            ("21", 2),
+            ("4:", 1),
+        ] {
+            assert_eq!(pen(numbers).underline, style, "{numbers}");
+        }
+        assert_eq!(pen("58;5;9").underline_color, Color::Indexed(9));
+        assert_eq!(pen("58:2::1:2:3").underline_color, Color::Rgb(1, 2, 3));
+        assert_eq!(pen("58;5;9;0").underline_color, Color::Default);
+    }
+
+    #[test]
+    fn colours_are_written_in_many_ways() {
+        let rgb = Color::Rgb(1, 2, 3);
+        for (numbers, fg) in [
+            ("31", Color::Basic(1)),
+            ("97", Color::Basic(15)),
+            ("31;39", Color::Default),
+            ("38;5;200", Color::Indexed(200)),
+            ("38:5:200", Color::Indexed(200)),
+            ("38;5:200", Color::Indexed(200)),
+            ("38;2;1;2;3", rgb),
+            ("38:2::1:2:3", rgb),
+            ("38;2;1:2:3", rgb),
+            // Without a colour space what stands in its place is lost.
+            ("38:2:1:2:3", Color::Rgb(2, 3, 0)),
+            ("38;2;1", Color::Rgb(1, 0, 0)),
+            ("38;5", Color::Indexed(0)),
+            ("38", Color::Default),
+            ("38;9;1;2;3", Color::Default),
+        ] {
+            assert_eq!(pen(numbers).fg, fg, "{numbers}");
+            let as_bg = numbers.replacen("38", "48", 1).replacen("31", "41", 1);
+            let as_bg = as_bg.replacen("97", "107", 1).replacen("39", "49", 1);
+            assert_eq!(pen(&as_bg).bg, fg, "{as_bg}");
+        }
+        check_flags("38;5;1;1", BOLD);
+        check_flags("38;2;4;5;7;1", BOLD);
+    }
+
+    #[test]
+    fn a_reset_keeps_the_link_and_ends_protection() {
+        let mut terminal = Terminal::new(10, 4);
+        terminal.process(b"\x1b]8;;http://a/\x07\x1b[1\"q\x1b[1;4m");
+        assert!(terminal.state.pen.has(PROTECTED));
+        terminal.process(b"\x1b[m");
+        let pen = terminal.state.pen;
+        assert!(pen.link != 0 && pen.flags == EXTENDED, "{pen:?}");
+    }
+}

@@ -449,3 +449,118 @@ impl Screen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::attributes::Color;
+    use super::super::picture::check;
+    use super::*;
+
+    #[test]
+    fn text_goes_on_in_the_next_line() {
+        check("abc", "abc @3,0");
+        check("0123456789", "0123456789 @10,0");
+        check("0123456789a", "0123456789/~a @1,1");
+        check("0123456789\ra", "a123456789 @1,0");
+        check("\x1b[4;9Habc", "//........ab/~c @1,3");
+        check("\x1b[?7l0123456789abc", "012345678c @10,0");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        check("世x", "世<x @3,0");
+        check("012345678世", "012345678/~世< @2,1");
+        check("\x1b[?7l012345678世x", "012345678x @10,0");
+        check("世界\x1b[2Gx", ".x界< @2,0");
+        check("世界\x1b[3Gx", "世<x @3,0");
+        check("世界\x1b[1Gx", "x.界< @1,0");
+        check("\u{1fae8}x", "\u{1fae8}x @2,0");
+    }
+
+    #[test]
+    fn marks_join_what_was_just_printed() {
+        check("e\u{301}x", "e\u{301}x @2,0");
+        check("世\u{301}x", "世\u{301}<x @3,0");
+        check("\u{2764}\u{fe0f}x", "\u{2764}\u{fe0f}x @2,0");
+        check("0123456789\u{301}x", "0123456789\u{301}/~x @1,1");
+        // Nothing that came in between, not even a sequence without effect.
+        check("e\x1b[m\u{301}x", "e\u{301}x @3,0");
+        check("e\r\u{301}x", "\u{301}x @2,0");
+    }
+
+    #[test]
+    fn insert_mode_moves_what_follows() {
+        check("abc\x1b[1G\x1b[4hXY", "XYabc @2,0");
+        check("0123456789\x1b[1G\x1b[4hX", "X012345678 @1,0");
+        check("世\x1b[2G\x1b[4hX", ".X @2,0");
+    }
+
+    #[test]
+    fn the_last_character_is_repeated() {
+        check("ab\x1b[3bc", "abbbbc @6,0");
+        check("世\x1b[2b", "世<世<世< @6,0");
+        check("e\u{301}\x1b[2b", "e\u{301}e\u{301}e\u{301} @3,0");
+        check("a\r\x1b[3b", "a @0,0");
+        check("\x1b[3b", " @0,0");
+        // As if it had been written so often.
+        for count in [9, 10, 11, 100, 99_999, i32::MAX] {
+            let mut terminal = Terminal::new(10, 4);
+            terminal.process(format!("x\x1b[{count}b").as_bytes());
+            let written = (count as usize + 1) % 10;
+            let expected = if written == 0 { 10 } else { written };
+            assert_eq!(terminal.state.normal.x, expected, "{count}");
+        }
+    }
+
+    #[test]
+    fn line_drawing_takes_the_place_of_letters() {
+        check("\x1b(0lqk\x1b(Bq", "┌─┐q @4,0");
+        check("\x1b)0q\x0eq\x0fq", "q─q @3,0");
+        check("\x1b(0q\x1b[2b", "─── @3,0");
+    }
+
+    /// More colours than there is room for, all at once and one after the other.
+    #[test]
+    fn colours_without_end_take_no_memory() {
+        let mut terminal = Terminal::new(400, 100);
+        for number in 0..80_000 {
+            let (r, g, b) = (number >> 16, (number >> 8) & 255, number & 255);
+            terminal.process(format!("\x1b[38;2;{r};{g};{b}mx").as_bytes());
+        }
+        assert!(
+            terminal.memory_bytes() < 2 << 20,
+            "{}",
+            terminal.memory_bytes()
+        );
+        terminal.process(b"\x1b[2J\x1b[3J\x1b[H");
+        for number in 0..80_000 {
+            terminal.process(
+                format!("\x1b[48;2;{};9;{}mx\r", number & 255, number >> 8 & 255).as_bytes(),
+            );
+        }
+        let last = terminal
+            .state
+            .normal
+            .line(0)
+            .map_or(0, |line| line.get(0).look);
+        let last = terminal.state.looks.pen(last);
+        assert_eq!(
+            last.bg,
+            Color::Rgb((79_999 & 255) as u8, 9, (79_999 >> 8 & 255) as u8)
+        );
+    }
+
+    #[test]
+    fn clusters_and_links_without_end_take_no_memory() {
+        let mut terminal = Terminal::new(400, 100);
+        for number in 0..60_000u32 {
+            let c = char::from_u32(0x4e00 + number % 20_000).unwrap_or('x');
+            terminal.process(format!("\x1b]8;;http://{number}/\x07{c}\u{301}\u{302}").as_bytes());
+        }
+        assert!(
+            terminal.memory_bytes() < 2 << 20,
+            "{}",
+            terminal.memory_bytes()
+        );
+    }
+}
