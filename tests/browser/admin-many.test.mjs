@@ -82,7 +82,13 @@ async function pretend(page, count) {
       { name: "rust", ok: true, cause: null, backoff_seconds: null },
       { name: "perl", ok: false, cause: "image shellcraft/perl: it has no CMD", backoff_seconds: 29 },
     ];
-    return route.fulfill({ json: { ...(await answer.json()), sessions: count, history, shells } });
+    const quarantine = [
+      {
+        kind: "container", name: "0123456789ab", cause: "ContainerDelete: the Engine answered 500: device busy", failures: 3,
+        retry_in_seconds: 5, failed_seconds_ago: 1,
+      },
+    ];
+    return route.fulfill({ json: { ...(await answer.json()), sessions: count, history, shells, quarantine } });
   });
   return asked;
 }
@@ -165,6 +171,9 @@ test(`${MOST} games are sorted and filtered, and the focus follows its row`, asy
     await shoot(page, "admin-500");
     // An hour and now.
     assert.equal((await page.locator(".tile polyline").first().getAttribute("points")).split(" ").length, 61);
+
+    const aside = page.locator(".tile.bad", { hasText: "Set aside: container 0123456789ab" });
+    assert.match(await aside.textContent(), /failed 3 times, again in .*device busy/);
 
     // An order that every update changes.
     await page.getByRole("button", { name: "Memory", exact: true }).press("Enter");
