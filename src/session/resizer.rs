@@ -8,21 +8,16 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 use log::debug;
 
 use super::quarantine::Kind;
-use super::{Manager, Session, SessionId};
+use super::{Manager, SessionId};
 use crate::engine::{self, Size};
 
 /// Three that hang at the same moment hold nobody up.
 const THREADS: usize = 4;
-
-/// How long a program has to draw its screen anew for the size that it is given first, after a crash of the server.
-const DRAW_TIME: Duration = Duration::from_millis(200);
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Starts the threads. They return when the manager stops.
 pub(super) fn spawn(
@@ -55,14 +50,6 @@ fn spawn_one(
         })
 }
 
-/// Waits a moment for a program to write something.
-fn wait_for_output(session: &Session, before: u64) {
-    let due = Instant::now() + DRAW_TIME;
-    while session.hub.output_bytes() == before && Instant::now() < due {
-        thread::sleep(LOOK_EVERY);
-    }
-}
-
 fn resize(manager: &Manager, id: SessionId) {
     let Ok(session) = manager.get(id) else { return };
     // INVARIANT: before the size is read, so that a newer one queues the session again.
@@ -81,11 +68,8 @@ fn resize(manager: &Manager, id: SessionId) {
             rows: size.rows.saturating_sub(1).max(1),
             ..size
         };
-        let before = session.hub.output_bytes();
-        match manager.engine.resize(container, other) {
-            // Two changes at once are none to a program that looks when both are done.
-            Ok(()) => wait_for_output(&session, before),
-            Err(error) => debug!("session={id} {error}"),
+        if let Err(error) = manager.engine.resize(container, other) {
+            debug!("session={id} {error}");
         }
     }
     match manager.engine.resize(container, size) {
