@@ -4,7 +4,7 @@
 //!  hub ── the past, the oldest output ──▶ Aging: the emulator works, nobody waits ── what it took in ──▶ hub
 //! ```
 //!
-//! Emulation may take long: a program can write, in three bytes, that a hundred thousand cells are to be cleared. So it
+//! Emulation may take long: a program can write, in three bytes, that a hundred thousand cells are to be filled. So it
 //! is done in slices, between which whoever needs the past gets it, and on the session's own thread, whose program waits
 //! meanwhile ([`super::budget`] says for how long). All else that the hub is asked is answered beside it.
 
@@ -245,8 +245,8 @@ mod tests {
         scrollback_bytes: 64 * 1024,
         window_bytes: 32 * 1024,
     };
-    /// Three bytes that clear every cell there is.
-    const CLEARS: &[u8] = b"\x1b[J";
+    /// Three bytes that fill every cell there is.
+    const FILLS: &[u8] = b"\x1b#8";
 
     fn arrival(from: Option<u64>) -> Arrival {
         Arrival {
@@ -270,7 +270,7 @@ mod tests {
     /// While the emulator is at work, which is whenever the past is out, all else is answered.
     #[test]
     fn nobody_waits_for_the_emulator() {
-        let hub = hub(&CLEARS.repeat(40_000));
+        let hub = hub(&FILLS.repeat(40_000));
         let wanted = hub.state.lock().too_much();
         let mut aging = hub
             .state
@@ -353,7 +353,7 @@ mod tests {
     /// A stop does not wait for minutes of emulation: the picture is left out, the offset is right.
     #[test]
     fn a_picture_that_would_take_too_long_is_left_out() {
-        let hub = hub(&CLEARS.repeat(4_000_000));
+        let hub = hub(&FILLS.repeat(4_000_000));
         let still = hub.still();
         assert_eq!((still.offset, still.data.as_str()), (12_000_000, ""));
     }
@@ -361,7 +361,7 @@ mod tests {
     /// What the emulator would have to do after the end is not done at all.
     #[test]
     fn after_the_end_nothing_is_emulated() {
-        let hub = hub(&CLEARS.repeat(4_000_000));
+        let hub = hub(&FILLS.repeat(4_000_000));
         hub.close(Close::Destroyed);
         let mut budget = PumpBudget::new(Instant::now());
         hub.age(&mut budget);

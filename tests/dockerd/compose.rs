@@ -254,7 +254,9 @@ fn compose_brings_up_a_server_that_keeps_books_and_games() {
     // The key of players' cookies is in Redis too.
     let (next, _) = create(&client, "rust", &cookie);
     let book = client.get(&next.path("/spellbook"));
-    assert_eq!((book.status, book.text().as_str()), (200, BOOK));
+    // And the new game begins with what the one that goes on has learnt.
+    let both = format!("{BOOK}92f291fc learn mark echo I was $1\n");
+    assert_eq!((book.status, book.text()), (200, both));
 
     // Other containers of the same instance find the games too.
     stack.compose(&["down"]);
