@@ -379,7 +379,10 @@ impl Manager {
         (shell, hope): (&Shell, Hope<'_>),
         book: &[u8],
     ) -> Result<Option<Arc<Session>>, Error> {
-        let make = || Ok(self.make_container(session, shell, book));
+        let make = || {
+            session.note_turn();
+            Ok(self.make_container(session, shell, book))
+        };
         match self.in_turn(newcomer, hope, make)? {
             InTurn::Handed(handed) => Ok(Some(handed)),
             InTurn::Made(made) => self

@@ -132,6 +132,7 @@ impl PoolState {
         let hopes = self.hopes.get_mut(&session.shell);
         if let Some(hopes) = hopes {
             while let Some(first) = hopes.pop_front() {
+                session.note_turn();
                 // Fails only for one who has given up, and is about to say so.
                 match first.hand.try_send(session) {
                     Ok(()) => return,
@@ -163,6 +164,9 @@ impl Pool {
             .iter()
             .position(|session| session.may_be_claimed())?;
         let taken = waiting.remove(index);
+        if let Some(taken) = &taken {
+            taken.note_turn();
+        }
         drop(state);
         self.changed.notify_all();
         taken

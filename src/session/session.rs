@@ -132,6 +132,8 @@ pub struct Session {
     pub(super) wants_redraw: AtomicBool,
     /// Where its player last came from. Guards nothing else.
     peer: Mutex<Option<IpAddr>>,
+    /// When a player's turn came to have it.
+    turn: OnceLock<Instant>,
 }
 
 /// Whose a session is, once it has a player.
@@ -209,7 +211,19 @@ impl Session {
             is_save_queued: AtomicBool::new(false),
             wants_redraw: AtomicBool::new(false),
             peer: Mutex::new(None),
+            turn: OnceLock::new(),
         }
+    }
+
+    /// When the turn of its player came: when it was taken from the pool for them, or began to be made.
+    pub fn turn(&self) -> Option<Instant> {
+        self.turn.get().copied()
+    }
+
+    /// Notes that it is somebody's from now on, whoever that is.
+    pub(super) fn note_turn(&self) {
+        // Of one that is put back and taken again the first time stays; nobody waits then.
+        let _ = self.turn.set(Instant::now());
     }
 
     /// Whose it is; nobody's while it is prewarmed.

@@ -141,6 +141,8 @@ fn secrets_come_as_credentials_and_games_stay_through_restarts() {
     keep(&machine, "ADMIN_TOKEN", NEXT_ADMIN_TOKEN);
     machine.run("systemctl restart shellcraft");
     assert_eq!(page.close_code(), 1001);
+    // Before the games are taken over, pages are told to come back.
+    machine.wait_until_ready();
     let mut page = open(&format!("?from={}", page.offset));
     page.type_in("cast mark here\r");
     page.expect("I was here");

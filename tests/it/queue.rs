@@ -286,8 +286,9 @@ fn first_come_first_served_by_pool_and_line() {
             scope.spawn(move || {
                 let game = Game::of(&site.post("/session", ""));
                 let id = game.id.parse().expect("an id");
-                let since = site.app().manager().get(id).expect("it is there").since();
-                served.lock().expect("no panic").push((since, number));
+                let session = site.app().manager().get(id).expect("it is there");
+                let turn = session.turn().expect("it has one");
+                served.lock().expect("no panic").push((turn, number));
             })
         };
         let mut threads = vec![come(0), come(1)];
@@ -315,7 +316,7 @@ fn first_come_first_served_by_pool_and_line() {
         }
     });
     let mut served = served.into_inner().expect("no panic");
-    // When their games began, by the server's own clock.
+    // When their turns came, by the server's own clock: what each does in its turn takes as long as the machine is busy.
     served.sort();
     let served: Vec<_> = served.into_iter().map(|(_, number)| number).collect();
     let place = |number: usize| {
