@@ -9,7 +9,7 @@
 //! The scrollback must begin between two characters, never within an escape sequence, so only as much is taken in as ends
 //! at such a place ([`Past::absorb`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use prometheus::IntCounter;
 
@@ -20,8 +20,13 @@ use crate::engine::Size;
 pub struct Past {
     emulator: Emulator,
     /// What draws it, until it takes in more: all that come meanwhile share it.
-    drawn: Option<Arc<str>>,
+    drawn: Option<Weak<str>>,
+    /// The same, kept for those who come when the others have it: unless it is large.
+    kept: Option<Arc<str>>,
 }
+
+/// What draws a screen of an editor is a tenth of it.
+const KEPT_BYTES: usize = 64 * 1024;
 
 impl Past {
     /// An empty screen. The emulator's panics are counted by `panics`.
@@ -29,12 +34,13 @@ impl Past {
         Self {
             emulator: Emulator::new(size, panics),
             drawn: None,
+            kept: None,
         }
     }
 
     /// The terminal has this size from here on.
     pub fn resize(&mut self, size: Size) {
-        self.drawn = None;
+        self.forget_drawn();
         self.emulator.resize(size);
     }
 
@@ -45,19 +51,19 @@ impl Past {
 
     /// About how many bytes of memory this takes.
     pub fn memory_bytes(&self) -> usize {
-        self.emulator.memory_bytes() + self.drawn.as_ref().map_or(0, |drawn| drawn.len())
+        self.emulator.memory_bytes() + self.drawn().map_or(0, |drawn| drawn.len())
     }
 
     /// Takes in the beginning of `output`, up to the last place between two characters; returns how many bytes
     /// that were. The rest is to be offered again, with what follows it.
     pub fn absorb(&mut self, output: &[u8]) -> usize {
-        self.drawn = None;
+        self.forget_drawn();
         self.emulator.process_whole(output)
     }
 
     /// Takes in all of `output`, wherever it ends. What is drawn then ends within the same sequence.
     pub fn absorb_all(&mut self, output: &[u8]) {
-        self.drawn = None;
+        self.forget_drawn();
         self.emulator.process(output);
     }
 
@@ -68,9 +74,21 @@ impl Past {
 
     /// What draws this terminal on one that was just reset.
     pub fn redraw(&mut self) -> Arc<str> {
-        let emulator = &mut self.emulator;
-        let drawn = self.drawn.get_or_insert_with(|| emulator.redraw().into());
-        Arc::clone(drawn)
+        if let Some(drawn) = self.drawn() {
+            return drawn;
+        }
+        let drawn: Arc<str> = self.emulator.redraw().into();
+        self.drawn = Some(Arc::downgrade(&drawn));
+        self.kept = (drawn.len() <= KEPT_BYTES).then(|| Arc::clone(&drawn));
+        drawn
+    }
+
+    fn drawn(&self) -> Option<Arc<str>> {
+        self.drawn.as_ref()?.upgrade()
+    }
+
+    fn forget_drawn(&mut self) {
+        (self.drawn, self.kept) = (None, None);
     }
 }
 
@@ -200,6 +218,22 @@ mod tests {
             let whole = seen_at(size, &[lines.as_bytes(), b"\x1b[1;3Hx"]);
             assert_eq!(screen, whole, "by {step}");
         }
+    }
+
+    #[test]
+    fn a_large_redraw_is_kept_for_those_who_have_it_only() {
+        let size = Size {
+            cols: 1000,
+            rows: 100,
+        };
+        let mut past = Past::new(size, &Meters::default().emulator_panics);
+        past.absorb("\x1b[31mx\x1b[m ".repeat(50_000).as_bytes());
+        let before = past.memory_bytes();
+        let (one, other) = (past.redraw(), past.redraw());
+        assert!(Arc::ptr_eq(&one, &other) && one.len() > KEPT_BYTES);
+        assert_eq!(past.memory_bytes(), before + one.len());
+        drop((one, other));
+        assert_eq!(past.memory_bytes(), before);
     }
 
     #[test]

@@ -63,7 +63,6 @@ impl Drawing<'_> {
             }
         };
         self.charsets(shown);
-        // It may be one that is restored only.
         self.cursor(shown);
         self.modes();
         let join = self.joinable(shown);

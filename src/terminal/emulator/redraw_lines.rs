@@ -33,7 +33,8 @@ pub(super) fn draw_lines(drawing: &mut Drawing<'_>, screen: &Screen) {
         match next {
             None => {}
             Some(next) if next.is_wrapped => {
-                is_dirty = !go_on(drawing, line, next, screen, is_pending);
+                go_on(drawing, line, next, screen, is_pending);
+                is_dirty = true;
             }
             Some(_) => {
                 drawing.pen(&Pen::default());
@@ -43,15 +44,8 @@ pub(super) fn draw_lines(drawing: &mut Drawing<'_>, screen: &Screen) {
     }
 }
 
-/// On to the next line by printing over the end of this one. Returns whether the next line's first column is as if nothing
-/// had been printed there.
-fn go_on(
-    drawing: &mut Drawing<'_>,
-    line: &Line,
-    next: &Line,
-    screen: &Screen,
-    is_pending: bool,
-) -> bool {
+/// On to the next line by printing over the end of this one. There is something in the next line's first column then.
+fn go_on(drawing: &mut Drawing<'_>, line: &Line, next: &Line, screen: &Screen, is_pending: bool) {
     let cols = screen.cols;
     let first = next.get(0);
     if !is_pending {
@@ -59,8 +53,12 @@ fn go_on(
         drawing.csi(cols, 'G');
         drawing.push(" ");
     } else if first.has_content() && first.width() == 1 && is_natural(drawing, first) {
-        // Just what comes next anyway, so it is printed twice.
-        return print_first(drawing, first);
+        // What comes next anyway. That it is printed twice takes fewer bytes than to tell both cases apart.
+        let pen = drawing.state.looks.pen(first.look);
+        drawing.pen(&pen);
+        drawing.print(first);
+        drawing.push("\r");
+        return;
     } else {
         drawing.pen(&Pen::default());
     }
@@ -71,19 +69,10 @@ fn go_on(
         drawing.push("\x1b[B");
     }
     drawing.push("\r");
-    false
 }
 
 fn is_natural(drawing: &Drawing<'_>, cell: Cell) -> bool {
     drawing.state.looks.pen(cell.look).is_natural()
-}
-
-fn print_first(drawing: &mut Drawing<'_>, first: Cell) -> bool {
-    let pen = drawing.state.looks.pen(first.look);
-    drawing.pen(&pen);
-    drawing.print(first);
-    drawing.push("\r");
-    false
 }
 
 /// The last column again, where something else was printed.

@@ -176,13 +176,7 @@ impl State {
         let is_insert = self.modes.insert;
         let screen = self.screen();
         let blank = Cell::blank(look);
-        if screen.x > 0
-            && let at = screen.x - 1
-            && let Some(line) = screen.here()
-            && line.get(at).width() == 2
-        {
-            line.set(at, blank);
-        }
+        screen.part_wide(blank);
         if screen.x + columns - old_columns > cols {
             if wraps {
                 // A wide character that does not fit leaves a gap.
@@ -373,14 +367,7 @@ impl Act for State {
         let screen = self.screen();
         let blank = Cell::blank(look);
         let mut rest = text;
-        // Where a wide character is written over, its other half goes too.
-        if screen.x > 0
-            && let at = screen.x - 1
-            && let Some(line) = screen.here()
-            && line.get(at).width() == 2
-        {
-            line.set(at, blank);
-        }
+        screen.part_wide(blank);
         while !rest.is_empty() {
             if screen.x >= cols {
                 if wraps {
@@ -436,6 +423,16 @@ impl Act for State {
 }
 
 impl Screen {
+    /// Where the second half of a wide character is about to be written over, the first one goes.
+    fn part_wide(&mut self, blank: Cell) {
+        if let Some(before) = self.x.checked_sub(1)
+            && let Some(line) = self.here()
+            && line.get(before).width() == 2
+        {
+            line.set(before, blank);
+        }
+    }
+
     /// On to the next line, which goes on with this one.
     fn wrap(&mut self, erased: Cell) {
         self.x = 0;
