@@ -18,6 +18,9 @@ const MOST_BYTES = 128 * 1024;
 const [UP, DOWN, RIGHT, END, PAGE] = ["\x1b[A", "\x1b[B", "\x1b[C", "\x1b[F", "\x1b[6~"];
 const LINES = Array.from({ length: 300 }, (_, line) => `${line} ${"lorem ipsum žluťoučký 世界 ".repeat(line % 5)}\tend`).join("\n");
 
+/** The name of tmux's socket, in a folder of the session's own. */
+const TMUX = "shellcraft-test";
+
 /** Programs, with what is typed. `FILE` is a text of 300 lines. */
 const PROGRAMS = [
   {
@@ -29,7 +32,7 @@ const PROGRAMS = [
   { name: "htop", command: "htop -d 10", keys: [DOWN, DOWN, "t", "H", "/init\r", "\x1b", "\x1b[15~", "u", "\x1b", PAGE, "I", "C", DOWN, DOWN, "\x1b"] },
   {
     name: "tmux",
-    command: "tmux -L shellcraft-test -f /dev/null new-session 'sh'",
+    command: `tmux -L ${TMUX} -f /dev/null new-session 'sh'`,
     keys: ["ls -l /\r", "\x02%", "seq 100\r", '\x02"', "ls /etc\r", "\x02o", "\x02[", PAGE, "q", "\x02c", "echo new\r", "\x02p", "\x02z", "\x02:resize-pane -L 5\r", "clear\r", "\x02?", "q"],
   },
   { name: "mc", command: "mc -d -u /etc /usr", keys: [DOWN, DOWN, "\t", DOWN, "\r", "\x1b[20~", RIGHT, "\x1b\x1b", "\x0f", "ls\r", "\x0f", END, "\x1bOR", " ", "\x1b[21~", UP, "\x1b[15~", "\x1b\x1b"] },
@@ -95,5 +98,7 @@ async function session({ command, keys }, folder) {
     // It is gone already.
   }
   await ended;
+  // tmux's server is in a group of its own, and outlives its terminal.
+  if (command.startsWith("tmux ")) spawnSync("tmux", ["-L", TMUX, "kill-server"], { env });
   return Buffer.concat(chunks).subarray(0, MOST_BYTES);
 }
