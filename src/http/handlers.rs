@@ -171,6 +171,7 @@ impl Site {
                 ticket,
                 // Whoever names no ticket may have ended sending only, and is answered.
                 has_left: &|| ticket.is_some() && connection.has_ended_sending(),
+                ..Newcomer::PATIENT
             };
             let new = manager
                 .new_session(newcomer, wanted.shell.as_deref(), &admitted.player)

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A turn that takes far too long, at a container whose call hangs, is set aside: it runs on, and the next one goes in
-//! beside it. A newcomer need not wait for its turn if somebody hands it what it waits for.
+//! beside it. Where all that run are slow and of other shells, one more may begin at once: a shell whose starts hang keeps
+//! no other's waiting. A newcomer need not wait for its turn if somebody hands it what it waits for.
 //!
 //! Whoever waits does so on its own thread, at a channel of its own; the one whose turn ends hands its turn to the
 //! first in line. How long that takes is estimated by [`super::pace`].
@@ -31,7 +32,9 @@ use super::pace::{Load, Pace, retry_after};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A turn this long holds nobody up any more. Under load a start takes 2 s.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
-/// So many of those at a time: each is a connection to the Engine.
+/// Where all turns take so long, a shell that has none gets one beside them. Longer than a start under load.
+const SLOW_AFTER: Duration = Duration::from_secs(3);
+/// So many that are stuck at a time: each is a connection to the Engine.
 const STUCK_MOST: usize = 8;
 
 /// By what a client asks for its place: a UUIDv4 that it made up.
@@ -62,6 +65,8 @@ impl fmt::Display for QueueTicket {
 /// Somebody who wants a session, as far as the queue needs to know them.
 #[derive(Clone, Copy)]
 pub struct Newcomer<'a> {
+    /// The shell that it wants; empty where no shell has to do with it.
+    pub shell: &'a str,
     /// The address they come from, or the IPv6 /64; none for whom no limit of addresses is meant.
     pub household: Option<IpAddr>,
     /// Whether the player has just come into being, for this game.
@@ -75,6 +80,7 @@ pub struct Newcomer<'a> {
 impl Newcomer<'_> {
     /// One who says nothing and waits to the end.
     pub const PATIENT: Newcomer<'static> = Newcomer {
+        shell: "",
         household: None,
         is_new_player: false,
         ticket: None,
@@ -154,6 +160,7 @@ struct Line {
 
 struct Running {
     number: u64,
+    shell: String,
     since: Instant,
     is_newcomer: bool,
     ticket: Option<QueueTicket>,
@@ -161,6 +168,7 @@ struct Running {
 
 struct Waiting {
     number: u64,
+    shell: String,
     is_newcomer: bool,
     household: Option<IpAddr>,
     ticket: Option<QueueTicket>,
@@ -179,11 +187,11 @@ impl Calls {
         }
     }
 
-    /// Runs one of the server's own calls when it is its turn.
-    pub fn run<T>(&self, call: impl FnOnce() -> T) -> T {
+    /// Runs one of the server's own calls when it is its turn: about containers of `shell`, or of any where it is empty.
+    pub fn run<T>(&self, shell: &str, call: impl FnOnce() -> T) -> T {
         let (number, admitted) = {
             let mut line = self.line.lock();
-            line.enter(self.at_once, None, Instant::now())
+            line.enter(self.at_once, shell, None, Instant::now())
         };
         if let Some(admitted) = admitted {
             // Disconnected only if the line itself is gone, and it is borrowed.
@@ -225,7 +233,7 @@ impl Calls {
         let (number, admitted) = {
             let mut line = self.line.lock();
             self.check_room(&line, newcomer, began)?;
-            line.enter(self.at_once, Some(newcomer), began)
+            line.enter(self.at_once, newcomer.shell, Some(newcomer), began)
         };
         if let Some(admitted) = admitted {
             let waiting = (number, &admitted, handed);
@@ -242,7 +250,7 @@ impl Calls {
 
     /// Whether one more may wait, if it must.
     fn check_room(&self, line: &Line, newcomer: Newcomer<'_>, now: Instant) -> Result<(), NoTurn> {
-        if line.has_room(self.at_once, now) {
+        if line.has_room_for(newcomer.shell, self.at_once, now) {
             return Ok(());
         }
         let wait = || retry_after(line.estimate(self.at_once, line.waiting.len(), now));
@@ -361,11 +369,10 @@ impl Calls {
     fn admit(&self, now: Instant) {
         let mut admitted = Vec::new();
         let mut line = self.line.lock();
-        while line.has_room(self.at_once, now)
-            && let Some(next) = line.waiting.pop_front()
-        {
+        while let Some(next) = line.next(self.at_once, now) {
             line.running.push(Running {
                 number: next.number,
+                shell: next.shell.clone(),
                 since: now,
                 is_newcomer: next.is_newcomer,
                 ticket: next.ticket,
@@ -386,6 +393,7 @@ impl Line {
     fn enter(
         &mut self,
         at_once: usize,
+        shell: &str,
         newcomer: Option<Newcomer<'_>>,
         now: Instant,
     ) -> (u64, Option<Receiver<()>>) {
@@ -393,9 +401,11 @@ impl Line {
         let number = self.last_number;
         let is_newcomer = newcomer.is_some();
         let ticket = newcomer.and_then(|newcomer| newcomer.ticket);
-        if self.waiting.is_empty() && self.has_room(at_once, now) {
+        let is_passed = |each: &Waiting| each.shell == shell || self.has_room_for(&each.shell, at_once, now);
+        if self.has_room_for(shell, at_once, now) && !self.waiting.iter().any(is_passed) {
             self.running.push(Running {
                 number,
+                shell: shell.to_owned(),
                 since: now,
                 is_newcomer,
                 ticket,
@@ -405,6 +415,7 @@ impl Line {
         let (admit, admitted) = bounded(1);
         self.waiting.push_back(Waiting {
             number,
+            shell: shell.to_owned(),
             is_newcomer,
             household: newcomer.and_then(|newcomer| newcomer.household),
             ticket,
@@ -418,6 +429,20 @@ impl Line {
         let is_stuck = |each: &&Running| now.saturating_duration_since(each.since) >= STUCK_AFTER;
         let stuck = self.running.iter().filter(is_stuck).count();
         self.running.len() - stuck.min(STUCK_MOST) < at_once
+    }
+
+    /// The same for a turn of that shell, which may go in beside slow ones of others.
+    fn has_room_for(&self, shell: &str, at_once: usize, now: Instant) -> bool {
+        let is_slow = |each: &Running| now.saturating_duration_since(each.since) >= SLOW_AFTER;
+        let is_no_hindrance = |each: &Running| each.shell != shell && is_slow(each);
+        self.has_room(at_once, now) || self.running.iter().all(is_no_hindrance)
+    }
+
+    /// Takes the first one out of the line that may begin, if one may.
+    fn next(&mut self, at_once: usize, now: Instant) -> Option<Waiting> {
+        let mut waiting = self.waiting.iter();
+        let index = waiting.position(|each| self.has_room_for(&each.shell, at_once, now))?;
+        self.waiting.remove(index)
     }
 
     fn newcomers(&self) -> usize {
@@ -524,7 +549,7 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..50 {
                         if worker % 2 == 0 {
-                            calls.run(busy);
+                            calls.run("", busy);
                         } else {
                             let turn = calls.turn(Newcomer::PATIENT, Instant::now() + PATIENCE);
                             assert!(turn.is_ok());
@@ -543,7 +568,7 @@ mod tests {
     fn a_panic_ends_its_turn() {
         let calls = Calls::new(1, 1, 1);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            calls.run(|| panic!("on purpose"))
+            calls.run("", || panic!("on purpose"))
         }));
         assert!(caught.is_err());
         assert!(calls.turn(Newcomer::PATIENT, Instant::now()).is_ok());
@@ -620,7 +645,7 @@ mod tests {
                 Some(NoTurn::Full { waiting: 2, retry_after }) if retry_after.as_secs() >= 2
             ));
             // The server's own calls are never refused, and don't count.
-            scope.spawn(|| calls.run(|| ()));
+            scope.spawn(|| calls.run("", || ()));
             until("the server to wait", || {
                 calls.line.lock().waiting.len() == 3
             });
@@ -671,7 +696,7 @@ mod tests {
         let (calls, began) = (Calls::new(2, 16, 16), Instant::now());
         let at = |seconds| began + Duration::from_secs(seconds);
         let mut line = calls.line.lock();
-        let mut enter = |seconds| line.enter(2, None, at(seconds)).1.is_none();
+        let mut enter = |seconds| line.enter(2, "", None, at(seconds)).1.is_none();
         assert!(enter(0) && enter(5), "there is room for two");
         assert!(!enter(19), "both run");
         drop(line);
@@ -682,7 +707,7 @@ mod tests {
         assert_eq!(running(), 3, "the first one is stuck");
         let mut line = calls.line.lock();
         for second in 0..40 {
-            line.enter(2, None, at(100 + 20 * second));
+            line.enter(2, "", None, at(100 + 20 * second));
         }
         drop(line);
         calls.admit(at(10_000));
@@ -691,6 +716,45 @@ mod tests {
         calls.admit(at(40_000));
         calls.admit(at(50_000));
         assert_eq!(running(), 2 + STUCK_MOST);
+    }
+
+    /// One shell's starts hang: another's go on, one at a time, in their order.
+    #[test]
+    fn a_shell_whose_turns_are_slow_holds_up_no_other() {
+        let (calls, began) = (Calls::new(2, 16, 16), Instant::now());
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let enter = |shell, seconds| {
+            let mut line = calls.line.lock();
+            let (number, waits) = line.enter(2, shell, None, at(seconds));
+            (number, waits.is_none())
+        };
+        assert!(enter("bad", 0).1 && enter("bad", 0).1);
+        assert!(!enter("bad", 1).1);
+        let (first, has_begun) = enter("good", 2);
+        assert!(!has_begun, "they may yet be quick");
+        calls.admit(at(2));
+        let runs = |number| {
+            let line = calls.line.lock();
+            line.running.iter().any(|each| each.number == number)
+        };
+        assert!(!runs(first));
+        calls.admit(at(3));
+        assert!(runs(first), "beside two that are slow");
+        let (second, has_begun) = enter("good", 4);
+        assert!(!has_begun, "one at a time");
+        let (third, has_begun) = enter("good", 5);
+        assert!(!has_begun);
+        calls.end(first);
+        // The clock of `end` is the real one, by which nothing is slow yet.
+        calls.admit(at(5));
+        assert!(runs(second) && !runs(third));
+        // The next shell waits while that one is quick, and is not passed by a later one.
+        let (other, has_begun) = enter("other", 6);
+        assert!(!has_begun);
+        let (later, has_begun) = enter("later", 8);
+        assert!(!has_begun);
+        calls.admit(at(8));
+        assert!(runs(other) && !runs(later));
     }
 
     #[test]
@@ -711,7 +775,7 @@ mod tests {
         // Handed after its turn has come: the turn is the next one's.
         let (line, admitted) = bounded(1);
         line.send(()).expect("room");
-        let number = calls.line.lock().enter(1, None, Instant::now()).0;
+        let number = calls.line.lock().enter(1, "", None, Instant::now()).0;
         calls.leave(number, &admitted);
         assert!(calls.line.lock().running.is_empty());
     }

@@ -54,12 +54,13 @@ pub(super) fn run(
         }
         match find_out(manager, session, container, is_taken_over) {
             Fate::Attached(again) => {
+                let is_first = std::mem::take(&mut is_taken_over);
+                // INVARIANT: before it is clear: once all are, the pool makes what it lacks.
+                if is_first && session.snapshot().state == State::Prewarmed {
+                    manager.pool.give(session);
+                }
                 session.set_unclear(false);
-                if std::mem::take(&mut is_taken_over) {
-                    if session.snapshot().state == State::Prewarmed {
-                        manager.pool.give(session);
-                    }
-                } else {
+                if !is_first {
                     info!(
                         "session={} container={container} attached again",
                         session.id

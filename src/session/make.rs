@@ -88,6 +88,10 @@ impl Manager {
         self.save_others(player);
         self.wait_for_last_saves(player)?;
         let book = self.book_of(player)?;
+        let newcomer = Newcomer {
+            shell: &shell.name,
+            ..newcomer
+        };
         let (session, origin) = self.claim_or_make(newcomer, &shell, &owner, &book)?;
         self.metrics
             .sessions_created
@@ -260,7 +264,9 @@ impl Manager {
         sessions.insert(session.id, Arc::clone(&session));
         drop(sessions);
         // Nobody waits for it.
-        let made = self.calls.run(|| self.make_container(&session, shell, b""));
+        let made = self
+            .calls
+            .run(&shell.name, || self.make_container(&session, shell, b""));
         self.finish_making(&session, shell, made, b"")
             .inspect_err(|error| self.unmake(&session, error))?;
         Ok(session)

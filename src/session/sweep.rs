@@ -187,7 +187,7 @@ impl Manager {
             true => &self.slow_calls,
             false => &self.calls,
         };
-        match calls.run(|| self.engine.remove(container)) {
+        match calls.run("", || self.engine.remove(container)) {
             Ok(()) => {
                 self.mend(Kind::Container, &name);
                 Ok(())

@@ -29,7 +29,7 @@ const BUSYBOX_ONLY: &str = "busybox=shellcraft-test/busybox";
 const LIFE_MS: u64 = 600;
 
 /// How often servers are killed: few times by default, for everybody waits for these tests.
-fn rounds() -> u64 {
+pub fn rounds() -> u64 {
     let text = std::env::var("CHAOS_ROUNDS").unwrap_or_else(|_| "4".into());
     text.parse().expect("CHAOS_ROUNDS is a number")
 }
@@ -40,7 +40,7 @@ fn slow_rounds() -> u64 {
 }
 
 /// The chance of this run, printed so that it can be repeated.
-fn dice(test: &str) -> Dice {
+pub fn dice(test: &str) -> Dice {
     let text = std::env::var("CHAOS_SEED").unwrap_or_else(|_| "20".into());
     eprintln!("{test}: CHAOS_SEED={text}");
     let seed: u64 = text.parse().expect("CHAOS_SEED is a number");
@@ -49,14 +49,14 @@ fn dice(test: &str) -> Dice {
 }
 
 /// Players on threads of their own.
-struct Crowd {
+pub struct Crowd {
     threads: Vec<JoinHandle<Chaotic>>,
     /// The number of each disaster that one of them has survived.
     survivors: Receiver<(usize, u64)>,
 }
 
 impl Crowd {
-    fn start(players: Vec<Chaotic>) -> Crowd {
+    pub fn start(players: Vec<Chaotic>) -> Crowd {
         let (sender, survivors) = unbounded();
         let threads = players.into_iter().enumerate().map(|(number, mut player)| {
             let sender: Sender<(usize, u64)> = sender.clone();
@@ -78,7 +78,7 @@ impl Crowd {
 
     /// Waits until all of them have survived everything so far.
     #[track_caller]
-    fn wait_for_all(&self, arena: &Arena) {
+    pub fn wait_for_all(&self, arena: &Arena) {
         let disaster = arena.disasters();
         let due = Instant::now() + PATIENCE * 4;
         let mut missing: Vec<_> = (0..self.threads.len()).collect();
@@ -101,7 +101,7 @@ impl Crowd {
 
     /// Lets them finish, and tells what they did.
     #[track_caller]
-    fn end(self, arena: &Arena) -> (u64, u64) {
+    pub fn end(self, arena: &Arena) -> (u64, u64) {
         arena.is_over.store(true, Ordering::SeqCst);
         self.threads.into_iter().fold((0, 0), |sum, thread| {
             let player = thread.join().expect("a player gave up, see above");

@@ -9,8 +9,8 @@
 //! * [`dist`]: the one binary of `make dist` by itself; [`compose`]: in a container, beside Redis; [`systemd`]: as a service; [`upgrade`]: replaced;
 //! * [`quarantine`]: images and containers that are not as they should be;
 //! * [`podman`]: rootless Podman in the Engine's place;
-//! * [`chaos`]: servers, Engines and Redis killed at any moment; [`chaos_disk`]: no room to save;
-//!   [`chaos_planted`]: what is no spellbook.
+//! * [`chaos`]: servers, Engines and Redis killed at any moment; [`chaos_calls`]: calls that fail, hang and lie;
+//!   [`chaos_disk`]: no room to save; [`chaos_planted`]: what is no spellbook.
 //!
 //! The images `shellcraft/rust` and `shellcraft/perl` must be there (`sandbox/build`), and target/dist/shellcraft (`make dist`);
 //! images that only tests need are made here.
@@ -41,6 +41,7 @@ mod game;
 mod bytes;
 mod chaos;
 mod chaos_arena;
+mod chaos_calls;
 mod chaos_disk;
 mod chaos_planted;
 mod chaos_player;
@@ -55,6 +56,7 @@ mod podman;
 mod quarantine;
 mod restart;
 mod resume;
+mod saboteur;
 mod sandbox;
 mod selftest;
 mod systemd;

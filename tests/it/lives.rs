@@ -186,8 +186,11 @@ fn part_of_a_book_is_never_saved() {
         engine.tear_archives_after(Some(bytes));
         let put = site.request("PUT", &path, &[], b"new\techo new\n");
         assert_eq!(put.status, 503, "{end}");
-        let torn = engine.read_file(&name(&game), BOOK);
-        assert_eq!(torn, Some((b"new\techo new\n"[..bytes].to_vec(), 0)));
+        // The next save may have tried to put the old one back, which was torn as well.
+        let torn = engine.read_file(&name(&game), BOOK).expect("it is there");
+        let is_start = |book: &[u8]| torn == (book[..bytes].to_vec(), 0);
+        let is_torn = is_start(b"new\techo new\n") || is_start(b"old\techo old\n");
+        assert!(is_torn, "{torn:?}");
         act(&game);
         wait_for("the container to be removed", || {
             engine.container(&name(&game)).is_none()
