@@ -82,6 +82,46 @@ fn a_hundred_stalled_pages_of_a_hundred_floods_take_no_more_than_their_windows()
     }
 }
 
+/// The largest window that a page may have, in which every character has a colour of its own.
+#[test]
+fn two_hundred_of_the_largest_games_take_400_mib() {
+    const GAMES: usize = 200;
+    const MOST_KIB: u64 = 400 << 10;
+    let (cols, rows) = (1000, 100);
+    let engine = FakeEngine::start();
+    let server = Process::start(&engine.docker_host(), &unique(), &[]);
+    let row = (0..cols).fold(String::new(), |row, col| {
+        format!("{row}\x1b[3{}mx", col % 8)
+    });
+    let screen = format!("{}{row}\x1b[m", format!("{row}\r\n").repeat(rows - 1));
+    let before = server.anonymous_kib();
+    let games: Vec<_> = (0..GAMES)
+        .map(|number| {
+            let game = server.create("rust");
+            let mut page = server.page(&game, None);
+            page.expect("$ ");
+            page.resize(cols, rows as u32);
+            let container = format!("shellcraft-{}", game.id);
+            wait_for("its size", || {
+                let size = engine.container(&container).map(|found| found.size);
+                size == Some((cols as u16, rows as u16))
+            });
+            engine.say(&container, &screen);
+            let end = format!("\r\nscreen {number} is drawn");
+            engine.say(&container, &end);
+            page.expect(&end);
+            (game, page)
+        })
+        .collect();
+    let grown = server.anonymous_kib().saturating_sub(before);
+    assert!(grown <= MOST_KIB, "{grown} KiB, not {MOST_KIB}");
+    eprintln!("{GAMES} games of {cols}x{rows}: {grown} KiB");
+    for (game, page) in games {
+        drop(page);
+        assert_eq!(server.delete(&game.path("")).status, 204);
+    }
+}
+
 /// What a server says that its terminals take.
 fn memory_of_terminals(server: &Process) -> u64 {
     let text = server.get("/metrics").text();
