@@ -401,7 +401,8 @@ impl Line {
         let number = self.last_number;
         let is_newcomer = newcomer.is_some();
         let ticket = newcomer.and_then(|newcomer| newcomer.ticket);
-        let is_passed = |each: &Waiting| each.shell == shell || self.has_room_for(&each.shell, at_once, now);
+        let is_passed =
+            |each: &Waiting| each.shell == shell || self.has_room_for(&each.shell, at_once, now);
         if self.has_room_for(shell, at_once, now) && !self.waiting.iter().any(is_passed) {
             self.running.push(Running {
                 number,

@@ -133,7 +133,9 @@ fn find_out(
                 .kill(container)
                 .and_then(|()| exit_of(manager, container, EXIT_CODE_WAIT))
         } else if is_taken_over {
-            manager.adoptions.run(|| take_over(manager, container))
+            manager
+                .adoptions
+                .run(&session.shell, || take_over(manager, container))
         } else {
             look(manager, container)
         };
