@@ -4,6 +4,7 @@
 //! One thread accepts; each connection has one or two of its own, which end with it. Every connection carries one call,
 //! so that nothing must be known of how an answer ends.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -43,14 +44,13 @@ const TRICKS: [Trick; 5] = [
 ];
 
 /// Calls about one container, as method and the end of the path. The first is about one that is to be.
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 12] = [
     "POST create",
     "POST start",
     "POST attach",
     "POST resize",
     "POST wait",
     "POST kill",
-    "POST stop",
     "DELETE",
     "GET json",
     "GET stats",
@@ -60,12 +60,11 @@ const VERBS: [&str; 13] = [
 ];
 
 /// What is spoiled now.
-#[derive(Debug, Clone)]
-pub struct Spoiled {
+struct Spoiled {
     verb: &'static str,
-    /// A container's id; none for [`VERBS`]' first, which has none yet.
+    /// Its id, once such a call came; [`VERBS`]' first has none.
     container: Option<String>,
-    pub trick: Trick,
+    trick: Trick,
 }
 
 #[derive(Default)]
@@ -73,8 +72,8 @@ struct State {
     spoiled: Option<Spoiled>,
     /// Grows whenever the Engine gets well, so that those who hang go on.
     healings: u64,
-    /// Containers of the shell that may be spoiled, newest last.
-    containers: Vec<String>,
+    /// Containers of the shell that may be spoiled.
+    containers: HashSet<String>,
     /// How many calls were spoiled.
     calls: u64,
     is_over: bool,
@@ -141,28 +140,17 @@ impl Saboteur {
         format!("unix://{}/s", self.folder.path().display())
     }
 
-    /// Spoils something from now on.
-    pub fn spoil(&self, dice: &mut Dice) -> Spoiled {
-        let mut state = self.shared.state();
+    /// Spoils one verb from now on, for the first container that it is called for.
+    pub fn spoil(&self, dice: &mut Dice) -> (&'static str, Trick) {
         let mut choose = |count: usize| dice.below(count as u64) as usize;
         let verb = VERBS[choose(VERBS.len())];
         let trick = TRICKS[choose(TRICKS.len())];
-        // The newest are those that live.
-        let recent = state.containers.len().min(4);
-        let container = match verb == VERBS[0] || recent == 0 {
-            true => None,
-            false => {
-                let at = state.containers.len() - 1 - choose(recent);
-                Some(state.containers[at].clone())
-            }
-        };
-        let spoiled = Spoiled {
+        self.shared.state().spoiled = Some(Spoiled {
             verb,
-            container,
+            container: None,
             trick,
-        };
-        state.spoiled = Some(spoiled.clone());
-        spoiled
+        });
+        (verb, trick)
     }
 
     /// Lets everything through again, also what hangs.
@@ -316,15 +304,26 @@ fn serve(shared: &Shared, mut client: UnixStream) -> Option<()> {
 /// Whether this call is to be spoiled.
 fn trick(shared: &Shared, verb: &str, container: &str) -> Option<Trick> {
     let mut state = shared.state();
-    let spoiled = state.spoiled.as_ref()?;
-    let is_it = spoiled.verb == verb
-        && spoiled
+    let State {
+        spoiled,
+        containers,
+        calls,
+        ..
+    } = &mut *state;
+    let spoiled = spoiled.as_mut().filter(|spoiled| spoiled.verb == verb)?;
+    if verb != VERBS[0] {
+        if !containers.contains(container) {
+            return None;
+        }
+        let chosen = spoiled
             .container
-            .as_ref()
-            .is_none_or(|id| id == container || verb == VERBS[0]);
-    let trick = is_it.then_some(spoiled.trick)?;
-    state.calls += 1;
-    Some(trick)
+            .get_or_insert_with(|| container.to_owned());
+        if chosen != container {
+            return None;
+        }
+    }
+    *calls += 1;
+    Some(spoiled.trick)
 }
 
 fn wait_until_well(shared: &Shared) {
