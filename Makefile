@@ -41,7 +41,7 @@ bench: ## the benchmarks (a Docker Engine must answer)
 chaos: export CHAOS_ROUNDS := $(or $(CHAOS_ROUNDS),200)
 # Once, for all of them.
 chaos: export CHAOS_SEED := $(or $(CHAOS_SEED),$(shell shuf --input-range 1-999999999 --head-count 1))
-chaos: ## kill servers 200 times, Engines and Redis 20 times, while players play (CHAOS_ROUNDS, CHAOS_SEED)
+chaos: ## kill servers and spoil Engine calls 200 times, Engines and Redis 20 times, while players play (CHAOS_ROUNDS, CHAOS_SEED)
 	@.ci/setup test
 	@$(MAKE) --no-print-directory web images
 	@echo "CHAOS_SEED=$$CHAOS_SEED CHAOS_ROUNDS=$$CHAOS_ROUNDS"
