@@ -18,8 +18,7 @@ use super::state::{Event, Reason, State};
 use super::store::{FORMAT, Phase, PlayerId, Record};
 use super::{Error, Manager, Shell, recover, sandbox, spellbook};
 use crate::auth;
-use crate::engine::Attach;
-use crate::engine::ContainerId;
+use crate::engine::{self, Attach, ContainerId};
 use crate::logging;
 use crate::terminal::Hub;
 use crate::terminal::hub::FIRST_SIZE;
@@ -533,6 +532,14 @@ impl Manager {
         // DOCKER: a TTY starts at 0×0 below API 1.42. The shells ask again on SIGWINCH.
         if let Err(error) = self.engine.resize(container, FIRST_SIZE) {
             warn!("container={container} {error}");
+            // Its terminal would be silent for ever.
+            if self.engine.inspect(container)?.state.status == "created" {
+                return Err(engine::Error::Garbled {
+                    call: "ContainerStart",
+                    what: "it was said to be started, and is not".into(),
+                }
+                .into());
+            }
         }
         Ok(attach)
     }

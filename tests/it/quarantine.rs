@@ -439,3 +439,21 @@ fn games_of_another_port_are_told_of() {
     child.wait().expect("our child");
     assert_eq!(engine.containers().len(), 3, "they are not ours to touch");
 }
+
+/// An Engine that says it has started what it has not: nobody gets a game that never says a word.
+#[test]
+fn a_start_that_was_only_claimed_is_no_game() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let claimed = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+    engine.garble("ContainerStart", claimed);
+    let refused = site.post("/session", "");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "engine_unavailable")
+    );
+    engine.release("ContainerStart");
+    let game = site.create("rust");
+    site.page(&game, None).expect("$ ");
+    wait_for("the other to be gone", || engine.containers().len() == 1);
+}
