@@ -11,7 +11,7 @@ use super::error::ApiError;
 use super::handlers::{json_response, timestamp};
 use super::server::{Body, Request, Response};
 use super::{Line, Outcome, Site, headers};
-use crate::door::Connection;
+use crate::door::{self, Connection};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use crate::session::store::{BookVersion, PlayerId};
@@ -60,7 +60,7 @@ impl Site {
 
     /// `GET /spellbook`: the versions of the visitor's book, newest first, and those that were set aside.
     pub(super) fn book_versions(&self, request: &Request) -> Result<Outcome, ApiError> {
-        let player = self.identity(request)?.player;
+        let player = self.visitor(request)?;
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move |_| {
             let (versions, aside) = match &player {
@@ -88,7 +88,7 @@ impl Site {
         sha256: String,
         request: &Request,
     ) -> Result<Outcome, ApiError> {
-        let player = self.identity(request)?.player.ok_or_else(no_version)?;
+        let player = self.visitor(request)?.ok_or_else(no_version)?;
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move |_| {
             let book = manager.book_version(&player, &sha256)?;
@@ -108,13 +108,14 @@ impl Site {
         request: &Request,
     ) -> Result<Outcome, ApiError> {
         self.check_origin(request)?;
-        let player = self.identity(request)?.player.ok_or_else(no_version)?;
+        let player = self.visitor(request)?.ok_or_else(no_version)?;
+        let household = door::household(request.peer);
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move |_| {
-            let book = manager.book_version(&player, &sha256)?;
-            let book = book.ok_or_else(no_version)?;
-            manager.import_book(&player, &book.bytes)?;
-            Ok(super::handlers::no_content())
+            match manager.restore_book(&player, &sha256, household)? {
+                true => Ok(super::handlers::no_content()),
+                false => Err(no_version()),
+            }
         })))
     }
 

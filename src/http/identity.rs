@@ -129,6 +129,15 @@ impl Site {
         Ok(identity)
     }
 
+    /// The player that the request comes from. Where nobody logs in, one who is revoked is nobody.
+    pub(super) fn visitor(&self, request: &Request) -> Result<Option<PlayerId>, ApiError> {
+        let identity = self.identity(request)?;
+        match identity.player {
+            Some(player) if self.manager.is_revoked(&player, identity.issued)? => Ok(None),
+            player => Ok(player),
+        }
+    }
+
     /// Whom what the request shows makes it.
     fn shown_identity(&self, request: &Request) -> Result<Identity, ApiError> {
         let key = match self.guard.gate.wants_tokens() {

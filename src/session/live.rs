@@ -56,7 +56,9 @@ pub(super) fn run(
             Fate::Attached(again) => {
                 let is_first = std::mem::take(&mut is_taken_over);
                 // INVARIANT: before it is clear: once all are, the pool makes what it lacks.
-                if is_first && session.snapshot().state == State::Prewarmed {
+                // One whose thread had died may wait there still, or have been handed to somebody.
+                let is_nobodys = session.owner().is_none();
+                if is_first && is_nobodys && session.snapshot().state == State::Prewarmed {
                     manager.pool.give(session);
                 }
                 session.set_unclear(false);

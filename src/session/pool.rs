@@ -199,9 +199,13 @@ impl Pool {
         }
     }
 
-    /// Adds one that waits.
+    /// Adds one that waits, unless it does already.
     pub(super) fn give(&self, session: &Arc<Session>) {
-        self.state.lock().add(Arc::clone(session), false);
+        let mut state = self.state.lock();
+        let mut waiting = state.waiting.values().flatten();
+        if waiting.all(|other| other.id != session.id) {
+            state.add(Arc::clone(session), false);
+        }
     }
 
     /// Puts one back that was handed to somebody who has left.
@@ -353,6 +357,10 @@ impl Manager {
                 self.note_short_life(&session.shell, exit_code);
                 continue;
             }
+            // INVARIANT: nobody's game is ended for the pool's sake.
+            if session.owner().is_some() {
+                continue;
+            }
             // Illegal only when it has ended by itself.
             if session.order_end(Reason::NotNeeded).is_ok() {
                 info!("session={} leaves the pool", session.id);
@@ -502,6 +510,15 @@ mod tests {
         pool.give(&sessions[2]);
         drop(fourth);
         assert_eq!(id(pool.take("rust")), Some(sessions[2].id), "given back");
+    }
+
+    #[test]
+    fn nobody_waits_twice() {
+        let pool = Pool::default();
+        let session = prewarmed();
+        pool.give(&session);
+        pool.give(&session);
+        assert!(pool.take("rust").is_some() && pool.take("rust").is_none());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, select};
 use log::debug;
 
 use super::quarantine::Kind;
-use super::{Manager, SessionId};
+use super::{Manager, Session, SessionId};
 use crate::engine::{self, Size};
 
 /// Three that hang at the same moment hold nobody up.
@@ -52,9 +52,19 @@ fn spawn_one(
 
 fn resize(manager: &Manager, id: SessionId) {
     let Ok(session) = manager.get(id) else { return };
-    // INVARIANT: before the size is read, so that a newer one queues the session again.
+    let seen = session.hub.size();
+    apply(manager, &session);
+    // INVARIANT: only now, so that no two threads are at one terminal, where the older size might come last.
     session.is_resize_queued.store(false, Ordering::SeqCst);
-    let (Some(size), Some(container)) = (manager.wanted_size(&session), session.container()) else {
+    // A newer one that came meanwhile did not queue the session.
+    if session.hub.size() != seen {
+        manager.queue_resize(&session);
+    }
+}
+
+fn apply(manager: &Manager, session: &Session) {
+    let id = session.id;
+    let (Some(size), Some(container)) = (manager.wanted_size(session), session.container()) else {
         return;
     };
     let name = container.to_string();

@@ -349,6 +349,18 @@ fn an_anonymous_player_who_is_revoked_is_a_new_one() {
     let (status, ws) = (format!("/session/{id}/status"), format!("/session/{id}/ws"));
     let ask = |headers: &[(&str, &str)]| stranger.request("GET", &status, headers, b"").status;
     assert_eq!((ask(&mine), ask(&token)), (200, 200));
+    let book = format!("/session/{id}/spellbook");
+    let put = stranger.request("PUT", &book, &mine, b"mine\n");
+    assert_eq!(put.status, 204, "{put:?}");
+    let versions = |headers: &[(&str, &str)]| {
+        let reply = stranger.request("GET", "/spellbook", headers, b"").json();
+        reply["versions"].as_array().expect("a list").clone()
+    };
+    let sha256 = versions(&mine)[0]["sha256"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let version = format!("/spellbook/{sha256}");
     let mut page = stranger.open(&ws, &mine).expect("a terminal");
     page.expect("$ ");
     let operator = format!("Bearer {ADMIN_TOKEN}");
@@ -365,6 +377,11 @@ fn an_anonymous_player_who_is_revoked_is_a_new_one() {
     );
     assert_eq!(page.close_code(), 1008);
     assert_eq!((ask(&mine), ask(&token), ask(&operator)), (404, 404, 200));
+    assert!(versions(&mine).is_empty());
+    for method in ["GET", "POST"] {
+        let reply = stranger.request(method, &version, &mine, b"");
+        assert_eq!(reply.status, 404, "{method}: {reply:?}");
+    }
     assert!(stranger.open(&ws, &mine).is_err());
     let ticket = body["ws_url"].as_str().expect("an address");
     let ticket = ticket.split_once('?').expect("a ticket").1;
