@@ -172,7 +172,7 @@ impl Manager {
                 Joined::Apart => (book.to_vec(), Filed::Differing),
             };
             if filed == Filed::Differing {
-                self.store.save_book(&player.aside(), &newest)?;
+                self.set_aside_book(player, &newest)?;
             }
             // The store itself says that it is the newest: what stands above it is no book.
             let is_again = over.as_ref() == Some(&name);
@@ -193,13 +193,36 @@ impl Manager {
         }
     }
 
-    /// Keeps the player's newest book where no later one pushes it out, before `next` takes its place.
-    pub(super) fn set_newest_aside(&self, player: &PlayerId, next: &[u8]) -> Result<(), Error> {
-        match self.store.read_book(player)? {
-            Some(newest) if !newest.bytes.is_empty() && newest.bytes != next => {
-                Ok(self.store.save_book(&player.aside(), &newest.bytes)?)
+    /// Makes `book` the player's newest, whatever is it now. That is kept where no autosave pushes it out, and so is what
+    /// another game saves meanwhile.
+    pub(super) fn replace_newest(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            let newest = self.set_newest_aside(player, book)?;
+            match self.store.save_book_over(player, book, Some(&newest)) {
+                Err(store::Error::Overtaken) => {}
+                saved => return Ok(saved?),
             }
-            _ => Ok(()),
+        }
+        Err(store::Error::Overtaken.into())
+    }
+
+    /// Keeps the player's newest book, before `next` takes its place. Returns its SHA-256.
+    pub(super) fn set_newest_aside(&self, player: &PlayerId, next: &[u8]) -> Result<String, Error> {
+        let newest = self.store.read_book(player)?;
+        let newest = newest.map_or_else(Vec::new, |book| book.bytes);
+        if !newest.is_empty() && newest != next {
+            self.set_aside_book(player, &newest)?;
+        }
+        Ok(auth::digest_bytes(&newest))
+    }
+
+    /// Adds a book to those that are set aside, unless it is one of them.
+    fn set_aside_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+        let name = auth::digest_bytes(book);
+        let mut versions = self.store.book_versions(&player.aside())?.into_iter();
+        match versions.any(|version| version.sha256 == name) {
+            true => Ok(()),
+            false => Ok(self.store.save_book(&player.aside(), book)?),
         }
     }
 

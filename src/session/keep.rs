@@ -7,6 +7,7 @@
 //! [`super::book_save`] draws a book's life, and decides what becomes of one.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -17,13 +18,14 @@ use log::{info, warn};
 
 use super::book_save::Base;
 use super::calls::{self, Newcomer};
-use super::session::{Owner, Session};
+use super::session::Session;
 use super::spellbook::{Found, Unreadable};
 use super::state::State;
 use super::store::{self, PlayerId};
 use super::{Error, Manager, SessionId, sandbox, spellbook};
 use crate::engine::types::PathStat;
 use crate::engine::{self, ContainerId};
+use crate::warn_seldom;
 
 /// A tar of the largest book: its header, the book in whole blocks, the end.
 const ARCHIVE_LIMIT_BYTES: usize = sandbox::BOOK_LIMIT_BYTES as usize + 16 * 1024;
@@ -168,8 +170,36 @@ impl Manager {
         if sessions.any(|session| !session.snapshot().state.is_over()) {
             return Err(Error::Playing);
         }
-        self.set_newest_aside(player, book)?;
-        Ok(self.store.save_book(player, book)?)
+        self.replace_newest(player, book)
+    }
+
+    /// Makes a version of a player's book the newest, as somebody at that household wishes. Returns whether there is one
+    /// of that name.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] and [`Error::BookBusy`] as for an upload; else as [`Manager::import_book`].
+    pub fn restore_book(
+        &self,
+        player: &PlayerId,
+        sha256: &str,
+        household: IpAddr,
+    ) -> Result<bool, Error> {
+        self.check_stored(household)?;
+        let _call = self.book_call(Some(household))?;
+        let Some(book) = self.book_version(player, sha256)? else {
+            return Ok(false);
+        };
+        self.import_book(player, &book.bytes)?;
+        let now = Instant::now();
+        self.stored.charge(household, book.bytes.len() as u64, now);
+        Ok(true)
+    }
+
+    /// What was set aside is used when its player is there.
+    pub(super) fn use_aside(&self, player: &PlayerId) {
+        if let Err(error) = self.store.load_book(&player.aside()) {
+            warn_seldom!("what is set aside for {player} may expire: {error}");
+        }
     }
 
     /// Has the books of this player's games saved that still go on, so that the next game begins with what they have
@@ -212,15 +242,32 @@ impl Manager {
         book: &[u8],
     ) -> Result<(), Error> {
         let _turn = Turn::take(session);
-        self.put(session, container, &spellbook::pack(book)?)?;
+        self.put(session, container, (book, &spellbook::pack(book)?))?;
         self.note_book(session, book);
         Ok(())
     }
 
-    fn put(&self, session: &Session, container: &ContainerId, tar: &[u8]) -> Result<(), Error> {
+    /// Puts a book, packed as it is to be, into the container, and looks whether it is there: what was only said to be put
+    /// there would be taken for what the game has made of it, and saved.
+    fn put(
+        &self,
+        session: &Session,
+        container: &ContainerId,
+        (book, tar): (&[u8], &[u8]),
+    ) -> Result<(), Error> {
         self.engine.put_archive(container, sandbox::HOME, tar)?;
         session.book.lock().seen = None;
-        Ok(())
+        let is_there = self.stat_book(container)?.size == book.len() as i64
+            // The game may have written in it at once.
+            || self.read_book(container)?.bytes.starts_with(book);
+        match is_there {
+            true => Ok(()),
+            false => Err(engine::Error::Garbled {
+                call: "PutContainerArchive",
+                what: "what was said to be put there is not there".into(),
+            }
+            .into()),
+        }
     }
 
     /// A session's book: as it is in its container, or as it was saved last when that is gone.
@@ -235,7 +282,7 @@ impl Manager {
             .filter(|_| !session.snapshot().state.is_over());
         let read = |container| {
             let _turn = Turn::take_asked(&session)?;
-            let _call = self.book_call(owner)?;
+            let _call = self.book_call(owner.household)?;
             self.read_or_mend(&session, container, &owner.player)
         };
         match container.map(read) {
@@ -266,7 +313,7 @@ impl Manager {
         }
         // One turn for all of it: what is written in the new book must not be saved before the new book is.
         let _turn = Turn::take_asked(&session)?;
-        let _call = self.book_call(owner)?;
+        let _call = self.book_call(owner.household)?;
         // Before anything is changed.
         self.store.check_room(&owner.player)?;
         // What is there now is a version of its own.
@@ -277,8 +324,8 @@ impl Manager {
         )?;
         self.save(&session, book_before, &owner.player)?;
         self.set_newest_aside(&owner.player, book)?;
-        self.put(&session, container, &spellbook::pack_new(book)?)?;
-        self.store.save_book(&owner.player, book)?;
+        self.put(&session, container, (book, &spellbook::pack_new(book)?))?;
+        self.replace_newest(&owner.player, book)?;
         self.charge_stored(&session, book.len());
         // INVARIANT: noted only now: after a failure the end of the session saves it.
         self.note_book(&session, book);
@@ -288,9 +335,9 @@ impl Manager {
 
     /// A request's place among the few that are at the Engine for a book. INVARIANT: taken after the session's turn, so
     /// that requests which wait for each other hold one place, not several.
-    fn book_call(&self, owner: &Owner) -> Result<calls::Turn<'_>, Error> {
+    fn book_call(&self, household: Option<IpAddr>) -> Result<calls::Turn<'_>, Error> {
         let asker = Newcomer {
-            household: owner.household,
+            household,
             ..Newcomer::PATIENT
         };
         let turn = self.book_calls.turn(asker, Instant::now() + TURN_WAIT);
@@ -345,7 +392,7 @@ impl Manager {
             read => return read,
         }
         let bytes = self.book_of(player)?;
-        self.put(session, container, &spellbook::pack(&bytes)?)?;
+        self.put(session, container, (&bytes, &spellbook::pack(&bytes)?))?;
         self.note_book(session, &bytes);
         warn!(
             "session={} its book was there in part only: put back as it was saved last",
@@ -484,16 +531,16 @@ impl Manager {
         }
         // Its thread may have died while the session is still remembered.
         let session = session_id.parse().ok().and_then(|id| self.get(id).ok());
-        let player = session
+        let known = session
             .as_ref()
             // INVARIANT: a container that only bears the session's label must not overwrite the player's book.
             .filter(|session| session.container() == Some(container))
-            .and_then(|session| session.owner())
-            .map_or_else(
-                || PlayerId::of_lost_session(session_id),
-                |owner| owner.player.clone(),
-            );
-        let player = match self.file(&player, &book.bytes, &Base::Unknown).map(drop) {
+            .and_then(|session| Some((session.owner()?, session.book.lock().base.clone())));
+        let (player, base) = match known {
+            Some((owner, base)) => (owner.player.clone(), base),
+            None => (PlayerId::of_lost_session(session_id), Base::Unknown),
+        };
+        let player = match self.file(&player, &book.bytes, &base).map(drop) {
             // It was found without a session to tell, so it is kept under the name that is always kept.
             Err(Error::Store(store::Error::NoRoom { .. })) => {
                 let lost = PlayerId::of_lost_session(session_id);

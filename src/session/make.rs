@@ -12,6 +12,7 @@ use log::{info, warn};
 
 use super::calls::Newcomer;
 use super::pool::Hope;
+use super::quarantine::Kind;
 use super::queue::InTurn;
 use super::session::{Owner, Session, SessionId};
 use super::state::{Event, Reason, State};
@@ -87,6 +88,7 @@ impl Manager {
         self.save_others(player);
         self.wait_for_last_saves(player)?;
         let book = self.book_of(player)?;
+        self.use_aside(player);
         let newcomer = Newcomer {
             shell: &shell.name,
             ..newcomer
@@ -106,7 +108,7 @@ impl Manager {
     }
 
     /// Waits until the books of this player's games that are just ending are safe. Who leaves one game and starts the
-    /// next at once would else begin with an older book, which in the end would be saved over the newer.
+    /// next at once would else begin with an older book. A container that fails is not waited for longer.
     fn wait_for_last_saves(&self, player: &PlayerId) -> Result<(), Error> {
         let deadline = Instant::now() + LAST_SAVE_WAIT;
         for session in self.list() {
@@ -115,6 +117,13 @@ impl Manager {
                 // Whoever is to blame.
                 self.engine.ping()?;
                 self.store.check()?;
+                let container = session.container().map(ToString::to_string);
+                let has_failed = |name: String| self.quarantine.has_failed(Kind::Container, &name);
+                if container.is_some_and(has_failed) {
+                    // Its book is joined with the new game's whenever it can be had.
+                    warn_seldom!("session={} its player begins without its book", session.id);
+                    continue;
+                }
                 return Err(Error::StillEnding(LAST_SAVE_WAIT));
             }
         }
@@ -169,13 +178,17 @@ impl Manager {
         // INVARIANT: stored before the book is in, or after a crash somebody else could be given it; and before the
         // answer goes out.
         let claimed = self
-            .note_claim(session.id, owner, created_at, book)
+            .note_claim(session.id, owner, created_at)
             .and_then(|()| match book {
                 b"" => {
                     self.note_book(session, book);
                     Ok(())
                 }
-                book => self.put_book(session, container, book),
+                book => {
+                    self.put_book(session, container, book)?;
+                    self.keep_base(session);
+                    Ok(())
+                }
             });
         if let Err(error) = claimed {
             warn_seldom!("session={} could not be claimed: {error}", session.id);
@@ -194,9 +207,10 @@ impl Manager {
         id: SessionId,
         owner: &Owner,
         created_at: SystemTime,
-        book: &[u8],
     ) -> Result<(), Error> {
-        let name = auth::digest_bytes(book);
+        // INVARIANT: what its container has now. After a crash before the player's own is in, what they learn there is
+        // carried into theirs, and not taken for all that they know.
+        let name = auth::digest_bytes(b"");
         self.store.update(id, &mut |record| {
             record.book = Some(name.clone());
             record.phase = Phase::Claimed;

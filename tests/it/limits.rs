@@ -302,8 +302,24 @@ fn an_address_does_not_fill_the_store() {
     let next = post_from(&site, "203.0.113.1", None);
     check_refused(&next, 429, "rate_limited");
     assert_eq!(post_from(&site, "203.0.113.2", None).status, 201);
-    // What is there can be read, and is kept.
+    // What is there can be read, and is kept; and restoring a version is no way round.
     assert_eq!(site.get(&first.path("/spellbook")).body.len(), 1 << 20);
+    let other = post_from(&site, "203.0.113.2", None);
+    let (mine, game) = (cookie(&other), Game::of(&other));
+    let mine = [
+        ("Cookie", mine.as_str()),
+        ("X-Forwarded-For", "203.0.113.1"),
+    ];
+    let put = site.request("PUT", &game.path("/spellbook"), &mine[..1], b"mine\n");
+    assert_eq!(put.status, 204, "{put:?}");
+    assert_eq!(site.delete(&game.path("")).status, 204);
+    let versions = site.request("GET", "/spellbook", &mine, b"").json();
+    let sha256 = versions["versions"][0]["sha256"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let restored = site.request("POST", &format!("/spellbook/{sha256}"), &mine, b"");
+    check_refused(&restored, 429, "rate_limited");
 }
 
 /// A terminal that is over gives its memory back; its recording stays, and is downloaded twice at once.

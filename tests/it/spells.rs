@@ -3,12 +3,16 @@
 //! version that the player can get back.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
 
 use fake_engine::FakeEngine;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 
-use crate::site::{Client, Game, Site, wait_for};
+use crate::binary::Process;
+use crate::ground::{PATIENCE, unique};
+use crate::site::{ADMIN_TOKEN, Client, Game, Site, wait_for};
 
 const BOOK: &str = "/home/spellbook.dat";
 
@@ -324,6 +328,145 @@ fn an_upload_is_text_and_what_it_replaces_is_kept() {
     engine.write_file(&name(&game), BOOK, b"SQLite\0");
     let reply = site.request("PUT", &path, &player.headers(), b"SQLite\0\0");
     assert_eq!(reply.status, 204, "{reply:?}");
+}
+
+/// The server is killed after a game that waited is a player's, and before their book is in it: what they learn there is
+/// carried into their book, and is not taken for all that they know.
+#[test]
+fn a_crash_before_the_book_is_in_costs_no_spell() {
+    let engine = FakeEngine::start();
+    let (data, instance) = (tempfile::tempdir().expect("a directory"), unique());
+    let data_dir = data.path().to_str().expect("a path in UTF-8");
+    let flags = [
+        "--shells",
+        "rust=shellcraft/rust",
+        "--pool-size",
+        "1",
+        "--data-dir",
+        data_dir,
+        "--admin-token",
+        ADMIN_TOKEN,
+    ];
+    let start = || Process::start(&engine.docker_host(), &instance, &flags);
+    let server = start();
+    let (player, game) = Player::new(&engine, &server);
+    player.write(&game, "learn old echo 1");
+    player.end(&server, &game);
+    let waits = || {
+        let all = engine.containers().into_iter();
+        all.map(|one| one.name).collect::<Vec<_>>()
+    };
+    wait_for("the pool", || {
+        waits().len() == 1 && server.status("GET", "/readyz") == Some(200)
+    });
+    let pooled = waits().remove(0);
+    let put = format!("PutContainerArchive {pooled}");
+    let before = engine.calls(&put);
+    engine.hang(&put);
+    let mut request = server.connect();
+    let head = format!(
+        "POST /session HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nContent-Length: 0\r\n\r\n",
+        server.address, player.cookie
+    );
+    request.write_all(head.as_bytes()).expect("it is there");
+    assert!(engine.await_calls(&put, before + 1, PATIENCE));
+    // `kill -9`.
+    drop(server);
+    engine.release(&put);
+    let server = start();
+    let id = pooled.trim_start_matches("shellcraft-").to_owned();
+    let game = Game {
+        id,
+        token: String::new(),
+    };
+    wait_for("the game to be taken over", || {
+        let path = game.path("/status");
+        server.request("GET", &path, &player.headers(), b"").status == 200
+    });
+    engine.write_file(&pooled, BOOK, b"");
+    player.write(&game, "learn new echo 2");
+    let ended = server.request("DELETE", &game.path(""), &player.headers(), b"");
+    assert_eq!(ended.status, 204, "{ended:?}");
+    let (newest, _) = player.kept(&server);
+    assert_eq!(newest, set(&["old echo 1", "new echo 2"]));
+}
+
+/// What another game saves while an upload is on its way is set aside like what was there before.
+#[test]
+fn an_upload_sets_aside_what_is_saved_meanwhile() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--save-interval", "50ms"]);
+    let (player, one) = Player::new(&engine, &site);
+    let other = player.start(&site);
+    let put = format!("PutContainerArchive {}", name(&one));
+    let (path, before) = (one.path("/spellbook"), engine.calls(&put));
+    engine.hang(&put);
+    std::thread::scope(|scope| {
+        let upload = scope.spawn(|| {
+            let book = line("learn sent echo 1");
+            let headers = player.headers();
+            site.request("PUT", &path, &headers, book.as_bytes()).status
+        });
+        assert!(engine.await_calls(&put, before + 1, PATIENCE));
+        let saves = saved(&site);
+        player.write(&other, "learn meanwhile echo 2");
+        site.page(&other, None).type_in("x");
+        wait_for("it to be saved", || saved(&site) > saves);
+        engine.release(&put);
+        assert_eq!(upload.join().expect("no panic"), 204);
+    });
+    let aside: Vec<_> = books_below(&site.data_dir().join("books"))
+        .into_iter()
+        .filter(|(path, _)| path.contains("-aside/"))
+        .collect();
+    let has_it = |(_, book): &(String, Vec<u8>)| spells(book).contains("meanwhile echo 2");
+    assert!(aside.iter().any(has_it), "{aside:?}");
+}
+
+/// All files below a directory.
+fn books_below(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let books = entries.flat_map(|entry| match std::fs::read(entry.path()) {
+        Ok(book) => vec![(entry.path().display().to_string(), book)],
+        Err(_) => books_below(&entry.path()),
+    });
+    books.collect()
+}
+
+/// Two books in turn set each other aside once, and push out nothing.
+#[test]
+fn what_is_set_aside_already_is_not_set_aside_again() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--save-interval", "1h"]);
+    let (player, game) = Player::new(&engine, &site);
+    player.write(&game, "learn first echo 1");
+    for turn in 0..8 {
+        let book = line(&format!("learn turn echo {}", turn % 2));
+        let path = game.path("/spellbook");
+        let put = site.request("PUT", &path, &player.headers(), book.as_bytes());
+        assert_eq!(put.status, 204, "{put:?}");
+    }
+    assert!(player.kept(&site).1.contains("first echo 1"));
+}
+
+/// A player's container that fails for good does not keep them from another game.
+#[test]
+fn a_container_that_fails_keeps_its_player_from_nothing() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let (player, game) = Player::new(&engine, &site);
+    player.write(&game, "learn one echo 1");
+    let bad = format!("ContainerArchive {}", name(&game));
+    engine.refuse(&bad, 500, "input/output error");
+    engine.exit(&name(&game), 0);
+    let next = player.start(&site);
+    player.write(&next, "learn two echo 2");
+    engine.release(&bad);
+    wait_for("the first to be gone", || {
+        engine.container(&name(&game)).is_none()
+    });
+    player.end(&site, &next);
+    assert_eq!(player.kept(&site).0, set(&["one echo 1", "two echo 2"]));
 }
 
 /// One container whose book can't be read takes one saver, and the others' books are saved all the same.

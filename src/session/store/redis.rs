@@ -499,6 +499,11 @@ impl SessionStore for Redis {
     }
 
     fn read_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error> {
+        // Whole versions are fetched for a name that is one's only.
+        let mut known = self.book_versions(player)?.into_iter();
+        if !known.any(|version| version.sha256 == sha256) {
+            return Ok(None);
+        }
         for place in 0..BOOK_VERSIONS {
             let mut command = cmd("LINDEX");
             command.arg(book_key(player)).arg(place);
