@@ -375,6 +375,12 @@ impl Manager {
             .get_archive(container, &book_path(), ARCHIVE_LIMIT_BYTES)?;
         spellbook::unpack(&archive, self.engine.unfinished()?).map_err(|cause| match cause {
             Unreadable::InPart => Error::BookInPart,
+            // To be asked for again: of what is no book nothing is saved.
+            Unreadable::CutShort => engine::Error::Garbled {
+                call: "ContainerArchive",
+                what: cause.to_string(),
+            }
+            .into(),
             Unreadable::NotABook(cause) => Error::NotABook(cause.to_string()),
         })
     }

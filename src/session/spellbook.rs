@@ -11,6 +11,9 @@ use crate::engine::Unfinished;
 /// The spellbook's file name under `/home`.
 pub const FILE: &str = "spellbook.dat";
 
+/// A tar's unit, and its header's size (POSIX.1-2017, pax, "ustar Interchange Format").
+const BLOCK_BYTES: usize = 512;
+
 /// When a book was written in that nobody has written in since it came from the store.
 const UNTOUCHED: u64 = 0;
 
@@ -38,9 +41,21 @@ pub enum Unreadable {
     /// Whoever put it there, the Engine or the server, was cut short.
     #[error("{FILE} was put there in part only")]
     InPart,
+    /// The archive ends before the book does, which says nothing of the book.
+    #[error("the archive of {FILE} is cut short")]
+    CutShort,
     /// It is none.
     #[error(transparent)]
-    NotABook(#[from] io::Error),
+    NotABook(io::Error),
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(cause: io::Error) -> Unreadable {
+        match cause.kind() {
+            io::ErrorKind::UnexpectedEof => Unreadable::CutShort,
+            _ => Unreadable::NotABook(cause),
+        }
+    }
 }
 
 /// A tar that puts `book`, which is the store's, into `/home`, owned by the player, whose directory stays root's.
@@ -77,12 +92,15 @@ fn pack_at(book: &[u8], mtime: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`Unreadable::NotABook`] when the first entry is anything but a regular file of that name and at most 1 MiB;
-/// [`Unreadable::InPart`] for an unfinished one.
+/// [`Unreadable::InPart`] for an unfinished one, [`Unreadable::CutShort`] for a part of an archive.
 pub fn unpack(archive: &[u8], unfinished: Unfinished) -> Result<Found, Unreadable> {
     let bad = |what: &str| {
         let what = format!("{FILE} is {what}");
         Unreadable::NotABook(io::Error::new(io::ErrorKind::InvalidData, what))
     };
+    if archive.len() < BLOCK_BYTES {
+        return Err(Unreadable::CutShort);
+    }
     let mut archive = tar::Archive::new(archive);
     let entry = archive
         .entries()?
@@ -111,7 +129,7 @@ pub fn unpack(archive: &[u8], unfinished: Unfinished) -> Result<Found, Unreadabl
     let mut book = Vec::new();
     entry.take(BOOK_LIMIT_BYTES).read_to_end(&mut book)?;
     if book.len() as u64 != size {
-        Err(bad("cut short"))
+        Err(Unreadable::CutShort)
     } else {
         Ok(Found {
             bytes: book,
@@ -184,14 +202,25 @@ mod tests {
             ("other name", tar_with(regular, "other", 1, b"x")),
             ("upwards", tar_with(regular, "up/spellbook.dat", 1, b"x")),
             ("too big", tar_with(regular, FILE, one, b"x")),
-            ("cut short", tar_with(regular, FILE, 5000, b"x")),
-            ("empty", Vec::new()),
             ("noise", vec![0x55; 4096]),
         ] {
             let unpacked = unpack(&archive, Unfinished::IsRoots);
             assert!(
                 matches!(unpacked, Err(Unreadable::NotABook(_))),
                 "{case}: {unpacked:?}"
+            );
+        }
+    }
+
+    /// It says nothing of the book, which is asked for again.
+    #[test]
+    fn a_part_of_an_archive_is_no_verdict() {
+        let whole = pack(&[b'x'; 5000]).expect("memory");
+        for length in [0, 100, 512, 600, 5000] {
+            let unpacked = unpack(&whole[..length], Unfinished::IsRoots);
+            assert!(
+                matches!(unpacked, Err(Unreadable::CutShort)),
+                "{length}: {unpacked:?}"
             );
         }
     }

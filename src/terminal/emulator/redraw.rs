@@ -17,7 +17,13 @@ pub(super) struct Drawing<'a> {
     pub pen: Option<Pen>,
     /// Whether a cursor was saved on the way.
     pub has_saved: bool,
+    /// How much links may still take of it.
+    pub link_bytes_left: usize,
 }
+
+/// A link's address is drawn wherever it begins: one of 4 KB in every other cell would make hundreds of megabytes. Beyond
+/// this the text is drawn without.
+const LINKS_MOST_BYTES: usize = 128 * 1024;
 
 impl Terminal {
     /// Text and escape sequences that draw this terminal on one that was just reset. At the end may be a sequence that is not
@@ -28,6 +34,7 @@ impl Terminal {
             state: &self.state,
             pen: Some(Pen::default()),
             has_saved: false,
+            link_bytes_left: LINKS_MOST_BYTES,
         };
         drawing.all();
         drawing.out + self.parser.open().0
@@ -333,6 +340,21 @@ mod tests {
             let restored = after(&[redraw.as_bytes(), open, rest]).redraw();
             assert_eq!(restored, whole, "cut at {cut}: {redraw:?}");
         }
+    }
+
+    /// Two links of 4 KB take turns in all cells of the largest screen.
+    #[test]
+    fn links_make_no_redraw_without_end() {
+        let mut terminal = Terminal::new(1000, 100);
+        let link = |letter: &str| format!("\x1b]8;;http://{}\x07", letter.repeat(4050));
+        terminal.process(format!("{}x\x1b[99999b{}", link("a"), link("b")).as_bytes());
+        for row in 1..=100 {
+            let cells = "x\x1b[C".repeat(500);
+            terminal.process(format!("\x1b[{row};1H{cells}").as_bytes());
+        }
+        let redraw = terminal.redraw();
+        assert!(redraw.len() < 4 << 20, "{} bytes", redraw.len());
+        assert!(redraw.contains(&link("a")) && redraw.contains(&link("b")));
     }
 
     #[test]

@@ -129,7 +129,13 @@ impl Drawing<'_> {
                 };
                 format!("\x1b]8;{id};{}\x07", link.uri)
             });
-        self.push(&text);
+        match self.link_bytes_left.checked_sub(text.len()) {
+            Some(left) => {
+                self.link_bytes_left = left;
+                self.push(&text);
+            }
+            None => self.push(NO_LINK),
+        }
     }
 
     fn sgr(&mut self, pen: &Pen) {
