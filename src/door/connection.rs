@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::Shared;
 use super::answer::Manner;
 use super::ask::ask;
-use super::head::{Trouble, read_body, read_head};
+use super::head::{Trouble, read_body, read_chunks, read_head};
 use super::proxy::{client_address, is_https, is_trusted};
 use super::refusal::Refusal;
 use super::slots::Place;
@@ -146,7 +146,7 @@ impl Client<'_> {
     fn hear(&mut self, accepted: Instant, place: &mut Place) -> Result<(Heard, Facts), Trouble> {
         let (limits, closing) = (&self.shared.limits, &*self.shared.closing);
         let head_by = accepted + limits.head_deadline;
-        let (head, leftover) = read_head(&self.stream, limits, head_by, closing)?;
+        let (mut head, leftover) = read_head(&self.stream, limits, head_by, closing)?;
         let started = Instant::now();
         let facts = self.facts(&head, started);
         self.peer = facts.peer;
@@ -156,16 +156,21 @@ impl Client<'_> {
             .charge_to(self.peer)
             .map_err(|no_slot| Trouble::Refused(no_slot.into()))?;
         let stream = &self.stream;
+        let body_by = started + limits.body_deadline;
+        let has_body = !matches!(head.body, BodyPlan::Leave(_) | BodyPlan::Read(0));
+        // Whoever sends the body anyway is not waiting for our word.
+        if head.expects_continue && has_body && leftover.is_empty() {
+            let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+            send_all(stream, go_on, body_by, Some(closing))?;
+        }
         let (body, leftover) = match head.body {
             BodyPlan::Leave(_) => (Vec::new(), leftover),
-            BodyPlan::Read(length) => {
-                let body_by = started + limits.body_deadline;
-                // Whoever sends the body anyway is not waiting for our word.
-                if head.expects_continue && length > 0 && leftover.is_empty() {
-                    let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
-                    send_all(stream, go_on, body_by, Some(closing))?;
-                }
-                read_body(stream, leftover, length, body_by, closing)?
+            BodyPlan::Read(length) => read_body(stream, leftover, length, body_by, closing)?,
+            BodyPlan::ReadChunks => {
+                let most = limits.body_bytes;
+                let (body, leftover) = read_chunks(stream, leftover, most, body_by, closing)?;
+                head.tell_length(body.len());
+                (body, leftover)
             }
         };
         let heard = Heard {
@@ -192,7 +197,7 @@ impl Client<'_> {
             is_websocket_upgrade: head.is_websocket_upgrade,
             body_left: match head.body {
                 BodyPlan::Leave(length) => Some(length),
-                BodyPlan::Read(_) => None,
+                BodyPlan::Read(_) | BodyPlan::ReadChunks => None,
             },
             started,
         }

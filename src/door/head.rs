@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 use std::time::Instant;
 
+use super::chunks::Chunks;
 use super::limits::Limits;
 use super::refusal::Refusal;
 use super::signal::Signal;
@@ -90,6 +91,23 @@ pub(super) fn read_body(
     }
     let leftover = received.split_off(length);
     Ok((received, leftover))
+}
+
+/// Reads a body in chunks of at most so many bytes. Returns it with the bytes that came behind it.
+pub(super) fn read_chunks(
+    stream: &TcpStream,
+    mut received: Vec<u8>,
+    most: usize,
+    deadline: Instant,
+    closing: &Signal,
+) -> Result<(Vec<u8>, Vec<u8>), Trouble> {
+    let mut chunks = Chunks::new(most);
+    while !chunks.take(&mut received)? {
+        if read_more(stream, &mut received, deadline, closing)? == 0 {
+            return Err(Refusal::Bad("The body ends before its last chunk.").into());
+        }
+    }
+    Ok((chunks.into_body(), received))
 }
 
 fn read_more(

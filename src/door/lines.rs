@@ -9,6 +9,15 @@ use super::refusal::Refusal;
 /// 18 digits always fit into a `u64`; longer ones are nobody's honest length.
 const MOST_LENGTH_DIGITS: usize = 18;
 
+/// How a body is told apart from what follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// By its length, if it has a body.
+    Length(Option<u64>),
+    /// By its last chunk (RFC 9112 7.1).
+    Chunks,
+}
+
 /// The header lines as they came, with the questions we ask about them.
 pub(super) struct Lines<'a>(pub(super) &'a [Header<'a>]);
 
@@ -47,17 +56,30 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The length the client declared for its body, if any.
-    pub(super) fn declared_length(&self, minor: u8) -> Result<Option<u64>, Refusal> {
+    /// How the body is framed (RFC 9112 6.3).
+    pub(super) fn framing(&self, minor: u8) -> Result<Framing, Refusal> {
         let length = self.only("content-length", "Send one Content-Length, not several.")?;
-        if self.all("transfer-encoding").next().is_some() {
-            return Err(match (length, minor) {
-                (None, 1) => Refusal::LengthRequired,
-                (None, _) => Refusal::Bad("HTTP/1.0 has no Transfer-Encoding."),
-                (Some(_), _) => Refusal::Bad("Send Content-Length or Transfer-Encoding, not both."),
-            });
+        if self.all("transfer-encoding").next().is_none() {
+            return Ok(Framing::Length(length.map(parse_length).transpose()?));
         }
-        length.map(parse_length).transpose()
+        if minor == 0 {
+            return Err(Refusal::Bad("HTTP/1.0 has no Transfer-Encoding."));
+        }
+        if length.is_some() {
+            return Err(Refusal::Bad(
+                "Send Content-Length or Transfer-Encoding, not both.",
+            ));
+        }
+        let codings: Vec<_> = self.all("transfer-encoding").flat_map(tokens).collect();
+        let is_chunked = |coding: &&str| coding.eq_ignore_ascii_case("chunked");
+        match codings.iter().position(is_chunked) {
+            Some(0) if codings.len() == 1 => Ok(Framing::Chunks),
+            // It is the last one, as it must be; what comes before it is nothing that we can undo.
+            Some(index) if index + 1 == codings.len() => Err(Refusal::UnknownEncoding),
+            _ => Err(Refusal::Bad(
+                "The last Transfer-Encoding must be chunked, and none before it.",
+            )),
+        }
     }
 
     pub(super) fn expects_continue(&self, minor: u8) -> Result<bool, Refusal> {
@@ -159,7 +181,7 @@ fn parse_length(digits: &str) -> Result<u64, Refusal> {
 }
 
 /// A host name or address with an optional port: the characters only, since nothing is looked up by it.
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     !host.is_empty()
         && host
             .bytes()

@@ -18,6 +18,7 @@
 mod accept;
 mod answer;
 mod ask;
+mod chunks;
 mod connection;
 mod error;
 mod head;

@@ -13,8 +13,10 @@ pub(super) enum Refusal {
     Bad(&'static str),
     /// Head or body took too long.
     TooSlow,
-    /// A body of unknown length.
-    LengthRequired,
+    /// A body in an encoding that we can't undo.
+    UnknownEncoding,
+    /// A body in chunks that is larger than one of unknown length may be.
+    ChunksTooLong,
     /// A declared body above every limit.
     BodyTooLong,
     /// An expectation other than `100-continue`.
@@ -45,10 +47,15 @@ impl Refusal {
                 "request_timeout",
                 "The request took too long to arrive.",
             ),
-            Refusal::LengthRequired => (
-                411,
-                "length_required",
-                "Send the body with a Content-Length.",
+            Refusal::UnknownEncoding => (
+                501,
+                "encoding_unknown",
+                "The only Transfer-Encoding that is understood is chunked.",
+            ),
+            Refusal::ChunksTooLong => (
+                413,
+                "content_too_large",
+                "A body in chunks may have 64 KiB; send a larger one with a Content-Length.",
             ),
             Refusal::BodyTooLong => (
                 413,

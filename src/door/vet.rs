@@ -4,10 +4,12 @@
 //! 400: the reader behind us is known to disagree with everybody (a bad length makes it take the body for a
 //! second request).
 
+use std::borrow::Cow;
+
 use httparse::{EMPTY_HEADER, Error, Status};
 
 use super::limits::Limits;
-use super::lines::Lines;
+use super::lines::{Framing, Lines, is_host};
 use super::proxy::Forwarded;
 use super::refusal::Refusal;
 use crate::http::server::Form;
@@ -40,6 +42,12 @@ impl Head {
         Some(&found.1)
     }
 
+    /// The service is told the length of a body that came in chunks.
+    pub(super) fn tell_length(&mut self, bytes: usize) {
+        let length = ("content-length".to_owned(), bytes.to_string());
+        self.headers.push(length);
+    }
+
     /// What form the answer must have.
     pub(super) fn form(&self) -> Form {
         Form {
@@ -56,6 +64,8 @@ pub(super) enum BodyPlan {
     Read(usize),
     /// Leave that many in the socket; the service decides.
     Leave(u64),
+    /// Read chunks until the last one, and tell the service how many bytes they came to.
+    ReadChunks,
 }
 
 /// Where the head in `received` ends, looking only at what follows `seen` bytes already searched.
@@ -75,11 +85,7 @@ pub(super) fn find_end(received: &[u8], seen: usize) -> Option<usize> {
 
 /// Vets a complete head, blank line included.
 pub(super) fn vet(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
-    if !head.is_ascii() {
-        return Err(Refusal::Bad(
-            "The request's head has bytes that are not ASCII.",
-        ));
-    }
+    let head = &*without_opaque(head)?;
     let mut lines = [EMPTY_HEADER; MOST_HEADERS];
     let mut request = httparse::Request::new(&mut lines);
     match request.parse(head) {
@@ -93,30 +99,105 @@ pub(super) fn vet(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
     else {
         return Err(Refusal::Bad("This is no HTTP request."));
     };
-    if !target.starts_with('/') && target != "*" {
-        return Err(Refusal::Bad(
-            "The request's target must start with a slash.",
-        ));
-    }
+    let (target, host) = read_target(method, target)?;
     let lines = Lines(request.headers);
     lines.check_host(minor)?;
-    let declared = lines.declared_length(minor)?;
+    let framing = lines.framing(minor)?;
     let is_websocket_upgrade = lines.is_websocket_upgrade(method, minor);
-    if is_websocket_upgrade && declared.unwrap_or(0) > 0 {
+    if is_websocket_upgrade && !matches!(framing, Framing::Length(None | Some(0))) {
         return Err(Refusal::Bad("A WebSocket handshake has no body."));
     }
     let expects_continue = lines.expects_continue(minor)?;
-    let body = plan(declared.unwrap_or(0), limits)?;
+    let (body, told_length) = match framing {
+        Framing::Length(declared) => {
+            let body = plan(declared.unwrap_or(0), limits)?;
+            (body, declared.filter(|_| matches!(body, BodyPlan::Read(_))))
+        }
+        Framing::Chunks => (BodyPlan::ReadChunks, None),
+    };
+    let mut headers = lines.to_pass_on(told_length);
+    if let Some(host) = host {
+        headers.retain(|(name, _)| name != "host");
+        headers.push(("host".to_owned(), host));
+    }
     Ok(Head {
         method: method.to_owned(),
-        target: target.to_owned(),
+        target,
         minor,
-        headers: lines.to_pass_on(declared.filter(|_| matches!(body, BodyPlan::Read(_)))),
+        headers,
         body,
         expects_continue,
         is_websocket_upgrade,
         forwarded: lines.forwarded(),
     })
+}
+
+/// The head with `?` in place of each byte of a value that is not ASCII. Such bytes are opaque (RFC 9110 5.5), and
+/// nothing that is read here has a use for them: a CDN's names of towns have them, and other sites' cookies.
+fn without_opaque(head: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+    if head.is_ascii() {
+        return Ok(Cow::Borrowed(head));
+    }
+    let mut lines = head.split(|byte| *byte == b'\n');
+    if !lines.next().is_some_and(<[u8]>::is_ascii) {
+        return Err(Refusal::Bad(
+            "The request's first line has bytes that are not ASCII.",
+        ));
+    }
+    // In a name it is as bad as what was there.
+    let plain = |byte: &u8| if byte.is_ascii() { *byte } else { b'?' };
+    Ok(head.iter().map(plain).collect())
+}
+
+/// The target in its plain form: a path with its query, or `*`. With it the host of one in absolute form, which counts in
+/// place of the header's (RFC 9112 3.2.2).
+fn read_target(method: &str, target: &str) -> Result<(String, Option<String>), Refusal> {
+    if target.starts_with('/') || target == "*" {
+        return Ok((decode_unreserved(target), None));
+    }
+    let (scheme, rest) = target.split_once("://").unwrap_or_default();
+    if !["http", "https"].contains(&&*scheme.to_ascii_lowercase()) {
+        return Err(Refusal::Bad(
+            "The request's target must start with a slash.",
+        ));
+    }
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if !is_host(host) {
+        return Err(Refusal::Bad("The request's target names no host."));
+    }
+    let target = match path {
+        "" if method == "OPTIONS" => "*".to_owned(),
+        "" => "/".to_owned(),
+        path if path.starts_with('/') => decode_unreserved(path),
+        query => format!("/{query}"),
+    };
+    Ok((target, Some(host.to_owned())))
+}
+
+/// The path without needless encoding: `%68` is `h` by another name (RFC 3986 6.2.2.2). What has a meaning of its own, such
+/// as a slash, stays encoded.
+fn decode_unreserved(target: &str) -> String {
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let mut parts = path.split('%');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.get(..2);
+        let byte = digits
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+        match byte {
+            Some(byte) => {
+                plain.push(char::from(byte));
+                plain.push_str(&part[2..]);
+            }
+            None => {
+                plain.push('%');
+                plain.push_str(part);
+            }
+        }
+    }
+    plain + query
 }
 
 /// Whether the request line ends in an HTTP version that is none of ours, as HTTP/2's preface does.
@@ -175,7 +256,11 @@ mod tests {
         check("GET / HTTP/1.1\nHost: a\n\n", 200);
         check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 200);
         check("BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n", 200);
-        check("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+        check("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 200);
+        check("GET http://a:1 HTTP/1.1\r\n\r\n", 400);
+        check("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+        check("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+        check("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
         check("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 400);
         check("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400);
         check("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400);
@@ -219,8 +304,12 @@ mod tests {
 
     #[test]
     fn encodings() {
-        check_with("Transfer-Encoding: chunked\r\n", 411);
-        check_with("Transfer-Encoding: xchunked\r\n", 411);
+        check_with("Transfer-Encoding: chunked\r\n", 200);
+        check_with("Transfer-Encoding: gzip, chunked\r\n", 501);
+        check_with("Transfer-Encoding: xchunked\r\n", 400);
+        check_with("Transfer-Encoding: chunked, identity\r\n", 400);
+        check_with("Transfer-Encoding: chunked, chunked\r\n", 400);
+        check_with("Transfer-Encoding:\r\n", 400);
         check_with("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", 400);
         check_with("Content-Length: 5\r\ntransfer-encoding: identity\r\n", 400);
         check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400);
@@ -249,7 +338,9 @@ mod tests {
         check_with("A: b\0c\r\n", 400);
         check_with("A\r\n", 400);
         check_with(": b\r\n", 400);
-        check_with("A: \u{fc}\r\n", 400);
+        check_with("\u{fc}: a\r\n", 400);
+        check_with("Host: \u{fc}\r\n", 400);
+        check_with("Content-Length: 5\u{fc}\r\n", 400);
         check_with(&"A: b\r\n".repeat(64), 431);
         check_with(&"A: b\r\n".repeat(63), 200);
     }
@@ -262,6 +353,36 @@ mod tests {
         assert_eq!(plan(65_537, &limits), Ok(BodyPlan::Leave(65_537)));
         assert_eq!(plan(16 << 20, &limits), Ok(BodyPlan::Leave(16 << 20)));
         assert_eq!(plan((16 << 20) + 1, &limits), Err(Refusal::BodyTooLong));
+    }
+
+    #[test]
+    fn targets() {
+        for (method, target, plain, host) in [
+            ("GET", "/a?b=%68", "/a?b=%68", "here"),
+            ("GET", "/%68ealthz", "/healthz", "here"),
+            ("GET", "/%2e%7E%2f%00%zz%6", "/.~%2f%00%zz%6", "here"),
+            ("GET", "/%+68%2", "/%+68%2", "here"),
+            ("GET", "http://there:8080/%61?b", "/a?b", "there:8080"),
+            ("GET", "HTTPS://there", "/", "there"),
+            ("GET", "http://there?b", "/?b", "there"),
+            ("OPTIONS", "http://there", "*", "there"),
+            ("OPTIONS", "*", "*", "here"),
+        ] {
+            let head = vetted(&format!("{method} {target} HTTP/1.1\r\nHost: here\r\n\r\n"));
+            let head = head.unwrap_or_else(|refusal| panic!("{target}: {refusal:?}"));
+            assert_eq!((&*head.target, head.header("host")), (plain, Some(host)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_opaque() {
+        check_passed(
+            "Cf-Ipcity: S\u{e3}o Paulo\r\nCookie: city=S\u{e3}o; a=b\r\n",
+            "cf-ipcity=S??o Paulo cookie=city=S??o; a=b",
+        );
+        let latin1 = b"GET / HTTP/1.1\r\nHost: a\r\nX-City: S\xe3o\r\n\r\n";
+        let head = vet(latin1, &Limits::for_descriptors(1024)).unwrap();
+        assert_eq!(head.header("x-city"), Some("S?o"));
     }
 
     #[track_caller]

@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 
 use super::origin;
-use super::route::{self, NoRoute};
+use super::route::{self, NoRoute, Route};
 use super::server::{Request, Response};
 
+/// What there is at some path.
+const ALL_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 /// What such a page sends beyond what every page may.
 const REQUEST_HEADERS: &str = "Authorization, Content-Type, X-Queue-Ticket";
 /// What it may read beyond what every page may.
@@ -50,6 +52,24 @@ pub(super) fn preflight(request: &Request, allowed: &[String]) -> Option<Respons
     Some(Response {
         status: 204,
         headers,
+        body: Cow::Borrowed(b""),
+    })
+}
+
+/// The answer to whoever asks what may be asked for at a path that there is, or of the server (RFC 9110 9.3.7), as health
+/// checks do.
+pub(super) fn options(request: &Request, found: &Result<Route, NoRoute>) -> Option<Response> {
+    if request.method != "OPTIONS" {
+        return None;
+    }
+    let methods = match found {
+        Err(NoRoute::MethodNotAllowed(methods)) => methods,
+        _ if request.path == "*" => ALL_METHODS,
+        _ => return None,
+    };
+    Some(Response {
+        status: 204,
+        headers: vec![("Allow", methods.to_owned())],
         body: Cow::Borrowed(b""),
     })
 }

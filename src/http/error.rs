@@ -134,7 +134,9 @@ impl From<session::Error> for ApiError {
                 (429, "address_full", Some((*retry_after).min(later)))
             }
             Error::BookBusy => (429, "spellbook_busy", Some(soon)),
-            Error::RateLimited { retry_after } => (429, "rate_limited", Some(*retry_after)),
+            Error::RateLimited { retry_after } | Error::StoredTooMuch { retry_after } => {
+                (429, "rate_limited", Some(*retry_after))
+            }
             Error::Busy { retry_after, .. } => (503, "busy", Some(*retry_after)),
             Error::QueueFull { retry_after, .. } => (503, "queue_full", Some(*retry_after)),
             Error::QueueAddressFull { retry_after, .. } => {

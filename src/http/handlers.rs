@@ -38,7 +38,8 @@ impl Site {
                 let shells = &self.manager.settings().shells;
                 let broken = self.manager.shells_known_broken();
                 let has_logins = self.guard.gate.wants_tokens();
-                now(self.pages.landing(shells, &broken, has_logins))
+                let visitor = (has_logins, self.is_known(&request));
+                now(self.pages.landing(shells, &broken, visitor))
             }
             Route::Asset(name) => now(assets::serve(
                 &name,

@@ -138,6 +138,20 @@ impl Site {
         }
     }
 
+    /// Whether the request shows a player, for pages: what is wrong with what it shows is told by the calls that they
+    /// make, and nobody is refused a page.
+    pub(super) fn is_known(&self, request: &Request) -> bool {
+        let key = match self.guard.gate.wants_tokens() {
+            true => None,
+            false => match cookie_key(&self.guard.gate, &self.manager) {
+                Ok(key) => Some(key),
+                Err(_) => return false,
+            },
+        };
+        let shown = self.identify(request, key);
+        shown.is_ok_and(|identity| identity.player.is_some())
+    }
+
     /// Whom what the request shows makes it.
     fn shown_identity(&self, request: &Request) -> Result<Identity, ApiError> {
         let key = match self.guard.gate.wants_tokens() {

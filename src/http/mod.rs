@@ -269,7 +269,8 @@ impl Service for SiteService {
         let route = found.as_ref().ok().cloned();
         let is_known = found != Err(NoRoute::NotFound);
         let preflight = cors::preflight(&request, &site.settings.allowed_origins);
-        let outcome = match preflight.filter(|_| is_known) {
+        let asked = preflight.filter(|_| is_known);
+        let outcome = match asked.or_else(|| cors::options(&request, &found)) {
             Some(response) => Ok(Outcome::Now(response)),
             None => found
                 .map_err(ApiError::from)

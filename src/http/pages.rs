@@ -34,6 +34,7 @@ struct Landing<'a> {
     prefix: &'a str,
     shells: Vec<Choice<'a>>,
     has_logins: bool,
+    is_known: bool,
 }
 
 #[derive(Content)]
@@ -95,12 +96,13 @@ impl Pages {
         &self.version
     }
 
-    /// The page to start a game from: a shell that is `broken` can't be chosen. Whoever had to log in can log out there.
+    /// The page to start a game from: a shell that is `broken` can't be chosen. Whoever had to log in can log out there,
+    /// and whoever is known may have a spellbook.
     pub fn landing(
         &self,
         shells: &[Shell],
         broken: &BTreeSet<String>,
-        has_logins: bool,
+        (has_logins, is_known): (bool, bool),
     ) -> Response {
         let first = shells.iter().find(|shell| !broken.contains(&shell.name));
         let shells = shells
@@ -119,6 +121,7 @@ impl Pages {
                 prefix: &self.prefix,
                 shells,
                 has_logins,
+                is_known,
             }),
         )
     }
@@ -237,7 +240,7 @@ mod tests {
         ];
         let none = BTreeSet::new();
         for page in [
-            pages.landing(&shells, &none, true),
+            pages.landing(&shells, &none, (true, true)),
             pages.terminal("id", "rust", "ws://h/", "player"),
             pages.admin(),
             pages.error(404, "Gone."),
@@ -247,21 +250,28 @@ mod tests {
                 assert!(!text.contains(forbidden), "{forbidden} in {text}");
             }
         }
-        let landing = text(&pages.landing(&shells, &none, false));
+        let landing = text(&pages.landing(&shells, &none, (false, false)));
         assert!(
             landing.contains("Rust") && landing.contains("value=\"perl\""),
             "{landing}"
         );
+        let asks_for_book = |page: &Response| text(page).contains("data-known");
+        assert!(!asks_for_book(&pages.landing(
+            &shells,
+            &none,
+            (true, false)
+        )));
+        assert!(asks_for_book(&pages.landing(&shells, &none, (true, true))));
         let has_logout = |page: &Response| text(page).contains("id=\"logout\"");
-        assert!(!has_logout(&pages.landing(&shells, &none, false)));
-        assert!(has_logout(&pages.landing(&shells, &none, true)));
+        assert!(!has_logout(&pages.landing(&shells, &none, (false, false))));
+        assert!(has_logout(&pages.landing(&shells, &none, (true, true))));
     }
 
     #[test]
     fn every_link_begins_with_the_prefix() {
         let pages = Pages::new("", "/a/b").expect("valid templates");
         for page in [
-            pages.landing(&[], &BTreeSet::new(), true),
+            pages.landing(&[], &BTreeSet::new(), (true, true)),
             pages.terminal("id", "rust", "ws://h/", "player"),
             pages.admin(),
             pages.error(404, "Gone."),
@@ -285,7 +295,7 @@ mod tests {
             image: "i".into(),
         });
         let broken = BTreeSet::from(["rust".to_owned()]);
-        let landing = text(&pages.landing(&shells, &broken, false));
+        let landing = text(&pages.landing(&shells, &broken, (false, false)));
         let choice = |name: &str| {
             let (_, rest) = landing
                 .split_once(&format!("value=\"{name}\""))

@@ -159,7 +159,7 @@ const LOGIN: &str = "PUT, DELETE";
 const LIST: &str = "GET, HEAD, DELETE";
 const ORDER: &str = "POST, DELETE";
 const BOOK: &str = "GET, HEAD, PUT";
-const RECORDING: &str = "GET, POST, DELETE";
+const RECORDING: &str = "GET, HEAD, POST, DELETE";
 const VERSION: &str = "GET, HEAD, POST";
 
 /// Finds the route. HEAD is GET without the body.
@@ -442,7 +442,7 @@ mod tests {
         );
         check(
             "PUT /session/ID/recording",
-            "Err(MethodNotAllowed(\"GET, POST, DELETE\"))",
+            "Err(MethodNotAllowed(\"GET, HEAD, POST, DELETE\"))",
         );
         check("get /", "Err(MethodNotAllowed(\"GET, HEAD\"))");
         check("GET /session/ID", "Err(MethodNotAllowed(\"DELETE\"))");

@@ -41,6 +41,11 @@ impl<T: Clone> Asked<T> {
         young.map(|(_, answer)| answer.clone())
     }
 
+    /// The last answer is no longer true.
+    pub(super) fn forget(&self) {
+        self.state.lock().last = None;
+    }
+
     /// The answer: the last one while it is fresh, else what `ask` brings, which runs once however many want it.
     pub(super) fn ask(&self, ask: impl FnOnce() -> T) -> T {
         let mut state = self.state.lock();

@@ -58,6 +58,12 @@ pub enum Error {
         /// When one more may be started.
         retry_after: Duration,
     },
+    /// The address has put too much into the store lately.
+    #[error("too much was put into the store from one address")]
+    StoredTooMuch {
+        /// When it may put more there.
+        retry_after: Duration,
+    },
     /// The turn at the Engine did not come in time.
     #[error("the Engine did not get to it within {waited:?}: too many containers are being made")]
     Busy {
@@ -154,6 +160,7 @@ impl Error {
             Error::AddressFull { .. } => "As many games run from your address as may; end one of them, or try again in a little while.".into(),
             Error::BookBusy => "Your spellbook is being read or written already; try again in a moment.".into(),
             Error::RateLimited { .. } => "Too many games were started from your address; try again in a little while.".into(),
+            Error::StoredTooMuch { .. } => "Too many large spellbooks were saved from your address; try again in a little while.".into(),
             Error::Full { .. } => "All places are taken; try again in a little while.".into(),
             Error::Busy { .. } | Error::QueueFull { .. } => "Too many games are being started right now; try again in a little while.".into(),
             Error::QueueAddressFull { .. } => "As many games are being started from your address as may at once; try again in a little while.".into(),

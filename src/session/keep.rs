@@ -177,7 +177,7 @@ impl Manager {
     /// of that name.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] and [`Error::BookBusy`] as for an upload; else as [`Manager::import_book`].
+    /// [`Error::StoredTooMuch`] and [`Error::BookBusy`] as for an upload; else as [`Manager::import_book`].
     pub fn restore_book(
         &self,
         player: &PlayerId,

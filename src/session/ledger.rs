@@ -63,13 +63,13 @@ impl Manager {
     /// Whether a household may put more into the store.
     ///
     /// # Errors
-    /// [`Error::RateLimited`].
+    /// [`Error::StoredTooMuch`].
     pub(super) fn check_stored(&self, household: IpAddr) -> Result<(), Error> {
         match self.stored.wait(household, Instant::now()) {
             None => Ok(()),
             Some(retry_after) => {
                 self.metrics.count_refused("stored_too_much");
-                Err(Error::RateLimited { retry_after })
+                Err(Error::StoredTooMuch { retry_after })
             }
         }
     }

@@ -500,32 +500,53 @@ impl Manager {
         if self.is_stopping() {
             return Err(Error::Stopping);
         }
-        let image = self.check_image(shell)?;
-        if let Some(id) = &image {
-            session.set_image(id.clone());
-        }
-        let settings = &self.settings;
-        let body = sandbox::container(
-            session.id.0,
-            &settings.instance,
-            &shell.name,
-            &shell.image,
-            &settings.limits,
-        );
-        let container = match self
-            .engine
-            .create(&sandbox::container_name(session.id.0), &body)
-        {
-            Ok(container) => container,
-            Err(error) if error.is_not_found() => return Err(self.no_image(&shell.image)),
-            Err(error) => return Err(self.blame(shell, error)),
-        };
+        let (container, image_id) = self.create_container(session, shell)?;
         session.set_container(container.clone());
         let attach = self
-            .check_home(shell, image.as_deref(), &container)
+            .check_home(shell, image_id.as_deref(), &container)
             .and_then(|()| self.fill_and_start(shell, &container, book))
             .inspect_err(|_| self.discard(&container))?;
         Ok((container, attach))
+    }
+
+    /// Creates the container of the very image that was judged: its name may mean another one by now. Returns that
+    /// image's id, where it is known.
+    fn create_container(
+        &self,
+        session: &Session,
+        shell: &Shell,
+    ) -> Result<(ContainerId, Option<String>), Error> {
+        let settings = &self.settings;
+        let name = sandbox::container_name(session.id.0);
+        let mut image_id = self.check_image(shell)?;
+        loop {
+            let image = image_id.as_deref().unwrap_or(&shell.image);
+            let body = sandbox::container(
+                session.id.0,
+                &settings.instance,
+                &shell.name,
+                image,
+                &settings.limits,
+            );
+            match self.engine.create(&name, &body) {
+                Ok(container) => {
+                    if let Some(id) = &image_id {
+                        session.set_image(id.clone());
+                    }
+                    return Ok((container, image_id));
+                }
+                Err(error) if error.is_not_found() => {
+                    // Built anew since, and the one before removed.
+                    self.forget_look(shell);
+                    let now = self.check_image(shell)?;
+                    if now.is_none() || now == image_id {
+                        return Err(self.no_image(&shell.image));
+                    }
+                    image_id = now;
+                }
+                Err(error) => return Err(self.blame(shell, error)),
+            }
+        }
     }
 
     fn fill_and_start(

@@ -201,7 +201,7 @@ pub struct Manager {
     is_settled: Mutex<bool>,
     /// Told by the store before that.
     cookie_key: OnceLock<CookieKey>,
-    /// Told when they are.
+    /// Told when they are, and when the server stops.
     settled: Condvar,
     /// Records of sessions that are over, which the store did not forget yet. Never held together with `sessions`.
     stale_records: Mutex<BTreeSet<SessionId>>,

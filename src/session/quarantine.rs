@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use super::Manager;
 
-/// More than this at once is no trouble of single things any more. The one that failed the longest ago gives way.
+/// More of a kind at once is no trouble of single things any more. The one that failed the longest ago gives way.
 const MOST: usize = 1024;
 /// Without a failure for so long after its time was over, it is well, or gone.
 const CALM: Duration = Duration::from_secs(60);
@@ -173,8 +173,9 @@ impl Quarantine {
             is_after_start,
         };
         cases.insert((kind, name.to_owned()), case);
-        if cases.len() > MOST {
-            let oldest = cases.iter().min_by_key(|(_, case)| case.failed_at);
+        let alike = || cases.iter().filter(|((its, _), _)| *its == kind);
+        if alike().count() > MOST {
+            let oldest = alike().min_by_key(|(_, case)| case.failed_at);
             let oldest = oldest.map(|(key, _)| key.clone());
             oldest.and_then(|key| cases.remove(&key));
         }
@@ -317,11 +318,18 @@ mod tests {
     #[test]
     fn there_is_an_end_to_their_number() {
         let (quarantine, now) = (Quarantine::default(), Instant::now());
+        quarantine.fail(
+            Kind::Shell,
+            "a",
+            "of another kind, and pushed out by none",
+            now,
+        );
         for number in 0..=MOST as u64 {
             let at = now + Duration::from_millis(number);
             quarantine.fail(Kind::Container, &format!("{number:04}"), "x", at);
         }
         let left = quarantine.list(now);
-        assert_eq!((left.len(), left[0].name.as_str()), (MOST, "0001"));
+        assert_eq!((left.len(), left[0].name.as_str()), (MOST + 1, "0001"));
+        assert!(quarantine.has_failed(Kind::Shell, "a"));
     }
 }

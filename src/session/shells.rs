@@ -114,6 +114,13 @@ impl Manager {
         }
     }
 
+    /// The image is looked at anew when it is wanted next.
+    pub(super) fn forget_look(&self, shell: &Shell) {
+        if let Some(asked) = self.shells.images.get(&shell.name) {
+            asked.forget();
+        }
+    }
+
     fn look_at(&self, Shell { image, .. }: &Shell) -> Look {
         if self.images.lacks(image) || self.is_aside_for(Kind::Image, image).is_some() {
             // It is being loaded, or does not answer, which others tell.

@@ -38,6 +38,10 @@ impl Manager {
     pub fn stop(&self, farewell: Farewell, deadline: Instant) -> usize {
         self.begin_stop(farewell);
         self.stopper.lock().take();
+        // Whoever waits for the takeover looks whether it still comes. With the lock, or one that has just looked sleeps on.
+        let is_settled = self.is_settled.lock();
+        self.settled.notify_all();
+        drop(is_settled);
         if let Some(events) = self.events_closer.lock().take() {
             events.close();
         }

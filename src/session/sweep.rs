@@ -198,14 +198,13 @@ impl Manager {
 
     /// Waits until the last life's sessions are taken over. Returns whether the server goes on.
     pub(super) fn wait_for_settling(&self) -> bool {
-        while !self.is_settled() {
-            if self.has_stopped_within(SETTLING_LOOK) {
+        let mut is_settled = self.is_settled.lock();
+        while !*is_settled {
+            if self.has_stopped_within(Duration::ZERO) {
                 return false;
             }
+            self.settled.wait(&mut is_settled);
         }
         true
     }
 }
-
-/// How often a thread that waits for the last life's sessions to be taken over looks whether they are.
-const SETTLING_LOOK: Duration = Duration::from_millis(20);

@@ -21,6 +21,8 @@ const versions = need("book-list", HTMLElement);
 /** Counts attempts, so that a cancelled one that still answers changes nothing. */
 let attempt = 0;
 let countdown: number | undefined;
+/** Whether the server knows the player: others have no book, and may be refused the question. */
+let isKnown = book.dataset["known"] !== undefined;
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -61,6 +63,7 @@ async function startGame(): Promise<void> {
     else waitAndRetry(answer.message, answer.retryAfter);
     return;
   }
+  isKnown = true;
   const { sessionId: id, shell: name, token, connectUrl } = answer;
   memory.remember({ id, shell: name, startedAt: Date.now(), ...(token === undefined ? {} : { token }) });
   location.assign(connectUrl);
@@ -195,6 +198,7 @@ async function endGame(session: RememberedSession, item: HTMLElement, end: HTMLB
 // The spellbook.
 
 async function listVersions(): Promise<void> {
+  if (!isKnown) return;
   const found = await bookVersions();
   versions.replaceChildren(...found.map(versionRow));
   book.hidden = found.length === 0;

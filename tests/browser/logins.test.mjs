@@ -21,10 +21,12 @@ test("a player logs in, plays, logs out, and comes back", async () => {
   const server = await startServer({ AUTH: "jwt", JWT_SECRET: SECRET, ADMIN_TOKEN });
   const browser = await startBrowser();
   const player = await Player.enter(browser);
-  // What is asked for without a login, and what the closed terminal's page asks then.
-  player.expect(/status of 401/);
   try {
+    // The page of somebody who is not logged in asks for nothing that is refused.
     const landing = await player.open(server.url);
+    await landing.page.waitForLoadState("networkidle");
+    // The start without a login, and what the closed terminal's page asks then.
+    player.expect(/status of 401/);
     await landing.page.locator("#start-button").click();
     await landing.page.locator("#message").getByText(/log in/i).waitFor();
     await landing.shoot("landing-login");

@@ -195,6 +195,8 @@ fn launch(docker_host: &str, instance: &str, flags: &[String], folder: &Path) ->
         COOKIE_KEY,
         "--shutdown-grace",
         GRACE,
+        "--trusted-proxies",
+        "127.0.0.1",
     ];
     let all: Vec<&str> = own
         .into_iter()

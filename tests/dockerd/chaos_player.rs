@@ -1,6 +1,7 @@
 //! Players who go on whatever dies: they play, change their books, leave, return, and know what they must find.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::chaos_arena::{Arena, let_pass};
@@ -15,6 +16,9 @@ const TYPE_AGAIN: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(50);
 /// The greatest upload beyond its head. Bigger than what the door reads by itself, so both ways are taken.
 const FILLER_BYTES: u64 = 100_000;
+
+/// The last part of the next player's address.
+static ADDRESSES: AtomicU8 = AtomicU8::new(1);
 
 /// How a player changes their book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Chaotic {
     /// Whether sessions may end because something died. What was only in a container may be gone then.
     may_lose_games: bool,
     cookie: String,
+    /// What it comes from, so that no limit of an address is met.
+    address: String,
     game: Option<Game>,
     page: Option<Player>,
     offset: Option<u64>,
@@ -62,6 +68,7 @@ impl Chaotic {
         let cookie = (0..4).map(|_| format!("{:016x}", dice.below(u64::MAX)));
         Chaotic {
             cookie: cookie_of(&cookie.collect::<String>()),
+            address: format!("203.0.113.{}", ADDRESSES.fetch_add(1, Ordering::SeqCst)),
             arena: Arc::clone(arena),
             dice,
             hand,
@@ -143,7 +150,10 @@ impl Chaotic {
     }
 
     fn request(&self, method: &str, path: &str, body: &[u8]) -> Result<Reply, Broke> {
-        let headers = [("Cookie", self.cookie.as_str())];
+        let headers = [
+            ("Cookie", self.cookie.as_str()),
+            ("X-Forwarded-For", self.address.as_str()),
+        ];
         let client = self.arena.client();
         client
             .try_request(method, path, &headers, body)

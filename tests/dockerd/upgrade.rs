@@ -32,6 +32,8 @@ fn games_outlive_other_versions() {
             let mut page = process.page(&game, None);
             page.type_in("learn mark echo I was $1\r");
             page.expect("learned mark");
+            // What is written while no server is there is drawn anew, not sent after.
+            page.expect("$ ");
             (game, page)
         })
         .into();
@@ -46,6 +48,7 @@ fn games_outlive_other_versions() {
             assert_eq!(hello["replay"], false, "{program}: {hello}");
             page.type_in(&format!("cast mark here{round}\r"));
             page.expect(&format!("I was here{round}"));
+            page.expect("$ ");
         }
     }
     for (game, _) in &seats {

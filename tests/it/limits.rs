@@ -299,6 +299,9 @@ fn an_address_does_not_fill_the_store() {
     };
     assert!(stored > 40, "{stored} MiB");
     check_refused(&refused, 429, "rate_limited");
+    // It says what it is about, and not that too many games were started.
+    let told = refused.json()["error"]["message"].to_string();
+    assert!(told.contains("spellbooks"), "{told}");
     let next = post_from(&site, "203.0.113.1", None);
     check_refused(&next, 429, "rate_limited");
     assert_eq!(post_from(&site, "203.0.113.2", None).status, 201);

@@ -235,12 +235,14 @@ fn no_secret_is_logged() {
     // Where a proxy, or a person, has mangled the path.
     for path in [
         format!("//watch/{watch}"),
-        format!("/%77atch/{watch}"),
+        format!("/%2577atch/{watch}"),
         format!("/play/watch/{watch}/ws"),
         format!("/session/{}{watch}", game.id),
     ] {
         assert_eq!(process.get(&path).status, 404, "{path}");
     }
+    let spelt = format!("GET /%77atch/{watch} HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(process.exchange(spelt.as_bytes()).status, 200);
     // The terminal is opened by the ticket in its address, as a page does.
     let address = created.json()["ws_url"]
         .as_str()

@@ -289,8 +289,7 @@ fn an_image_with_a_directory_of_the_player_s_is_refused() {
     assert!(cause.contains("/home/player"), "{cause}");
     assert_eq!(site.create("rust").id.len(), 36);
     let of_perl = |container: &fake_engine::FakeContainer| {
-        container.create_body["Image"].as_str() == Some("shellcraft/perl")
-            && container.state != "created"
+        container.image_name == "shellcraft/perl:latest" && container.state != "created"
     };
     assert!(!engine.containers().iter().any(of_perl), "none was started");
     // It is looked at once, and not for each player.
@@ -456,4 +455,23 @@ fn a_start_that_was_only_claimed_is_no_game() {
     let game = site.create("rust");
     site.page(&game, None).expect("$ ");
     wait_for("the other to be gone", || engine.containers().len() == 1);
+}
+
+/// Its name may mean another image between the look at it and the making of a container.
+#[test]
+fn a_game_is_made_of_the_very_image_that_was_judged() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    site.create("rust");
+    engine.rebuild_image("shellcraft/rust:latest");
+    site.create("rust");
+    // Nor is it a fault of the shell's that the one that was judged is gone.
+    engine.rebuild_image("shellcraft/rust:latest");
+    engine.prune_image("shellcraft/rust:latest");
+    site.create("rust");
+    for container in engine.containers() {
+        let asked = container.create_body["Image"].as_str().expect("text");
+        assert_eq!(container.image_id, format!("sha256:{asked}"));
+    }
+    assert_eq!(site.get("/readyz").status, 200);
 }

@@ -106,10 +106,7 @@ fn the_shell_is_the_one_asked_for() {
     let (engine, site) = site();
     let game = site.create("perl");
     assert_eq!(site.get(&game.path("/status")).json()["shell"], "perl");
-    assert_eq!(
-        engine.containers()[0].create_body["Image"],
-        "shellcraft/perl"
-    );
+    assert_eq!(engine.containers()[0].image_name, "shellcraft/perl:latest");
 }
 
 #[test]

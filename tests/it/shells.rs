@@ -112,7 +112,7 @@ fn an_image_without_a_program_or_with_a_volume_is_not_used() {
         wait_for("the other shell's pool", || engine.containers().len() == 1);
         assert_eq!(site.post("/session", "").status, 201);
         let of_perl = |container: &fake_engine::FakeContainer| {
-            container.create_body["Image"].as_str() == Some("shellcraft/perl")
+            container.image_name == "shellcraft/perl:latest"
         };
         assert!(!engine.containers().iter().any(of_perl));
         engine.set_image_config("shellcraft/perl:latest", json!({}));

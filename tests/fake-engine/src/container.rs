@@ -25,7 +25,9 @@ pub struct Container {
     pub name: String,
     pub created: u64,
     pub create_body: Value,
-    /// What its image's name meant when it was created.
+    /// Its image's name, with a tag.
+    pub image_name: String,
+    /// What that meant when it was created.
     pub image_id: String,
     state: Mutex<State>,
     changed: Condvar,
@@ -100,7 +102,7 @@ impl Container {
         name: String,
         created: u64,
         create_body: Value,
-        image_id: String,
+        (image_name, image_id): (String, String),
         size: (u16, u16),
     ) -> Container {
         let state = State {
@@ -118,6 +120,7 @@ impl Container {
             name,
             created,
             create_body,
+            image_name,
             image_id,
             state: Mutex::new(state),
             changed: Condvar::new(),

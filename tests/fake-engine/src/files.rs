@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::container::{Container, File};
 use crate::http::Reply;
-use crate::route::tagged;
 use crate::world::{World, lock, seconds};
 
 /// What a tar has before a file's bytes.
@@ -66,8 +65,9 @@ fn unpack(container: &Container, dir: &str, archive: &[u8]) -> io::Result<()> {
 pub fn get(world: &World, container: &Container, path: &str) -> Reply {
     let path = clean(path);
     if DIRECTORIES.contains(&path.as_str()) {
-        let image = tagged(container.create_body["Image"].as_str().unwrap_or_default());
-        let loose = lock(&world.loose_directories).get(&image).cloned();
+        let loose = lock(&world.loose_directories)
+            .get(&container.image_name)
+            .cloned();
         return match pack_directory(container, &path, &loose.unwrap_or_default()) {
             Ok(archive) => Reply::empty(200)
                 .with("Content-Type", "application/x-tar")

@@ -107,6 +107,10 @@ pub struct FakeContainer {
     pub attached: usize,
     /// What it was created with.
     pub create_body: serde_json::Value,
+    /// Its image's name, with a tag, by whatever the image was asked for.
+    pub image_name: String,
+    /// Its image's id.
+    pub image_id: String,
 }
 
 /// A running fake Engine. Dropping it ends it with all its containers.
@@ -201,6 +205,12 @@ impl FakeEngine {
         *lock(&self.world.image_builds)
             .entry(image.to_owned())
             .or_default() += 1;
+    }
+
+    /// Removes what the image, `name:tag`, was before it was built anew, as `docker image prune` does.
+    pub fn prune_image(&self, image: &str) {
+        let newest = lock(&self.world.image_builds).get(image).copied();
+        lock(&self.world.pruned_builds).insert(image.to_owned(), newest.unwrap_or_default());
     }
 
     /// From now on the image, `name:tag`, has these directories below `/home`, and they are the player's.
@@ -414,6 +424,8 @@ fn show(container: &Container) -> FakeContainer {
         size: state.size,
         attached: state.attachers.len(),
         create_body: container.create_body.clone(),
+        image_name: container.image_name.clone(),
+        image_id: container.image_id.clone(),
     }
 }
 

@@ -129,7 +129,9 @@ fn subject(world: &World, op: &str, parts: &[&str], request: &Request) -> Option
         "ContainerCreate" => {
             let body: Value = serde_json::from_slice(&request.body).ok()?;
             let image = body["Image"].as_str().or(body["image"].as_str())?;
-            Some(image.to_owned())
+            // Trouble is an image's, however it is asked for.
+            let name = find_image(world, image).map_or(image.to_owned(), |(name, _)| name);
+            Some(name.trim_end_matches(":latest").to_owned())
         }
         "ImageInspect" => Some(parts.get(1..parts.len() - 1)?.join("/")),
         _ if op.starts_with("Container") || op == "PutContainerArchive" => {
@@ -195,8 +197,7 @@ fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
             let rows = lock(&world.images)
                 .iter()
                 .map(|name| {
-                    let own =
-                        json!({ "Id": format!("sha256:{name}"), "RepoTags": [name], "Size": 1 });
+                    let own = json!({ "Id": image_id(world, name), "RepoTags": [name], "Size": 1 });
                     world.options().answers.with(op, own)
                 })
                 .collect();
@@ -276,10 +277,32 @@ fn image(world: &World, name: &str) -> Value {
 /// Another one after each build.
 fn image_id(world: &World, name: &str) -> String {
     let name = tagged(name);
-    match lock(&world.image_builds).get(&name) {
-        None => format!("sha256:{name}"),
-        Some(build) => format!("sha256:{name}.{build}"),
+    let build = lock(&world.image_builds).get(&name).copied();
+    id_of_build(&name, build.unwrap_or_default())
+}
+
+fn id_of_build(name: &str, build: usize) -> String {
+    format!("sha256:id-of-{name}-{build}")
+}
+
+/// The name, with a tag, and the id of the image that is asked for by its name or by its id. One that was built before
+/// stays until it is pruned.
+fn find_image(world: &World, asked: &str) -> Option<(String, String)> {
+    let asked = asked.strip_prefix("sha256:").unwrap_or(asked);
+    for name in lock(&world.images).iter() {
+        if tagged(asked) == *name {
+            return Some((name.clone(), image_id(world, name)));
+        }
+        let newest = lock(&world.image_builds).get(name).copied();
+        let oldest = lock(&world.pruned_builds).get(name).copied();
+        for build in oldest.unwrap_or_default()..=newest.unwrap_or_default() {
+            let id = id_of_build(name, build);
+            if id.strip_prefix("sha256:") == Some(asked) {
+                return Some((name.clone(), id));
+            }
+        }
     }
+    None
 }
 
 fn has_image(world: &World, name: &str) -> bool {
@@ -342,10 +365,9 @@ fn create(world: &World, request: &Request) -> Reply {
         body = from_libpod(&body);
     }
     let image = body["Image"].as_str().unwrap_or_default();
-    if !has_image(world, image) {
+    let Some(image) = find_image(world, image) else {
         return Reply::error(404, format!("No such image: {}", tagged(image)));
-    }
-    let image_id = image_id(world, image);
+    };
     let id = world.new_id();
     let name = asked_name.unwrap_or_else(|| format!("fake_{}", &id[..12]));
     if !name
@@ -363,7 +385,7 @@ fn create(world: &World, request: &Request) -> Reply {
         name.clone(),
         seconds(),
         body,
-        image_id,
+        image,
         size,
     ));
     {
@@ -442,8 +464,7 @@ fn list(world: &World, request: &Request) -> Reply {
         if has_labels(&container.labels(), &wanted) && (wants_all || phase == Phase::Running) {
             let own = json!({
                 "Id": container.id, "Names": [format!("/{}", container.name)], "State": status,
-                "ImageID": container.image_id,
-                "Image": container.create_body["Image"], "Labels": container.labels(), "Created": container.created,
+                "ImageID": container.image_id, "Image": container.create_body["Image"], "Labels": container.labels(), "Created": container.created,
             });
             rows.push(world.options().answers.with("ContainerList", own));
         }

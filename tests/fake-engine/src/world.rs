@@ -29,6 +29,8 @@ pub struct World {
     pub image_configs: Mutex<BTreeMap<String, Value>>,
     /// How often some were built anew.
     pub image_builds: Mutex<BTreeMap<String, usize>>,
+    /// The oldest build of some that is still there.
+    pub pruned_builds: Mutex<BTreeMap<String, usize>>,
     /// Directories below `/home` that are the player's, by image.
     pub loose_directories: Mutex<BTreeMap<String, Vec<String>>>,
     /// Deletions by the name they were asked for.
@@ -57,6 +59,7 @@ impl World {
             image_labels: Mutex::default(),
             image_configs: Mutex::default(),
             image_builds: Mutex::default(),
+            pruned_builds: Mutex::default(),
             loose_directories: Mutex::default(),
             options: Mutex::new(options),
             trouble: Trouble::default(),

@@ -47,20 +47,22 @@ fn no_second_request_gets_through() {
         // TE.TE: spelled so that one of two readers overlooks it.
         (
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-            411,
+            400,
         ),
         (
             "Transfer-Encoding: chunked\r\nTransfer-encoding: cow\r\n",
-            411,
+            400,
         ),
-        ("Transfer-Encoding: xchunked\r\n", 411),
-        ("Transfer-Encoding: \tchunked\r\n", 411),
-        ("Transfer-Encoding: chunked, identity\r\n", 411),
-        ("TRANSFER-ENCODING: CHUNKED\r\n", 411),
+        (
+            "Transfer-encoding: cow\r\nTransfer-Encoding: chunked\r\n",
+            501,
+        ),
+        ("Transfer-Encoding: xchunked\r\n", 400),
+        ("Transfer-Encoding: chunked, identity\r\n", 400),
+        ("Transfer-Encoding: chunked, chunked\r\n", 400),
         ("Transfer-Encoding:\u{b}chunked\r\n", 400),
         ("Transfer-Encoding : chunked\r\n", 400),
         (" Transfer-Encoding: chunked\r\n", 400),
-        ("X: x\nTransfer-Encoding: chunked\r\n", 411),
         ("X: x\rTransfer-Encoding: chunked\r\n", 400),
         ("Transfer-Encoding:\r\n chunked\r\n", 400),
         (
@@ -83,11 +85,6 @@ fn no_second_request_gets_through() {
             "Connection: Content-Length\r\nContent-Length: LENGTH\r\n",
             400,
         ),
-        // Chunk extensions and trailers, for which the encoding would have to be taken.
-        (
-            "Transfer-Encoding: chunked\r\nTrailer: X\r\nTE: trailers\r\n",
-            411,
-        ),
     ] {
         check(&site, &game, lines, chunked, expected);
         check(
@@ -100,6 +97,43 @@ fn no_second_request_gets_through() {
     }
     assert_eq!(site.get(&game.path("/status")).json()["status"], "running");
     assert_eq!(engine.calls("ContainerCreate"), 1);
+}
+
+/// A body in chunks ends where its chunks do, and what is behind it is nothing.
+#[test]
+fn a_body_in_chunks_hides_no_request() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let game = site.create("rust");
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    for (lines, before, expected) in [
+        (chunked, "0\r\n\r\n", 201),
+        ("Transfer-Encoding: \tchunked\r\n", "0\r\n\r\n", 201),
+        ("TRANSFER-ENCODING: CHUNKED\r\n", "0\r\n\r\n", 201),
+        ("X: x\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n", 201),
+        (
+            "Transfer-Encoding: chunked\r\nTrailer: X\r\nTE: trailers\r\n",
+            "2;ext=y\r\n{}\r\n0\r\nX: trailer\r\nContent-Length: 900\r\n\r\n",
+            201,
+        ),
+        // Line ends that only some take for one, in an extension, behind the data, and behind a trailer.
+        (chunked, "2;ext=\"\r\n\"\r\n{}\r\n0\r\n\r\n", 400),
+        (chunked, "2;ext\n{}\r\n0\r\n\r\n", 400),
+        (chunked, "2\n{}\n0\n\n", 400),
+        (chunked, "2\r\n{}\n0\r\n\r\n", 400),
+        (chunked, "2\r\n{}XX0\r\n\r\n", 400),
+        (chunked, "0\r\nX: y\n\r\n", 400),
+        (chunked, "0\r\n\n", 400),
+        // Sizes that only some can read.
+        (chunked, "0x2\r\n{}\r\n0\r\n\r\n", 400),
+        (chunked, "+2\r\n{}\r\n0\r\n\r\n", 400),
+        (chunked, "-0\r\n\r\n", 400),
+        (chunked, "10000000000000002\r\n{}\r\n0\r\n\r\n", 400),
+    ] {
+        check(&site, &game, lines, before, expected);
+        assert_eq!(site.get(&game.path("/status")).json()["status"], "running");
+    }
+    assert_eq!(engine.calls("ContainerCreate"), 6);
 }
 
 /// A whole request with another one behind it: the first is answered, and the connection ends with it.
