@@ -376,7 +376,7 @@ impl Manager {
         spellbook::unpack(&archive, self.engine.unfinished()?).map_err(|cause| match cause {
             Unreadable::InPart => Error::BookInPart,
             // To be asked for again: of what is no book nothing is saved.
-            Unreadable::CutShort => engine::Error::Garbled {
+            Unreadable::Spoiled => engine::Error::Garbled {
                 call: "ContainerArchive",
                 what: cause.to_string(),
             }
