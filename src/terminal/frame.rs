@@ -259,6 +259,12 @@ impl Notice {
         Self::new(Kind::NotDelivered, Level::Error, text)
     }
 
+    /// What was typed while as much as may wait was not read by the game.
+    pub fn not_read() -> Self {
+        let text = "The game does not read its keys; what you typed last was not delivered.";
+        Self::new(Kind::NotDelivered, Level::Error, text)
+    }
+
     /// The recording is as long as it may be.
     pub fn recording_full() -> Self {
         let text = "The recording is full; it has ended.";
@@ -305,6 +311,10 @@ pub enum ToPage {
         offset: u64,
         /// How far the output has come: what lies before that is history.
         head: u64,
+        /// To the player: how much of that a player's page was sent before. Questions of the program's behind it are still
+        /// to be answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        answered: Option<u64>,
         /// What this viewer may do.
         role: Role,
         /// Whether the page must clear its screen: what follows does not continue what it had.
@@ -330,6 +340,11 @@ pub enum ToPage {
         /// As in the hello.
         #[serde(skip_serializing_if = "Option::is_none")]
         input: Option<u64>,
+    },
+    /// Before the close frame: the last count of a page's keys, which the next server does not know.
+    Keys {
+        /// As in the hello.
+        input: u64,
     },
     /// A sentence for the player.
     Notice(Notice),
@@ -493,6 +508,7 @@ mod tests {
             session_id,
             offset: 7,
             head: 9,
+            answered: None,
             role,
             replay: false,
             input: None,

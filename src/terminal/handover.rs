@@ -60,6 +60,7 @@ impl Hub {
         state.past_bytes = past.memory_bytes();
         state.past = Some(Box::new(past));
         state.size = Some(still.size);
+        state.answered = still.offset;
         // Nobody can be told of half a character but by the output itself.
         let start = still.offset.saturating_sub(still.open.len() as u64);
         state.scrollback = Scrollback::starting_at(start, self.limits.scrollback_bytes);
@@ -72,6 +73,7 @@ impl Hub {
         let mut state = self.state.lock();
         let end = state.scrollback.end();
         state.scrollback = Scrollback::starting_at(end, self.limits.scrollback_bytes);
+        state.answered = end;
         state.begin_again();
         drop(state);
         self.past_moved.notify_all();

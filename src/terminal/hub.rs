@@ -152,6 +152,8 @@ pub(super) struct State {
     pub(super) size: Option<Size>,
     /// Counts the panics of the past's emulator.
     pub(super) emulator_panics: IntCounter,
+    /// What players that have left were sent: the questions in it are answered.
+    pub(super) answered: u64,
     /// Whether the offset is only a guess: see [`super::handover`].
     pub(super) is_uncharted: bool,
     /// Set once: newcomers are turned away with it.
@@ -189,6 +191,7 @@ impl Hub {
                 echo: None,
                 size: None,
                 emulator_panics: meters.emulator_panics.clone(),
+                answered: 0,
                 is_uncharted: false,
                 closed: None,
                 exit: None,
@@ -408,7 +411,10 @@ impl Hub {
             return Err(NoSeat::Closed(close));
         }
         match arrival.role {
-            Role::Player => state.send_player_away(),
+            Role::Player => {
+                state.seats.iter_mut().for_each(|seat| seat.settle(&input));
+                state.send_player_away();
+            }
             Role::Spectator if state.spectators() >= MAX_SPECTATORS => return Err(NoSeat::Full),
             Role::Spectator => {}
         }
@@ -487,6 +493,7 @@ impl Hub {
     /// The session is over: its memory is given back when the last viewer has what is left, all but a program's last words
     /// that its player has not read. A recording stays.
     pub fn retire(&self) {
+        self.input.lock().forget();
         let mut state = self.state.lock();
         state.is_retired = true;
         state.release();
@@ -649,6 +656,7 @@ impl State {
         };
         let seat = self.seats.swap_remove(index);
         if seat.role == Role::Player {
+            self.answered = self.answered.max(seat.sent);
             self.forget_echo();
         }
         // Who was sent away, or never says what it has drawn, does not come back for the rest.
@@ -737,6 +745,12 @@ impl State {
         }
     }
 
+    /// How much of the output some player was sent.
+    fn answered(&self) -> u64 {
+        let players = self.seats.iter().filter(|seat| seat.role == Role::Player);
+        players.fold(self.answered, |most, seat| most.max(seat.sent))
+    }
+
     /// Where a viewer that wants to go on at `from` can begin, and what it must draw before.
     pub(super) fn greet(&mut self, from: Option<u64>) -> Greeting {
         let is_exact = self.scrollback.has(from.unwrap_or(0));
@@ -757,6 +771,7 @@ impl State {
         Greeting {
             offset,
             head: self.scrollback.end(),
+            answered: self.answered(),
             is_exact,
             screen,
             settled: None,

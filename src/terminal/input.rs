@@ -1,7 +1,8 @@
 //! Keys on their way to the container: written without blocking, in order, each once.
 //!
 //! What the attach socket does not take waits in a bounded backlog; whoever passes by next writes it: the next
-//! keys, the pump after output, or a reader that has nothing else to do (see [`super::split`]).
+//! keys, the pump after output, or a reader that has nothing else to do (see [`super::split`]). What still waits when
+//! the attach breaks goes to the next one.
 
 use std::collections::VecDeque;
 use std::net::Shutdown;
@@ -36,8 +37,19 @@ pub(super) struct Input {
     is_awaited: bool,
     /// Whether keys are refused while they would only wait: the Engine does not answer, and nobody knows for how long.
     is_refusing: bool,
-    /// The page that types, and how many of its bytes are settled: delivered, or reported as not delivered.
-    typist: Option<(Uuid, u64)>,
+    typist: Option<Typist>,
+}
+
+/// The page that types, and what became of its keys.
+#[derive(Clone, Copy)]
+struct Typist {
+    page: Uuid,
+    /// So many bytes of its keys have come: they are delivered, wait here, or were reported as not delivered.
+    come: u64,
+    /// So many of them, from the first one, are delivered for certain. While none wait, all that have come are settled.
+    delivered: u64,
+    /// So many bytes of others wait before its own.
+    before: usize,
 }
 
 impl Default for Input {
@@ -54,24 +66,23 @@ impl Default for Input {
 }
 
 impl Input {
-    /// Keys go to this attach from now on, and first those that have waited for the first one. What waited for an earlier
-    /// one is dropped: nobody knows how much of it arrived.
+    /// Keys go to this attach from now on, and first those that wait: no earlier one has taken them.
     pub(super) fn connect(&mut self, stream: UnixStream) {
-        if !std::mem::take(&mut self.is_awaited) {
-            self.backlog = VecDeque::new();
-        }
+        self.is_awaited = false;
         self.stream = Some(Arc::new(stream));
         self.is_refusing = false;
         self.drain();
     }
 
-    /// Keys are refused until there is an attach again. Those that wait for the first one go on waiting: they were taken.
+    /// Keys are refused until there is an attach again. Those that wait go on waiting: they were taken.
     pub(super) fn disconnect(&mut self) {
         self.is_refusing = true;
-        if !self.is_awaited {
-            self.stream = None;
-            self.backlog = VecDeque::new();
-        }
+        self.stream = None;
+    }
+
+    /// Nobody takes what waits any more.
+    pub(super) fn forget(&mut self) {
+        self.backlog = VecDeque::new();
     }
 
     /// The first attach will not come in a moment: keys are refused until it does.
@@ -94,39 +105,69 @@ impl Input {
         }
     }
 
-    /// How many bytes of this page's keys are settled; none when another page has typed since, for then
-    /// nobody knows.
+    /// How many bytes of its keys a page that comes back need not send again: those that wait here are kept for the
+    /// container. None when another page has typed since, for then nobody knows.
     pub(super) fn settled(&mut self, page: Uuid, is_new: bool) -> Option<u64> {
         match self.typist {
-            Some((typist, settled)) if typist == page => Some(settled),
+            Some(typist) if typist.page == page => Some(typist.come),
             _ if is_new => {
-                self.typist = Some((page, 0));
+                self.typist = Some(self.newcomer(page));
                 Some(0)
             }
             _ => None,
         }
     }
 
-    /// The settled bytes of whoever types.
+    /// How many bytes of this page's keys are settled, if it is the one that types: delivered, or reported as not delivered.
     pub(super) fn settled_so_far(&self, page: Uuid) -> Option<u64> {
-        self.typist
-            .filter(|(typist, _)| *typist == page)
-            .map(|(_, settled)| settled)
+        let typist = self.typist.filter(|typist| typist.page == page)?;
+        Some(if self.backlog.is_empty() {
+            typist.come
+        } else {
+            typist.delivered
+        })
     }
 
     pub(super) fn type_in(&mut self, keys: &[u8], page: Option<Uuid>) -> Typed {
-        let typed = self.write(keys);
-        if typed != Typed::Full
-            && let Some(page) = page
+        if let Some(page) = page
+            && self.typist.is_none_or(|typist| typist.page != page)
         {
             // A page that took its place back counts anew.
-            let before = self.settled_so_far(page).unwrap_or(0);
-            self.typist = Some((page, before + keys.len() as u64));
+            self.typist = Some(self.newcomer(page));
+        }
+        let typed = self.write(keys, page.is_some());
+        if typed != Typed::Full && page.is_some() {
+            self.note_come(keys.len());
         }
         typed
     }
 
-    fn write(&mut self, keys: &[u8]) -> Typed {
+    /// So many bytes of the typist's keys were refused, and it is told so.
+    pub(super) fn give_up(&mut self, count: usize, page: Option<Uuid>) {
+        if page.is_some() && self.typist.map(|typist| typist.page) == page {
+            self.note_come(count);
+        }
+    }
+
+    fn newcomer(&self, page: Uuid) -> Typist {
+        Typist {
+            page,
+            come: 0,
+            delivered: 0,
+            before: self.backlog.len(),
+        }
+    }
+
+    fn note_come(&mut self, count: usize) {
+        if let Some(typist) = &mut self.typist {
+            typist.come += count as u64;
+            if self.backlog.is_empty() {
+                typist.delivered = typist.come;
+            }
+        }
+    }
+
+    fn write(&mut self, keys: &[u8], is_typist: bool) -> Typed {
         let waits = self.is_awaited && !self.is_refusing;
         if self.stream.is_none() && !waits {
             return Typed::NotConnected;
@@ -139,11 +180,24 @@ impl Input {
         } else {
             0
         };
+        // If the attach has just broken, the next one gets them.
         self.backlog.extend(&keys[sent..]);
-        if self.stream.is_some() || waits {
-            Typed::Taken
-        } else {
-            Typed::NotConnected
+        if is_typist {
+            self.note_delivered(sent);
+        } else if let Some(typist) = &mut self.typist {
+            // Keys of a raw client's: what the typist has waiting before them is settled with them.
+            typist.before = self.backlog.len();
+        }
+        Typed::Taken
+    }
+
+    /// The container's socket has taken the next bytes. INVARIANT: never more than were delivered, though it may be fewer:
+    /// keys of raw clients and refused ones may lie between the typist's, and then the end of the backlog tells.
+    fn note_delivered(&mut self, sent: usize) {
+        if let Some(typist) = &mut self.typist {
+            let others = sent.min(typist.before);
+            typist.before -= others;
+            typist.delivered += (sent - others) as u64;
         }
     }
 
@@ -153,18 +207,20 @@ impl Input {
             let (front, _) = self.backlog.as_slices();
             let front = front.to_vec();
             let sent = self.send(&front);
-            self.backlog.drain(..sent.min(self.backlog.len()));
+            self.backlog.drain(..sent);
+            self.note_delivered(sent);
             if sent == 0 {
                 break;
             }
         }
         if self.backlog.is_empty() {
             self.backlog.shrink_to(0);
+            self.note_come(0);
         }
     }
 
-    /// Sends without blocking; returns how much was taken. A broken socket is forgotten, with what waits for
-    /// it: the pump learns of the break too, and sees to a new attach.
+    /// Sends without blocking; returns how much was taken. A broken socket is forgotten: the pump learns of the break
+    /// too, and sees to a new attach.
     fn send(&mut self, keys: &[u8]) -> usize {
         let Some(stream) = &self.stream else { return 0 };
         match rustix::net::send(stream, keys, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
@@ -236,6 +292,46 @@ mod tests {
         let mut got = String::new();
         container.read_to_string(&mut got).expect("keys");
         assert_eq!(got, "again");
+    }
+
+    /// A key counts as settled when a socket has taken it, and what none has taken goes to the next attach, once.
+    #[test]
+    fn keys_that_wait_when_an_attach_breaks_go_to_the_next() {
+        let (mut input, mut first) = connected();
+        let page = Uuid::from_u128(1);
+        let keys: Vec<u8> = (0..900_000u32).map(|n| (n / 7) as u8).collect();
+        input.settled(page, true);
+        assert_eq!(input.type_in(&keys, Some(page)), Typed::Taken);
+        let taken = input.settled_so_far(page).expect("it types");
+        assert!(taken > 0 && taken < 900_000, "{taken}");
+        input.disconnect();
+        assert_eq!(input.type_in(b"refused", Some(page)), Typed::NotConnected);
+        assert_eq!(input.settled_so_far(page), Some(taken), "a prefix");
+        let mut got = Vec::new();
+        first.read_to_end(&mut got).expect("keys");
+        assert_eq!(got.len() as u64, taken);
+
+        let (ours, mut second) = UnixStream::pair().expect("a pair");
+        input.connect(ours);
+        let mut chunk = [0; 65536];
+        while got.len() < keys.len() {
+            let count = second.read(&mut chunk).expect("more");
+            got.extend_from_slice(&chunk[..count]);
+            input.drain();
+        }
+        assert!(got == keys && !input.has_backlog());
+        assert_eq!(input.settled_so_far(page), Some(900_007));
+        assert_eq!(input.settled(page, false), Some(900_007));
+    }
+
+    /// What waits is kept here, so a page that comes back must not send it again.
+    #[test]
+    fn a_page_that_comes_back_does_not_send_what_waits() {
+        let (mut input, _container) = connected();
+        let page = Uuid::from_u128(1);
+        input.settled(page, true);
+        input.type_in(&[b'x'; 900_000], Some(page));
+        assert_eq!(input.settled(page, false), Some(900_000));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::frame::{Close, Notice, Role};
 use super::hub::{Arrival, ExitNote, Hub, State};
-use super::input::Typed;
+use super::input::{Input, Typed};
 use super::rest::Rest;
 use super::split;
 use crate::engine::Size;
@@ -39,6 +39,8 @@ pub struct Greeting {
     pub offset: u64,
     /// How far the output has come.
     pub head: u64,
+    /// How much of that players were sent before.
+    pub answered: u64,
     /// Whether that is where the viewer wanted to go on.
     pub is_exact: bool,
     /// What to draw before, where the output's beginning is not kept.
@@ -78,7 +80,10 @@ pub(super) struct SeatState {
     pub(super) role: Role,
     /// Whether the viewer says what it has drawn; otherwise what was handed to its socket counts.
     pub(super) is_acking: bool,
-    sent: u64,
+    page: Option<Uuid>,
+    /// How many bytes of its page's keys were settled when another took its place.
+    last_settled: Option<u64>,
+    pub(super) sent: u64,
     acked: u64,
     close: Option<Close>,
     notices: VecDeque<Notice>,
@@ -93,6 +98,8 @@ impl SeatState {
             number,
             role: arrival.role,
             is_acking: arrival.is_acking,
+            page: arrival.page,
+            last_settled: None,
             sent: offset,
             acked: offset,
             close: None,
@@ -125,12 +132,23 @@ impl SeatState {
         self.rest.wake();
     }
 
+    /// Another page is about to type: this is the last that is known of this one's keys.
+    pub(super) fn settle(&mut self, input: &Input) {
+        if self.role == Role::Player && !self.is_closing() {
+            self.last_settled = self.page.and_then(|page| input.settled_so_far(page));
+        }
+    }
+
     pub(super) fn close(&mut self, close: Close) {
         self.close.get_or_insert(close);
         self.wake();
     }
 
     pub(super) fn notify(&mut self, notice: Notice) {
+        // Nothing is said twice running: a long paste may be refused in a hundred pieces.
+        if self.notices.back() == Some(&notice) {
+            return;
+        }
         if self.notices.len() == NOTICES {
             self.notices.pop_front();
         }
@@ -325,6 +343,11 @@ impl Seat {
         typed
     }
 
+    /// So many bytes of keys were refused, and their page is told so.
+    pub fn give_up(&self, count: usize) {
+        self.hub.input.lock().give_up(count, self.arrival.page);
+    }
+
     /// The player is there, and types nothing; others' presence changes nothing. So long after the last keys it takes a
     /// key again: a page that is forgotten, or a script, must not keep a place for good.
     pub fn stay(&self, now: Instant) {
@@ -338,7 +361,11 @@ impl Seat {
     /// How many bytes of this page's keys are settled.
     pub fn settled(&self) -> Option<u64> {
         let page: Uuid = self.arrival.page?;
-        self.hub.input.lock().settled_so_far(page)
+        let settled = self.hub.input.lock().settled_so_far(page);
+        settled.or_else(|| {
+            let state = self.hub.state.lock();
+            state.seats[self.index(&state)?].last_settled
+        })
     }
 
     /// Notes the size of the player's terminal; others' sizes change nothing.

@@ -222,6 +222,13 @@ impl Viewer {
                     self.seat.notify(Notice::not_delivered());
                     return 0;
                 }
+                // A page's acks are behind its keys, and the program may wait for them before it reads on.
+                Typed::Full if self.terms.is_v1 => {
+                    self.seat.give_up(keys.len());
+                    self.seat.notify(Notice::not_read());
+                    return 0;
+                }
+                // A raw client has nothing else to say, and is slowed down.
                 Typed::Full if self.wait_for_room() => {}
                 Typed::Full => return 0,
             }
@@ -314,6 +321,7 @@ impl Viewer {
                 return None;
             }
             if self.is_logged_out() {
+                self.tell_keys(out);
                 out.close(Close::LoggedOut.code(), Close::LoggedOut.reason());
                 self.flush_last(out)?;
                 return Some(Close::LoggedOut.code());
@@ -329,6 +337,7 @@ impl Viewer {
             }
             let next = self.next(out);
             if let Some((code, reason)) = next.close {
+                self.tell_keys(out);
                 out.close(code, reason);
                 self.flush(out).ok()?;
                 return Some(code);
@@ -360,6 +369,13 @@ impl Viewer {
             out.text(&ToPage::Pong { t, input }.to_json());
         }
         is_gone
+    }
+
+    /// Codes the last count of the page's keys. INVARIANT: a seat that is closing types nothing any more.
+    fn tell_keys(&self, out: &mut Outgoing) {
+        if let Some(input) = self.seat.settled() {
+            self.tell(out, &ToPage::Keys { input });
+        }
     }
 
     /// Codes the next thing that the hub has for this viewer.
@@ -400,6 +416,7 @@ impl Viewer {
             offset,
             head,
             is_exact,
+            answered,
             settled,
             ..
         } = greeting;
@@ -410,12 +427,14 @@ impl Viewer {
             Role::Spectator => Uuid::nil(),
         };
         let (offset, head, replay, input) = (*offset, *head, !is_exact, *settled);
+        let answered = Some(*answered).filter(|_| role == Role::Player);
         self.tell(
             out,
             &ToPage::Hello {
                 session_id,
                 offset,
                 head,
+                answered,
                 role,
                 replay,
                 input,

@@ -96,7 +96,7 @@ export interface World {
 
 export interface Listener {
   onState(state: State): void;
-  /** Bytes to draw; `drawn` is to be called once they are. `history`: drawn before, by another page. */
+  /** Bytes to draw; `drawn` is to be called once they are. `history`: an earlier page was sent them and has answered. */
   onOutput(bytes: Uint8Array, drawn: () => void, history: boolean): void;
   /** What follows doesn't continue what was drawn: start from an empty screen. */
   onRestart(): void;
@@ -136,6 +136,8 @@ export class Connection {
   /** Absolute offset behind the last byte received; undefined before the first hello. */
   private _received: number | undefined;
   private _historyEnd = 0;
+  /** Questions of the program's before this offset were answered by an earlier page. */
+  private _answeredEnd = 0;
   /** Set from a restart of the screen until its history is drawn. */
   private _isCatchingUp = false;
   private _drawn = 0;
@@ -277,6 +279,8 @@ export class Connection {
       case "pong":
         if (message.input !== undefined) this._keys.settle(message.input);
         return this._listener.onLatency(Math.max(0, this._world.now() - message.t));
+      case "keys":
+        return this._keys.settle(message.input);
       case "spectators":
         return this._listener.onSpectators(message.count);
       case "size":
@@ -291,6 +295,7 @@ export class Connection {
     if (isRestart) {
       this._epoch += 1;
       this._historyEnd = hello.head ?? 0;
+      this._answeredEnd = hello.answered ?? this._historyEnd;
       this._isCatchingUp = true;
       this._screensDue = 0;
       if (!isFirst) this._listener.onRestart();
@@ -330,11 +335,16 @@ export class Connection {
 
   private _handleOutput(bytes: Uint8Array): void {
     if (this._received === undefined || bytes.length === 0) return;
-    const isHistory = this._received < this._historyEnd;
-    this._received += bytes.length;
+    const answered = Math.min(bytes.length, Math.max(0, this._answeredEnd - this._received));
+    if (answered > 0) this._draw(bytes.subarray(0, answered), true);
+    if (answered < bytes.length) this._draw(bytes.subarray(answered), false);
+  }
+
+  private _draw(bytes: Uint8Array, isAnswered: boolean): void {
+    this._received = (this._received ?? 0) + bytes.length;
     const end = this._received;
     const epoch = this._epoch;
-    this._listener.onOutput(bytes, () => this._handleDrawn(end, epoch), isHistory);
+    this._listener.onOutput(bytes, () => this._handleDrawn(end, epoch), isAnswered);
   }
 
   // Acknowledging.

@@ -41,15 +41,18 @@ export type ServerMessage =
   /**
    * First of all, and again when output had to be skipped. `offset`: where the following bytes start in the
    * session's output. `replay`: they don't continue what this page has drawn. `head`, if sent: how far the
-   * output had come, so what lies before it is history. `input`: so many bytes of this page's keys are settled.
+   * output had come, so what lies before it is history. `answered`, if sent: how much of that a page of the player's
+   * was sent before, so that the questions in it are answered. `input`: so many bytes of this page's keys are settled.
    */
-  | { type: "hello"; offset: number; role: Role; replay: boolean; head?: number; input?: number }
+  | { type: "hello"; offset: number; role: Role; replay: boolean; head?: number; answered?: number; input?: number }
   /** Where the output before `hello.offset` is not kept: what to draw first. Has no offsets. */
   | { type: "screen"; cols: number; rows: number; data: string }
   | { type: "exit"; code?: number; reason?: string }
   /** `endsIn`: the game is put away in so many seconds, unless somebody types. */
   | Notice
   | { type: "pong"; t: number; input?: number }
+  /** Before the close: the last count of this page's keys. */
+  | { type: "keys"; input: number }
   /** For the player: so many look on. */
   | { type: "spectators"; count: number }
   /** For spectators: the size of the player's terminal. */
@@ -87,6 +90,8 @@ export function decode(text: string): ServerMessage | undefined {
       return typeof fields["t"] === "number"
         ? { type: "pong", t: fields["t"], ...(isOffset(fields["input"]) ? { input: fields["input"] } : {}) }
         : undefined;
+    case "keys":
+      return isOffset(fields["input"]) ? { type: "keys", input: fields["input"] } : undefined;
     case "spectators":
       return isOffset(fields["count"]) ? { type: "spectators", count: fields["count"] } : undefined;
     default:
@@ -95,7 +100,7 @@ export function decode(text: string): ServerMessage | undefined {
 }
 
 function decodeHello(fields: Record<string, unknown>): ServerMessage | undefined {
-  const { offset, role, replay, head, input } = fields;
+  const { offset, role, replay, head, answered, input } = fields;
   if (!isOffset(offset)) return undefined;
   return {
     type: "hello",
@@ -103,6 +108,7 @@ function decodeHello(fields: Record<string, unknown>): ServerMessage | undefined
     role: role === "spectator" ? "spectator" : "player",
     replay: replay === true,
     ...(isOffset(head) ? { head } : {}),
+    ...(isOffset(answered) ? { answered } : {}),
     ...(isOffset(input) ? { input } : {}),
   };
 }

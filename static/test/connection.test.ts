@@ -173,6 +173,31 @@ test("what lies before `head` is history at first, and after a cut it is not", (
   assert.equal(stage.history, "old");
 });
 
+test("what no page was sent before is no history: questions in it are answered by this one", () => {
+  const stage = new Stage();
+  stage.connection.start();
+  stage.socket.hello(0, true, { head: 9, answered: 3 });
+  stage.socket.output("oldnew");
+  assert.equal(stage.history, "old");
+  assert.equal(stage.screen, "oldnew");
+  // Both are drawn, and still what lay behind the game when this page came.
+  stage.socket.output("end");
+  stage.drawAll();
+  stage.pass(200);
+  assert.deepEqual(stage.socket.of("ack").at(-1), { type: "ack", offset: 9 });
+  assert.equal(stage.history, "old");
+});
+
+test("the last count before a close settles keys that the next server does not know", () => {
+  const stage = playing();
+  stage.connection.input(new TextEncoder().encode("look\r"));
+  stage.socket.control({ type: "keys", input: 5 });
+  stage.socket.drop(1001);
+  stage.pass(250);
+  stage.socket.hello(0);
+  assert.equal(stage.lostBytes, 0);
+});
+
 test("a flood is acknowledged every 8 KiB", () => {
   const stage = playing();
   for (let n = 0; n < 8; n += 1) stage.socket.output("x".repeat(4096));

@@ -44,6 +44,15 @@ impl Stage {
 
     /// One whose client may send so much.
     fn with(paces: Paces) -> Stage {
+        Stage::open(paces, false)
+    }
+
+    /// One whose client is a page.
+    fn page() -> Stage {
+        Stage::open(Paces::NONE, true)
+    }
+
+    fn open(paces: Paces, is_v1: bool) -> Stage {
         let limits = Limits {
             scrollback_bytes: 256 * 1024,
             window_bytes: 128 * 1024,
@@ -61,14 +70,14 @@ impl Stage {
         client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let arrival = Arrival {
             role: Role::Player,
-            is_acking: false,
+            is_acking: is_v1,
             from: None,
             page: None,
         };
         let seat = hub.join(arrival).expect("it is not over");
         let terms = Terms {
             session_id: Uuid::new_v4(),
-            is_v1: false,
+            is_v1,
             heartbeat: PULSE,
             until: None,
             paces,
@@ -225,6 +234,45 @@ fn a_paste_of_a_mebibyte_arrives_whole() {
     container.read_exact(&mut typed).expect("all of it");
     assert!(typed.iter().all(|key| *key == b'y'));
     paste.join().expect("no panic").expect("it is read");
+    assert!(!stage.viewer.is_finished());
+    stage.end();
+}
+
+/// A page whose keys nobody reads is answered all the same, and told which of them were refused.
+#[test]
+fn what_a_page_says_is_never_behind_its_keys() {
+    const MEBIBYTE: usize = 1 << 20;
+    let stage = Stage::page();
+    let (input, mut container) = UnixStream::pair().expect("a pair");
+    stage.hub.connect_input(input);
+    let mut client = stage.client.try_clone().expect("a descriptor");
+    let typing = thread::spawn(move || {
+        let ping = br#"{"type":"ping","t":7}"#;
+        let head = [0x81, 0x80 | ping.len() as u8, 0, 0, 0, 0];
+        client.write_all(&[frame().repeat(3 * 256), head.to_vec(), ping.to_vec()].concat())
+    });
+    let client = stage.client.try_clone().expect("a descriptor");
+    let mut client = WebSocket::from_raw_socket(client, tungstenite::protocol::Role::Client, None);
+    let (mut has_notice, mut has_pong) = (false, false);
+    while !has_notice || !has_pong {
+        if let Message::Text(text) = client.read().expect("an answer in time") {
+            has_notice |= text.contains("not_delivered");
+            has_pong |= text.contains("pong");
+        }
+    }
+    typing.join().expect("no panic").expect("it is read");
+    // What was taken arrives, whenever the container reads.
+    let taken = stage.hub.input_bytes() as usize;
+    assert!((MEBIBYTE..2 * MEBIBYTE).contains(&taken), "{taken}");
+    let hub = Arc::clone(&stage.hub);
+    let limit = Some(PATIENCE);
+    container.set_read_timeout(limit).expect("a timeout");
+    let (mut got, mut chunk) = (0, [0; 65536]);
+    while got < taken {
+        got += container.read(&mut chunk).expect("more");
+        hub.drain_backlog();
+    }
+    assert_eq!(got, taken);
     assert!(!stage.viewer.is_finished());
     stage.end();
 }

@@ -642,6 +642,65 @@ fn a_page_learns_which_of_its_keys_arrived() {
     );
 }
 
+/// Before it is sent away a page hears the last count of its keys: the next server does not know it.
+#[test]
+fn a_page_that_is_sent_away_knows_which_keys_arrived() {
+    let (_engine, site, game) = playing();
+    let path = |client: u32| {
+        let number = format!("f47ac10b-58cc-4372-a567-{client:012}");
+        game.path(&format!("/ws?client={number}"))
+    };
+    let bearer = game.authorization();
+    let headers = [
+        ("sec-websocket-protocol", "shellcraft.v1"),
+        ("authorization", bearer.as_str()),
+    ];
+    let mut first = site.open(&path(1), &headers).expect("opens");
+    first.type_in("echo one\n");
+    first.expect("\r\none\r\n");
+    let mut second = site.open(&path(2), &headers).expect("opens");
+    assert_eq!(first.note("keys"), json!({"type": "keys", "input": 9}));
+    assert_eq!(first.close_code(), 4000);
+    second.type_in("echo two!\n");
+    second.expect("\r\ntwo!\r\n");
+    site.stop();
+    assert_eq!(second.note("keys"), json!({"type": "keys", "input": 10}));
+    assert_eq!(second.close_code(), 1001);
+}
+
+/// What no page has been sent is no history: questions in it are still to be answered, by the first page that comes.
+#[test]
+fn what_nobody_was_sent_is_no_history() {
+    let (_engine, site, game) = playing();
+    let hub = hub(&site, &game);
+    wait_for("the prompt", || hub.output_bytes() > 0);
+    let mut page = site.page(&game, None);
+    assert_eq!(page.note("hello")["answered"], 0);
+    page.expect("$ ");
+    let shown = hub.output_bytes();
+    let mut next = site.page(&game, None);
+    assert_eq!(next.note("hello")["answered"], shown);
+    let spectator = site.open(
+        &watch_path(&site, &game),
+        &[("sec-websocket-protocol", "shellcraft.v1")],
+    );
+    let mut spectator = spectator.expect("opens");
+    assert_eq!(
+        spectator.note("hello").get("answered"),
+        None,
+        "it never answers"
+    );
+    // A program may ask while nobody is there.
+    drop((page, next));
+    wait_for("both to leave", || hub.viewers() == 1);
+    let mut raw = site.raw(&game);
+    raw.expect("$ ");
+    raw.type_in("echo more\n");
+    raw.expect("\r\nmore\r\n");
+    let mut last = site.page(&game, None);
+    assert!(last.note("hello")["answered"].as_u64() > Some(shown));
+}
+
 fn watch_path(site: &Site, game: &Game) -> String {
     let reply = site.post(&game.path("/watch"), "");
     assert_eq!(reply.status, 201, "{reply:?}");
