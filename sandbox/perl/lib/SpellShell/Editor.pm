@@ -52,6 +52,7 @@ sub new {
     $term->bind_key(ord $SpellShell::Keys::DELETE, 'delete-char');
     my $attribs = $term->Attribs;
     $attribs->{catch_signals}        = 0;
+    $attribs->{catch_sigwinch}       = 0;
     $attribs->{getc_function}        = sub { $self->next_key };
     $attribs->{input_available_hook} = sub { $self->is_key_there };
     return $self;
@@ -92,7 +93,7 @@ sub next_key {
     while (1) {
         while ($self->{feed} eq '') {
             $self->{has_rung} = 0 if $self->{terminal}->ahead eq '';
-            my $byte = $self->{terminal}->next;
+            my $byte = $self->{terminal}->next(sub { $self->draw_anew });
             return -1 if !defined $byte;
             $self->feed($byte);
         }
@@ -101,6 +102,15 @@ sub next_key {
         $self->{is_quoted} = !$self->{is_quoted} && $byte eq $SpellShell::Keys::QUOTE;
         return $passed < 0 ? -1 : ord $byte if $passed;
     }
+}
+
+# Draws prompt and line anew, on a terminal whose size may be another one, which has not moved what stood there.
+sub draw_anew {
+    my ($self) = @_;
+    my $term = $self->{term};
+    $term->clear_visible_line;
+    $term->reset_screen_size;
+    $term->forced_update_display;
 }
 
 # Whether readline may have that byte, which is not quoted; -1 when it is to be the end.

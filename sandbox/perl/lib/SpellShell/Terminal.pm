@@ -9,11 +9,14 @@ use strict;
 use warnings;
 
 use Fcntl qw(O_NOCTTY O_NONBLOCK O_RDWR);
-use POSIX qw(EAGAIN EINTR ICANON ICRNL IXON TCOFLUSH TCSANOW VEOF VINTR VMIN VQUIT VSUSP VTIME);
+use POSIX qw(EAGAIN EINTR ICANON ICRNL IXON SIG_BLOCK SIG_UNBLOCK TCOFLUSH TCSANOW VINTR VMIN VQUIT VSUSP VTIME);
 
 # What is typed ahead beyond this is dropped.
 my $AHEAD_MAX_BYTES = 64 * 1024;
 my $READ_BYTES      = 4096;
+
+# POSIX does not know it.
+my $SIGWINCH = 28;
 
 # Opens the terminal of this process anew, so that what is set on it is nobody else's.
 sub open {
@@ -36,7 +39,18 @@ sub open {
         has_ended      => 0,
     }, $class;
     $self->set_modes;
+    $self->watch_size;
     return $self;
+}
+
+# A byte comes through a pipe with each SIGWINCH. It is let through only while the editor waits, where it can neither
+# be missed nor disturb anything.
+sub watch_size {
+    my ($self) = @_;
+    pipe $self->{resized}, my $wake or return;
+    $self->{winch} = POSIX::SigSet->new($SIGWINCH);
+    POSIX::sigprocmask(SIG_BLOCK, $self->{winch});
+    POSIX::sigaction($SIGWINCH, POSIX::SigAction->new(sub { local $!; syswrite $wake, 'x' }));
 }
 
 # No line is put together by the kernel, no key is a signal, and Ctrl-S does not freeze the game. What is typed while a
@@ -126,13 +140,24 @@ sub is_gone { $_[0]{has_ended} && $_[0]{is_terminal} }
 # What is typed and waits.
 sub ahead { $_[0]{ahead} }
 
-# The next byte for the editor; nothing when nothing more comes.
+# The next byte for the editor; nothing when nothing more comes. Meanwhile `resized` is told when the terminal may have
+# another size.
 sub next {
-    my ($self) = @_;
+    my ($self, $resized) = @_;
     while ($self->{ahead} eq '') {
         return if $self->{has_ended};
-        my $in = $self->bit('input');
-        $self->take_in if select($in, undef, undef, undef) > 0;
+        my $in   = $self->bit('input');
+        my $size = $self->{resized} ? $self->bit('resized') : '';
+        my $all  = $in | $size;
+        POSIX::sigprocmask(SIG_UNBLOCK, $self->{winch}) if $self->{winch};
+        my $ready = select $all, undef, undef, undef;
+        POSIX::sigprocmask(SIG_BLOCK, $self->{winch}) if $self->{winch};
+        next if $ready <= 0;
+        if (($all & $size) =~ /[^\0]/) {
+            sysread $self->{resized}, my ($signals), 64;
+            $resized->();
+        }
+        $self->take_in if ($all & $in) =~ /[^\0]/;
     }
     my $byte = substr $self->{ahead}, 0, 1, '';
     $self->{has_dropped} = 0 if $self->{ahead} eq '';
