@@ -125,6 +125,20 @@ impl Play {
         }
     }
 
+    /// Waits for the next line, and takes it.
+    #[track_caller]
+    pub fn line(&mut self, console: &mut impl Console) -> String {
+        let due = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.text.find('\n') {
+                return self.text.drain(..=at).collect();
+            }
+            assert!(Instant::now() < due, "no line comes: {:?}", self.text);
+            let output = console.more(due).expect("it goes on");
+            self.take(&output);
+        }
+    }
+
     #[track_caller]
     fn end(&mut self, console: &mut impl Console) {
         let due = Instant::now() + PATIENCE;

@@ -32,7 +32,7 @@ pub fn site(flags: &[&str]) -> Site {
 
 /// A new game of that shell, its page at the first prompt.
 #[track_caller]
-fn at_prompt(site: &Site, shell: &str) -> (Game, Player) {
+pub fn at_prompt(site: &Site, shell: &str) -> (Game, Player) {
     let game = site.create(shell);
     let mut page = site.page(&game, None);
     page.expect(" ~ ");

@@ -73,6 +73,47 @@ fn what_a_killed_server_left_is_removed_by_the_next() {
     assert_eq!(server.delete(&game.path("")).status, 204);
 }
 
+/// After a crash only the page that saw it has a game's screen. One that is opened anew sees the shell's line at least,
+/// though the old page was there first.
+#[test]
+fn a_page_opened_anew_after_a_crash_sees_the_shell_s_line() {
+    let (instance, data) = (unique(), tempfile::tempdir().expect("a directory"));
+    let flags = ["--data-dir", data.path().to_str().expect("UTF-8")];
+    let mut server = Process::start(&docker::host(), &instance, &flags);
+    let games: Vec<_> = ["rust", "perl"]
+        .map(|shell| {
+            let game = server.create(shell);
+            let mut page = server.page(&game, None);
+            page.resize(80, 24);
+            page.expect(" ~ $ ");
+            (game, page.offset)
+        })
+        .to_vec();
+    server.signal("KILL");
+    assert_eq!(server.exit_code(), None);
+    let server = Process::start(&docker::host(), &instance, &flags);
+    for (game, offset) in &games {
+        let mut page = server.page(game, Some(*offset));
+        assert_eq!(page.note("hello")["replay"], false);
+        page.resize(80, 24);
+        wait_for("the shell's line on a new page", || {
+            let mut new = server.page(game, None);
+            new.control(serde_json::json!({"type": "ping", "t": 1}));
+            new.note("pong");
+            let mut screens = new.notes.iter().filter(|note| note["type"] == "screen");
+            screens.any(|screen| screen["data"].to_string().contains("~ $"))
+                || String::from_utf8_lossy(&new.seen).contains(" ~ $ ")
+        });
+        drop(page);
+        let mut page = server.page(game, None);
+        page.type_in("echo ali've'\r");
+        page.expect("\r\nalive\r\n");
+    }
+    for (game, _) in &games {
+        assert_eq!(server.delete(&game.path("")).status, 204);
+    }
+}
+
 #[test]
 fn sigint_removes_everything_and_leaves_with_0() {
     // Its grace is for what does not end: if it were waited out, the test would not live to see it.

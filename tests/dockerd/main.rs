@@ -2,6 +2,7 @@
 //!
 //! * the engine contract: what the fake Engine promises, held against a real one;
 //! * [`games`]: both shells played to the end through HTTP and WebSocket;
+//! * [`keys`]: every key of every terminal, pastes, and what is typed while a command runs, in both shells;
 //! * [`sandbox`]: attacks from inside a session; [`image`]: what Engine and images say of it;
 //! * [`selftest`]: the same from a program of our own, with bombs beside a neighbour; the doctor;
 //! * [`bytes`]: any byte through a terminal; [`resume`]: pages that are cut off;
@@ -51,6 +52,7 @@ mod crowd;
 mod dist;
 mod games;
 mod image;
+mod keys;
 mod life;
 mod podman;
 mod quarantine;

@@ -1,9 +1,9 @@
 //! The Rust game shell: the only program in the `rust` sandbox image.
 //!
-//! keys ──▶ editor ──line──▶ shell ──▶ out ──▶ terminal
-//!                             ├─ spell   the language
-//!                             ├─ files   ls, cat, cd
-//!                             └─ book    /home/spellbook.dat
+//! keys ──▶ terminal ──▶ editor ──line──▶ shell ──▶ out ──▶ terminal
+//!                        ├─ keys, line     ├─ spell   the language
+//!                        ├─ tab            ├─ files   ls, cat, cd
+//!                        └─ screen         └─ book    /home/spellbook.dat
 //!
 //! One thread. It starts no program and writes no file but the spellbook. `sandbox/GAME.md` defines the game;
 //! `sandbox/perl` plays the same one.
@@ -16,21 +16,26 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use rustix::termios::{self, InputModes, LocalModes, OptionalActions, SpecialCodeIndex};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGXFSZ};
 use signal_hook::flag;
 
 mod book;
 mod editor;
 mod files;
+mod keys;
+mod line;
 mod out;
+mod screen;
 mod shell;
 mod spell;
+mod tab;
+mod terminal;
 
 use book::Book;
 use editor::{Asked, Editor};
 use out::{Out, Stop};
 use shell::Shell;
+use terminal::Terminal;
 
 const SPELLBOOK: &str = "/home/spellbook.dat";
 /// The status of a program whose terminal hung up: 128 + SIGHUP.
@@ -54,22 +59,16 @@ enum Never {}
 
 /// Plays until the player leaves, which is a [`Stop`].
 fn play() -> Result<Never, Stop> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    set_signals(&interrupted).map_err(Stop::TerminalGone)?;
-    set_terminal();
+    set_signals().map_err(Stop::TerminalGone)?;
+    let terminal = Terminal::open().map_err(Stop::TerminalGone)?;
     let book = Rc::new(RefCell::new(Book::open(Path::new(SPELLBOOK))));
-    let mut editor = Editor::new(Rc::clone(&book))
-        .map_err(|error| Stop::TerminalGone(io::Error::other(error)))?;
-    let mut shell = Shell::new(Out::new(interrupted), book);
+    let mut editor = Editor::new(Rc::clone(&book));
+    let mut shell = Shell::new(Out::new(terminal), book);
     shell.welcome()?;
     loop {
         shell.rearm()?;
-        match editor.ask() {
-            Asked::Line(line) => {
-                if let Some(line) = shell.run_line(&line)? {
-                    editor.remember(&line);
-                }
-            }
+        match editor.ask(shell.terminal()) {
+            Asked::Text(text) => run(&mut shell, &mut editor, &text)?,
             Asked::Cancelled => {}
             Asked::NotUtf8 => shell.refuse_bytes()?,
             Asked::End => drop(shell.run_line("exit")?),
@@ -78,32 +77,28 @@ fn play() -> Result<Never, Stop> {
     }
 }
 
-/// Ctrl-C sets a flag; a request to end is followed at once, which as process 1 would not go without saying.
-fn set_signals(interrupted: &Arc<AtomicBool>) -> io::Result<()> {
-    let always = Arc::new(AtomicBool::new(true));
-    flag::register(SIGINT, Arc::clone(interrupted))?;
-    flag::register_conditional_shutdown(SIGHUP, 129, Arc::clone(&always))?;
-    flag::register_conditional_shutdown(SIGTERM, 143, Arc::clone(&always))?;
-    // Their defaults would kill or stop the game: Ctrl-\, Ctrl-Z, a book at the size limit.
-    for signal in [SIGQUIT, SIGTSTP, SIGXFSZ] {
-        flag::register(signal, Arc::clone(&always))?;
+/// Runs what was entered: one line, or as many as a paste had. Ctrl-C drops the rest.
+fn run(shell: &mut Shell, editor: &mut Editor, text: &str) -> Result<(), Stop> {
+    for line in text.split('\n') {
+        shell.rearm()?;
+        if let Some(line) = shell.run_line(line)? {
+            editor.remember(&line);
+        }
+        if shell.is_interrupted() {
+            break;
+        }
     }
     Ok(())
 }
 
-/// How the terminal is while a command runs: no line of at most 4095 bytes is put together by the kernel
-/// from what is typed ahead, and Ctrl-S does not freeze the game.
-fn set_terminal() {
-    let input = rustix::stdio::stdin();
-    let Ok(mut modes) = termios::tcgetattr(input) else {
-        return;
-    };
-    modes.local_modes.remove(LocalModes::ICANON);
-    modes
-        .input_modes
-        .remove(InputModes::IXON | InputModes::ICRNL);
-    modes.special_codes[SpecialCodeIndex::VMIN] = 1;
-    modes.special_codes[SpecialCodeIndex::VTIME] = 0;
-    // DOCKER: not a terminal, or one that is going away: the editor will find out.
-    let _ = termios::tcsetattr(input, OptionalActions::Now, &modes);
+/// A request to end is followed at once, which as process 1 would not go without saying.
+fn set_signals() -> io::Result<()> {
+    let always = Arc::new(AtomicBool::new(true));
+    flag::register_conditional_shutdown(SIGHUP, 129, Arc::clone(&always))?;
+    flag::register_conditional_shutdown(SIGTERM, 143, Arc::clone(&always))?;
+    // Their defaults would kill or stop the game: keys, which are none here, and a book at the size limit.
+    for signal in [SIGINT, SIGQUIT, SIGTSTP, SIGXFSZ] {
+        flag::register(signal, Arc::clone(&always))?;
+    }
+    Ok(())
 }

@@ -1,13 +1,8 @@
 //! What the shell prints: straight to the terminal, so that Ctrl-C ends it between two blocks.
-//!
-//! DOCKER: when Ctrl-C is typed the kernel throws away what the terminal still holds and wakes a blocked write,
-//! so even output that nobody reads ends at once.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::io::Errno;
+use crate::terminal::Terminal;
 
 /// Why the line that is being run goes no further.
 #[derive(Debug)]
@@ -25,30 +20,34 @@ pub enum Stop {
 /// The terminal's output side.
 #[derive(Debug)]
 pub struct Out {
-    interrupted: Arc<AtomicBool>,
+    terminal: Terminal,
     is_line_open: bool,
 }
 
 impl Out {
-    /// Prints to standard output until `interrupted` is set.
-    pub fn new(interrupted: Arc<AtomicBool>) -> Out {
+    /// Prints to that terminal until Ctrl-C is typed there.
+    pub fn new(terminal: Terminal) -> Out {
         Out {
-            interrupted,
+            terminal,
             is_line_open: false,
         }
+    }
+
+    /// Where the editor works while nothing is printed.
+    pub fn terminal(&mut self) -> &mut Terminal {
+        &mut self.terminal
     }
 
     /// Prints bytes as they are.
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
         while let Some(last) = bytes.last() {
-            self.check()?;
             let opened = *last != b'\n';
-            match rustix::io::write(rustix::stdio::stdout(), bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(Stop::TerminalGone(error.into())),
+            let written = self.terminal.write(bytes).map_err(Stop::TerminalGone)?;
+            bytes = &bytes[written..];
+            if written > 0 {
+                self.is_line_open = opened || !bytes.is_empty();
             }
-            self.is_line_open = opened || !bytes.is_empty();
+            self.stop_if_interrupted()?;
         }
         Ok(())
     }
@@ -59,25 +58,32 @@ impl Out {
     }
 
     /// Fails when Ctrl-C was typed since the line began.
-    pub fn check(&self) -> Result<(), Stop> {
-        if self.interrupted.load(Ordering::Relaxed) {
+    pub fn check(&mut self) -> Result<(), Stop> {
+        self.terminal.look();
+        self.stop_if_interrupted()
+    }
+
+    fn stop_if_interrupted(&self) -> Result<(), Stop> {
+        if self.terminal.is_interrupted() {
             Err(Stop::Interrupted)
         } else {
             Ok(())
         }
     }
 
-    /// Forgets a Ctrl-C that came too late for the command it was meant for.
-    pub fn forget_interrupt(&mut self) {
-        self.interrupted.store(false, Ordering::Relaxed);
+    /// Gets ready for a command: only a Ctrl-C behind its Enter is meant for it.
+    pub fn begin_command(&mut self) {
+        self.terminal.forget_interrupt();
+        self.terminal.begin_command();
     }
 
     /// Gets ready for the prompt: forgets a Ctrl-C and starts a new line where one is open.
     pub fn rearm(&mut self) -> Result<(), Stop> {
         // The terminal has shown `^C`, so the line is open whatever we printed last.
-        let was_interrupted = self.interrupted.swap(false, Ordering::Relaxed);
+        let was_interrupted = self.terminal.forget_interrupt();
         if was_interrupted || self.is_line_open {
-            self.write(b"\n")?;
+            self.terminal.draw(b"\n").map_err(Stop::TerminalGone)?;
+            self.is_line_open = false;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::book::{Book, Error, Trouble};
 use crate::files;
 use crate::out::{Out, Stop};
 use crate::spell::{self, Values};
+use crate::terminal::Terminal;
 
 /// Every command, sorted: what Tab offers.
 pub const COMMANDS: [&str; 14] = [
@@ -106,6 +107,16 @@ impl Shell {
         self.out.rearm()
     }
 
+    /// Whether Ctrl-C ended the last line.
+    pub fn is_interrupted(&mut self) -> bool {
+        self.out.terminal().is_interrupted()
+    }
+
+    /// Where the editor asks for the next line.
+    pub fn terminal(&mut self) -> &mut Terminal {
+        self.out.terminal()
+    }
+
     /// Says that the bytes typed were no UTF-8.
     pub fn refuse_bytes(&mut self) -> Result<(), Stop> {
         self.status = MISUSED;
@@ -121,7 +132,7 @@ impl Shell {
                 .line(&format!("that line is too long ({limit} bytes at most)"))?;
             return Ok(None);
         }
-        self.out.forget_interrupt();
+        self.out.begin_command();
         let line = spell::clean(typed);
         let remembered = self.remember(&line);
         match self.run(&line, &[], 0) {

@@ -1,34 +1,60 @@
-# Asks for a line: the prompt, the keys, Tab. Everything about GNU readline lives here.
-# The twin of `sandbox/rust/src/editor.rs`.
+# Asks for a line: the prompt, and what the keys do to it. Everything about GNU readline lives here: it edits and draws,
+# and is fed with keys that each have one spelling. The twin of `sandbox/rust/src/editor.rs`.
+#
+# Terminal --bytes--> Keys --bytes--> readline
 package SpellShell::Editor;
 
 use strict;
 use warnings;
 
-use POSIX qw(ICANON ICRNL IXON TCSANOW VINTR VMIN VQUIT VSUSP VTIME);
 use Term::ReadLine;
 use SpellShell::Files;
+use SpellShell::Keys;
 use SpellShell::Shell;
+use SpellShell::Tab;
 
-# Prepares the editor and the terminal.
+# What an edited text may have: several full lines of a paste.
+my $TEXT_MAX_BYTES = 16 * 1024;
+
+my $PASTES_ARE_MARKED = "\e[?2004h";
+my $PASTES_ARE_TYPED  = "\e[?2004l";
+
+# Prepares the editor.
 sub new {
-    my ($class, $out) = @_;
+    my ($class, $terminal) = @_;
     my $term = Term::ReadLine->new('spellshell', \*STDIN, \*STDOUT);
-    my $self = bless { term => $term, out => $out, spells => sub { }, is_cancelled => 0 }, $class;
+    my $self = bless {
+        term         => $term,
+        terminal     => $terminal,
+        keys         => SpellShell::Keys->new($TEXT_MAX_BYTES),
+        feed         => '',
+        spells       => sub { },
+        is_cancelled => 0,
+        is_quoted    => 0,
+        has_rung     => 0,
+    }, $class;
     $term->ornaments(0);
     $term->MinLine(undef);
     $term->stifle_history($SpellShell::Shell::HISTORY_MAX_LINES);
-    $term->variable_bind('enable-bracketed-paste', 'off');
 
-    # There is no init file to read again, and no vi in this game.
-    $term->unbind_command($_) for qw(re-read-init-file vi-editing-mode tilde-expand);
-    $term->add_defun('cancel-line', sub { $self->cancel }, ord "\cC");
+    # Pastes are told from typing before readline sees them.
+    $term->variable_bind(@$_)
+        for ['enable-bracketed-paste', 'off'], ['bind-tty-special-chars', 'off'], ['page-completions', 'off'],
+        ['revert-all-at-newline', 'on'];
+
+    my $n = 0;
+    for ([$SpellShell::Keys::PASTE, sub { $self->insert($self->{keys}->pasted) }],
+        ["\t",   sub { $self->complete }],
+        ["\cC", sub { $self->cancel }]) {
+        my ($key, $code) = @$_;
+        $term->add_defun('spellshell-' . $n++, sub { $code->(); 0 }, ord $key);
+    }
+    $term->bind_key(ord $SpellShell::Keys::DELETE, 'delete-char');
     my $attribs = $term->Attribs;
-    $attribs->{catch_signals}                   = 0;
-    $attribs->{completer_word_break_characters} = " \t;";
-    $attribs->{completer_quote_characters}      = '';
-    $attribs->{attempted_completion_function}   = sub { $self->complete(@_) };
-    $self->set_terminal;
+    $attribs->{catch_signals}        = 0;
+    $attribs->{catch_sigwinch}       = 0;
+    $attribs->{getc_function}        = sub { $self->next_key };
+    $attribs->{input_available_hook} = sub { $self->is_key_there };
     return $self;
 }
 
@@ -37,23 +63,22 @@ sub cancel {
     my ($self) = @_;
     $self->{is_cancelled} = 1;
     $self->{term}->call_function('accept-line', 1, ord "\n");
-    return 0;
 }
 
-# Asks for one line: ('line', LINE), 'cancelled' or 'end'. `spells` gives the names Tab offers.
+# Asks for one line: ('text', LINES), 'cancelled', 'end', or 'gone' when the terminal is. `spells` gives the names Tab
+# offers.
 sub ask {
     my ($self, $spells) = @_;
+    my $terminal = $self->{terminal};
     $self->{spells}       = $spells;
     $self->{is_cancelled} = 0;
     my $place = SpellShell::Files::short_here();
-    $self->set_interrupt(0);
-    my $line = $self->{term}->readline("\001\e[35m\002✦\001\e[0m\002 $place \$ ");
-    $self->set_interrupt(1);
-    if (!defined $line) {
-        $self->{out}->write("\n");
-        return 'end';
-    }
-    return $self->{is_cancelled} ? 'cancelled' : ('line', $line);
+    $terminal->begin_prompt;
+    $terminal->draw($PASTES_ARE_MARKED);
+    my $text = $self->{term}->readline("\001\e[35m\002✦\001\e[0m\002 $place \$ ");
+    return $terminal->is_gone ? 'gone' : do { $terminal->draw("\n"); 'end' }
+        if !defined $text;
+    return $self->{is_cancelled} ? 'cancelled' : ('text', $text);
 }
 
 # Puts a line where the up arrow finds it.
@@ -62,58 +87,94 @@ sub remember {
     $self->{term}->add_history($line);
 }
 
-# How the terminal is while a command runs: no line of at most 4095 bytes is put together by the kernel
-# from what is typed ahead, and Ctrl-S does not freeze the game.
-sub set_terminal {
-    my $modes = POSIX::Termios->new;
-    defined $modes->getattr(0) or return;
-    $modes->setlflag($modes->getlflag & ~ICANON);
-    $modes->setiflag($modes->getiflag & ~(IXON | ICRNL));
-    $modes->setcc(VMIN,  1);
-    $modes->setcc(VTIME, 0);
-    $modes->setcc($_,    0) for VQUIT, VSUSP;
-    $modes->setattr(0, TCSANOW);
+# The next byte for readline; -1 at the end.
+sub next_key {
+    my ($self) = @_;
+    while (1) {
+        while ($self->{feed} eq '') {
+            $self->{has_rung} = 0 if $self->{terminal}->ahead eq '';
+            my $byte = $self->{terminal}->next(sub { $self->draw_anew });
+            return -1 if !defined $byte;
+            $self->feed($byte);
+        }
+        my $byte   = substr $self->{feed}, 0, 1, '';
+        my $passed = $self->{is_quoted} || $self->is_passed($byte);
+        $self->{is_quoted} = !$self->{is_quoted} && $byte eq $SpellShell::Keys::QUOTE;
+        return $passed < 0 ? -1 : ord $byte if $passed;
+    }
 }
 
-# Whether Ctrl-C is a signal, as while a command runs, or a key, as in the editor. readline turns ISIG on by itself,
-# so it is the key that is taken away.
-sub set_interrupt {
-    my ($self, $is_on) = @_;
-    my $modes = POSIX::Termios->new;
-    defined $modes->getattr(0) or return;
-    $modes->setcc(VINTR, $is_on ? ord "\cC" : 0);
-    $modes->setattr(0, TCSANOW);
+# Draws prompt and line anew, on a terminal whose size may be another one, which has not moved what stood there.
+sub draw_anew {
+    my ($self) = @_;
+    my $term = $self->{term};
+    $term->clear_visible_line;
+    $term->reset_screen_size;
+    $term->forced_update_display;
 }
 
-# What Tab offers; called by readline with the word and the line.
-sub complete {
-    my ($self, $begun, $line, $start) = @_;
-    my $attribs = $self->{term}->Attribs;
-    my ($command) = substr($line, 0, $start) =~ /([^ \t;]+)[^;]*\z/;
-    my @found
-        = !defined $command || $command eq 'help' ? starting($begun, SpellShell::Shell::commands())
-        : $command eq 'cast' || $command eq 'forget' ? starting($begun, $self->{spells}->())
-        :                                              SpellShell::Files::complete($begun);
-    $attribs->{attempted_completion_over}   = 1;
-    $attribs->{completion_append_character} = @found == 1 && $found[0] =~ m{/\z} ? '' : ' ';
-    return if !@found;
-    return (common_start(@found), @found == 1 ? () : @found);
-}
-
-sub starting {
-    my ($begun, @names) = @_;
-    return grep { index($_, $begun) == 0 } @names;
-}
-
-sub common_start {
-    my ($common, @others) = @_;
-    for my $other (@others) {
-        chop $common while index($other, $common) != 0;
+# Whether readline may have that byte, which is not quoted; -1 when it is to be the end.
+sub is_passed {
+    my ($self, $byte) = @_;
+    my $length = $self->{term}->Attribs->{end};
+    if ($byte =~ /[\r\n\cC]/ || $byte eq "\cD" && !$length) {
+        $self->{terminal}->draw($PASTES_ARE_TYPED);
+        return $byte eq "\cD" ? -1 : 1;
+    }
+    if ($byte eq $SpellShell::Keys::FULL) {
+        $self->ring;
+        return 0;
     }
 
-    # Never half a character.
-    chop $common while !SpellShell::Spell::is_utf8($common);
-    return $common;
+    # A character is taken whole or not at all.
+    if ($byte =~ /[ -~\xc0-\xff]/) {
+        $self->{is_full} = $length + 4 > $TEXT_MAX_BYTES;
+        $self->ring if $self->{is_full};
+    }
+    return !$self->{is_full} || $byte !~ /[ -~\x80-\xff]/;
+}
+
+# Whether `next_key` would return immediately.
+sub is_key_there {
+    my ($self) = @_;
+    $self->feed($self->{terminal}->next) while $self->{feed} eq '' && $self->{terminal}->ahead ne '';
+    return $self->{feed} ne '' ? 1 : 0;
+}
+
+sub feed {
+    my ($self, $byte) = @_;
+    $self->{feed} .= $self->{keys}->push($byte);
+}
+
+# Once for all that comes together.
+sub ring {
+    my ($self) = @_;
+    $self->{term}->ding if !$self->{has_rung}++;
+}
+
+# Puts in a whole text or nothing.
+sub insert {
+    my ($self, $text) = @_;
+    if ($self->{term}->Attribs->{end} + length $text > $TEXT_MAX_BYTES) {
+        $self->ring;
+    }
+    else {
+        $self->{term}->insert_text($text);
+    }
+}
+
+# Tab.
+sub complete {
+    my ($self)  = @_;
+    my $term    = $self->{term};
+    my $attribs = $term->Attribs;
+    my $before  = substr $attribs->{line_buffer}, 0, $attribs->{point};
+    my ($more, @names) = SpellShell::Tab::offer($before, $self->{spells});
+    return $self->insert($more) if $more ne '';
+    return $term->ding          if !@names;
+    my ($longest) = sort { $b <=> $a } map { length } @names;
+    $term->display_match_list([SpellShell::Tab::common_start(@names), @names], scalar @names, $longest);
+    $term->forced_update_display;
 }
 
 1;

@@ -6,12 +6,10 @@ package SpellShell::Out;
 use strict;
 use warnings;
 
-use POSIX ();
-
-# `interrupted` is a reference to the flag that Ctrl-C sets.
+# Prints to that terminal until Ctrl-C is typed there.
 sub new {
-    my ($class, $interrupted) = @_;
-    return bless { interrupted => $interrupted, is_line_open => 0 }, $class;
+    my ($class, $terminal) = @_;
+    return bless { terminal => $terminal, is_line_open => 0 }, $class;
 }
 
 # Prints bytes as they are.
@@ -19,15 +17,11 @@ sub write {
     my ($self, $bytes) = @_;
     my $done = 0;
     while ($done < length $bytes) {
-        $self->check;
-        my $written = syswrite STDOUT, $bytes, length($bytes) - $done, $done;
-        if (defined $written) {
-            $done += $written;
-            $self->{is_line_open} = $done < length $bytes || substr($bytes, -1) ne "\n";
-        }
-        elsif ($! != POSIX::EINTR()) {
-            die ['gone'];
-        }
+        my $written = $self->{terminal}->write($bytes, $done);
+        die ['gone'] if !defined $written;
+        $done += $written;
+        $self->{is_line_open} = $done < length $bytes || substr($bytes, -1) ne "\n" if $written;
+        $self->stop_if_interrupted;
     }
 }
 
@@ -40,22 +34,32 @@ sub line {
 # Dies when Ctrl-C was typed since the line began.
 sub check {
     my ($self) = @_;
-    die ['interrupted'] if ${ $self->{interrupted} };
+    $self->{terminal}->look;
+    $self->stop_if_interrupted;
 }
 
-# Forgets a Ctrl-C that came too late for the command it was meant for.
-sub forget_interrupt {
+sub stop_if_interrupted {
     my ($self) = @_;
-    ${ $self->{interrupted} } = 0;
+    die ['interrupted'] if $self->{terminal}->is_interrupted;
+}
+
+# Whether Ctrl-C ended the last line.
+sub is_interrupted { $_[0]{terminal}->is_interrupted }
+
+# Gets ready for a command: only a Ctrl-C behind its Enter is meant for it.
+sub begin_command {
+    my ($self) = @_;
+    $self->{terminal}->forget_interrupt;
+    $self->{terminal}->begin_command;
 }
 
 # Gets ready for the prompt: forgets a Ctrl-C and starts a new line where one is open.
 sub rearm {
     my ($self) = @_;
-    my $was_interrupted = ${ $self->{interrupted} };
-    ${ $self->{interrupted} } = 0;
 
     # The terminal has shown `^C`, so the line is open whatever we printed last.
+    my $was_interrupted = $self->{terminal}->forget_interrupt;
+    $self->{terminal}->begin_prompt;
     $self->write("\n") if $was_interrupted || $self->{is_line_open};
 }
 

@@ -97,7 +97,7 @@ sub run_line {
         $self->{out}->line($refusal);
         return;
     }
-    $self->{out}->forget_interrupt;
+    $self->{out}->begin_command;
     my $line       = SpellShell::Spell::clean($typed);
     my $remembered = $self->remember($line);
     $self->{depth} = 0;
