@@ -37,7 +37,7 @@ pub(super) struct Handshake {
 /// Checks the handshake itself.
 pub(super) fn handshake(role: Role, request: &Request) -> Result<Handshake, ApiError> {
     let query = request.query.as_deref().unwrap_or_default();
-    let (from, page) = (from(query)?, client(query)?);
+    let (from, page, wants_screen) = (from(query)?, client(query)?, wants_screen(query)?);
     if !request.is_websocket_upgrade {
         return Err(ApiError::new(
             426,
@@ -52,6 +52,7 @@ pub(super) fn handshake(role: Role, request: &Request) -> Result<Handshake, ApiE
         role,
         is_acking: upgrade.is_shellcraft_v1,
         from,
+        wants_screen,
         page,
     };
     Ok(Handshake { upgrade, arrival })
@@ -91,6 +92,18 @@ fn from(query: &str) -> Result<Option<u64>, ApiError> {
     value(query, "from")
         .map(|value| value.parse().map_err(bad))
         .transpose()
+}
+
+/// Whether the query asks for the screen as it is now.
+fn wants_screen(query: &str) -> Result<bool, ApiError> {
+    match value(query, "screen") {
+        None => Ok(false),
+        Some("now") => Ok(true),
+        Some(_) => {
+            let message = "screen can only be now, which asks for the screen as it is now.";
+            Err(ApiError::new(400, "bad_screen", message))
+        }
+    }
 }
 
 /// The page's own number, if it wants its keys counted.
@@ -184,6 +197,15 @@ mod tests {
         }
         for query in ["from=", "from=-1", "from=1e3", "from=99999999999999999999"] {
             assert_eq!(from(query).expect_err("no number").status, 400, "{query}");
+        }
+    }
+
+    #[test]
+    fn screen_is_the_one_of_now() {
+        assert_eq!(wants_screen("from=1"), Ok(false));
+        assert_eq!(wants_screen("from=1&screen=now"), Ok(true));
+        for query in ["screen=", "screen=1", "screen=NOW"] {
+            assert_eq!(wants_screen(query).expect_err("no").status, 400, "{query}");
         }
     }
 

@@ -31,7 +31,7 @@ const STEP_BYTES: usize = 128;
 const PLAIN_STEP_BYTES: usize = 4 * 1024;
 /// A stop waits no longer for one terminal's last picture; then there is none. A scrollback of ordinary output takes a
 /// twentieth of it, and as many terminals as one address may have are through within the grace of a stop.
-const PICTURE_TIME: Duration = Duration::from_millis(200);
+pub(super) const PICTURE_TIME: Duration = Duration::from_millis(200);
 
 /// The past and output on its way into it.
 pub(super) struct Aging {
@@ -46,15 +46,38 @@ pub(super) struct Aging {
 }
 
 impl Aging {
-    /// Takes in what there is until it is done or a slice's time is over.
-    fn absorb(&mut self) {
+    pub(super) fn new(
+        past: Box<Past>,
+        start: u64,
+        output: Vec<u8>,
+        sizes: VecDeque<(u64, Size)>,
+    ) -> Self {
+        Self {
+            past,
+            start,
+            output,
+            sizes,
+            done: 0,
+        }
+    }
+
+    /// Takes in what there is until it is done or a slice's time is over. Returns whether it is done, all but a sequence
+    /// whose end is still to come.
+    pub(super) fn absorb(&mut self) -> bool {
         let due = Instant::now() + SLICE_TIME;
         while self.absorb_to_next_size(due) {
             match self.sizes.pop_front() {
                 Some((_, size)) => self.past.resize(size),
-                None => return,
+                None => return true,
             }
         }
+        false
+    }
+
+    /// The terminal with all that there was, wherever that ends, and the offset of its end.
+    pub(super) fn into_past(mut self) -> (Box<Past>, u64) {
+        self.absorb_rest();
+        (self.past, self.start + self.output.len() as u64)
     }
 
     /// Returns whether it has come there, or to where the sequence begins that goes on there.
@@ -200,13 +223,7 @@ impl State {
         let new = || Box::new(Past::new(FIRST_SIZE, &self.emulator_panics));
         let past = self.past.take().unwrap_or_else(new);
         self.is_past_out = true;
-        Aging {
-            past,
-            start,
-            output,
-            sizes: self.sizes.drain(..due).collect(),
-            done: 0,
-        }
+        Aging::new(past, start, output, self.sizes.drain(..due).collect())
     }
 
     fn end_aging(&mut self, aging: Aging) {
@@ -228,7 +245,7 @@ fn plain_bytes(output: &[u8]) -> usize {
 }
 
 /// How long this thread has had a processor, whatever else the machine does.
-fn processor_time() -> Duration {
+pub(super) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
@@ -253,6 +270,7 @@ mod tests {
             role: Role::Player,
             is_acking: true,
             from,
+            wants_screen: false,
             page: None,
         }
     }

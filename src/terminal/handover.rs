@@ -126,6 +126,7 @@ mod tests {
             role: Role::Player,
             is_acking: true,
             from,
+            wants_screen: false,
             page: None,
         }
     }

@@ -24,6 +24,7 @@ use super::frame::{Close, Notice, Role};
 use super::input::Input;
 use super::meters::Meters;
 use super::past::Past;
+use super::present::Present;
 use super::recording::Recording;
 use super::rest::Rest;
 use super::scrollback::Scrollback;
@@ -57,6 +58,9 @@ const KEY_GRACE: Duration = Duration::from_millis(100);
 /// When a page is cut off, the program stays held for so long at the page's window, so that a page that comes back
 /// finds everything; after that the program runs on and only the scrollback is kept.
 const AWAY_GRACE: Duration = Duration::from_secs(30);
+/// A page that is there and has drawn nothing of a whole window for so long may never do so: its program runs on, and
+/// once the page draws again it is told what it has missed. A hidden page is woken up once a minute.
+pub(super) const STALL_LIMIT: Duration = Duration::from_secs(150);
 /// Downloads of one recording at once.
 const MAX_DOWNLOADS: usize = 2;
 /// What is kept of an ended program's output for a player who was not there: why it ended is in its last words.
@@ -91,6 +95,8 @@ pub struct Arrival {
     pub is_acking: bool,
     /// The offset to go on at.
     pub from: Option<u64>,
+    /// Whether it wants the screen as it is now, and not the output that leads from there to it.
+    pub wants_screen: bool,
     /// The page's own number, if it wants its keys counted.
     pub page: Option<Uuid>,
 }
@@ -397,6 +403,7 @@ impl Hub {
     /// # Errors
     /// [`NoSeat`].
     pub fn join(self: &Arc<Self>, arrival: Arrival) -> Result<Seat, NoSeat> {
+        let present = self.present_for(arrival);
         // INVARIANT: `input` before `state`. With both, no key of an earlier page can be written after its count
         // was told to this one.
         let mut input = self.input.lock();
@@ -421,7 +428,12 @@ impl Hub {
         if arrival.role == Role::Player {
             state.chart(arrival.from);
         }
-        let greeting = state.greet(arrival.from);
+        let greeting = match present {
+            Some(present) => state.greet_with(present),
+            // Its terminal is empty, and the output alone does not fill it.
+            None if arrival.wants_screen => state.greet(None),
+            None => state.greet(arrival.from),
+        };
         match (arrival.from, greeting.is_exact) {
             (Some(_), true) => self.meters.resumed_exactly.inc(),
             (Some(_), false) => self.meters.resumed_by_state.inc(),
@@ -568,13 +580,16 @@ impl Hub {
         self.input.lock().drain();
     }
 
-    /// Starts to record. Returns whether none was there yet.
+    /// Starts to record, with the screen as it is now. Returns whether no recording was there yet.
     pub fn start_recording(&self, now: Instant, date: SystemTime) -> bool {
+        if self.has_recording() {
+            return false;
+        }
+        let present = self.present();
         let mut state = self.state.lock();
-        let size = state.size.unwrap_or(FIRST_SIZE);
         let is_new = state.recording.is_none();
         if is_new {
-            state.recording = Some(Recording::new(size, now, date));
+            state.recording = Some(state.record_from(present, now, date));
         }
         is_new
     }
@@ -632,20 +647,27 @@ fn next_room(room: usize, count: usize, small_reads: u32) -> Option<usize> {
 enum Hold {
     No,
     Yes,
-    /// For a page that was cut off and may come back.
+    /// For a page that was cut off and may come back, or that may draw again.
     Until(Instant),
 }
 
 impl State {
-    fn hold(&self, window_bytes: u64) -> Hold {
-        let is_behind = |done: u64| self.scrollback.end() - done >= window_bytes;
-        match (self.player(), self.away) {
-            _ if self.closed.is_some() => Hold::No,
-            (Some(player), _) if is_behind(player.done()) => Hold::Yes,
-            (None, Some((done, until))) if is_behind(done) && Instant::now() < until => {
-                Hold::Until(until)
-            }
-            _ => Hold::No,
+    fn hold(&mut self, window_bytes: u64) -> Hold {
+        let end = self.scrollback.end();
+        let is_behind = |done: u64| end - done >= window_bytes;
+        let now = Instant::now();
+        let until = match (self.player_mut(), self.away) {
+            _ if self.closed.is_some() => None,
+            (Some(player), _) if is_behind(player.done()) => match player.stalls_at(now) {
+                Some(stall) => Some(stall),
+                None => return Hold::Yes,
+            },
+            (None, Some((done, until))) if is_behind(done) => Some(until),
+            _ => None,
+        };
+        match until.filter(|until| now < *until) {
+            Some(until) => Hold::Until(until),
+            None => Hold::No,
         }
     }
 
@@ -708,6 +730,12 @@ impl State {
     fn player(&self) -> Option<&SeatState> {
         self.seats
             .iter()
+            .find(|seat| seat.role == Role::Player && !seat.is_closing())
+    }
+
+    fn player_mut(&mut self) -> Option<&mut SeatState> {
+        self.seats
+            .iter_mut()
             .find(|seat| seat.role == Role::Player && !seat.is_closing())
     }
 
@@ -802,6 +830,26 @@ impl State {
         true
     }
 
+    /// A recording that begins with this screen, and goes on with what has come since.
+    fn record_from(&self, present: Option<Present>, now: Instant, date: SystemTime) -> Recording {
+        // What came before is lost to it where that is too much to draw, or to keep until it is drawn.
+        let present = present.filter(|present| self.scrollback.has(present.offset));
+        let Some(Present { offset, screen }) = present else {
+            return Recording::new(self.shown_size(), now, date);
+        };
+        let mut recording = Recording::new(screen.size, now, date);
+        let mut since = Vec::new();
+        self.scrollback.copy_from(offset, usize::MAX, &mut since);
+        if offset > 0 {
+            recording.screen(&screen.data, now);
+        }
+        recording.output(&since, now);
+        if screen.size != self.shown_size() {
+            recording.resize(self.shown_size(), now);
+        }
+        recording
+    }
+
     fn tell_full(&mut self) {
         for seat in self
             .seats
@@ -826,6 +874,7 @@ mod tests {
         role: Role::Player,
         is_acking: true,
         from: None,
+        wants_screen: false,
         page: None,
     };
 
@@ -960,5 +1009,40 @@ mod tests {
             matches!(hold(&hub), Hold::No),
             "a raw client does not come back for the rest"
         );
+    }
+
+    /// A page that is there and never draws is no slow one: its program goes on after a while, and what the page is sent
+    /// has an end. Once it draws again it is told what it has missed.
+    #[test]
+    fn a_page_that_draws_nothing_holds_the_program_for_a_while_only() {
+        let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        let seat = hub.join(PLAYER).expect("it is not over");
+        hub.push(&[b'x'; 40 * 1024]);
+        let mut out = Vec::new();
+        assert_eq!(seat.next(&mut out), Next::Output { typed_at: None });
+        let hold = |hub: &Hub| hub.state.lock().hold(LIMITS.window_bytes as u64);
+        let Hold::Until(until) = hold(&hub) else {
+            panic!("it is not waited for");
+        };
+        assert!(until > Instant::now() + STALL_LIMIT / 2);
+        let held_for_long = |hub: &Hub| {
+            let mut state = hub.state.lock();
+            let player = state.player_mut().expect("it is there");
+            player.held_since = Instant::now().checked_sub(STALL_LIMIT);
+        };
+        held_for_long(&hub);
+        assert!(matches!(hold(&hub), Hold::No));
+        assert!(hub.pump(&mut io::Cursor::new(vec![b'y'; 400 * 1024])).is_ok());
+        let sent = out.len();
+        while seat.next(&mut out) != Next::Wait {}
+        assert!(out.len() == sent && sent <= LIMITS.window_bytes + 16, "{sent}");
+        seat.ack(1);
+        let Next::Skipped(greeting) = seat.next(&mut out) else {
+            panic!("it has missed a lot");
+        };
+        assert!(greeting.screen.is_some() && greeting.offset > 200 * 1024);
+        // And from now on it is a slow one again.
+        while seat.next(&mut out) != Next::Wait {}
+        assert!(matches!(hold(&hub), Hold::Until(_)));
     }
 }

@@ -35,6 +35,7 @@ pub mod hub;
 pub mod input;
 pub mod meters;
 pub mod past;
+pub mod present;
 pub mod recording;
 pub mod rest;
 pub mod scrollback;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::frame::{Close, Notice, Role};
-use super::hub::{Arrival, ExitNote, Hub, State};
+use super::hub::{Arrival, ExitNote, Hub, STALL_LIMIT, State};
 use super::input::{Input, Typed};
 use super::rest::Rest;
 use super::split;
@@ -89,6 +89,8 @@ pub(super) struct SeatState {
     notices: VecDeque<Notice>,
     told_spectators: usize,
     told_size: Option<Size>,
+    /// Since when the program waits for it, without its having drawn anything.
+    pub(super) held_since: Option<Instant>,
     rest: Arc<Rest>,
 }
 
@@ -106,6 +108,7 @@ impl SeatState {
             notices: VecDeque::new(),
             told_spectators: 0,
             told_size: None,
+            held_since: None,
             rest,
         }
     }
@@ -126,6 +129,13 @@ impl SeatState {
     /// Whether it gets no more output before it has said that it has drawn some.
     pub(super) fn is_full(&self, window_bytes: u64) -> bool {
         self.is_acking && self.sent - self.acked >= window_bytes
+    }
+
+    /// The program waits for it: until when, at most, if it does not draw anything. None if it never says what it has
+    /// drawn: then its socket tells.
+    pub(super) fn stalls_at(&mut self, now: Instant) -> Option<Instant> {
+        let since = *self.held_since.get_or_insert(now);
+        self.is_acking.then_some(since + STALL_LIMIT)
     }
 
     pub(super) fn wake(&self) {
@@ -264,6 +274,10 @@ impl Seat {
             return next;
         }
         if !state.scrollback.has(state.seats[index].sent) {
+            // What it does not draw is not followed by more of it.
+            if state.seats[index].is_full(self.hub.limits.window_bytes as u64) {
+                return Next::Wait;
+            }
             let greeting = state.greet(None);
             let seat = &mut state.seats[index];
             (seat.sent, seat.acked) = (greeting.offset, greeting.offset);
@@ -302,7 +316,7 @@ impl Seat {
         }
         // Its writer has nothing new to look at unless the window was full.
         let was_full = seat.is_full(self.hub.limits.window_bytes as u64);
-        seat.acked = offset;
+        (seat.acked, seat.held_since) = (offset, None);
         if was_full {
             seat.wake();
         }

@@ -37,8 +37,8 @@ const PING_AFTER_BYTES = 16 * 1024;
 /** So many attempts in a row found a server that answers and no WebSocket: no restart takes that long, something else is. */
 const BLOCKED_AFTER = 2;
 
-/** Why the page waits before it tries again. `blocked`: the server answers, and something between lets no WebSocket through. */
-export type Cause = "network" | "server" | "engine" | "blocked";
+/** Why the page waits before it tries again. `blocked`: the server answers, and something between lets no WebSocket through. `drawing`: the terminal had to be opened anew. */
+export type Cause = "network" | "server" | "engine" | "blocked" | "drawing";
 
 export type Ending =
   | { why: "exit"; code?: number; reason?: string }
@@ -138,6 +138,8 @@ export class Connection {
   private _historyEnd = 0;
   /** Questions of the program's before this offset were answered by an earlier page. */
   private _answeredEnd = 0;
+  /** The terminal is a new one, which is to show the screen as it is and not the output that led to it. */
+  private _wantsScreen = false;
   /** Set from a restart of the screen until its history is drawn. */
   private _isCatchingUp = false;
   private _drawn = 0;
@@ -210,6 +212,14 @@ export class Connection {
     else if (this._state.kind === "playing") this._ping(PONG_AFTER_NUDGE_MS);
   }
 
+  /** The terminal was opened anew: joins again, to be told the screen as it is now. */
+  redraw(): void {
+    this._epoch += 1;
+    if (this._received === undefined) return;
+    this._wantsScreen = true;
+    if (this._state.kind === "playing" || this._state.kind === "connecting") this._lost("drawing");
+  }
+
   /** Ends the waiting early; also the way back after another tab took over. */
   retry(): void {
     if (this._state.kind !== "waiting" && this._state.kind !== "away") return;
@@ -247,6 +257,7 @@ export class Connection {
     const url = new URL(this._url);
     if (this._identity.role === "player") url.searchParams.set("client", this._identity.client);
     if (this._received !== undefined) url.searchParams.set("from", String(this._received));
+    if (this._wantsScreen) url.searchParams.set("screen", "now");
     return url.href;
   }
 
@@ -291,7 +302,8 @@ export class Connection {
   private _handleHello(hello: Extract<ServerMessage, { type: "hello" }>): void {
     const isFirst = this._received === undefined;
     // A server that starts elsewhere than asked for can only mean a redraw, whatever it says.
-    const isRestart = isFirst || hello.replay || hello.offset !== this._received;
+    const isRestart = isFirst || this._wantsScreen || hello.replay || hello.offset !== this._received;
+    this._wantsScreen = false;
     if (isRestart) {
       this._epoch += 1;
       this._historyEnd = hello.head ?? 0;

@@ -57,11 +57,7 @@ const keyBar = new KeyBar({
   isApplicationCursor: () => terminal.applicationCursor,
 });
 
-const terminal = new GameTerminal(
-  need("terminal", HTMLElement),
-  { onInput: handleInput, onSize: handleSize, onTitle: showTitle, onLinkHover: showLinkTarget },
-  { ...settings, dark: darkness.matches, renderer: wantedRenderer(), isLetterboxed: role === "spectator" },
-);
+let terminal = openTerminal();
 
 new PlainText({ read: () => terminal.transcript(), onClose: () => terminal.focus() });
 
@@ -103,6 +99,22 @@ const connection = new Connection(
 );
 
 start();
+
+function openTerminal(): GameTerminal {
+  return new GameTerminal(
+    need("terminal", HTMLElement),
+    { onInput: handleInput, onSize: handleSize, onTitle: showTitle, onLinkHover: showLinkTarget, onDead: reopenTerminal },
+    { ...settings, dark: darkness.matches, renderer: wantedRenderer(), isLetterboxed: role === "spectator" },
+  );
+}
+
+/** A terminal that has died shows what it drew last, and nothing else ever. */
+function reopenTerminal(): void {
+  if (connection.state.kind === "ended") return;
+  terminal.dispose();
+  terminal = openTerminal();
+  connection.redraw();
+}
 
 function start(): void {
   if (role === "player" && remembered === undefined) memory.remember({ id: sessionId, shell, startedAt: Date.now() });

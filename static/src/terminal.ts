@@ -11,6 +11,7 @@ import { Terminal } from "@xterm/xterm";
 
 import { copyText } from "./clipboard";
 import { Disposables } from "./disposal";
+import { DrawingWatch } from "./drawing-watch";
 import { within } from "./frames";
 import { largestFitting } from "./letterbox";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "./text";
@@ -32,6 +33,8 @@ export interface TerminalHandlers {
   onTitle(title: string): void;
   /** The pointer is over a link that leads to `target`, or left it (undefined). */
   onLinkHover(target: string | undefined): void;
+  /** Nothing is drawn any more, for good: another terminal is to be opened in this one's place. */
+  onDead(): void;
 }
 
 export interface TerminalOptions {
@@ -48,6 +51,7 @@ export class GameTerminal {
   private readonly _fit = new FitAddon();
   private readonly _disposables = new Disposables();
   private readonly _encoder = new TextEncoder();
+  private readonly _watch: DrawingWatch;
   private _drawingHistory = 0;
   /** Whether the terminal has the size of another window, not of this one. */
   private _isHeld = false;
@@ -92,6 +96,7 @@ export class GameTerminal {
     this._forbidClipboardAccess();
     this._xterm.open(this._host);
     this._loadRenderer(_options.renderer);
+    this._watch = this._disposables.add(new DrawingWatch(later, () => this._handlers.onDead()));
     this._listen();
     this.fitNow();
   }
@@ -106,13 +111,11 @@ export class GameTerminal {
 
   /** Draws output; `drawn` is called once it is parsed. Answers to questions in `history` are held back. */
   write(bytes: Uint8Array, drawn: () => void, history = false): void {
-    if (!history) {
-      this._xterm.write(bytes, drawn);
-      return;
-    }
-    this._drawingHistory += 1;
+    const watched = this._watch.begin();
+    if (history) this._drawingHistory += 1;
     this._xterm.write(bytes, () => {
-      this._drawingHistory -= 1;
+      watched();
+      if (history) this._drawingHistory -= 1;
       drawn();
     });
   }
@@ -233,6 +236,8 @@ export class GameTerminal {
     }));
     disposables.add(xterm.onTitleChange((title) => this._handlers.onTitle(cleanTitle(title))));
     xterm.attachCustomKeyEventHandler((event) => this._handleKey(event));
+    // What it throws within its writer is told to nobody else.
+    disposables.listen(window, "error", () => this._watch.suspect());
     // Before xterm.js sees it: its own handling keeps ESC in the pasted text.
     disposables.listen(this._host, "paste", (event) => this._handlePaste(event as ClipboardEvent), { capture: true });
     disposables.add(scrollByTouch(this._host, xterm));
@@ -319,6 +324,11 @@ function hasGraphicsCard(): boolean {
   const name = String(context.getParameter(info === null ? context.RENDERER : info.UNMASKED_RENDERER_WEBGL));
   context.getExtension("WEBGL_lose_context")?.loseContext();
   return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+
+function later(ms: number, callback: () => void): () => void {
+  const timer = window.setTimeout(callback, ms);
+  return () => window.clearTimeout(timer);
 }
 
 function openLink(text: string): void {

@@ -55,6 +55,8 @@ export function waitingWords(state: Extract<State, { kind: "waiting" }>, role: R
         `The server answers and ${role === "player" ? "your" : "the"} game runs, but no WebSocket gets through: a proxy, ` +
         "a firewall or a browser extension in between stops it. Try another network, or tell whoever runs this site."
       );
+    case "drawing":
+      return "The terminal could not draw what the program wrote. It begins anew with the screen as it is now.";
     case "engine":
       return `The server could not reach ${role === "player" ? "your" : "the"} game's container. It is tried again by itself.`;
   }

@@ -355,3 +355,39 @@ test("an upgrade nobody answers is given up after 10 s", async () => {
   assert.ok(stage.socket.isClosed);
   assert.equal(stage.kind, "waiting");
 });
+
+test("a terminal that was opened anew is told the screen as it is now, and the keys go on", () => {
+  const stage = playing();
+  stage.socket.output("deadly");
+  stage.connection.input(input("k"));
+  stage.connection.redraw();
+  assert.equal(stage.kind, "waiting");
+  stage.drawAll();
+  stage.pass(250);
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?client=c&from=6&screen=now");
+  stage.socket.hello(9, true, { head: 9, answered: 9, input: 1 });
+  stage.socket.control({ type: "screen", cols: 80, rows: 24, data: "SCREEN" });
+  assert.equal(stage.screen, "SCREEN");
+  stage.socket.output("on");
+  stage.drawAll();
+  stage.pass(200);
+  assert.deepEqual(stage.socket.of("ack"), [{ type: "ack", offset: 11 }]);
+  assert.equal(stage.lostBytes, 0);
+  // The next time it goes on where it was.
+  stage.socket.drop(1006);
+  stage.pass(250);
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?client=c&from=11");
+});
+
+test("a terminal that is opened anew while the page is cut off is told so when it is back", () => {
+  const stage = playing();
+  stage.socket.output("deadly");
+  stage.socket.drop(1006);
+  stage.connection.redraw();
+  stage.pass(250);
+  assert.equal(stage.socket.url, "ws://host/session/s/ws?client=c&from=6&screen=now");
+  // Even where the screen could not be had, the empty terminal begins with what is told.
+  stage.socket.hello(6);
+  stage.socket.output("more");
+  assert.equal(stage.screen, "more");
+});

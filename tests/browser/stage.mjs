@@ -217,7 +217,10 @@ export class Player {
       if (this._expected.some((pattern) => pattern.test(message.text()))) return;
       this.complaints.push(`${message.type()}: ${message.text()}`);
     });
-    page.on("pageerror", (error) => this.complaints.push(`exception: ${error.stack}`));
+    page.on("pageerror", (error) => {
+      if (this._expected.some((pattern) => pattern.test(error.message))) return;
+      this.complaints.push(`exception: ${error.stack}`);
+    });
     await page.goto(url);
     return new Game(page);
   }

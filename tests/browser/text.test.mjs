@@ -157,3 +157,31 @@ story("a lost graphics context falls back to the DOM, and the game goes on", asy
   await game.seesLine("after");
   await game.page.locator(".xterm-rows").getByText("after", { exact: true }).first().waitFor();
 }, "webgl");
+
+// xterm.js 6.0.0 throws within its writer there, and calls nobody back after that.
+story("a terminal that dies of what a program writes is opened anew, for the player and who looks on", async (game, player) => {
+  const mayDie = /Cannot set properties of undefined/;
+  player.expect(mayDie);
+  await game.page.getByRole("button", { name: "Share and record" }).click();
+  await game.page.getByRole("button", { name: "Make a watch link" }).click();
+  const field = game.page.getByLabel("Watch link");
+  await field.waitFor();
+  const link = await field.inputValue();
+  await game.page.keyboard.press("Escape");
+  const watcher = await Player.enter(player.context.browser());
+  watcher.expect(mayDie);
+  try {
+    const other = await watcher.open(link);
+    await other.sees("/ $ ");
+    await game.type("printf '\\033c\\033[999;999H\\033[1Jx\\r\\n'; echo it goes on; read line; echo got $line");
+    await game.seesLine("it goes on");
+    await other.seesLine("it goes on");
+    await game.state("playing");
+    await game.type("a key");
+    await game.seesLine("got a key");
+    await other.seesLine("got a key");
+    await game.shoot("opened-anew");
+  } finally {
+    await watcher.leave();
+  }
+});

@@ -72,6 +72,7 @@ impl Stage {
             role: Role::Player,
             is_acking: is_v1,
             from: None,
+            wants_screen: false,
             page: None,
         };
         let seat = hub.join(arrival).expect("it is not over");

@@ -389,6 +389,7 @@ impl World {
                     role: Role::Player,
                     is_acking: true,
                     from: None,
+                    wants_screen: false,
                     page: None,
                 };
                 drop(self.manager().attach_container(id, arrival));

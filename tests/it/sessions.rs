@@ -19,6 +19,7 @@ const PLAYER: Arrival = Arrival {
     role: Role::Player,
     is_acking: false,
     from: None,
+    wants_screen: false,
     page: None,
 };
 

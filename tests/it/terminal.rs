@@ -926,13 +926,38 @@ fn a_recording_is_an_asciicast() {
         (&header["version"], &header["width"]),
         (&json!(2), &json!(80))
     );
-    let output: String = lines
+    let output: Vec<String> = lines
         .filter_map(|event| event[2].as_str().map(str::to_owned))
         .collect();
+    assert!(output[0].contains("$ "), "the screen as it was: {output:?}");
+    let output = output.concat();
     assert!(output.contains("\r\nrecorded\r\n"), "{output:?}");
     assert_eq!(site.delete(&path).status, 204);
     assert_eq!(is_recorded(), Some(false));
     assert_eq!(site.delete(&path).status, 404);
+}
+
+/// A page whose terminal died of the output asks for the screen, and goes on with its keys.
+#[test]
+fn a_page_is_told_the_screen_as_it_is_now() {
+    let (_engine, site, game) = playing();
+    let me = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+    let path = |query: &str| format!("{}?client={me}{query}", game.path("/ws"));
+    let v1 = [("Sec-WebSocket-Protocol", "shellcraft.v1")];
+    let mut page = site.open(&path(""), &v1).expect("opens");
+    page.expect("$ ");
+    page.type_in("echo one\n");
+    page.expect("\r\none\r\n");
+    page.expect("$ ");
+    let mut page = site.open(&path("&from=3&screen=now"), &v1).expect("opens");
+    let hello = page.note("hello");
+    assert_eq!((&hello["replay"], &hello["input"]), (&json!(true), &json!(9)));
+    assert_eq!(hello["offset"], hello["head"]);
+    let screen = page.note("screen")["data"].to_string();
+    assert_eq!(screen.matches("echo one").count(), 1, "{screen}");
+    page.type_in("echo two\n");
+    page.expect("\r\ntwo\r\n");
+    assert_eq!(site.open(&path("&screen=then"), &v1).err(), Some(400));
 }
 
 /// A client's frame of at most 125 bytes.

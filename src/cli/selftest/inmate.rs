@@ -48,6 +48,7 @@ impl Inmate {
             role: Role::Player,
             is_acking: false,
             from: None,
+            wants_screen: false,
             page: None,
         };
         let seat = manager.attach_container(made.session.id, arrival)?;
