@@ -101,18 +101,40 @@ const IN_TABLE: Look = 1 << 31;
 /// Above so many different ones at once true colours become those of the palette, and the rest is left out.
 const MAX_LOOKS: usize = 16 * 1024;
 
+/// Up to so many are not looked through for what is no longer needed.
+const FEW_LOOKS: usize = 1024;
+
 /// All looks of one terminal that do not fit into four bytes.
-#[derive(Default)]
 pub struct Looks {
     table: Table<Pen>,
+    /// With so many it is time to forget those that nothing has any more.
+    due: usize,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self {
+            table: Table::default(),
+            due: FEW_LOOKS,
+        }
+    }
 }
 
 impl Looks {
-    /// The look of what this pen writes. None when the table is full.
+    /// The look of what this pen writes. None when it is time for [`Looks::keep`].
     pub fn find_or_add(&mut self, pen: &Pen) -> Option<Look> {
+        self.find_or_add_below(pen, self.due)
+    }
+
+    /// The same, whatever the time. None when the table is full.
+    pub fn find_or_add_at_last(&mut self, pen: &Pen) -> Option<Look> {
+        self.find_or_add_below(pen, MAX_LOOKS)
+    }
+
+    fn find_or_add_below(&mut self, pen: &Pen, limit: usize) -> Option<Look> {
         let pen = pen.kept();
         packed(&pen).or_else(|| {
-            let place = self.table.find_or_add(&pen, MAX_LOOKS)?;
+            let place = self.table.find_or_add(&pen, limit)?;
             Some(IN_TABLE | place as Look)
         })
     }
@@ -125,10 +147,19 @@ impl Looks {
         }
     }
 
+    /// The nearest pen that needs no place in the table.
+    pub fn pen_of_palette(&self, look: Look) -> Pen {
+        match look & IN_TABLE {
+            0 => unpacked(look),
+            _ => unpacked(nearest(&self.pen(look))),
+        }
+    }
+
     /// Forgets the looks that nothing has any more.
     pub fn keep(&mut self, looks: impl Iterator<Item = Look>) {
         let in_table = looks.filter(|look| look & IN_TABLE != 0);
         self.table.keep(in_table.map(place));
+        self.due = (2 * self.table.len()).clamp(FEW_LOOKS, MAX_LOOKS);
     }
 
     pub fn pens(&self) -> impl Iterator<Item = &Pen> {

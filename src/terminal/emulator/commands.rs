@@ -60,10 +60,8 @@ impl State {
         if let Some(number) = self.links.find_or_add(link) {
             return number;
         }
-        if self.tidy() {
-            return self.links.find_or_add(link).unwrap_or(0);
-        }
-        0
+        self.tidy();
+        self.links.find_or_add(link).unwrap_or(0)
     }
 }
 

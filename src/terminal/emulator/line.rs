@@ -258,6 +258,7 @@ impl Line {
     pub fn set_cols(&mut self, cols: usize, tail: Look) {
         if cols < self.cols() {
             self.cells.truncate(cols);
+            self.cells.shrink_to(cols);
         } else if self.tail != tail {
             self.extend_to(self.cols());
             self.tail = tail;

@@ -30,14 +30,15 @@ pub struct Links {
 impl Links {
     /// The number of a link, from 1. None when there is no room for it.
     pub fn find_or_add(&mut self, link: &Link) -> Option<u16> {
-        let before = self.table.len();
-        if self.bytes + link.bytes() > MAX_BYTES {
-            return None;
-        }
-        let number = self.table.find_or_add(link, MAX_LINKS)?;
-        if self.table.len() > before {
-            self.bytes += link.bytes();
-        }
+        let number = match self.table.find(link) {
+            Some(number) => number,
+            None if self.bytes + link.bytes() > MAX_BYTES => return None,
+            None => {
+                let number = self.table.find_or_add(link, MAX_LINKS)?;
+                self.bytes += link.bytes();
+                number
+            }
+        };
         Some(number as u16 + 1)
     }
 
@@ -50,6 +51,11 @@ impl Links {
         let places = numbers.filter_map(|number| number.checked_sub(1));
         self.table.keep(places.map(usize::from));
         self.bytes = self.table.values().map(Link::bytes).sum();
+    }
+
+    /// How much of all that there is room for they take, in percent.
+    pub fn fill(&self) -> usize {
+        (self.bytes * 100 / MAX_BYTES).max(self.table.len() * 100 / MAX_LINKS)
     }
 
     pub fn memory_bytes(&self) -> usize {
@@ -77,5 +83,8 @@ mod tests {
         let added = (2..10_000).filter_map(|number| links.find_or_add(&link(number, 1000)));
         assert_eq!(added.count(), 32);
         assert_eq!((links.get(0), links.get(999)), (None, None));
+        // One that is there already needs no room.
+        assert_eq!(links.find_or_add(&link(33, 1000)), Some(33));
+        assert_eq!(links.find_or_add(&link(34, 1000)), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What draws a terminal on one that was just reset: the two screens, then all that decides what comes of the output that
 //! follows.
 
-use super::attributes::Pen;
+use super::attributes::{Look, Pen};
 use super::charset::Charset;
 use super::line::{Cell, Content};
 use super::modes::Modes;
@@ -19,25 +19,49 @@ pub(super) struct Drawing<'a> {
     pub has_saved: bool,
     /// How much links may still take of it.
     pub link_bytes_left: usize,
+    detail: Detail,
+}
+
+/// How much of the cells is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    All,
+    /// Colours of the palette, and no links.
+    Palette,
+    /// Characters alone.
+    Plain,
 }
 
 /// A link's address is drawn wherever it begins: one of 4 KB in every other cell would make hundreds of megabytes. Beyond
 /// this the text is drawn without.
 const LINKS_MOST_BYTES: usize = 128 * 1024;
+/// The most that is drawn with all details. A large screen of which every cell looks otherwise would take tens of megabytes,
+/// several times so in JSON.
+pub(super) const MOST_BYTES: usize = 2 * 1024 * 1024;
 
 impl Terminal {
     /// Text and escape sequences that draw this terminal on one that was just reset. At the end may be a sequence that is not
-    /// complete. What is left out is the beginning of a character that is not: [`Terminal::open_char`].
+    /// complete. What is left out is the beginning of a character that is not: [`Terminal::open_char`]. Of what would be too
+    /// much the looks are drawn more simply.
     pub fn redraw(&self) -> String {
+        let drawn = [Detail::All, Detail::Palette, Detail::Plain]
+            .into_iter()
+            .map(|detail| self.draw(detail))
+            .find(|drawing| !drawing.is_too_much());
+        drawn.map_or_else(String::new, |drawing| drawing.out) + self.parser.open().0
+    }
+
+    fn draw(&self, detail: Detail) -> Drawing<'_> {
         let mut drawing = Drawing {
             out: String::new(),
             state: &self.state,
             pen: Some(Pen::default()),
             has_saved: false,
             link_bytes_left: LINKS_MOST_BYTES,
+            detail,
         };
         drawing.all();
-        drawing.out + self.parser.open().0
+        drawing
     }
 
     /// The bytes of a character that is not complete.
@@ -84,6 +108,21 @@ impl Drawing<'_> {
 
     pub fn push(&mut self, text: &str) {
         self.out.push_str(text);
+    }
+
+    /// Whether there is more of it than there should be; of characters alone there never is.
+    pub fn is_too_much(&self) -> bool {
+        self.out.len() > MOST_BYTES && self.detail != Detail::Plain
+    }
+
+    /// The pen that draws cells of this look.
+    pub fn pen_for(&self, look: Look) -> Pen {
+        let looks = &self.state.looks;
+        match self.detail {
+            Detail::All => looks.pen(look),
+            Detail::Palette => looks.pen_of_palette(look),
+            Detail::Plain => Pen::default(),
+        }
     }
 
     /// CSI with one number, which is left out where it is 1.
@@ -223,11 +262,27 @@ impl Drawing<'_> {
             false => last,
         };
         self.go_to_cell(screen, at);
-        if cell(at).has_content() {
-            self.pen_of(cell(at));
-            self.print(cell(at));
-        } else {
+        self.pen_of(cell(at));
+        if !cell(at).has_content() {
             self.push(" ");
+            let is_empty = screen.line(screen.y).is_some_and(|line| line.cells().is_empty() && !line.is_wrapped);
+            if is_empty && cell(at).is_blank() {
+                // Which leaves the cursor where it is.
+                self.push("\x1b[2K");
+            }
+            return;
+        }
+        // Where letters stand for lines, a line that is drawn of another character set would become another one.
+        let state = self.state;
+        let level = state.charset_level;
+        let is_mapped = state.charset != Charset::ASCII
+            && state.charsets.get(level) == Some(&state.charset);
+        if is_mapped {
+            self.designate(level, Charset::ASCII);
+        }
+        self.print(cell(at));
+        if is_mapped {
+            self.designate(level, state.charset);
         }
     }
 
@@ -302,16 +357,21 @@ impl Drawing<'_> {
 
     /// The pen that wrote this cell: the terminal's own where it would write the same.
     fn pen_of(&mut self, cell: Cell) {
-        let pen = self.state.looks.pen(cell.look);
         let own = self.state.pen;
-        self.pen_without_saving(if own.kept() == pen { &own } else { &pen });
+        let is_own = own.kept() == self.state.looks.pen(cell.look);
+        let pen = self.pen_for(cell.look);
+        self.pen_without_saving(if is_own { &own } else { &pen });
     }
 
     /// Prints what a cell has in it.
     pub fn print(&mut self, cell: Cell) {
         match cell.content() {
             Content::Char(c) => self.out.push(c),
-            Content::Cluster(number) => self.out.push_str(self.state.clusters.get(number)),
+            Content::Cluster(number) => {
+                let text = self.state.clusters.get(number);
+                let chars = if self.detail == Detail::Plain { 1 } else { usize::MAX };
+                self.out.extend(text.chars().take(chars));
+            }
             Content::Nothing => {}
         }
     }
@@ -320,6 +380,7 @@ impl Drawing<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::terminal::Terminal;
+    use super::MOST_BYTES;
 
     fn after(parts: &[&[u8]]) -> Terminal {
         let mut terminal = Terminal::new(20, 5);
@@ -355,6 +416,41 @@ mod tests {
         let redraw = terminal.redraw();
         assert!(redraw.len() < 4 << 20, "{} bytes", redraw.len());
         assert!(redraw.contains(&link("a")) && redraw.contains(&link("b")));
+    }
+
+    /// Every cell of both screens has a look of its own: they are drawn with as much of it as there is room for.
+    #[test]
+    fn looks_make_no_redraw_without_end() {
+        let mut terminal = Terminal::new(1000, 100);
+        let screen = |terminal: &mut Terminal, cols: u32| {
+            for number in 0..100 * cols {
+                let (row, col, c) = (number / cols + 1, number % cols + 1, number % 200 + 20);
+                let ink = format!("\x1b[{row};{col}H\x1b[1;3;4:3;7;9;38;2;{c};9;{c};48;2;9;{c};9mX");
+                terminal.process(ink.as_bytes());
+            }
+        };
+        screen(&mut terminal, 100);
+        let redraw = terminal.redraw();
+        assert!(redraw.contains("38;2;27;9;27"), "that much there is room for");
+        screen(&mut terminal, 300);
+        let redraw = terminal.redraw();
+        assert!(redraw.len() < MOST_BYTES && !redraw.contains("38;2;"), "{}", redraw.len());
+        assert!(redraw.contains(";38;5;"), "colours of the palette");
+        screen(&mut terminal, 1000);
+        terminal.process(b"\x1b[?47h");
+        screen(&mut terminal, 1000);
+        let redraw = terminal.redraw();
+        assert!(redraw.len() < MOST_BYTES && !redraw.contains(";38;"), "{}", redraw.len());
+        assert!(redraw.matches('X').count() >= 200_000);
+    }
+
+    /// The cursor stands behind the last column, which is where printing the last character leads to.
+    #[test]
+    fn behind_the_last_column() {
+        check("01234567890123456789\x1b(0");
+        check("\x1b)0\x0e01234567890123456789");
+        check("\x1b[2H\x1b[41mred\x1b[m\x1b[H01234567890123456789\x1b[2K");
+        check("\x1b[2H\x1b[41mred\x1b[H01234567890123456789\x1b[2K\x1b[m");
     }
 
     #[test]

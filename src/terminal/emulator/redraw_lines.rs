@@ -27,6 +27,9 @@ pub(super) fn draw_lines(drawing: &mut Drawing<'_>, screen: &Screen) {
         is_dirty = true;
     }
     for (at, line) in lines.iter().take(last + 1).enumerate() {
+        if drawing.is_too_much() {
+            return;
+        }
         let next = lines.get(at + 1).filter(|_| at < last);
         let is_pending = draw_line(drawing, line, screen.cols, is_dirty);
         is_dirty = false;
@@ -54,7 +57,7 @@ fn go_on(drawing: &mut Drawing<'_>, line: &Line, next: &Line, screen: &Screen, i
         drawing.push(" ");
     } else if first.has_content() && first.width() == 1 && is_natural(drawing, first) {
         // What comes next anyway. That it is printed twice takes fewer bytes than to tell both cases apart.
-        let pen = drawing.state.looks.pen(first.look);
+        let pen = drawing.pen_for(first.look);
         drawing.pen(&pen);
         drawing.print(first);
         drawing.push("\r");
@@ -72,7 +75,7 @@ fn go_on(drawing: &mut Drawing<'_>, line: &Line, next: &Line, screen: &Screen, i
 }
 
 fn is_natural(drawing: &Drawing<'_>, cell: Cell) -> bool {
-    drawing.state.looks.pen(cell.look).is_natural()
+    drawing.pen_for(cell.look).is_natural()
 }
 
 /// The last column again, where something else was printed.
@@ -164,7 +167,7 @@ fn follows_wide(cells: &[Cell], x: usize) -> bool {
 }
 
 fn print_cell(drawing: &mut Drawing<'_>, cell: Cell) {
-    let pen = drawing.state.looks.pen(cell.look);
+    let pen = drawing.pen_for(cell.look);
     drawing.pen(&pen);
     if cell.width() == 0 {
         // A mark that joins nothing, not even what was just printed.
@@ -182,13 +185,13 @@ fn skip(drawing: &mut Drawing<'_>, skipped: &mut usize) {
 
 /// Whether erasing leaves such a cell.
 fn is_erasable(drawing: &Drawing<'_>, cell: Cell) -> bool {
-    let pen = drawing.state.looks.pen(cell.look);
+    let pen = drawing.pen_for(cell.look);
     cell.is_blank() && pen == pen.eraser()
 }
 
 /// Erases so many columns; the cursor stays.
 fn erase(drawing: &mut Drawing<'_>, look: Look, count: usize) {
-    let pen = drawing.state.looks.pen(look);
+    let pen = drawing.pen_for(look);
     drawing.pen(&pen);
     drawing.csi(count, 'X');
 }
@@ -196,7 +199,7 @@ fn erase(drawing: &mut Drawing<'_>, look: Look, count: usize) {
 /// A blank as only half of a wide character leaves it when something is printed over the other half. The cursor is anywhere
 /// in the line then.
 fn cut_in_two(drawing: &mut Drawing<'_>, x: usize, cols: usize, look: Look) {
-    let pen = drawing.state.looks.pen(look);
+    let pen = drawing.pen_for(look);
     drawing.pen(&pen);
     let is_last = x + 1 == cols;
     let (wide, over) = if is_last { (x - 1, x - 1) } else { (x, x + 1) };

@@ -24,6 +24,24 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Eq + Hash + Clone> Table<T> {
+    /// The number of a value, if it is there.
+    pub fn find(&self, value: &T) -> Option<usize> {
+        let mask = self.index.len().checked_sub(1)?;
+        let mut slot = self.slot(value) & mask;
+        loop {
+            match *self.index.get(slot)? {
+                0 => return None,
+                entry => {
+                    let number = usize::from(entry - 1);
+                    if self.get(number) == Some(value) {
+                        return Some(number);
+                    }
+                }
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
     /// The number of a value, which is added if it is not there yet. None when there are `limit` others, or 65,534.
     pub fn find_or_add(&mut self, value: &T, limit: usize) -> Option<usize> {
         if let Some(number) = self.find(value) {
@@ -75,7 +93,8 @@ impl<T: Eq + Hash + Clone> Table<T> {
             .rposition(|kept| *kept)
             .map_or(0, |at| at + 1);
         self.values.truncate(used);
-        self.free.clear();
+        self.values.shrink_to_fit();
+        self.free = Vec::new();
         for (number, (value, kept)) in self.values.iter_mut().zip(is_kept).enumerate() {
             if !kept {
                 *value = None;
@@ -95,23 +114,6 @@ impl<T: Eq + Hash + Clone> Table<T> {
         self.hasher.hash_one(value) as usize
     }
 
-    fn find(&self, value: &T) -> Option<usize> {
-        let mask = self.index.len().checked_sub(1)?;
-        let mut slot = self.slot(value) & mask;
-        loop {
-            match *self.index.get(slot)? {
-                0 => return None,
-                entry => {
-                    let number = usize::from(entry - 1);
-                    if self.get(number) == Some(value) {
-                        return Some(number);
-                    }
-                }
-            }
-            slot = (slot + 1) & mask;
-        }
-    }
-
     /// INVARIANT: the index has more slots than there are values, so there is an empty one.
     fn insert(&mut self, number: usize) {
         let Some(value) = self.get(number) else {
@@ -128,7 +130,7 @@ impl<T: Eq + Hash + Clone> Table<T> {
     }
 
     fn build_index(&mut self) {
-        let slots = (self.values.len() * 2 + 2).next_power_of_two() * 2;
+        let slots = (self.values.len() * 2 + 2).next_power_of_two();
         self.index = vec![0; slots];
         for number in 0..self.values.len() {
             self.insert(number);

@@ -155,7 +155,8 @@ impl State {
         if let Some(look) = self.looks.find_or_add(pen) {
             return look;
         }
-        let again = self.tidy().then(|| self.looks.find_or_add(pen)).flatten();
+        self.tidy();
+        let again = self.looks.find_or_add_at_last(pen);
         again.unwrap_or_else(|| nearest(pen))
     }
 
@@ -246,10 +247,10 @@ impl State {
     }
 
     fn cluster_cell(&mut self, base: &str, mark: char, width: u8, cell: Cell) -> Option<Cell> {
-        let mut number = self.clusters.joined(base, mark);
-        if number.is_none() && self.tidy() {
-            number = self.clusters.joined(base, mark);
-        }
+        let number = self.clusters.joined(base, mark).or_else(|| {
+            self.tidy();
+            self.clusters.joined_at_last(base, mark)
+        });
         Some(Cell::cluster(number?, width, cell.look))
     }
 
@@ -268,14 +269,54 @@ impl State {
             Content::Char(c) => text.push(c),
             Content::Cluster(number) => text.push_str(self.clusters.get(number)),
         }
-        let count = self.enough(count, width);
+        let mut left = self.enough(count, width);
+        let is_insert = self.modes.insert;
+        while left > 0 {
+            let screen = self.screen();
+            let (at, cols) = (screen.x, screen.cols);
+            let fit = cols.saturating_sub(at) / width;
+            // Where none fits, the next one goes on to the next line.
+            let now = fit.clamp(1, left);
+            if is_insert && fit > 0 {
+                // Room for all of them at once: to make it for one after the other costs a line each time.
+                let blank = Cell::blank(self.look());
+                if let Some(line) = self.screen().here() {
+                    line.insert(at, now * width, blank);
+                }
+                self.modes.insert = false;
+            }
+            self.repeat_in_line(&text, now, width);
+            self.modes.insert = is_insert;
+            left -= now;
+        }
+    }
+
+    /// Prints `text`, a character with its marks, so many times as fit into the line. What they come to is seen at the
+    /// second; all others are the same.
+    fn repeat_in_line(&mut self, text: &str, count: usize, width: usize) {
         if let (Ok(byte), 1) = (u8::try_from(text.chars().next().unwrap_or(' ')), text.len()) {
             self.print_ascii(&vec![byte; count]);
             return;
         }
-        for _ in 0..count {
+        for _ in 0..count.min(2) {
             text.chars().for_each(|c| self.print(c));
         }
+        let blank = Cell::blank(self.look());
+        let screen = self.screen();
+        let mut at = screen.x;
+        let Some(line) = screen.here() else { return };
+        let Some(cell) = at.checked_sub(width).map(|before| line.get(before)) else {
+            return;
+        };
+        for _ in 2..count {
+            line.set(at, cell);
+            (at + 1..at + width).for_each(|rest| line.set(rest, Cell::rest(cell.look)));
+            at += width;
+        }
+        if line.get(at).is_rest() {
+            line.set(at, blank);
+        }
+        screen.x = at;
     }
 
     /// As many repetitions as show the same as so many do: when all lines that are kept are full of them, a line more only
@@ -325,15 +366,18 @@ impl State {
             .flat_map(|(own, erased)| [*own, *erased]);
         let tails = lines().map(|line| line.tail());
         let before = looks.len() + clusters.len();
+        let links_before = self.links.fill();
         looks.keep(cells().map(|cell| cell.look).chain(tails).chain(of_pen));
         clusters.keep(cells().filter_map(|cell| match cell.content() {
             Content::Cluster(number) => Some(number),
             _ => None,
         }));
-        if before - (looks.len() + clusters.len()) < LEAST_FREED {
+        let freed = before - (looks.len() + clusters.len());
+        self.tidy_links();
+        let freed_links = links_before - self.links.fill();
+        if freed < LEAST_FREED.min(before / 4) && freed_links < LEAST_FREED_LINKS {
             self.refusals = REFUSALS;
         }
-        self.tidy_links();
         true
     }
 
@@ -349,8 +393,11 @@ impl State {
     }
 }
 
-/// A look through tables of which less than this was not needed is not repeated before so many have been refused.
+/// A look through tables of which less than this, and less than a quarter, was not needed is not repeated before so many
+/// have been refused.
 const LEAST_FREED: usize = 512;
+/// The same for links, in percent of the room for them.
+const LEAST_FREED_LINKS: usize = 10;
 const REFUSALS: u32 = 1024;
 
 impl Act for State {
@@ -509,6 +556,28 @@ mod tests {
         }
     }
 
+    /// REP makes what printing one after the other makes, whatever stands there already.
+    #[test]
+    fn repeated_is_as_if_printed() {
+        let texts = ["x", "\u{e9}", "世", "e\u{301}", "世\u{301}\u{302}"];
+        let modes = ["", "\x1b[4h", "\x1b[?7l", "\x1b[4h\x1b[?7l"];
+        let places = ["", "ab\x1b[44m", "世世世世世\r", "世世世世世\x1b[2G", "0123456789\x1b[3;8H"];
+        for (text, mode, place) in texts
+            .iter()
+            .flat_map(|text| modes.iter().map(move |mode| (text, mode)))
+            .flat_map(|(text, mode)| places.iter().map(move |place| (text, mode, place)))
+        {
+            for count in [1, 2, 3, 5, 9, 23, 60] {
+                let drawn = [format!("{text}\x1b[{count}b"), text.repeat(count + 1)].map(|end| {
+                    let mut terminal = Terminal::new(10, 4);
+                    terminal.process(format!("{place}{mode}{end}\x1b[m").as_bytes());
+                    terminal.redraw()
+                });
+                assert_eq!(drawn[0], drawn[1], "{place:?} {mode:?} {text:?} {count}");
+            }
+        }
+    }
+
     #[test]
     fn line_drawing_takes_the_place_of_letters() {
         check("\x1b(0lqk\x1b(Bq", "┌─┐q @4,0");
@@ -545,6 +614,46 @@ mod tests {
             last.bg,
             Color::Rgb((79_999 & 255) as u8, 9, (79_999 >> 8 & 255) as u8)
         );
+    }
+
+    /// What is no longer on the screen is given back: ever new colours, marks and links of a small terminal.
+    #[test]
+    fn what_has_gone_takes_no_memory() {
+        let mut terminal = Terminal::new(80, 24);
+        for number in 0..200_000u32 {
+            let (r, g, b) = (number >> 16, (number >> 8) & 255, number & 255);
+            let c = char::from_u32(0x4e00 + number % 20_000).unwrap_or('x');
+            let text = format!("\x1b[38;2;{r};{g};{b}m\x1b]8;;http://{number}/\x07{c}\u{301}\r\n");
+            terminal.process(text.as_bytes());
+        }
+        let bytes = terminal.memory_bytes();
+        assert!(bytes < 200 << 10, "{bytes}");
+    }
+
+    #[test]
+    fn a_narrower_screen_gives_memory_back() {
+        let mut terminal = Terminal::new(1000, 100);
+        terminal.process(&b"x".repeat(100_000));
+        terminal.process(b"\x1b[?1049h");
+        terminal.process(&b"x".repeat(100_000));
+        terminal.resize(20, 100);
+        let bytes = terminal.memory_bytes();
+        assert!(bytes < 1 << 20, "{bytes}");
+    }
+
+    /// Of links that are not all on the screen at once none is lost.
+    #[test]
+    fn links_of_a_long_listing_are_kept() {
+        let mut terminal = Terminal::new(80, 24);
+        let link = |number: usize| format!("http://a.host/a/directory/of/some/depth/file-{number:05}");
+        for number in 0..5_000 {
+            let line = format!("\x1b]8;;{0}\x07{number}\x1b]8;;\x07\r\n", link(number));
+            terminal.process(line.as_bytes());
+        }
+        let redraw = terminal.redraw();
+        for number in 5_000 - 23..5_000 {
+            assert!(redraw.contains(&link(number)), "{number}");
+        }
     }
 
     #[test]
