@@ -8,6 +8,7 @@
 //! does not do what it is asked for is set aside and tried again ([`super::quarantine`]).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use log::{debug, info, warn};
@@ -105,6 +106,9 @@ pub(super) fn run(
 
 fn pump(manager: &Manager, session: &Session, mut attach: Attach) {
     session.hub.connect_input(attach.input);
+    if session.wants_redraw.load(Ordering::SeqCst) && manager.wanted_size(session).is_some() {
+        manager.queue_resize(session);
+    }
     let state = session.snapshot().state;
     if !matches!(state, State::Running | State::Prewarmed) || manager.is_leaving() {
         // The end was ordered before there was anything to hang up.

@@ -72,6 +72,10 @@ fn apply(manager: &Manager, session: &Session) {
         // The reaper queues it again.
         return;
     }
+    if session.wants_redraw.load(Ordering::SeqCst) && session.hub.input_stream().is_none() {
+        // Nobody would see what is drawn. Whoever attaches queues it again.
+        return;
+    }
     if session.wants_redraw.swap(false, Ordering::SeqCst) {
         // The program draws anew only for a size that is another one; the right one follows at once.
         let other = Size {

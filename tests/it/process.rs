@@ -255,3 +255,40 @@ fn what_a_killed_server_left_is_removed_and_what_a_living_one_has_stays() {
     assert_eq!(next.exit_code(), Some(0));
     assert_eq!(private_dirs(runtime_dir.path()), kept);
 }
+
+/// After a crash the shell is made to draw its line once there is somebody who sees it: not before the attach.
+#[test]
+fn after_a_crash_nothing_is_drawn_before_there_is_an_attach() {
+    let engine = FakeEngine::start();
+    let (instance, data) = (unique(), tempfile::tempdir().expect("a directory"));
+    let data = data.path().to_str().expect("UTF-8");
+    // The reaper looks often for sizes that are still to be set.
+    let flags = ["--data-dir", data, "--save-interval", "50ms"];
+    let mut killed = Process::start(&engine.docker_host(), &instance, &flags);
+    let game = killed.create("rust");
+    let mut page = killed.page(&game, None);
+    page.resize(80, 24);
+    page.expect("$ ");
+    wait_for("the size", || engine.calls("ContainerResize") > 0);
+    killed.signal("KILL");
+    assert_eq!(killed.exit_code(), None);
+    let (resizes, attaches) = (
+        engine.calls("ContainerResize"),
+        engine.calls("ContainerAttach"),
+    );
+    engine.hang("ContainerAttach");
+    let server = Process::start(&engine.docker_host(), &instance, &flags);
+    assert!(engine.await_calls("ContainerAttach", attaches + 1, PATIENCE));
+    let mut page = server.page(&game, Some(page.offset));
+    page.resize(80, 24);
+    page.control(serde_json::json!({"type": "ping", "t": 1}));
+    page.note("pong");
+    let passes = server.metric("reaper_passes_total");
+    wait_for("two passes", || {
+        server.metric("reaper_passes_total") >= passes + 2.0
+    });
+    assert_eq!(engine.calls("ContainerResize"), resizes);
+    engine.release("ContainerAttach");
+    // Another size, and the right one.
+    assert!(engine.await_calls("ContainerResize", resizes + 2, PATIENCE));
+}
