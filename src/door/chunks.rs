@@ -47,18 +47,23 @@ impl Chunks {
     /// # Errors
     /// [`Refusal`], when no more bytes can make a body of it.
     pub(super) fn take(&mut self, received: &mut Vec<u8>) -> Result<bool, Refusal> {
-        loop {
+        let mut done = 0;
+        let is_whole = loop {
+            let rest = &received[done..];
             let taken = match self.next {
-                Next::Size => self.take_size(received)?,
-                Next::Data(left) => self.take_data(left, received)?,
-                Next::Trailer => self.take_trailer(received)?,
-                Next::Nothing => return Ok(true),
+                Next::Size => self.take_size(rest)?,
+                Next::Data(left) => self.take_data(left, rest)?,
+                Next::Trailer => self.take_trailer(rest)?,
+                Next::Nothing => break true,
             };
             if taken == 0 {
-                return Ok(false);
+                break false;
             }
-            received.drain(..taken);
-        }
+            done += taken;
+        };
+        // Once for all chunks: there may be one for each byte.
+        received.drain(..done);
+        Ok(is_whole)
     }
 
     /// The whole body.
