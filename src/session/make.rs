@@ -518,9 +518,8 @@ impl Manager {
     ) -> Result<(ContainerId, Option<String>), Error> {
         let settings = &self.settings;
         let name = sandbox::container_name(session.id.0);
-        let mut image_id = self.check_image(shell)?;
-        loop {
-            let image = image_id.as_deref().unwrap_or(&shell.image);
+        let create = |image_id: Option<&str>| {
+            let image = image_id.unwrap_or(&shell.image);
             let body = sandbox::container(
                 session.id.0,
                 &settings.instance,
@@ -528,24 +527,25 @@ impl Manager {
                 image,
                 &settings.limits,
             );
-            match self.engine.create(&name, &body) {
-                Ok(container) => {
-                    if let Some(id) = &image_id {
-                        session.set_image(id.clone());
-                    }
-                    return Ok((container, image_id));
+            self.engine.create(&name, &body)
+        };
+        let mut image_id = self.check_image(shell)?;
+        let mut created = create(image_id.as_deref());
+        if created.as_ref().is_err_and(engine::Error::is_not_found) {
+            // Built anew since, and the one before removed. Once: an Engine may say so of each.
+            self.forget_look(shell);
+            image_id = self.check_image(shell)?;
+            created = create(image_id.as_deref());
+        }
+        match created {
+            Ok(container) => {
+                if let Some(id) = &image_id {
+                    session.set_image(id.clone());
                 }
-                Err(error) if error.is_not_found() => {
-                    // Built anew since, and the one before removed.
-                    self.forget_look(shell);
-                    let now = self.check_image(shell)?;
-                    if now.is_none() || now == image_id {
-                        return Err(self.no_image(&shell.image));
-                    }
-                    image_id = now;
-                }
-                Err(error) => return Err(self.blame(shell, error)),
+                Ok((container, image_id))
             }
+            Err(error) if error.is_not_found() => Err(self.no_image(&shell.image)),
+            Err(error) => Err(self.blame(shell, error)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One bad container, image, shell or call holds nothing else up: it is set aside, named, and tried again later.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fake_engine::FakeEngine;
 use serde_json::json;
@@ -474,4 +475,36 @@ fn a_game_is_made_of_the_very_image_that_was_judged() {
         assert_eq!(container.image_id, format!("sha256:{asked}"));
     }
     assert_eq!(site.get("/readyz").status, 200);
+}
+
+/// An Engine that says of each image that it is gone, and has another one when it is asked again, is not asked for ever.
+#[test]
+fn an_image_that_is_another_one_each_time_is_given_up() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--pool-size", "0"]);
+    engine.refuse("ContainerCreate", 404, "No such image");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let builder = scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                engine.rebuild_image("shellcraft/rust:latest");
+                std::thread::yield_now();
+            }
+        });
+        // Also when what follows fails.
+        let over = Over(&is_over);
+        let reply = site.post("/session", r#"{"shell": "rust"}"#);
+        drop(over);
+        assert!(reply.status >= 500, "{}", reply.status);
+        builder.join().expect("no panic");
+    });
+    assert_eq!(engine.calls("ContainerCreate"), 2);
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
