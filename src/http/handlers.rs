@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::error::ApiError;
+use super::pages::Visitor;
 use super::route::Route;
 use super::server::{Body, Request, Response};
 use super::{Outcome, Side, Site, admin, assets, identity, origin, terminal};
@@ -37,8 +38,10 @@ impl Site {
             Route::Landing => {
                 let shells = &self.manager.settings().shells;
                 let broken = self.manager.shells_known_broken();
-                let has_logins = self.guard.gate.wants_tokens();
-                let visitor = (has_logins, self.is_known(&request));
+                let visitor = Visitor {
+                    has_logins: self.guard.gate.wants_tokens(),
+                    is_known: self.is_known(&request),
+                };
                 now(self.pages.landing(shells, &broken, visitor))
             }
             Route::Asset(name) => now(assets::serve(

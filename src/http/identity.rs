@@ -141,12 +141,8 @@ impl Site {
     /// Whether the request shows a player, for pages: what is wrong with what it shows is told by the calls that they
     /// make, and nobody is refused a page.
     pub(super) fn is_known(&self, request: &Request) -> bool {
-        let key = match self.guard.gate.wants_tokens() {
-            true => None,
-            false => match cookie_key(&self.guard.gate, &self.manager) {
-                Ok(key) => Some(key),
-                Err(_) => return false,
-            },
+        let Ok(key) = self.cookie_key() else {
+            return false;
         };
         let shown = self.identify(request, key);
         shown.is_ok_and(|identity| identity.player.is_some())
@@ -154,12 +150,17 @@ impl Site {
 
     /// Whom what the request shows makes it.
     fn shown_identity(&self, request: &Request) -> Result<Identity, ApiError> {
-        let key = match self.guard.gate.wants_tokens() {
-            true => None,
-            false => Some(cookie_key(&self.guard.gate, &self.manager)?),
-        };
+        let key = self.cookie_key()?;
         self.identify(request, key)
             .map_err(|refusal| self.refuse(refusal))
+    }
+
+    /// The key of players' cookies. None where players log in.
+    fn cookie_key(&self) -> Result<Option<&CookieKey>, session::Error> {
+        match self.guard.gate.wants_tokens() {
+            true => Ok(None),
+            false => cookie_key(&self.guard.gate, &self.manager).map(Some),
+        }
     }
 
     fn identify(&self, request: &Request, key: Option<&CookieKey>) -> Result<Identity, Refusal> {

@@ -28,6 +28,15 @@ pub struct Pages {
     frame_ancestors: String,
 }
 
+/// Whom the start page is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Visitor {
+    /// Whether one had to log in.
+    pub has_logins: bool,
+    /// Whether the server knows whose page it is.
+    pub is_known: bool,
+}
+
 #[derive(Content)]
 struct Landing<'a> {
     version: &'a str,
@@ -102,8 +111,12 @@ impl Pages {
         &self,
         shells: &[Shell],
         broken: &BTreeSet<String>,
-        (has_logins, is_known): (bool, bool),
+        visitor: Visitor,
     ) -> Response {
+        let Visitor {
+            has_logins,
+            is_known,
+        } = visitor;
         let first = shells.iter().find(|shell| !broken.contains(&shell.name));
         let shells = shells
             .iter()
@@ -209,6 +222,13 @@ fn html(status: u16, text: String, frame_ancestors: &str) -> Response {
 mod tests {
     use super::*;
 
+    fn visitor(has_logins: bool, is_known: bool) -> Visitor {
+        Visitor {
+            has_logins,
+            is_known,
+        }
+    }
+
     fn text(response: &Response) -> String {
         String::from_utf8(response.body.to_vec()).expect("UTF-8")
     }
@@ -240,7 +260,7 @@ mod tests {
         ];
         let none = BTreeSet::new();
         for page in [
-            pages.landing(&shells, &none, (true, true)),
+            pages.landing(&shells, &none, visitor(true, true)),
             pages.terminal("id", "rust", "ws://h/", "player"),
             pages.admin(),
             pages.error(404, "Gone."),
@@ -250,7 +270,7 @@ mod tests {
                 assert!(!text.contains(forbidden), "{forbidden} in {text}");
             }
         }
-        let landing = text(&pages.landing(&shells, &none, (false, false)));
+        let landing = text(&pages.landing(&shells, &none, visitor(false, false)));
         assert!(
             landing.contains("Rust") && landing.contains("value=\"perl\""),
             "{landing}"
@@ -259,19 +279,19 @@ mod tests {
         assert!(!asks_for_book(&pages.landing(
             &shells,
             &none,
-            (true, false)
+            visitor(true, false)
         )));
-        assert!(asks_for_book(&pages.landing(&shells, &none, (true, true))));
+        assert!(asks_for_book(&pages.landing(&shells, &none, visitor(true, true))));
         let has_logout = |page: &Response| text(page).contains("id=\"logout\"");
-        assert!(!has_logout(&pages.landing(&shells, &none, (false, false))));
-        assert!(has_logout(&pages.landing(&shells, &none, (true, true))));
+        assert!(!has_logout(&pages.landing(&shells, &none, visitor(false, false))));
+        assert!(has_logout(&pages.landing(&shells, &none, visitor(true, true))));
     }
 
     #[test]
     fn every_link_begins_with_the_prefix() {
         let pages = Pages::new("", "/a/b").expect("valid templates");
         for page in [
-            pages.landing(&[], &BTreeSet::new(), (true, true)),
+            pages.landing(&[], &BTreeSet::new(), visitor(true, true)),
             pages.terminal("id", "rust", "ws://h/", "player"),
             pages.admin(),
             pages.error(404, "Gone."),
@@ -295,7 +315,7 @@ mod tests {
             image: "i".into(),
         });
         let broken = BTreeSet::from(["rust".to_owned()]);
-        let landing = text(&pages.landing(&shells, &broken, (false, false)));
+        let landing = text(&pages.landing(&shells, &broken, visitor(false, false)));
         let choice = |name: &str| {
             let (_, rest) = landing
                 .split_once(&format!("value=\"{name}\""))
@@ -305,7 +325,7 @@ mod tests {
         };
         assert_eq!(
             (choice("rust"), choice("perl")),
-            ((true, false), (false, true))
+            (visitor(true, false), visitor(false, true))
         );
         assert_eq!(landing.matches("started now").count(), 1, "{landing}");
     }
