@@ -179,6 +179,10 @@ pub const GAME: &[Step] = &[
     Bytes(b"echo \xff\xfe\r"),
     See("that was not UTF-8; the line is dropped\n"),
     See("✦ ~ $ "),
+    // A character that is cut off by the Enter.
+    Bytes(b"echo \xe2\x82\r"),
+    See("that was not UTF-8; the line is dropped\n"),
+    See("✦ ~ $ "),
     Type("echo st'il'l here\r"),
     See("\nstill here\n✦ ~ $ "),
     Type("clear\r"),

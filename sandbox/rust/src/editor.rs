@@ -109,18 +109,19 @@ impl Edit<'_> {
     fn run(mut self, terminal: &mut Terminal) -> io::Result<Asked> {
         terminal.forget_resizes();
         let mut screen = Screen::new(terminal.columns());
-        let asked = loop {
+        let asked = 'line: loop {
             // Whatever waits is taken in first, so that a long text is drawn in blocks.
             if terminal.is_idle() {
                 self.draw(terminal, &mut screen)?;
             }
             match terminal.next()? {
                 Input::Byte(byte) => {
-                    let Some(key) = self.decoder.push(byte) else {
-                        continue;
-                    };
-                    if let Some(asked) = self.press(key, terminal, &mut screen)? {
-                        break asked;
+                    let mut key = self.decoder.push(byte);
+                    while let Some(pressed) = key {
+                        if let Some(asked) = self.press(pressed, terminal, &mut screen)? {
+                            break 'line asked;
+                        }
+                        key = self.decoder.again();
                     }
                 }
                 Input::Resized => {

@@ -58,6 +58,8 @@ pub struct Decoder {
     bytes: Vec<u8>,
     has_alt: bool,
     is_quoted: bool,
+    /// A byte that ended the one before it, which was cut off, and begins the next key.
+    again: Option<u8>,
     paste_max: usize,
 }
 
@@ -73,6 +75,12 @@ impl Decoder {
     /// The next character is itself, whatever it is.
     pub fn quote(&mut self) {
         self.is_quoted = true;
+    }
+
+    /// The key that the last byte makes besides the one that it has ended, if it does so. To be asked behind each key.
+    pub fn again(&mut self) -> Option<Key> {
+        let byte = self.again.take()?;
+        self.push(byte)
     }
 
     /// Takes a byte; a key when it was the last one of it.
@@ -99,13 +107,11 @@ impl Decoder {
         if byte >= 0x80 {
             return self.utf8(byte);
         }
-        let was_cut = !self.bytes.is_empty();
-        self.bytes.clear();
-        if was_cut {
-            // The bytes before were the beginning of a character. What comes now is lost with them only if it is text.
-            if byte >= b' ' {
-                return Some(Key::NotUtf8);
-            }
+        if !self.bytes.is_empty() {
+            // The bytes before were the beginning of a character.
+            self.bytes.clear();
+            self.again = Some(byte);
+            return Some(Key::NotUtf8);
         }
         if std::mem::take(&mut self.is_quoted) {
             return Some(Key::Char(byte.into()));
@@ -128,6 +134,7 @@ impl Decoder {
             }
             Err(error) if error.error_len().is_none() => None,
             Err(_) => {
+                self.again = Some(byte).filter(|_| self.bytes.len() > 1);
                 self.reset();
                 Some(Key::NotUtf8)
             }
@@ -291,10 +298,14 @@ mod tests {
     #[track_caller]
     fn check(bytes: &[u8], expected: &[Key]) {
         let mut decoder = Decoder::new(16);
-        let keys: Vec<Key> = bytes
-            .iter()
-            .filter_map(|byte| decoder.push(*byte))
-            .collect();
+        let mut keys = Vec::new();
+        for byte in bytes {
+            let mut key = decoder.push(*byte);
+            while let Some(pressed) = key {
+                keys.push(pressed);
+                key = decoder.again();
+            }
+        }
         assert_eq!(keys, expected, "{:?}", String::from_utf8_lossy(bytes));
     }
 
@@ -337,8 +348,19 @@ mod tests {
         check(b"\x1b[12\x03", &[Ctrl('c')]);
         check(
             b"a\xff\xc3x\x1b\xc3\xa9y",
-            &[Char('a'), NotUtf8, NotUtf8, Char('é'), Char('y')],
+            &[
+                Char('a'),
+                NotUtf8,
+                NotUtf8,
+                Char('x'),
+                Char('é'),
+                Char('y'),
+            ],
         );
+        // What is cut off takes nothing with it.
+        check(b"\xc3\r", &[NotUtf8, Enter]);
+        check(b"\xe2\x82\x1b[D", &[NotUtf8, Left]);
+        check(b"\xc3\xc3\xa9\xf0\x9f\xff", &[NotUtf8, Char('é'), NotUtf8, NotUtf8]);
     }
 
     #[test]

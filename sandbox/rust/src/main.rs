@@ -81,6 +81,10 @@ fn play() -> Result<Never, Stop> {
 fn run(shell: &mut Shell, editor: &mut Editor, text: &str) -> Result<(), Stop> {
     for line in text.split('\n') {
         shell.rearm()?;
+        // It may have come between two lines, too.
+        if shell.is_interrupted() {
+            break;
+        }
         if let Some(line) = shell.run_line(line)? {
             editor.remember(&line);
         }
