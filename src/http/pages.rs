@@ -281,10 +281,22 @@ mod tests {
             &none,
             visitor(true, false)
         )));
-        assert!(asks_for_book(&pages.landing(&shells, &none, visitor(true, true))));
+        assert!(asks_for_book(&pages.landing(
+            &shells,
+            &none,
+            visitor(true, true)
+        )));
         let has_logout = |page: &Response| text(page).contains("id=\"logout\"");
-        assert!(!has_logout(&pages.landing(&shells, &none, visitor(false, false))));
-        assert!(has_logout(&pages.landing(&shells, &none, visitor(true, true))));
+        assert!(!has_logout(&pages.landing(
+            &shells,
+            &none,
+            visitor(false, false)
+        )));
+        assert!(has_logout(&pages.landing(
+            &shells,
+            &none,
+            visitor(true, true)
+        )));
     }
 
     #[test]
@@ -325,7 +337,7 @@ mod tests {
         };
         assert_eq!(
             (choice("rust"), choice("perl")),
-            (visitor(true, false), visitor(false, true))
+            ((true, false), (false, true))
         );
         assert_eq!(landing.matches("started now").count(), 1, "{landing}");
     }

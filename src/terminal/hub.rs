@@ -656,18 +656,21 @@ impl State {
         let end = self.scrollback.end();
         let is_behind = |done: u64| end - done >= window_bytes;
         let now = Instant::now();
-        let until = match (self.player_mut(), self.away) {
-            _ if self.closed.is_some() => None,
+        let away = self.away;
+        if self.closed.is_some() {
+            return Hold::No;
+        }
+        let until = match (self.player_mut(), away) {
             (Some(player), _) if is_behind(player.done()) => match player.stalls_at(now) {
-                Some(stall) => Some(stall),
+                Some(stall) => stall,
                 None => return Hold::Yes,
             },
-            (None, Some((done, until))) if is_behind(done) => Some(until),
-            _ => None,
+            (None, Some((done, until))) if is_behind(done) => until,
+            _ => return Hold::No,
         };
-        match until.filter(|until| now < *until) {
-            Some(until) => Hold::Until(until),
-            None => Hold::No,
+        match now < until {
+            true => Hold::Until(until),
+            false => Hold::No,
         }
     }
 
@@ -774,7 +777,7 @@ impl State {
     }
 
     /// How much of the output some player was sent.
-    fn answered(&self) -> u64 {
+    pub(super) fn answered(&self) -> u64 {
         let players = self.seats.iter().filter(|seat| seat.role == Role::Player);
         players.fold(self.answered, |most, seat| most.max(seat.sent))
     }
@@ -999,7 +1002,7 @@ mod tests {
         hub.state.lock().away = Some((0, Instant::now()));
         assert!(matches!(hold(&hub), Hold::No), "the grace is over");
         let seat = hub.join(PLAYER).expect("it is not over");
-        assert!(matches!(hold(&hub), Hold::Yes));
+        assert!(matches!(hold(&hub), Hold::Until(_)), "it is there again");
         seat.ack(1);
         drop(hub.join(Arrival {
             is_acking: false,
@@ -1032,10 +1035,16 @@ mod tests {
         };
         held_for_long(&hub);
         assert!(matches!(hold(&hub), Hold::No));
-        assert!(hub.pump(&mut io::Cursor::new(vec![b'y'; 400 * 1024])).is_ok());
+        assert!(
+            hub.pump(&mut io::Cursor::new(vec![b'y'; 400 * 1024]))
+                .is_ok()
+        );
         let sent = out.len();
         while seat.next(&mut out) != Next::Wait {}
-        assert!(out.len() == sent && sent <= LIMITS.window_bytes + 16, "{sent}");
+        assert!(
+            out.len() == sent && sent <= LIMITS.window_bytes + 16,
+            "{sent}"
+        );
         seat.ack(1);
         let Next::Skipped(greeting) = seat.next(&mut out) else {
             panic!("it has missed a lot");

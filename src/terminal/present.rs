@@ -177,7 +177,10 @@ mod tests {
         hub.state.lock().resize(last);
         assert!(hub.state.lock().past.is_some());
         assert!(hub.start_recording(Instant::now(), SystemTime::UNIX_EPOCH));
-        assert!(hub.recording_bytes() < 8 * 1024, "one screen, not the way to it");
+        assert!(
+            hub.recording_bytes() < 8 * 1024,
+            "one screen, not the way to it"
+        );
         pump(&hub, b"\x1b[2;1Hmore");
         let (size, shown) = replayed(&hub);
         assert_eq!(size, last);
@@ -197,7 +200,10 @@ mod tests {
             cols: 1000,
             rows: 100,
         });
-        hub.state.lock().scrollback.push(&b"\x1b#8".repeat(4_000_000));
+        hub.state
+            .lock()
+            .scrollback
+            .push(&b"\x1b#8".repeat(4_000_000));
         assert!(hub.present().is_none());
         assert!(hub.start_recording(Instant::now(), SystemTime::UNIX_EPOCH));
     }
@@ -264,7 +270,10 @@ mod tests {
             cols: 1000,
             rows: 100,
         });
-        hub.state.lock().scrollback.push(&b"\x1b#8".repeat(1_000_000));
+        hub.state
+            .lock()
+            .scrollback
+            .push(&b"\x1b#8".repeat(1_000_000));
         let seat = hub.join(arrival(Role::Player, 2_000_000)).expect("open");
         let greeting = seat.greeting();
         assert_eq!((greeting.offset, greeting.is_exact), (0, true));

@@ -38,7 +38,10 @@ impl Recording {
     /// Records what draws the screen that it begins with, unless that leaves less room for the rest than it takes.
     pub fn screen(&mut self, data: &str, now: Instant) {
         // In JSON a control character is six bytes.
-        let bytes: usize = data.chars().map(|c| if c.is_control() { 6 } else { c.len_utf8() }).sum();
+        let bytes: usize = data
+            .chars()
+            .map(|c| if c.is_control() { 6 } else { c.len_utf8() })
+            .sum();
         if bytes <= LIMIT_BYTES / 2 {
             self.event("o", data, now);
         }

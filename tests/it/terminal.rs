@@ -951,7 +951,10 @@ fn a_page_is_told_the_screen_as_it_is_now() {
     page.expect("$ ");
     let mut page = site.open(&path("&from=3&screen=now"), &v1).expect("opens");
     let hello = page.note("hello");
-    assert_eq!((&hello["replay"], &hello["input"]), (&json!(true), &json!(9)));
+    assert_eq!(
+        (&hello["replay"], &hello["input"]),
+        (&json!(true), &json!(9))
+    );
     assert_eq!(hello["offset"], hello["head"]);
     let screen = page.note("screen")["data"].to_string();
     assert_eq!(screen.matches("echo one").count(), 1, "{screen}");

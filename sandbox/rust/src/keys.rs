@@ -348,19 +348,15 @@ mod tests {
         check(b"\x1b[12\x03", &[Ctrl('c')]);
         check(
             b"a\xff\xc3x\x1b\xc3\xa9y",
-            &[
-                Char('a'),
-                NotUtf8,
-                NotUtf8,
-                Char('x'),
-                Char('é'),
-                Char('y'),
-            ],
+            &[Char('a'), NotUtf8, NotUtf8, Char('x'), Char('é'), Char('y')],
         );
         // What is cut off takes nothing with it.
         check(b"\xc3\r", &[NotUtf8, Enter]);
         check(b"\xe2\x82\x1b[D", &[NotUtf8, Left]);
-        check(b"\xc3\xc3\xa9\xf0\x9f\xff", &[NotUtf8, Char('é'), NotUtf8, NotUtf8]);
+        check(
+            b"\xc3\xc3\xa9\xf0\x9f\xff",
+            &[NotUtf8, Char('é'), NotUtf8, NotUtf8],
+        );
     }
 
     #[test]

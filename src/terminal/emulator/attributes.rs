@@ -305,10 +305,14 @@ mod tests {
             fg: Color::Rgb((number >> 8) as u8, number as u8, 0),
             ..Pen::default()
         };
-        for number in 0..MAX_LOOKS {
+        for number in 0..FEW_LOOKS {
             assert!(looks.find_or_add(&pen(number)).is_some());
         }
-        assert_eq!(looks.find_or_add(&pen(MAX_LOOKS)), None);
+        assert_eq!(looks.find_or_add(&pen(FEW_LOOKS)), None, "time to look");
+        for number in 0..MAX_LOOKS {
+            assert!(looks.find_or_add_at_last(&pen(number)).is_some());
+        }
+        assert_eq!(looks.find_or_add_at_last(&pen(MAX_LOOKS)), None);
         let kept = looks.find_or_add(&pen(7)).expect("it is there");
         looks.keep([kept].into_iter());
         assert_eq!(looks.pen(kept), pen(7));

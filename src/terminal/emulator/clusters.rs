@@ -3,7 +3,7 @@
 use super::table::Table;
 
 /// Bytes of one character with its marks: more marks than that are left out.
-const MAX_CLUSTER_BYTES: usize = 48;
+pub const MAX_CLUSTER_BYTES: usize = 48;
 /// Different ones at once in one terminal: more than texts in any script have.
 const MAX_CLUSTERS: usize = 4096;
 /// Up to so many are not looked through for what is no longer needed.

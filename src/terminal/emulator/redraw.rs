@@ -265,7 +265,9 @@ impl Drawing<'_> {
         self.pen_of(cell(at));
         if !cell(at).has_content() {
             self.push(" ");
-            let is_empty = screen.line(screen.y).is_some_and(|line| line.cells().is_empty() && !line.is_wrapped);
+            let is_empty = screen
+                .line(screen.y)
+                .is_some_and(|line| line.cells().is_empty() && !line.is_wrapped);
             if is_empty && cell(at).is_blank() {
                 // Which leaves the cursor where it is.
                 self.push("\x1b[2K");
@@ -275,8 +277,8 @@ impl Drawing<'_> {
         // Where letters stand for lines, a line that is drawn of another character set would become another one.
         let state = self.state;
         let level = state.charset_level;
-        let is_mapped = state.charset != Charset::ASCII
-            && state.charsets.get(level) == Some(&state.charset);
+        let is_mapped =
+            state.charset != Charset::ASCII && state.charsets.get(level) == Some(&state.charset);
         if is_mapped {
             self.designate(level, Charset::ASCII);
         }
@@ -369,7 +371,11 @@ impl Drawing<'_> {
             Content::Char(c) => self.out.push(c),
             Content::Cluster(number) => {
                 let text = self.state.clusters.get(number);
-                let chars = if self.detail == Detail::Plain { 1 } else { usize::MAX };
+                let chars = if self.detail == Detail::Plain {
+                    1
+                } else {
+                    usize::MAX
+                };
                 self.out.extend(text.chars().take(chars));
             }
             Content::Nothing => {}
@@ -424,23 +430,37 @@ mod tests {
         let mut terminal = Terminal::new(1000, 100);
         let screen = |terminal: &mut Terminal, cols: u32| {
             for number in 0..100 * cols {
-                let (row, col, c) = (number / cols + 1, number % cols + 1, number % 200 + 20);
-                let ink = format!("\x1b[{row};{col}H\x1b[1;3;4:3;7;9;38;2;{c};9;{c};48;2;9;{c};9mX");
+                let (row, col) = (number / cols + 1, number % cols + 1);
+                let c = 100 + number % 2 * 100 + number % 50;
+                let ink =
+                    format!("\x1b[{row};{col}H\x1b[1;3;4:3;7;9;38;2;{c};9;{c};48;2;9;{c};9mX");
                 terminal.process(ink.as_bytes());
             }
+            terminal.process(b"\x1b[m");
         };
         screen(&mut terminal, 100);
         let redraw = terminal.redraw();
-        assert!(redraw.contains("38;2;27;9;27"), "that much there is room for");
-        screen(&mut terminal, 300);
+        assert!(
+            redraw.contains("38;2;227;9;227"),
+            "that much there is room for"
+        );
+        screen(&mut terminal, 490);
         let redraw = terminal.redraw();
-        assert!(redraw.len() < MOST_BYTES && !redraw.contains("38;2;"), "{}", redraw.len());
+        assert!(
+            redraw.len() < MOST_BYTES && !redraw.contains("38;2;"),
+            "{}",
+            redraw.len()
+        );
         assert!(redraw.contains(";38;5;"), "colours of the palette");
         screen(&mut terminal, 1000);
         terminal.process(b"\x1b[?47h");
         screen(&mut terminal, 1000);
         let redraw = terminal.redraw();
-        assert!(redraw.len() < MOST_BYTES && !redraw.contains(";38;"), "{}", redraw.len());
+        assert!(
+            redraw.len() < MOST_BYTES && !redraw.contains(";38;"),
+            "{}",
+            redraw.len()
+        );
         assert!(redraw.matches('X').count() >= 200_000);
     }
 

@@ -301,6 +301,9 @@ impl State {
         for _ in 0..count.min(2) {
             text.chars().for_each(|c| self.print(c));
         }
+        if count <= 2 {
+            return;
+        }
         let blank = Cell::blank(self.look());
         let screen = self.screen();
         let mut at = screen.x;
@@ -324,7 +327,8 @@ impl State {
     fn enough(&mut self, count: usize, width: usize) -> usize {
         let in_line = (self.cols / width).max(1);
         if !self.modes.wraps {
-            return count.min(2 * in_line);
+            // Marks may gather on the last character, as many as it takes.
+            return count.min(2 * in_line + super::clusters::MAX_CLUSTER_BYTES);
         }
         let most = in_line * (self.rows + super::screen::most_kept(self.cols) + 2);
         let Some(over) = count.checked_sub(most) else {
@@ -561,7 +565,13 @@ mod tests {
     fn repeated_is_as_if_printed() {
         let texts = ["x", "\u{e9}", "世", "e\u{301}", "世\u{301}\u{302}"];
         let modes = ["", "\x1b[4h", "\x1b[?7l", "\x1b[4h\x1b[?7l"];
-        let places = ["", "ab\x1b[44m", "世世世世世\r", "世世世世世\x1b[2G", "0123456789\x1b[3;8H"];
+        let places = [
+            "",
+            "ab\x1b[44m",
+            "世世世世世\r",
+            "世世世世世\x1b[2G",
+            "0123456789\x1b[3;8H",
+        ];
         for (text, mode, place) in texts
             .iter()
             .flat_map(|text| modes.iter().map(move |mode| (text, mode)))
@@ -645,7 +655,8 @@ mod tests {
     #[test]
     fn links_of_a_long_listing_are_kept() {
         let mut terminal = Terminal::new(80, 24);
-        let link = |number: usize| format!("http://a.host/a/directory/of/some/depth/file-{number:05}");
+        let link =
+            |number: usize| format!("http://a.host/a/directory/of/some/depth/file-{number:05}");
         for number in 0..5_000 {
             let line = format!("\x1b]8;;{0}\x07{number}\x1b]8;;\x07\r\n", link(number));
             terminal.process(line.as_bytes());
