@@ -375,7 +375,7 @@ test("a terminal that was opened anew is told the screen as it is now, and the k
   assert.equal(stage.lostBytes, 0);
   // The next time it goes on where it was.
   stage.socket.drop(1006);
-  stage.pass(250);
+  stage.pass(500);
   assert.equal(stage.socket.url, "ws://host/session/s/ws?client=c&from=11");
 });
 

@@ -134,6 +134,7 @@ impl Server {
             role: Role::Player,
             is_acking: true,
             from,
+            wants_screen: false,
             page: None,
         };
         let seat = self.manager.attach_container(self.session.id, arrival);
