@@ -16,7 +16,7 @@ use crate::http::{self, Side, Site, SiteService, assets};
 use crate::metrics::Metrics;
 use crate::session::bundle::{self, Bundled};
 use crate::session::store::timed::Timed;
-use crate::session::{Farewell, Manager, NotReady, store};
+use crate::session::{Farewell, Grace, Manager, NotReady, store};
 use crate::terminal::viewer::Heartbeat;
 
 /// The operator's own door is small: a scraper, a browser, a command line.
@@ -246,24 +246,19 @@ impl App {
     /// ended after all. Returns how many threads had to be left behind, usually none.
     pub fn stop(self, farewell: Farewell, changed_mind: impl FnOnce() -> bool) -> usize {
         let began = Instant::now();
-        // The last second is for those that only notice at the end of the grace that it is over.
-        let deadline = began
-            + self
-                .grace
-                .saturating_sub(Duration::from_secs(1))
-                .max(self.grace / 2);
+        let grace = Grace::of(self.grace);
         info!("stopping: {} sessions", self.manager.count_alive());
         self.door.stop_accepting();
         if let Some(door) = &self.private_door {
             door.stop_accepting();
         }
         self.manager.begin_stop(farewell);
-        let mut left = self.manager.stop(farewell, deadline) + self.door.close(deadline);
-        left += self.private_door.map_or(0, |door| door.close(deadline));
+        let mut left = self.manager.stop(farewell, grace) + self.door.close(grace.end_at);
+        left += self.private_door.map_or(0, |door| door.close(grace.end_at));
         // Sessions that requests were still making when the stop began.
-        left += self.manager.stop(farewell, deadline);
+        left += self.manager.stop(farewell, grace);
         if farewell == Farewell::Leave && changed_mind() {
-            self.manager.drain_left(deadline);
+            self.manager.drain_left(grace.give_up_at);
         }
         if left > 0 {
             warn!(

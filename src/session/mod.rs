@@ -88,7 +88,7 @@ pub use make::NewSession;
 pub use readiness::NotReady;
 pub use session::{NotAnId, Owner, Session, SessionId, Snapshot};
 pub use state::{Reason, State, Status};
-pub use stop::Farewell;
+pub use stop::{Farewell, Grace};
 pub use watch::WATCH_LINK_LIFE;
 
 use crate::auth::CookieKey;

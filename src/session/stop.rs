@@ -20,6 +20,27 @@ pub enum Farewell {
     Drain,
 }
 
+/// How long a stop may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Grace {
+    /// Then what is still tried is given up.
+    pub give_up_at: Instant,
+    /// Then the stop is over, whatever is left.
+    pub end_at: Instant,
+}
+
+impl Grace {
+    /// From now on so long in all; the last second of it, or half of it, is for those that are given up to notice.
+    pub fn of(all: Duration) -> Self {
+        let now = Instant::now();
+        let last = Duration::from_secs(1).min(all / 2);
+        Self {
+            give_up_at: now + (all - last),
+            end_at: now + all,
+        }
+    }
+}
+
 impl Manager {
     /// Turns newcomers away from now on, and tells every page to come back later (1001).
     pub fn begin_stop(&self, farewell: Farewell) {
@@ -33,9 +54,10 @@ impl Manager {
         }
     }
 
-    /// Lets all sessions go and joins all threads, until `deadline`. Returns how many threads were left behind; the
+    /// Lets all sessions go and joins all threads, within the grace. Returns how many threads were left behind; the
     /// containers of such are taken over or removed at the next start.
-    pub fn stop(&self, farewell: Farewell, deadline: Instant) -> usize {
+    pub fn stop(&self, farewell: Farewell, grace: Grace) -> usize {
+        let deadline = grace.give_up_at;
         self.begin_stop(farewell);
         self.stopper.lock().take();
         // Whoever waits for the takeover looks whether it still comes. With the lock, or one that has just looked sleeps on.
@@ -60,7 +82,7 @@ impl Manager {
             left = join_until(threads, deadline);
         }
         self.abandoner.lock().take();
-        join_until(left, deadline + Duration::from_millis(200)).len()
+        join_until(left, grace.end_at).len()
     }
 
     /// Ends what a stop has left behind in this process: for somebody who changes their mind while it stops. Until

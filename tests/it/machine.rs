@@ -22,7 +22,7 @@ use shellcraft::session::store::{
     Tending,
 };
 use shellcraft::session::{
-    Farewell, Manager, NewSession, Newcomer, SessionId, Settings, Shell, State,
+    Farewell, Grace, Manager, NewSession, Newcomer, SessionId, Settings, Shell, State,
 };
 use shellcraft::terminal::frame::Role;
 use shellcraft::terminal::hub::{self, Arrival};
@@ -303,8 +303,7 @@ impl World {
     /// Stops the server; its games go on.
     fn leave(&mut self) {
         let life = self.life.take().expect("a server runs");
-        let due = Instant::now() + PATIENCE;
-        let left = life.manager.stop(Farewell::Leave, due);
+        let left = life.manager.stop(Farewell::Leave, Grace::of(PATIENCE));
         assert_eq!(left, 0, "threads that did not end");
         self.hang_up();
     }
@@ -314,9 +313,7 @@ impl World {
         let life = self.life.take().expect("a server runs");
         life.is_cut.store(true, Ordering::SeqCst);
         self.engine.stop_listening();
-        let left = life
-            .manager
-            .stop(Farewell::Leave, Instant::now() + PATIENCE);
+        let left = life.manager.stop(Farewell::Leave, Grace::of(PATIENCE));
         assert_eq!(left, 0, "threads that did not end");
         self.hang_up();
         // What it was told at that moment may have happened.
@@ -515,8 +512,7 @@ impl World {
                 .all(|one| alive.contains(one.name.trim_start_matches('/')))
         });
         self.check();
-        let due = Instant::now() + PATIENCE;
-        assert_eq!(self.manager().stop(Farewell::Drain, due), 0);
+        assert_eq!(self.manager().stop(Farewell::Drain, Grace::of(PATIENCE)), 0);
         self.hang_up();
         assert!(self.engine.containers().is_empty(), "containers leaked");
         let records = Memory::new(&self.shared, &self.instance).list();

@@ -14,7 +14,7 @@ use shellcraft::metrics::Metrics;
 use shellcraft::session::store::PlayerId;
 use shellcraft::session::store::memory::{Memory, Shared};
 use shellcraft::session::{
-    Farewell, Manager, Newcomer, Reason, Session, Settings, Shell, State, sandbox,
+    Farewell, Grace, Manager, Newcomer, Reason, Session, Settings, Shell, State, sandbox,
 };
 use shellcraft::terminal::hub::{self, Arrival, Typed};
 use shellcraft::terminal::seat::{Next, Seat};
@@ -199,15 +199,14 @@ impl Server {
     }
 
     fn stop(&self, farewell: Farewell) {
-        let left = self.manager.stop(farewell, Instant::now() + PATIENCE);
+        let left = self.manager.stop(farewell, Grace::of(PATIENCE));
         assert_eq!(left, 0, "threads that did not end");
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.manager
-            .stop(Farewell::Drain, Instant::now() + PATIENCE);
+        self.manager.stop(Farewell::Drain, Grace::of(PATIENCE));
     }
 }
 
@@ -375,6 +374,6 @@ fn a_stop_does_not_wait_for_the_next_try() {
     next.wait_until_settled().expect("it takes over");
     let session = next.get(server.session.id).expect("the same game");
     wait_for("an attach", || session.hub.input_stream().is_some());
-    assert_eq!(next.stop(Farewell::Drain, Instant::now() + PATIENCE), 0);
+    assert_eq!(next.stop(Farewell::Drain, Grace::of(PATIENCE)), 0);
     assert!(!server.is_there());
 }

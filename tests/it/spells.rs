@@ -535,7 +535,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 const FAILING: [&str; 2] = ["ContainerArchive", "ContainerArchiveInfo"];
 /// Of things that set a book aside there are no more than are kept.
 const SET_ASIDE: usize = 4;
-const FLAGS: [&str; 4] = ["--save-interval", "20ms", "--shutdown-grace", "30s"];
+const FLAGS: [&str; 4] = ["--save-interval", "20ms", "--shutdown-grace", "2s"];
 
 #[derive(Default)]
 struct Course {

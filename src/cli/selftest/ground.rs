@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::image;
 use crate::cli::attack::Terms;
@@ -13,7 +13,7 @@ use crate::engine::{self, Engine, HostError};
 use crate::metrics::Metrics;
 use crate::session::sandbox::INSTANCE_LABEL;
 use crate::session::store::memory::{Memory, Shared};
-use crate::session::{self, Farewell, Manager, Shell, bundle};
+use crate::session::{self, Farewell, Grace, Manager, Shell, bundle};
 
 /// The attacker's name in the catalogue. No setting can have it: names have no colon.
 pub const ATTACKER: &str = "self:attacker";
@@ -119,8 +119,7 @@ impl Ground {
     /// Ends what is left of sessions, and removes the image. Returns how many containers have stayed.
     pub fn leave(self) -> Result<usize, Error> {
         self.manager.begin_stop(Farewell::Drain);
-        self.manager
-            .stop(Farewell::Drain, Instant::now() + FAREWELL);
+        self.manager.stop(Farewell::Drain, Grace::of(FAREWELL));
         let left = self.engine.list(&[(INSTANCE_LABEL, &self.instance)])?;
         for container in &left {
             self.engine.remove(&container.id)?;
