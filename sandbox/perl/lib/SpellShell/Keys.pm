@@ -13,6 +13,9 @@ our $PASTE  = "\x1c";
 our $FULL   = "\x1e";
 our $QUOTE  = "\cV";
 
+# In place of a character that is cut off, which readline would wait for the end of: it is shown, and is no UTF-8.
+my $CUT = "\xff";
+
 # The longest sequence that any terminal sends is far below this; what is longer is left out.
 my $SEQUENCE_MAX_BYTES = 64;
 my $PASTE_END          = "\e[201~";
@@ -22,7 +25,16 @@ my $ALT                = qr/[bfdyulc.<>_]/;
 # A decoder for pastes of at most `paste_max` bytes.
 sub new {
     my ($class, $paste_max) = @_;
-    return bless { state => 'ground', bytes => '', has_alt => 0, is_quoted => 0, paste => '', paste_max => $paste_max }, $class;
+    return bless {
+        state     => 'ground',
+        bytes     => '',
+        has_alt   => 0,
+        is_quoted => 0,
+        char      => '',
+        char_left => 0,
+        paste     => '',
+        paste_max => $paste_max,
+    }, $class;
 }
 
 # Takes a byte; what readline is to be given for it, which may be nothing.
@@ -40,7 +52,24 @@ sub reset {
     @$self{qw(state bytes has_alt)} = ('ground', '', 0);
 }
 
+# A character is given whole.
 sub ground {
+    my ($self, $byte) = @_;
+    if ($self->{char_left} && $byte =~ /[\x80-\xbf]/) {
+        $self->{char} .= $byte;
+        return --$self->{char_left} ? '' : $self->{char};
+    }
+    my $cut = $self->{char_left} ? $CUT : '';
+    $self->{char_left} = 0;
+    if ($byte =~ /[\xc2-\xf4]/) {
+        $self->{is_quoted} = 0;
+        @$self{qw(char char_left)} = ($byte, $byte lt "\xe0" ? 1 : $byte lt "\xf0" ? 2 : 3);
+        return $cut;
+    }
+    return $cut . $self->single($byte);
+}
+
+sub single {
     my ($self, $byte) = @_;
     if ($self->{is_quoted}) {
         $self->{is_quoted} = 0;
