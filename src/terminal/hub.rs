@@ -119,6 +119,9 @@ pub struct Hub {
     pub(super) state: Mutex<State>,
     /// The past was taken out or given back, or nobody waits for it any more: see [`super::aging`]. Goes with `state`.
     pub(super) past_moved: Condvar,
+    /// When the next present may be drawn: see [`super::present`]. Held while one is, and by whoever waits for that, before
+    /// any other lock.
+    pub(super) present_due: Mutex<Instant>,
     /// Wakes the pump when the player has caught up.
     pump_wake: Wake,
     /// Ends a pause of the pump's when the player types.
@@ -208,6 +211,7 @@ impl Hub {
                 is_engine_away: false,
             }),
             past_moved: Condvar::new(),
+            present_due: Mutex::new(now),
             pump_wake: Wake::default(),
             typed: Wake::default(),
             on_resize: Box::new(on_resize),

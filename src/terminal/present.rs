@@ -3,13 +3,21 @@
 //!
 //! The scrollback goes through a second emulator, which begins with what the past shows. That may take long, so it is
 //! done without the hub's lock, on the thread that asks; more output may have come when it is through, which who asked
-//! takes from the scrollback.
+//! takes from the scrollback. One is drawn at a time, and behind each there is a pause, so that a game whose output is hard
+//! to draw can't have the processor by asking again and again.
+
+use std::time::{Duration, Instant};
 
 use super::aging::{Aging, PICTURE_TIME, processor_time};
 use super::frame::Role;
 use super::hub::{Arrival, FIRST_SIZE, Hub, State};
 use super::past::Past;
 use super::seat::{Greeting, Screen};
+
+/// How long one waits for another's; longer than that takes.
+const WAIT: Duration = Duration::from_secs(2);
+/// The pause behind one, in times what it took.
+const PAUSE: u32 = 4;
 
 /// The terminal at one offset.
 pub(super) struct Present {
@@ -22,12 +30,20 @@ pub(super) struct Present {
 impl Hub {
     /// The terminal as it is now. None where drawing it would take too much of the processor's time.
     pub(super) fn present(&self) -> Option<Present> {
+        let mut due = self.present_due.try_lock_for(WAIT)?;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let began = processor_time();
+        let drawn = self.draw_present(began);
+        *due = Instant::now() + PAUSE * processor_time().saturating_sub(began);
+        drawn
+    }
+
+    fn draw_present(&self, began: Duration) -> Option<Present> {
         let mut aging = {
             let mut state = self.state.lock();
             self.wait_for_past(&mut state);
             state.copy_all()
         };
-        let began = processor_time();
         let is_late = || processor_time().saturating_sub(began) > PICTURE_TIME;
         while !aging.absorb() {
             if is_late() {
@@ -95,7 +111,7 @@ impl State {
 mod tests {
     use std::io::Cursor;
     use std::sync::Arc;
-    use std::time::{Instant, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
     use crate::engine::Size;
@@ -205,6 +221,10 @@ mod tests {
             .scrollback
             .push(&b"\x1b#8".repeat(4_000_000));
         assert!(hub.present().is_none());
+        assert!(
+            *hub.present_due.lock() > Instant::now(),
+            "the next one waits"
+        );
         assert!(hub.start_recording(Instant::now(), SystemTime::UNIX_EPOCH));
     }
 
