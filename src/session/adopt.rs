@@ -16,12 +16,13 @@ use super::book_save::Base;
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::session::{Owner, Session};
 use super::state::{Event, Reason};
-use super::store::{Phase, Record, StoredScreen};
+use super::store::{Phase, Record, StoredScreen, StoredTypist};
 use super::{Error, Manager, shells};
 use crate::auth::CookieKey;
 use crate::engine::types::ContainerSummary;
 use crate::engine::{ContainerId, Size};
 use crate::terminal::handover::Still;
+use crate::terminal::input::Count;
 
 /// A container that takes longer to be attached to than this is set aside.
 const ATTACH_WAIT: Duration = Duration::from_secs(3);
@@ -274,6 +275,9 @@ pub(super) fn stored_screen(still: &Still) -> StoredScreen {
         rows: still.size.rows,
         data: still.data.clone(),
         open: still.open.clone(),
+        typist: still
+            .typist
+            .map(|Count { page, come }| StoredTypist { page, come }),
     }
 }
 
@@ -287,6 +291,9 @@ fn still_of(screen: &StoredScreen) -> Still {
         data: screen.data.clone(),
         // No character has more bytes.
         open: screen.open.iter().copied().take(4).collect(),
+        typist: screen
+            .typist
+            .map(|StoredTypist { page, come }| Count { page, come }),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a terminal needs to go on in the server's next life: its offset and its screen.
 //!
 //! A server that is stopped takes a [`Still`] of each terminal, and the next one goes on from there: pages come
-//! back at their offsets as if nothing had been. After a crash there is none. Then the hub is *uncharted*: it
+//! back at their offsets as if nothing had been, and send again the keys that had not come. After a crash there is none. Then the hub is *uncharted*: it
 //! counts from 0 until the first page comes back, whose offset it takes for its own. A hub whose own state may be wrong
 //! starts anew in the same way, except that it knows its offset ([`Hub::start_anew`]).
 
 use super::hub::{Hub, State};
+use super::input::Count;
 use super::past::Past;
 use super::scrollback::Scrollback;
 use crate::engine::Size;
@@ -25,6 +26,9 @@ pub struct Still {
     pub data: String,
     /// The beginning of a character whose end was still to come; before the offset.
     pub open: Vec<u8>,
+    /// Whose keys have come last, and how many, so that the page sends again what has not; none where that is not
+    /// known to the byte.
+    pub typist: Option<Count>,
 }
 
 impl Hub {
@@ -32,6 +36,7 @@ impl Hub {
     /// picture where drawing it would hold up the stop.
     pub fn still(&self) -> Still {
         let is_whole = self.age_all();
+        let typist = self.input.lock().last_count();
         let mut state = self.state.lock();
         let offset = state.scrollback.end();
         let size = state.shown_size();
@@ -44,12 +49,17 @@ impl Hub {
             size,
             data,
             open,
+            typist,
         }
     }
 
     /// Goes on where another server's hub was, or, without a picture, where the first page that comes back says.
     /// To be called before anything is pumped.
     pub fn go_on_from(&self, still: Option<&Still>) {
+        let count = still.and_then(|still| still.typist);
+        if let Some(count) = count.filter(|count| count.come < MOST_OFFSET) {
+            self.input.lock().count_on(count);
+        }
         let mut state = self.state.lock();
         let Some(still) = still else {
             state.is_uncharted = true;
@@ -101,14 +111,19 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
+    use std::io::{Cursor, Read};
+    use std::os::unix::net::UnixStream;
     use std::sync::Arc;
     use std::time::Instant;
+
+    use uuid::Uuid;
 
     use super::*;
     use crate::terminal::Role;
     use crate::terminal::emulator::tests::seen;
+    use crate::terminal::frame::Close;
     use crate::terminal::hub::{Arrival, Limits};
+    use crate::terminal::input::Typed;
 
     const LIMITS: Limits = Limits {
         scrollback_bytes: 64 * 1024,
@@ -146,6 +161,52 @@ mod tests {
         let screen = new.greeting().screen.clone().expect("a screen to draw");
         assert!(screen.data.contains("hello"), "{screen:?}");
         assert_eq!(new.greeting().offset, 9);
+    }
+
+    /// The page that typed last hears the count that it needs to send the rest; no other does.
+    #[test]
+    fn keys_are_counted_on_in_the_next_life() {
+        let [page, other] = [1, 2].map(Uuid::from_u128);
+        let of = |page, from| Arrival {
+            page: Some(page),
+            ..arrival(from)
+        };
+        let first = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        let (ours, mut container) = UnixStream::pair().expect("a pair");
+        first.connect_input(ours);
+        let seat = first.join(of(page, None)).expect("open");
+        assert_eq!(seat.type_in(b"abc", Instant::now()), Typed::Taken);
+        first.close(Close::GoingAway);
+        assert_eq!(seat.type_in(b"def", Instant::now()), Typed::NotPlayer);
+        let still = first.still();
+        container.read_exact(&mut [0; 3]).expect("keys");
+
+        let next = || {
+            let next = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+            next.go_on_from(Some(&still));
+            next
+        };
+        let settled = |hub: &Arc<Hub>, arrival| {
+            let seat = hub.join(arrival).expect("open");
+            seat.greeting().settled
+        };
+        let hub = next();
+        assert_eq!(settled(&hub, of(page, Some(0))), Some(3));
+        assert_eq!(settled(&hub, of(page, Some(0))), Some(3), "and again");
+        assert_eq!(settled(&next(), of(other, Some(0))), None);
+        let hub = next();
+        assert_eq!(settled(&hub, of(other, None)), Some(0));
+        assert_eq!(settled(&hub, of(page, Some(0))), None, "another has come");
+        let wild = Still {
+            typist: Some(Count {
+                page,
+                come: u64::MAX,
+            }),
+            ..still.clone()
+        };
+        let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        hub.go_on_from(Some(&wild));
+        assert_eq!(settled(&hub, of(page, Some(0))), None);
     }
 
     /// Wherever the output is cut, in the middle of a sequence or of a character: a page that is new after it shows what it

@@ -40,6 +40,15 @@ pub(super) struct Input {
     typist: Option<Typist>,
 }
 
+/// Whose keys were counted, and how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// The page's own number.
+    pub page: Uuid,
+    /// So many bytes of its keys have come, and are delivered or reported as not delivered.
+    pub come: u64,
+}
+
 /// The page that types, and what became of its keys.
 #[derive(Clone, Copy)]
 struct Typist {
@@ -116,6 +125,26 @@ impl Input {
             }
             _ => None,
         }
+    }
+
+    /// Who types, and how many bytes of its keys have come, for another server to count on from; none while some of them
+    /// wait here, for those are not delivered by anybody.
+    pub(super) fn last_count(&self) -> Option<Count> {
+        let typist = self.typist.filter(|_| self.backlog.is_empty())?;
+        Some(Count {
+            page: typist.page,
+            come: typist.come,
+        })
+    }
+
+    /// Counts on from where another server has left off.
+    pub(super) fn count_on(&mut self, Count { page, come }: Count) {
+        self.typist = Some(Typist {
+            page,
+            come,
+            delivered: come,
+            before: self.backlog.len(),
+        });
     }
 
     /// How many bytes of this page's keys are settled, if it is the one that types: delivered, or reported as not delivered.
@@ -332,6 +361,18 @@ mod tests {
         input.settled(page, true);
         input.type_in(&[b'x'; 900_000], Some(page));
         assert_eq!(input.settled(page, false), Some(900_000));
+    }
+
+    /// Keys that wait when the server goes are not delivered by the next one, and how far they had come is not known.
+    #[test]
+    fn no_count_is_left_while_keys_wait() {
+        let (mut input, _container) = connected();
+        let page = Uuid::from_u128(1);
+        assert_eq!(input.last_count(), None);
+        input.type_in(b"abc", Some(page));
+        assert_eq!(input.last_count(), Some(Count { page, come: 3 }));
+        input.type_in(&[b'x'; 900_000], Some(page));
+        assert_eq!(input.last_count(), None);
     }
 
     #[test]

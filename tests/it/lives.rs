@@ -241,7 +241,10 @@ fn a_restart_leaves_the_games_running() {
     let engine = FakeEngine::start();
     let site = Site::start(&engine.docker_host(), &[]);
     let (game, cookie) = start(&site, None);
-    let mut page = site.page(&game, None);
+    let me = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+    let v1 = [("Sec-WebSocket-Protocol", "shellcraft.v1")];
+    let path = |from: &str| format!("{}?client={me}{from}", game.path("/ws"));
+    let mut page = site.open(&path(""), &v1).expect("opens");
     page.expect("$ ");
     page.type_in("echo before\n");
     page.expect("\r\nbefore\r\n$ ");
@@ -253,12 +256,14 @@ fn a_restart_leaves_the_games_running() {
     wait_for("the game to be known", || {
         site.get(&game.path("/status")).status == 200
     });
-    let mut page = site.page(&game, Some(offset));
+    let from = format!("&from={offset}");
+    let mut page = site.open(&path(&from), &v1).expect("opens");
     let hello = page.note("hello");
     assert_eq!(
         (&hello["offset"], &hello["replay"]),
         (&json!(offset), &json!(false))
     );
+    assert_eq!(hello["input"], json!(12), "keys are counted on");
     page.type_in("echo after\n");
     page.expect("\r\nafter\r\n");
     // Somebody without the screen is given it.

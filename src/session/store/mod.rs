@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::SessionId;
 use super::sandbox::BOOK_LIMIT_BYTES;
@@ -98,6 +99,18 @@ pub struct StoredScreen {
     /// The first bytes of a character whose last ones were still to come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<u8>,
+    /// The page that typed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub typist: Option<StoredTypist>,
+}
+
+/// How far the keys of a page were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTypist {
+    /// The page's own number, `client` in its address.
+    pub page: Uuid,
+    /// So many bytes of its keys had come.
+    pub come: u64,
 }
 
 /// A player, as stores know them: a name that tells nobody the secret by which they are recognised.

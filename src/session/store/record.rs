@@ -220,6 +220,7 @@ mod tests {
                 rows,
                 data: "x".into(),
                 open: Vec::new(),
+                typist: None,
             });
             let (_, bytes) = encode(record).unwrap();
             let kept = decode(&bytes).unwrap().screen.is_some();
@@ -281,6 +282,7 @@ mod tests {
             rows: 24,
             data: "x".repeat(length),
             open: Vec::new(),
+            typist: None,
         };
         big.screen = Some(screen(RECORD_LIMIT_BYTES / 2));
         assert_eq!(encode(big.clone()).unwrap().0, big);
