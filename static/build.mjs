@@ -88,7 +88,11 @@ async function buildTests() {
   const names = (await readdir(join(here, "test"))).filter((name) => name.endsWith(".test.ts"));
   await build({
     ...common,
-    entryPoints: names.map((name) => join("test", name)),
+    entryPoints: [
+      ...names.map((name) => ({ in: join("test", name), out: name.replace(/\.ts$/, "") })),
+      // For the terminal of tests/emulator, which counts columns as the page's does.
+      { in: "src/widths.ts", out: "widths" },
+    ],
     outdir: "build/test",
     outExtension: { ".js": ".mjs" },
     platform: "node",

@@ -4,7 +4,6 @@
  */
 
 import { FitAddon } from "@xterm/addon-fit";
-import { Unicode11Addon } from "@xterm/addon-unicode11";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { WebglAddon } from "@xterm/addon-webgl";
 import { Terminal } from "@xterm/xterm";
@@ -17,6 +16,7 @@ import { largestFitting } from "./letterbox";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "./text";
 import { DAY, NIGHT } from "./themes";
 import { scrollByTouch } from "./touch";
+import { serverWidths } from "./widths";
 
 /** xterm.js keeps 1.1–1.5 KB a line: 2,000 lines are 3 MB a page. */
 const SCROLLBACK_LINES = 2_000;
@@ -64,7 +64,7 @@ export class GameTerminal {
   ) {
     this._xterm = this._disposables.add(
       new Terminal({
-        allowProposedApi: true, // For the Unicode 11 widths.
+        allowProposedApi: true, // For the server's widths.
         cursorBlink: true,
         cursorStyle: "bar",
         cursorWidth: 2,
@@ -85,8 +85,8 @@ export class GameTerminal {
       }),
     );
     this._xterm.loadAddon(this._fit);
-    this._xterm.loadAddon(new Unicode11Addon());
-    this._xterm.unicode.activeVersion = "11";
+    this._xterm.unicode.register(serverWidths);
+    this._xterm.unicode.activeVersion = serverWidths.version;
     this._xterm.loadAddon(
       new WebLinksAddon((_event, text) => openLink(text), {
         hover: (_event, text) => this._handlers.onLinkHover(webLink(text)),

@@ -9,6 +9,7 @@ import { LARGEST, largestFitting, SMALLEST } from "../src/letterbox";
 import { FONT_SIZES, Memory } from "../src/memory";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
 import { randomUuid } from "../src/uuid";
+import { serverWidths, widthOf } from "../src/widths";
 import { cardWords, queueWords, statusWords, unsentWords } from "../src/words";
 
 test("backoff doubles from 250 ms to 10 s, less up to a half", () => {
@@ -128,4 +129,22 @@ test("letters are as large as fits", () => {
 test("UUIDs are random and of version 4", () => {
   assert.match(randomUuid(), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   assert.notEqual(randomUuid(), randomUuid());
+});
+
+test("columns of a character: controls and marks none, wide ones two, at both ends of their ranges", () => {
+  const none = [0, 0x1f, 0x7f, 0x9f, 0x300, 0x36f, 0x1160, 0x200b, 0xfe0f, 0xe0100, 0xe01ef];
+  const one = [0x20, 0x7e, 0xa0, 0xad, 0x2ff, 0x370, 0x2764, 0x1f1e6, 0xe01f0, 0x10ffff];
+  const two = [0x1100, 0x115f, 0x4e00, 0x9fff, 0xac00, 0xd7a3, 0x1f3fb, 0x1f600, 0x1fae8, 0x20000, 0x3fffd];
+  for (const [codes, width] of [[none, 0], [one, 1], [two, 2]] as const) {
+    for (const code of codes) assert.equal(widthOf(code), width, code.toString(16));
+  }
+});
+
+test("a character without width joins what is before it, and leaves its width alone", () => {
+  const joined = (text: string) =>
+    [...text].reduce((before, c) => serverWidths.charProperties(c.codePointAt(0) ?? 0, before), 0);
+  assert.equal(joined("e"), joined("\u4e16e"));
+  assert.equal(joined("e\u0301"), joined("e\u0301\u0302"));
+  assert.notEqual(joined("e\u0301"), joined("\u4e16\u0301"));
+  assert.equal(joined("\u0301"), 0);
 });

@@ -7,7 +7,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 export const top = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const require = createRequire(pathToFileURL(join(top, "static", "package.json")));
 const { Terminal } = require("@xterm/headless");
-const { Unicode11Addon } = require("@xterm/addon-unicode11");
+/** The page's, as `node build.mjs --tests` leaves them. */
+const { serverWidths } = await import(pathToFileURL(join(top, "static", "build", "test", "widths.mjs")));
 
 /** As in static/src/terminal.ts. */
 const SCROLLBACK_LINES = 2_000;
@@ -21,8 +22,8 @@ const WRITE_MS = 30_000;
 export class Screen {
   constructor(cols, rows) {
     this._xterm = new Terminal({ cols, rows, scrollback: SCROLLBACK_LINES, allowProposedApi: true, logLevel: "off" });
-    this._xterm.loadAddon(new Unicode11Addon());
-    this._xterm.unicode.activeVersion = "11";
+    this._xterm.unicode.register(serverWidths);
+    this._xterm.unicode.activeVersion = serverWidths.version;
     this._title = "";
     this._colors = new Map();
     /** What it has answered. */

@@ -47,6 +47,8 @@ export const STREAMS = [
   ["a mark after the last column", "xxxxxxxxxxxxxxxxxxxx", "\u0301y"],
   ["a mark in colour", "\x1b[31me", "\u0301\x1b[32mo", "\u0308"],
   ["emoji with and without selectors", "❤\ufe0f1\ufe0f\u20e3", "🫨☺\ufe0fx\r\n", "👨\u200d👩\u200d👧y"],
+  ["characters of Unicode 12 to 16", "🥻🫠🫨☰䷀x", "\x1b[1;20H🫩y", "\u{9be}\u{1abf}z"],
+  ["a soft hyphen", "a\u00adb", "\u00adc"],
   ["flags", "🇩🇪🇫🇷", "x\x1b[1;3Hy"],
   ["zero width space", "a\u200bb", "\u200bc"],
   ["REP of a wide character", "世", "\x1b[3bx"],

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use unicode_width::UnicodeWidthChar;
+use crate::screen::columns;
 
 /// What an edited text may have: several full lines of a paste.
 pub const TEXT_MAX_BYTES: usize = 16 * 1024;
@@ -239,7 +239,7 @@ impl Line {
 
 /// Whether a character has room of its own on the screen.
 fn is_cell(c: char) -> bool {
-    c.is_control() || c.width() != Some(0)
+    c.is_control() || columns(c) > 0
 }
 
 #[cfg(test)]

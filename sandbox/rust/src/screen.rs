@@ -104,7 +104,7 @@ impl Screen {
     }
 
     fn step(&self, Place { row, column }: Place, c: char) -> Place {
-        let width = c.width().unwrap_or(0);
+        let width = columns(c);
         if c == '\n' {
             Place {
                 row: row + 1,
@@ -146,6 +146,15 @@ impl Screen {
     }
 }
 
+/// The columns that a character takes in the page's terminal: a control none, and a soft hyphen one, as everything below
+/// the first marks.
+pub fn columns(c: char) -> usize {
+    match c.width() {
+        Some(_) if ('\u{a0}'..'\u{300}').contains(&c) => 1,
+        width => width.map_or(0, |width| width.min(2)),
+    }
+}
+
 /// How many bytes at the start of both are the same, up to a character that stands by itself.
 fn common(old: &str, new: &str) -> usize {
     let same = old
@@ -153,7 +162,7 @@ fn common(old: &str, new: &str) -> usize {
         .zip(new.chars())
         .take_while(|(old, new)| old == new);
     let mut kept: usize = same.map(|(c, _)| c.len_utf8()).sum();
-    let is_drawn_over = |text: &str| text.chars().next().is_some_and(|c| c.width() == Some(0));
+    let is_drawn_over = |text: &str| text.chars().next().is_some_and(|c| columns(c) == 0);
     while kept > 0 && (is_drawn_over(&old[kept..]) || is_drawn_over(&new[kept..])) {
         kept = new[..kept]
             .char_indices()
