@@ -90,8 +90,8 @@ async function buildTests() {
     ...common,
     entryPoints: [
       ...names.map((name) => ({ in: join("test", name), out: name.replace(/\.ts$/, "") })),
-      // For the terminal of tests/emulator, which counts columns as the page's does.
-      { in: "src/widths.ts", out: "widths" },
+      // For the terminal of tests/emulator, which is to do what the page's does.
+      { in: "src/emulation.ts", out: "emulation" },
     ],
     outdir: "build/test",
     outExtension: { ".js": ".mjs" },

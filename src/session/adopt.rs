@@ -10,18 +10,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use log::{info, warn};
 
 use super::book_save::Base;
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::session::{Owner, Session};
 use super::state::{Event, Reason};
-use super::store::{Phase, Record, StoredScreen, StoredTypist};
+use super::store::{Phase, Record, StoredScreen, StoredTypist, StoredUndrawn};
 use super::{Error, Manager, shells};
 use crate::auth::CookieKey;
 use crate::engine::types::ContainerSummary;
 use crate::engine::{ContainerId, Size};
-use crate::terminal::handover::Still;
+use crate::terminal::handover::{MAX_UNDRAWN_BYTES, Still, Undrawn};
 use crate::terminal::input::Count;
 
 /// A container that takes longer to be attached to than this is set aside.
@@ -275,6 +277,10 @@ pub(super) fn stored_screen(still: &Still) -> StoredScreen {
         rows: still.size.rows,
         data: still.data.clone(),
         open: still.open.clone(),
+        undrawn: still.undrawn.as_ref().map(|undrawn| StoredUndrawn {
+            data: undrawn.data.clone(),
+            output: BASE64.encode(&undrawn.output),
+        }),
         typist: still
             .typist
             .map(|Count { page, come }| StoredTypist { page, come }),
@@ -291,10 +297,21 @@ fn still_of(screen: &StoredScreen) -> Still {
         data: screen.data.clone(),
         // No character has more bytes.
         open: screen.open.iter().copied().take(4).collect(),
+        undrawn: screen.undrawn.as_ref().and_then(undrawn_of),
         typist: screen
             .typist
             .map(|StoredTypist { page, come }| Count { page, come }),
     }
+}
+
+/// What can't be read, or is more than a server writes, is left out.
+fn undrawn_of(stored: &StoredUndrawn) -> Option<Undrawn> {
+    let output = BASE64.decode(&stored.output).ok()?;
+    // And a part of a character.
+    (output.len() < MAX_UNDRAWN_BYTES + 4).then(|| Undrawn {
+        data: stored.data.clone(),
+        output,
+    })
 }
 
 #[cfg(test)]

@@ -144,11 +144,11 @@ impl Hub {
         }
     }
 
-    /// Takes all output into the past, however little that leaves of it. Returns whether it was done in time.
-    pub(super) fn age_all(&self) -> bool {
-        let began = processor_time();
+    /// Takes all output before an offset into the past, wherever that lies. Returns whether it was done in time: this
+    /// thread has worked for no longer than [`PICTURE_TIME`] since `began`.
+    pub(super) fn age_until(&self, end: u64, began: Duration) -> bool {
         loop {
-            let mut aging = self.out_for(|state| state.begin_aging_all());
+            let mut aging = self.out_for(|state| state.begin_aging_until(end));
             let before = aging.output.len();
             aging.absorb();
             let is_last = aging.done < before && aging.done == 0 || aging.done == before;
@@ -158,7 +158,7 @@ impl Hub {
             }
             self.give_back(aging);
             let state = self.state.lock();
-            if is_late || state.scrollback.start() == state.scrollback.end() {
+            if is_late || state.scrollback.start() >= end.min(state.scrollback.end()) {
                 return !is_late;
             }
         }
@@ -209,8 +209,8 @@ impl State {
         }
     }
 
-    fn begin_aging_all(&mut self) -> Aging {
-        self.take_out(usize::MAX)
+    fn begin_aging_until(&mut self, end: u64) -> Aging {
+        self.take_out(end.saturating_sub(self.scrollback.start()) as usize)
     }
 
     fn take_out(&mut self, count: usize) -> Aging {

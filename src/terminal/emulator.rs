@@ -3,6 +3,7 @@
 //! ```text
 //!  bytes ──▶ parser ──▶ control, sequences, sgr, commands ──▶ screen ── line ── attributes, clusters, links (tables)
 //!                       terminal (prints, holds the modes)      └─ resize
+//!  keys  ◀── answers, to what a program asks
 //!  text  ◀── redraw, redraw_lines, redraw_pen ◀── all of it
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! inside a fence. After a panic nothing of the old terminal is believed any more: an empty one of the same size
 //! takes its place, goes on with the output that follows, and it is counted.
 
+mod answers;
 mod attributes;
 mod charset;
 mod clusters;
@@ -41,6 +43,8 @@ mod width;
 
 use prometheus::IntCounter;
 
+use self::params::Params;
+use self::parser::{Act, Name, Parser};
 use self::terminal::Terminal;
 use crate::engine::Size;
 use crate::logging::caught;
@@ -112,6 +116,20 @@ impl Emulator {
         }
     }
 
+    /// Takes in output; returns what the page would answer to what it asks.
+    pub fn answers_to(&mut self, output: &[u8]) -> String {
+        let mut answers = String::new();
+        let mut rest = output;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(piece_end(rest));
+            answers += &self
+                .fenced(|terminal| terminal.answers_to(piece))
+                .unwrap_or_default();
+            rest = after;
+        }
+        answers
+    }
+
     /// What draws this terminal on one that was just reset. The beginning of a character is left out.
     pub fn redraw(&mut self) -> String {
         let drawn = self.fenced(|terminal| terminal.redraw());
@@ -140,6 +158,42 @@ impl Emulator {
                 None
             }
         }
+    }
+}
+
+/// Whether `output`, which follows `before`, has the end of something in it that may be a question to the terminal.
+pub fn is_asking(before: &[u8], output: &[u8]) -> bool {
+    let mut parser = Parser::default();
+    let mut asked = Asked(false);
+    parser.advance(before, &mut asked);
+    asked.0 = false;
+    parser.advance(output, &mut asked);
+    asked.0
+}
+
+/// Hears questions, and nothing else.
+struct Asked(bool);
+
+impl Act for Asked {
+    fn print_ascii(&mut self, _: &[u8]) {}
+    fn print(&mut self, _: char) {}
+    fn control(&mut self, _: u8) {}
+    fn escape(&mut self, _: &[u8], _: u8) {}
+    fn string_end(&mut self) {}
+
+    fn sequence(&mut self, name: Name, _: &Params) {
+        self.0 |= matches!(
+            (name.prefix, name.between, name.last),
+            (0 | b'>', 0, b'c') | (0 | b'?', 0, b'n') | (0 | b'?', b'$', b'p') | (b'>', 0, b'q')
+        );
+    }
+
+    fn command(&mut self, number: u32, text: &str) {
+        self.0 |= matches!(number, 4 | 10..=12) && text.contains('?');
+    }
+
+    fn request(&mut self, text: &str) {
+        self.0 |= answers::wanted(text).is_some();
     }
 }
 

@@ -311,7 +311,7 @@ pub enum ToPage {
         offset: u64,
         /// How far the output has come: what lies before that is history.
         head: u64,
-        /// To the player: how much of that a player's page was sent before. Questions of the program's behind it are still
+        /// To the player: how much of that a player's page has drawn before. Questions of the program's behind it are still
         /// to be answered.
         #[serde(skip_serializing_if = "Option::is_none")]
         answered: Option<u64>,

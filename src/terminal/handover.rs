@@ -5,6 +5,9 @@
 //! counts from 0 until the first page comes back, whose offset it takes for its own. A hub whose own state may be wrong
 //! starts anew in the same way, except that it knows its offset ([`Hub::start_anew`]).
 
+use std::time::Duration;
+
+use super::aging::processor_time;
 use super::hub::{Hub, State};
 use super::input::Count;
 use super::past::Past;
@@ -13,6 +16,8 @@ use crate::engine::Size;
 
 /// Up to here JavaScript counts exactly, and so do pages.
 const MOST_OFFSET: u64 = 1 << 53;
+/// The most output that is handed over as it is: what a page may have without having drawn it, in an ordinary game.
+pub const MAX_UNDRAWN_BYTES: usize = 64 * 1024;
 
 /// A terminal at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,16 +31,29 @@ pub struct Still {
     pub data: String,
     /// The beginning of a character whose end was still to come; before the offset.
     pub open: Vec<u8>,
+    /// The last output before the offset, if no player's page has drawn it.
+    pub undrawn: Option<Undrawn>,
     /// Whose keys have come last, and how many, so that the page sends again what has not; none where that is not
     /// known to the byte.
     pub typist: Option<Count>,
 }
 
+/// Output that no player's page has drawn: what a program asks in it is still to be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undrawn {
+    /// What draws the terminal as it was before.
+    pub data: String,
+    /// The output, which may begin with a character of which a part has been drawn.
+    pub output: Vec<u8>,
+}
+
 impl Hub {
-    /// Takes the last picture, when nobody pumps any more. All output becomes past: nobody can resume here. There is no
-    /// picture where drawing it would hold up the stop.
+    /// Takes the last picture, when nobody pumps any more. Nearly all output becomes past: nobody can resume here. There is
+    /// no picture where drawing it would hold up the stop.
     pub fn still(&self) -> Still {
-        let is_whole = self.age_all();
+        let began = processor_time();
+        let undrawn = self.undrawn(began);
+        let is_whole = self.age_until(u64::MAX, began);
         let typist = self.input.lock().last_count();
         let mut state = self.state.lock();
         let offset = state.scrollback.end();
@@ -49,8 +67,25 @@ impl Hub {
             size,
             data,
             open,
+            undrawn,
             typist,
         }
+    }
+
+    /// Takes all other output into the past. None where there is none, or that takes too long.
+    fn undrawn(&self, began: Duration) -> Option<Undrawn> {
+        let drawn = {
+            let state = self.state.lock();
+            Some(state.drawn()).filter(|drawn| *drawn < state.scrollback.end())?
+        };
+        if !self.age_until(drawn, began) {
+            return None;
+        }
+        let mut state = self.state.lock();
+        let past = state.past.as_mut()?;
+        let (data, mut output) = (past.redraw().to_string(), past.open_char().to_vec());
+        state.scrollback.copy_from(drawn, usize::MAX, &mut output);
+        Some(Undrawn { data, output })
     }
 
     /// Goes on where another server's hub was, or, without a picture, where the first page that comes back says.
@@ -66,15 +101,22 @@ impl Hub {
             return;
         };
         let mut past = Past::new(still.size, &state.emulator_panics);
-        past.absorb_all(still.data.as_bytes());
+        // Nobody can be told of half a character, or of a question, but by the output itself.
+        let (data, output) = match &still.undrawn {
+            Some(undrawn) => (&undrawn.data, &undrawn.output),
+            None => (&still.data, &still.open),
+        };
+        past.absorb_all(data.as_bytes());
         state.past_bytes = past.memory_bytes();
         state.past = Some(Box::new(past));
         state.size = Some(still.size);
-        state.answered = still.offset;
-        // Nobody can be told of half a character but by the output itself.
-        let start = still.offset.saturating_sub(still.open.len() as u64);
+        let start = still.offset.saturating_sub(output.len() as u64);
+        state.answered = match still.undrawn {
+            Some(_) => start,
+            None => still.offset,
+        };
         state.scrollback = Scrollback::starting_at(start, self.limits.scrollback_bytes);
-        state.scrollback.push(&still.open);
+        state.scrollback.push(output);
     }
 
     /// Forgets what the terminal shows, as a crash of the server would, but not how far the output has come. Pages are
@@ -91,6 +133,16 @@ impl Hub {
 }
 
 impl State {
+    /// Where the last output begins that no player has drawn: so much of it as is handed over, in the size that there is
+    /// now.
+    fn drawn(&self) -> u64 {
+        let end = self.scrollback.end();
+        let resized = self.sizes.back().map_or(0, |(at, _)| *at);
+        let most = end.saturating_sub(MAX_UNDRAWN_BYTES as u64);
+        let first = self.answered().max(resized).max(most);
+        first.clamp(self.scrollback.start(), end)
+    }
+
     /// The first page that comes back after a crash knows how far the output had come.
     pub(super) fn chart(&mut self, from: Option<u64>) {
         let is_known = from.is_some_and(|from| from > 0 && from < MOST_OFFSET);
@@ -136,6 +188,13 @@ mod tests {
         hub
     }
 
+    /// The same, and a page has drawn so much of it.
+    fn drawn(output: &[u8], count: usize) -> Arc<Hub> {
+        let hub = hub(output);
+        hub.state.lock().answered = count as u64;
+        hub
+    }
+
     fn arrival(from: Option<u64>) -> Arrival {
         Arrival {
             role: Role::Player,
@@ -148,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_page_resumes_in_the_next_life() {
-        let first = hub(b"hello\r\n$ ");
+        let first = drawn(b"hello\r\n$ ", 9);
         let still = first.still();
         assert_eq!(still.offset, 9);
         let next = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
@@ -209,6 +268,26 @@ mod tests {
         assert_eq!(settled(&hub, of(page, Some(0))), None);
     }
 
+    /// What a program has asked, and no page has drawn, is asked once more in the next life: however much that is, its end.
+    #[test]
+    fn what_no_page_has_drawn_is_still_to_be_answered() {
+        let output = b"hello\x1b[6n";
+        let next = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        next.go_on_from(Some(&drawn(output, 5).still()));
+        let seat = next.join(arrival(None)).expect("open");
+        assert_eq!((seat.greeting().answered, seat.greeting().head), (5, 9));
+        assert_eq!(seat.greeting().offset, 5, "and it is sent");
+        drop(seat);
+
+        let long = "line\r\n".repeat(40_000);
+        let undrawn = drawn(long.as_bytes(), 7).still().undrawn;
+        let undrawn = undrawn.expect("its end");
+        assert_eq!(undrawn.output.len(), MAX_UNDRAWN_BYTES);
+        let resized = drawn(output, 0);
+        resized.state.lock().resize(Size { cols: 60, rows: 12 });
+        assert_eq!(resized.still().undrawn, None, "drawn in another size");
+    }
+
     /// Wherever the output is cut, in the middle of a sequence or of a character: a page that is new after it shows what it
     /// would have shown without.
     #[test]
@@ -216,23 +295,28 @@ mod tests {
         let output = "a\x1b[1;31mb\u{4e16}\x1b]2;title\u{4e16}\x07c\x1b[2;5Hd".as_bytes();
         for cut in 1..output.len() {
             let (before, after) = output.split_at(cut);
-            let still = hub(before).still();
-            assert_eq!(still.offset, cut as u64);
-            let next = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
-            next.go_on_from(Some(&still));
-            assert!(next.pump(&mut Cursor::new(after)).is_ok());
-            let seat = next.join(arrival(None)).expect("open");
-            let screen = seat.greeting().screen.clone().expect("a screen to draw");
-            let mut rest = Vec::new();
-            let from = seat.greeting().offset;
-            next.state
-                .lock()
-                .scrollback
-                .copy_from(from, usize::MAX, &mut rest);
-            let shown = seen(still.size, &[screen.data.as_bytes(), &rest]);
-            assert_eq!(shown, seen(still.size, &[output]), "cut at {cut}");
-            let exact = next.join(arrival(Some(cut as u64))).expect("open");
-            assert!(exact.greeting().is_exact, "cut at {cut}");
+            for drawn_bytes in 0..=cut {
+                let still = drawn(before, drawn_bytes).still();
+                assert_eq!(still.offset, cut as u64);
+                let next = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+                next.go_on_from(Some(&still));
+                assert!(next.pump(&mut Cursor::new(after)).is_ok());
+                let seat = next.join(arrival(None)).expect("open");
+                let screen = seat.greeting().screen.clone();
+                let screen = screen.map_or_else(Default::default, |screen| screen.data);
+                let mut rest = Vec::new();
+                let from = seat.greeting().offset;
+                next.state
+                    .lock()
+                    .scrollback
+                    .copy_from(from, usize::MAX, &mut rest);
+                let shown = seen(still.size, &[screen.as_bytes(), &rest]);
+                let place = format!("cut at {cut}, drawn {drawn_bytes}");
+                assert_eq!(shown, seen(still.size, &[output]), "{place}");
+                assert!(seat.greeting().answered <= drawn_bytes as u64, "{place}");
+                let exact = next.join(arrival(Some(cut as u64))).expect("open");
+                assert!(exact.greeting().is_exact, "{place}");
+            }
         }
     }
 

@@ -161,7 +161,7 @@ pub(super) struct State {
     pub(super) size: Option<Size>,
     /// Counts the panics of the past's emulator.
     pub(super) emulator_panics: IntCounter,
-    /// What players that have left were sent: the questions in it are answered.
+    /// What players that have left had drawn, or what was answered without them: the questions in it are answered.
     pub(super) answered: u64,
     /// Whether the offset is only a guess: see [`super::handover`].
     pub(super) is_uncharted: bool,
@@ -278,6 +278,7 @@ impl Hub {
             if !self.push(&buffer[..count]) {
                 budget.spend_unwatched(count);
             }
+            self.answer(&buffer[..count], &mut budget);
             self.age(&mut budget);
             // Whoever has the lock is writing keys at this moment, and waiting for it would cost a wake-up a key.
             if let Some(mut input) = self.input.try_lock() {
@@ -685,7 +686,7 @@ impl State {
         };
         let seat = self.seats.swap_remove(index);
         if seat.role == Role::Player {
-            self.answered = self.answered.max(seat.sent);
+            self.answered = self.answered.max(seat.done());
             self.forget_echo();
         }
         // Who was sent away, or never says what it has drawn, does not come back for the rest.
@@ -740,6 +741,10 @@ impl State {
             .find(|seat| seat.role == Role::Player && !seat.is_closing())
     }
 
+    pub(super) fn has_player(&self) -> bool {
+        self.player().is_some()
+    }
+
     fn player_mut(&mut self) -> Option<&mut SeatState> {
         self.seats
             .iter_mut()
@@ -780,10 +785,10 @@ impl State {
         }
     }
 
-    /// How much of the output some player was sent.
+    /// How much of the output some player has drawn, or was sent, if it never says what it has drawn.
     pub(super) fn answered(&self) -> u64 {
         let players = self.seats.iter().filter(|seat| seat.role == Role::Player);
-        players.fold(self.answered, |most, seat| most.max(seat.sent))
+        players.fold(self.answered, |most, seat| most.max(seat.done()))
     }
 
     /// Where a viewer that wants to go on at `from` can begin, and what it must draw before.

@@ -13,6 +13,7 @@
 //! * [`input`]: keys on their way to the container.
 //! * [`scrollback`], [`past`]: the last bytes a container wrote, and the screen as it was before them. No I/O.
 //! * [`emulator`]: a terminal that shows what the page's does. [`aging`] keeps it away from the hub's lock.
+//! * [`answering`]: answers a program's questions to its terminal while no player is there.
 //! * [`budget`]: what one client and one terminal may use up, of bytes and of time.
 //! * [`recording`]: the output as an asciicast. No I/O.
 //! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes.
@@ -27,6 +28,7 @@
 //! Nothing here knows Docker's JSON or the session map.
 
 pub mod aging;
+pub mod answering;
 pub mod budget;
 pub mod emulator;
 pub mod frame;

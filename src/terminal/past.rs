@@ -67,6 +67,12 @@ impl Past {
         self.emulator.process(output);
     }
 
+    /// The same; returns what a page would answer to what it asks.
+    pub fn answers_to(&mut self, output: &[u8]) -> String {
+        self.forget_drawn();
+        self.emulator.answers_to(output)
+    }
+
     /// The beginning of a character, which [`Past::redraw`] leaves out.
     pub fn open_char(&self) -> &[u8] {
         self.emulator.open_char()

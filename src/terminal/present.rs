@@ -94,6 +94,11 @@ impl State {
 
     /// A copy of the past, with all output on its way into it.
     fn copy_all(&mut self) -> Aging {
+        self.copy_until(self.scrollback.end())
+    }
+
+    /// The same with the output before an offset.
+    pub(super) fn copy_until(&mut self, end: u64) -> Aging {
         let panics = self.emulator_panics.clone();
         let mut past = Past::new(FIRST_SIZE, &panics);
         if let Some(original) = &mut self.past {
@@ -102,7 +107,8 @@ impl State {
         }
         let start = self.scrollback.start();
         let mut output = Vec::new();
-        self.scrollback.copy_from(start, usize::MAX, &mut output);
+        let count = end.saturating_sub(start) as usize;
+        self.scrollback.copy_from(start, count, &mut output);
         Aging::new(Box::new(past), start, output, self.sizes.clone())
     }
 }

@@ -39,7 +39,7 @@ pub struct Greeting {
     pub offset: u64,
     /// How far the output has come.
     pub head: u64,
-    /// How much of that players were sent before.
+    /// How much of that players have drawn before: the questions in it are answered.
     pub answered: u64,
     /// Whether that is where the viewer wanted to go on.
     pub is_exact: bool,

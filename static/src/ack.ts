@@ -33,6 +33,12 @@ export class AckMeter {
     return waiting === 0 ? "later" : "no";
   }
 
+  /** The same, when it is to be reported at once whatever else is to be drawn. */
+  drawNow(offset: number): AckDecision {
+    this._drawn = Math.max(this._drawn, offset);
+    return this._drawn === this._acked ? "no" : "now";
+  }
+
   /** The offset to report now, or undefined when it has been reported already. */
   take(): number | undefined {
     if (this._drawn === this._acked) return undefined;

@@ -138,6 +138,8 @@ export class Connection {
   private _historyEnd = 0;
   /** Questions of the program's before this offset were answered by an earlier page. */
   private _answeredEnd = 0;
+  /** Whether something was answered since drawing was last reported. */
+  private _hasAnswered = false;
   /** The terminal is a new one, which is to show the screen as it is and not the output that led to it. */
   private _wantsScreen = false;
   /** Set from a restart of the screen until its history is drawn. */
@@ -175,13 +177,18 @@ export class Connection {
     this._connect();
   }
 
-  /** Sends keystrokes; false when they were not sent, and never will be. What is sent arrives once, or is reported. */
-  input(bytes: Uint8Array): boolean {
+  /**
+   * Sends keystrokes; false when they were not sent, and never will be. What is sent arrives once, or is reported.
+   * `isAnswer`: they answer what is being drawn. Then the server hears at once that it is drawn, or the next page would
+   * answer it a second time.
+   */
+  input(bytes: Uint8Array, isAnswer = false): boolean {
     const socket = this._socket;
     if (socket === undefined || this._state.kind !== "playing" || this._state.role !== "player") return false;
     if (socket.bufferedAmount + bytes.length > UNSENT_BYTES && socket.bufferedAmount > 0) return false;
     this._keys.push(bytes);
     for (const part of splitInput(bytes)) this._put(part);
+    this._hasAnswered ||= isAnswer;
     this._keysSincePing += bytes.length;
     if (this._keysSincePing >= PING_AFTER_BYTES) this._ping(PONG_MS);
     return true;
@@ -304,10 +311,12 @@ export class Connection {
     // A server that starts elsewhere than asked for can only mean a redraw, whatever it says.
     const isRestart = isFirst || this._wantsScreen || hello.replay || hello.offset !== this._received;
     this._wantsScreen = false;
+    // Another page, or the server, may have answered what this one has not seen.
+    if (hello.answered !== undefined) this._answeredEnd = hello.answered;
+    else if (isRestart) this._answeredEnd = hello.head ?? 0;
     if (isRestart) {
       this._epoch += 1;
       this._historyEnd = hello.head ?? 0;
-      this._answeredEnd = hello.answered ?? this._historyEnd;
       this._isCatchingUp = true;
       this._screensDue = 0;
       if (!isFirst) this._listener.onRestart();
@@ -365,7 +374,9 @@ export class Connection {
     if (epoch !== this._epoch) return;
     this._drawn = Math.max(this._drawn, offset);
     this._checkCaughtUp();
-    switch (this._acks.draw(offset, (this._received ?? offset) - offset)) {
+    const isDue = this._hasAnswered;
+    this._hasAnswered = false;
+    switch (isDue ? this._acks.drawNow(offset) : this._acks.draw(offset, (this._received ?? offset) - offset)) {
       case "now":
         return this._ack();
       case "later":

@@ -137,8 +137,8 @@ function start(): void {
 
 // Keys and sizes, on their way out.
 
-function handleInput(bytes: Uint8Array): void {
-  if (connection.input(keyBar.transform(bytes))) {
+function handleInput(bytes: Uint8Array, isAnswer = false): void {
+  if (connection.input(isAnswer ? bytes : keyBar.transform(bytes), isAnswer)) {
     countdown.stop();
     return;
   }

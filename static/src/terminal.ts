@@ -11,12 +11,12 @@ import { Terminal } from "@xterm/xterm";
 import { copyText } from "./clipboard";
 import { Disposables } from "./disposal";
 import { DrawingWatch } from "./drawing-watch";
+import { emulate } from "./emulation";
 import { within } from "./frames";
 import { largestFitting } from "./letterbox";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "./text";
 import { DAY, NIGHT } from "./themes";
 import { scrollByTouch } from "./touch";
-import { serverWidths } from "./widths";
 
 /** xterm.js keeps 1.1–1.5 KB a line: 2,000 lines are 3 MB a page. */
 const SCROLLBACK_LINES = 2_000;
@@ -28,7 +28,8 @@ const FULL_RESET = new Uint8Array([0x18, 0x1b, 0x63]);
 export type Renderer = "auto" | "webgl" | "dom";
 
 export interface TerminalHandlers {
-  onInput(bytes: Uint8Array): void;
+  /** `isAnswer`: the terminal's own, to what the program asks in what is being drawn. */
+  onInput(bytes: Uint8Array, isAnswer?: boolean): void;
   onSize(cols: number, rows: number): void;
   onTitle(title: string): void;
   /** The pointer is over a link that leads to `target`, or left it (undefined). */
@@ -85,8 +86,7 @@ export class GameTerminal {
       }),
     );
     this._xterm.loadAddon(this._fit);
-    this._xterm.unicode.register(serverWidths);
-    this._xterm.unicode.activeVersion = serverWidths.version;
+    emulate(this._xterm, (text) => this._handleData(text));
     this._xterm.loadAddon(
       new WebLinksAddon((_event, text) => openLink(text), {
         hover: (_event, text) => this._handlers.onLinkHover(webLink(text)),
@@ -255,8 +255,9 @@ export class GameTerminal {
   }
 
   private _handleData(data: string): void {
-    if (this._drawingHistory > 0 && isTerminalAnswer(data)) return;
-    this._handlers.onInput(this._encoder.encode(data));
+    const isAnswer = isTerminalAnswer(data);
+    if (this._drawingHistory > 0 && isAnswer) return;
+    this._handlers.onInput(this._encoder.encode(data), isAnswer);
   }
 
   /** False keeps a key from the program. */

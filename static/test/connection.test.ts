@@ -173,6 +173,31 @@ test("what lies before `head` is history at first, and after a cut it is not", (
   assert.equal(stage.history, "old");
 });
 
+test("what another has answered while this page was away is history to it", () => {
+  const stage = new Stage();
+  stage.connection.start();
+  stage.socket.hello(0, false, { head: 0, answered: 0 });
+  stage.socket.output("abc");
+  stage.socket.drop(1006);
+  stage.connection.nudge();
+  stage.socket.hello(3, false, { head: 9, answered: 7, input: 0 });
+  stage.socket.output("defghi");
+  assert.equal(stage.history, "defg");
+});
+
+test("what was answered is reported as drawn at once, and once", () => {
+  const stage = new Stage();
+  stage.connection.start();
+  stage.socket.hello(0, false, { input: 0 });
+  stage.socket.output("question");
+  stage.connection.input(new TextEncoder().encode("answer"), true);
+  stage.socket.output("more");
+  stage.pending.shift()?.();
+  assert.deepEqual(stage.socket.of("ack"), [{ type: "ack", offset: 8 }]);
+  stage.pending.shift()?.();
+  assert.equal(stage.socket.of("ack").length, 1);
+});
+
 test("what no page was sent before is no history: questions in it are answered by this one", () => {
   const stage = new Stage();
   stage.connection.start();

@@ -8,7 +8,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { dice, randomCase } from "./dice.mjs";
-import { bytesOf, Redraws, restore } from "./restore.mjs";
+import { MODES, QUESTIONS } from "./questions.mjs";
+import { answer, bytesOf, Redraws, restore } from "./restore.mjs";
 import { COLS, record, ROWS } from "./sessions.mjs";
 import { BYTES, STREAMS } from "./streams.mjs";
 
@@ -103,4 +104,21 @@ test("random output with resizes is restored", async (context) => {
     from += COUNT;
   } while (Date.now() < end);
   tally.end(context, { screen: 95, all: 95 });
+});
+
+test("what a program asks is answered as the page answers it", async () => {
+  const small = (steps) => ({ cols: 20, rows: 5, steps });
+  const cases = [
+    ...[...QUESTIONS, ...MODES].map((question) => ({ what: question, output: small([question]) })),
+    ...STREAMS.map(([what, ...parts]) => ({ what, output: small([...parts, [...QUESTIONS, ...MODES].join("")]) })),
+    ...Array.from({ length: 200 }, (_, index) => {
+      const { cols, rows, steps } = randomCase(FROM + index);
+      return { what: `seed ${FROM + index}`, output: { cols, rows, steps: [...steps, QUESTIONS.join("")] } };
+    }),
+  ];
+  for (let start = 0; start < cases.length; start += AT_ONCE) {
+    const some = cases.slice(start, start + AT_ONCE);
+    const both = await Promise.all(some.map(({ output }) => answer(redraws, output)));
+    both.forEach(({ page, server }, index) => assert.equal(server, page, JSON.stringify(some[index].what)));
+  }
 });

@@ -1,7 +1,8 @@
 //! What the server's terminal emulator would have a page draw, for `tests/emulator`: one process, many cases.
 //!
 //! Each line of the input is a case: `{"cols":80,"rows":24,"steps":["<base64 of output>",[100,30],…]}`, where a pair is a new
-//! size. The answer is a line with `redraw`, in base64, and the `bytes` of memory that the terminal takes.
+//! size. The answer is a line with `redraw` and `answers`, what the server would answer to all of it, in base64, and the
+//! `bytes` of memory that the terminal takes.
 
 use std::io::{self, BufRead, Write};
 
@@ -33,9 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let case: Case = serde_json::from_str(&line?)?;
         let (cols, rows) = (case.cols, case.rows);
         let mut emulator = Emulator::new(Size { cols, rows }, &panics);
+        let mut answers = String::new();
         for step in case.steps {
             match step {
-                Step::Output(text) => emulator.process(&BASE64.decode(text)?),
+                Step::Output(text) => answers += &emulator.answers_to(&BASE64.decode(text)?),
                 Step::Resize(cols, rows) => emulator.resize(Size { cols, rows }),
             }
         }
@@ -43,6 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         redraw.extend_from_slice(emulator.open_char());
         let answer = serde_json::json!({
             "redraw": BASE64.encode(redraw),
+            "answers": BASE64.encode(answers),
             "bytes": emulator.memory_bytes(),
             "panics": panics.get(),
         });

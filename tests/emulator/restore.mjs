@@ -68,6 +68,16 @@ export function cutAt(steps, place) {
 /** Bytes of output in these steps. */
 export const bytesOf = (steps) => steps.reduce((sum, step) => sum + (Array.isArray(step) ? 0 : Buffer.from(step).length), 0);
 
+/** What the page and the server answer to what is asked in an output. */
+export async function answer(redraws, { cols, rows, steps }) {
+  const screen = new Screen(cols, rows);
+  await screen.playAll(steps);
+  const page = screen.answers;
+  screen.dispose();
+  const { answers } = await redraws.of(cols, rows, steps);
+  return { page, server: Buffer.from(answers, "base64").toString() };
+}
+
 /**
  * Whether a terminal cut there is restored: what is seen after the rest (`screen`), and after each probe too (`all`). `why` is
  * the first difference.

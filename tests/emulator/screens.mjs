@@ -7,11 +7,11 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 export const top = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const require = createRequire(pathToFileURL(join(top, "static", "package.json")));
 const { Terminal } = require("@xterm/headless");
-/** The page's, as `node build.mjs --tests` leaves them. */
-const { serverWidths } = await import(pathToFileURL(join(top, "static", "build", "test", "widths.mjs")));
+/** The page's, as `node build.mjs --tests` leaves it. */
+const { emulate } = await import(pathToFileURL(join(top, "static", "build", "test", "emulation.mjs")));
 
 /** As in static/src/terminal.ts. */
-const SCROLLBACK_LINES = 2_000;
+const OPTIONS = { scrollback: 2_000, cursorBlink: true, cursorStyle: "bar" };
 /** A cell's attributes as xterm.js has them: whether it has those that few cells have. */
 const IS_EXTENDED = 0x10000000;
 /** A link that xterm.js has forgotten, because no line has it any more. */
@@ -21,9 +21,8 @@ const WRITE_MS = 30_000;
 
 export class Screen {
   constructor(cols, rows) {
-    this._xterm = new Terminal({ cols, rows, scrollback: SCROLLBACK_LINES, allowProposedApi: true, logLevel: "off" });
-    this._xterm.unicode.register(serverWidths);
-    this._xterm.unicode.activeVersion = serverWidths.version;
+    this._xterm = new Terminal({ cols, rows, ...OPTIONS, allowProposedApi: true, logLevel: "off" });
+    emulate(this._xterm, (text) => (this.answers += text));
     this._title = "";
     this._colors = new Map();
     /** What it has answered. */

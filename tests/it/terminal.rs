@@ -668,9 +668,9 @@ fn a_page_that_is_sent_away_knows_which_keys_arrived() {
     assert_eq!(second.close_code(), 1001);
 }
 
-/// What no page has been sent is no history: questions in it are still to be answered, by the first page that comes.
+/// What no page has drawn is no history: questions in it are still to be answered, by the first page that comes.
 #[test]
-fn what_nobody_was_sent_is_no_history() {
+fn what_nobody_has_drawn_is_no_history() {
     let (_engine, site, game) = playing();
     let hub = hub(&site, &game);
     wait_for("the prompt", || hub.output_bytes() > 0);
@@ -678,6 +678,9 @@ fn what_nobody_was_sent_is_no_history() {
     assert_eq!(page.note("hello")["answered"], 0);
     page.expect("$ ");
     let shown = hub.output_bytes();
+    // It has said that it has drawn that.
+    page.control(json!({"type": "ping", "t": 1}));
+    page.note("pong");
     let mut next = site.page(&game, None);
     assert_eq!(next.note("hello")["answered"], shown);
     let spectator = site.open(

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use shellcraft::session::SessionId;
 use shellcraft::session::store::{
     BOOK_VERSIONS, Error, FORMAT, Phase, PlayerId, REVOKED_MOST, Record, SessionStore, Shelf,
-    StoredScreen, StoredTypist, Tending,
+    StoredScreen, StoredTypist, StoredUndrawn, Tending,
 };
 use uuid::Uuid;
 
@@ -103,6 +103,10 @@ pub fn record(instance: &str) -> Record {
             rows: 24,
             data: "\u{1b}[2Jgrüße\r\n\0".into(),
             open: vec![0xe4, 0xb8],
+            undrawn: Some(StoredUndrawn {
+                data: "\u{1b}[2J".into(),
+                output: "eA==".into(),
+            }),
             typist: Some(StoredTypist {
                 page: Uuid::from_u128(7),
                 come: 12,

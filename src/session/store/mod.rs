@@ -99,9 +99,21 @@ pub struct StoredScreen {
     /// The first bytes of a character whose last ones were still to come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<u8>,
+    /// The last output before the offset, if no player's page has drawn it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undrawn: Option<StoredUndrawn>,
     /// The page that typed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typist: Option<StoredTypist>,
+}
+
+/// Output that no page has drawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredUndrawn {
+    /// What draws the terminal as it was before.
+    pub data: String,
+    /// The output, in base64 (RFC 4648 §4).
+    pub output: String,
 }
 
 /// How far the keys of a page were counted.

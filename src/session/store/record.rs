@@ -220,6 +220,7 @@ mod tests {
                 rows,
                 data: "x".into(),
                 open: Vec::new(),
+                undrawn: None,
                 typist: None,
             });
             let (_, bytes) = encode(record).unwrap();
@@ -282,6 +283,7 @@ mod tests {
             rows: 24,
             data: "x".repeat(length),
             open: Vec::new(),
+            undrawn: None,
             typist: None,
         };
         big.screen = Some(screen(RECORD_LIMIT_BYTES / 2));

@@ -9,9 +9,9 @@ impl State {
     pub(super) fn do_command(&mut self, number: u32, text: &str) {
         match number {
             0 | 2 => self.set_title(text),
-            4 => self.palette.set_colors(text),
+            4 => self.set_colors(text),
             8 => self.set_link(text),
-            10..=12 => self.palette.set_special(number as usize - 10, text),
+            10..=12 => self.set_special(number as usize - 10, text),
             104 => self.palette.restore_colors(text),
             110..=112 => {
                 if let Some(color) = self.palette.special.get_mut(number as usize - 110) {
@@ -22,6 +22,32 @@ impl State {
             #[cfg(test)]
             77_777 => panic!("on purpose"),
             _ => {}
+        }
+    }
+
+    /// Numbers and colours in turn; with `?` it is asked for one.
+    fn set_colors(&mut self, text: &str) {
+        let mut parts = text.split(';');
+        while let (Some(number), Some(color)) = (parts.next(), parts.next()) {
+            let Ok(number) = number.parse() else { continue };
+            if color == "?" {
+                self.answer_color(number);
+            } else if let Some(color) = palette::parse(color) {
+                self.palette.colors.insert(number, color);
+            }
+        }
+    }
+
+    /// Colours for the text and what follows it in the list, or `?`.
+    fn set_special(&mut self, first: usize, text: &str) {
+        for (at, color) in (first..self.palette.special.len()).zip(text.split(';')) {
+            if color == "?" {
+                self.answer_special(at);
+            } else if let Some(color) = palette::parse(color)
+                && let Some(place) = self.palette.special.get_mut(at)
+            {
+                *place = Some(color);
+            }
         }
     }
 
@@ -66,32 +92,12 @@ impl State {
 }
 
 impl Palette {
-    /// Numbers and colours in turn.
-    fn set_colors(&mut self, text: &str) {
-        let mut parts = text.split(';');
-        while let (Some(number), Some(color)) = (parts.next(), parts.next()) {
-            if let (Ok(number), Some(color)) = (number.parse(), palette::parse(color)) {
-                self.colors.insert(number, color);
-            }
-        }
-    }
-
     fn restore_colors(&mut self, text: &str) {
         if text.is_empty() {
             self.colors.clear();
         }
         for number in text.split(';').filter_map(|number| number.parse().ok()) {
             self.colors.remove(&number);
-        }
-    }
-
-    /// Colours for the text and what follows it in the list.
-    fn set_special(&mut self, first: usize, text: &str) {
-        let places = self.special.iter_mut().skip(first);
-        for (place, color) in places.zip(text.split(';')) {
-            if let Some(color) = palette::parse(color) {
-                *place = Some(color);
-            }
         }
     }
 }

@@ -26,6 +26,8 @@ pub trait Act {
     fn sequence(&mut self, name: Name, params: &Params);
     /// An OSC: its number and the text behind it, which may have been cut.
     fn command(&mut self, number: u32, text: &str);
+    /// A DCS, without what begins and ends it; it may have been cut.
+    fn request(&mut self, text: &str);
     /// The end of a string of any kind but SOS, PM and APC.
     fn string_end(&mut self);
 }
@@ -373,15 +375,20 @@ impl Parser {
 
     /// Whatever ends a string ends it here; what is in it counts unless it was broken off.
     fn end_string(&mut self, c: char, terminal: &mut impl Act) {
+        let is_whole = !matches!(c, '\x18' | '\x1a');
         match self.state {
             State::Osc => {
-                let is_whole = !matches!(c, '\x18' | '\x1a');
                 if is_whole && let Some((number, text)) = command(&self.kept) {
                     terminal.command(number, text);
                 }
                 terminal.string_end();
             }
-            State::Dcs => terminal.string_end(),
+            State::Dcs => {
+                if is_whole {
+                    terminal.request(body(&self.kept, "\x1bP", '\u{90}'));
+                }
+                terminal.string_end();
+            }
             _ => {}
         }
     }
@@ -426,13 +433,17 @@ impl Parser {
 
 /// The number and the text of an OSC that has begun with its introducer.
 fn command(kept: &str) -> Option<(u32, &str)> {
-    let body = kept
-        .strip_prefix("\x1b]")
-        .or_else(|| kept.strip_prefix('\u{9d}'))?;
+    let body = body(kept, "\x1b]", '\u{9d}');
     let (number, text) = body.split_once(';').unwrap_or((body, ""));
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let number = is_number.then(|| number.parse().ok())??;
     Some((number, text))
+}
+
+/// A string without what introduces it: ESC and a letter, or a C1.
+fn body<'a>(kept: &'a str, escape: &str, c1: char) -> &'a str {
+    let body = kept.strip_prefix(escape);
+    body.or_else(|| kept.strip_prefix(c1)).unwrap_or_default()
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -477,6 +488,10 @@ mod tests {
 
         fn command(&mut self, number: u32, text: &str) {
             self.0 += &format!("<OSC {number} {text}>");
+        }
+
+        fn request(&mut self, text: &str) {
+            self.0 += &format!("<DCS {text}>");
         }
 
         fn string_end(&mut self) {}
@@ -554,7 +569,8 @@ mod tests {
         check("\x1b]2;a\u{9c}b".as_bytes(), "<OSC 2 a>b");
         check(b"\x1b]2;a\nb\x07c\x1b]104\x07", "<OSC 2 ab>c<OSC 104 >");
         check(b"a\x1b]x\x07b\x1b]\x07c", "abc");
-        check(b"a\x1bPq#\x07\x1b\\b", "a<ESC \\>b");
+        check(b"a\x1bPq#\x07\x1b\\b", "a<DCS q#\x07><ESC \\>b");
+        check("\u{90}$qm\u{9c}b".as_bytes(), "<DCS $qm>b");
         check(
             "a\x1b_x\x07y\x1b\\b\x1bXz\u{9c}c\x1b^世\x1b\\".as_bytes(),
             "a<ESC \\>bc<ESC \\>",

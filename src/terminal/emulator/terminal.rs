@@ -49,6 +49,8 @@ pub(super) struct State {
     /// Width of the character that was printed last, and with nothing in between: marks join it, and REP repeats it.
     pub joinable: u8,
     pub title: String,
+    /// What is answered, while somebody wants to know.
+    pub answers: Option<String>,
     /// How often something is refused by full tables until they are next looked through.
     refusals: u32,
 }
@@ -66,6 +68,13 @@ impl Terminal {
     /// Takes in output, which may end anywhere.
     pub fn process(&mut self, output: &[u8]) {
         self.parser.advance(output, &mut self.state);
+    }
+
+    /// The same; returns what the page would answer.
+    pub fn answers_to(&mut self, output: &[u8]) -> String {
+        self.state.answers = Some(String::new());
+        self.process(output);
+        self.state.answers.take().unwrap_or_default()
     }
 
     pub fn resize(&mut self, cols: usize, rows: usize) {
@@ -112,6 +121,7 @@ impl State {
             charset: Charset::ASCII,
             joinable: 0,
             title: String::new(),
+            answers: None,
             refusals: 0,
         }
     }
@@ -461,11 +471,16 @@ impl Act for State {
 
     fn sequence(&mut self, name: Name, params: &Params) {
         self.do_sequence(name, params);
+        self.answer_sequence(name, params);
         self.joinable = 0;
     }
 
     fn command(&mut self, number: u32, text: &str) {
         self.do_command(number, text);
+    }
+
+    fn request(&mut self, text: &str) {
+        self.answer_request(text);
     }
 
     fn string_end(&mut self) {
@@ -522,7 +537,7 @@ mod tests {
         check("世界\x1b[2Gx", ".x界< @2,0");
         check("世界\x1b[3Gx", "世<x @3,0");
         check("世界\x1b[1Gx", "x.界< @1,0");
-        check("\u{1fae8}x", "\u{1fae8}x @2,0");
+        check("\u{1fae8}x", "\u{1fae8}<x @3,0");
     }
 
     #[test]
