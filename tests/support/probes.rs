@@ -13,7 +13,7 @@ use shellcraft::session::sandbox::BOOK_LIMIT_BYTES;
 use shellcraft::session::spellbook;
 use shellcraft::session::store::record::{self, Unreadable};
 use shellcraft::session::store::{FORMAT, PlayerId};
-use shellcraft::terminal::emulator::Emulator;
+use shellcraft::terminal::emulator::{Emulator, is_asking};
 use shellcraft::terminal::frame::{self, FromPage};
 use shellcraft::terminal::meters::Meters;
 use shellcraft::terminal::split::MAX_MESSAGE_BYTES;
@@ -220,6 +220,7 @@ pub fn emulator(bytes: &[u8]) {
     let panics = Meters::default().emulator_panics;
     let mut size = Size { cols: 80, rows: 24 };
     let mut emulator = Emulator::new(size, &panics);
+    let mut seen = Vec::new();
     for (number, piece) in bytes.split(|byte| *byte == RESIZE).enumerate() {
         let mut output = piece;
         if let (1.., [cols, rows, rest @ ..]) = (number, piece) {
@@ -230,7 +231,9 @@ pub fn emulator(bytes: &[u8]) {
             emulator.resize(size);
             output = rest;
         }
-        emulator.process(output);
+        let answers = emulator.answers_to(output);
+        assert!(answers.is_empty() || is_asking(&seen, output));
+        seen.extend_from_slice(output);
     }
     assert_eq!(panics.get(), 0, "the emulator panicked");
     assert!(emulator.memory_bytes() < EMULATOR_BYTES);
