@@ -152,6 +152,7 @@ impl State {
             && self.seats.is_empty()
         {
             self.scrollback.shift(from);
+            self.answered += from;
             for (at, _) in &mut self.sizes {
                 *at += from;
             }
@@ -318,6 +319,22 @@ mod tests {
                 assert!(exact.greeting().is_exact, "{place}");
             }
         }
+    }
+
+    /// What was answered before the first page came is answered at its offsets, too.
+    #[test]
+    fn after_a_crash_what_is_answered_is_charted_as_well() {
+        let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
+        let (ours, mut container) = UnixStream::pair().expect("a pair");
+        hub.connect_input(ours);
+        hub.go_on_from(None);
+        assert!(hub.pump(&mut Cursor::new(b"\x1b[5n")).is_ok());
+        container.read_exact(&mut [0; 4]).expect("an answer");
+        let seat = hub.join(arrival(Some(1000))).expect("open");
+        assert_eq!(
+            (seat.greeting().answered, seat.greeting().head),
+            (1004, 1004)
+        );
     }
 
     #[test]
