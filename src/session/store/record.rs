@@ -100,13 +100,19 @@ fn migrate(
     Ok(fields)
 }
 
-/// A record as it is written, and its bytes. A screen that makes it too big is left out: a session without its
-/// picture comes back, one without its record does not.
+/// A record as it is written, and its bytes. A screen that makes it too big is left out, and before that what nobody has
+/// drawn of it: a session without its picture comes back, one without its record does not.
 ///
 /// # Errors
 /// [`Error::TooBig`] when it is too big even so.
 pub fn encode(mut record: Record) -> Result<(Record, Vec<u8>), Error> {
     let mut bytes = to_json(&record)?;
+    if bytes.len() > RECORD_LIMIT_BYTES
+        && let Some(screen) = &mut record.screen
+        && screen.undrawn.take().is_some()
+    {
+        bytes = to_json(&record)?;
+    }
     if bytes.len() > RECORD_LIMIT_BYTES && record.screen.take().is_some() {
         let id = record.session_id;
         warn!("session={id} the screen is left out of its record: they are too big together");
@@ -138,7 +144,7 @@ pub fn updated(old: &Record, change: &mut dyn FnMut(&mut Record)) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Phase, StoredScreen};
+    use super::super::{Phase, StoredScreen, StoredUndrawn};
     use super::*;
 
     fn record() -> Record {
@@ -288,6 +294,14 @@ mod tests {
         };
         big.screen = Some(screen(RECORD_LIMIT_BYTES / 2));
         assert_eq!(encode(big.clone()).unwrap().0, big);
+        let with_undrawn = |length| {
+            let data = "x".repeat(length);
+            let output = String::new();
+            Some(StoredUndrawn { data, output })
+        };
+        big.screen.as_mut().unwrap().undrawn = with_undrawn(RECORD_LIMIT_BYTES);
+        let kept = encode(big.clone()).unwrap().0.screen;
+        assert_eq!(kept, Some(screen(RECORD_LIMIT_BYTES / 2)), "the picture");
         big.screen = Some(screen(RECORD_LIMIT_BYTES));
         let (kept, bytes) = encode(big.clone()).unwrap();
         assert_eq!(kept.screen, None);
