@@ -180,9 +180,13 @@ export class Connection {
   /**
    * Sends keystrokes; false when they were not sent, and never will be. What is sent arrives once, or is reported.
    * `isAnswer`: they answer what is being drawn. Then the server hears at once that it is drawn, or the next page would
-   * answer it a second time.
+   * answer it a second time; and while there is no connection they wait for the next one, for nobody else answers that.
    */
   input(bytes: Uint8Array, isAnswer = false): boolean {
+    if (isAnswer && this._isComingBack()) {
+      this._keys.push(bytes);
+      return true;
+    }
     const socket = this._socket;
     if (socket === undefined || this._state.kind !== "playing" || this._state.role !== "player") return false;
     if (socket.bufferedAmount + bytes.length > UNSENT_BYTES && socket.bufferedAmount > 0) return false;
@@ -192,6 +196,11 @@ export class Connection {
     this._keysSincePing += bytes.length;
     if (this._keysSincePing >= PING_AFTER_BYTES) this._ping(PONG_MS);
     return true;
+  }
+
+  private _isComingBack(): boolean {
+    const { kind } = this._state;
+    return (kind === "waiting" || kind === "connecting") && this._received !== undefined && this._identity.role === "player";
   }
 
   /** Keeps the game as a key would, without typing anything; false when the server can't hear of it now. */

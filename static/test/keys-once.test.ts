@@ -101,6 +101,23 @@ test("another page has typed in between: what was open is reported, not sent aga
   assert.equal(stage.lostBytes, 2);
 });
 
+test("what the terminal answers while there is no connection is sent with the next one; keys are refused", () => {
+  const stage = new Stage();
+  stage.connection.start();
+  assert.equal(stage.connection.input(bytes("early"), true), false, "there is no game yet");
+  stage.socket.hello(0, false, { input: 0 });
+  stage.connection.input(bytes("ab"));
+  stage.socket.output("a question");
+  stage.socket.drop(1006);
+  assert.equal(stage.connection.input(bytes("key")), false);
+  assert.equal(stage.connection.input(bytes("answer"), true), true);
+  stage.connection.nudge();
+  assert.equal(stage.connection.input(bytes("!"), true), true);
+  stage.socket.hello(10, false, { input: 1 });
+  assert.equal(stage.socket.sent.filter((item) => typeof item === "string").join(""), "banswer!");
+  assert.equal(stage.lostBytes, 0);
+});
+
 test("a second hello on the same socket sends nothing again", () => {
   const stage = new Stage();
   stage.connection.start();
