@@ -294,12 +294,11 @@ mod tests {
         };
         big.screen = Some(screen(RECORD_LIMIT_BYTES / 2));
         assert_eq!(encode(big.clone()).unwrap().0, big);
-        let with_undrawn = |length| {
-            let data = "x".repeat(length);
-            let output = String::new();
-            Some(StoredUndrawn { data, output })
+        let undrawn = StoredUndrawn {
+            data: "x".repeat(RECORD_LIMIT_BYTES),
+            output: String::new(),
         };
-        big.screen.as_mut().unwrap().undrawn = with_undrawn(RECORD_LIMIT_BYTES);
+        big.screen.as_mut().unwrap().undrawn = Some(undrawn);
         let kept = encode(big.clone()).unwrap().0.screen;
         assert_eq!(kept, Some(screen(RECORD_LIMIT_BYTES / 2)), "the picture");
         big.screen = Some(screen(RECORD_LIMIT_BYTES));
