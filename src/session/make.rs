@@ -310,7 +310,10 @@ impl Manager {
             }
         };
         let hub = Hub::new(self.settings.terminal, Instant::now(), on_resize);
-        let hub = Arc::new(hub.metered(Arc::clone(&self.metrics.terminals)));
+        let hub = hub
+            .metered(Arc::clone(&self.metrics.terminals))
+            .among(Arc::clone(&self.typists));
+        let hub = Arc::new(hub);
         Arc::new(Session::new(id, shell, hub))
     }
 

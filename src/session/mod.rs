@@ -97,6 +97,7 @@ use crate::metrics::Metrics;
 use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival, NoSeat};
 use crate::terminal::seat::Seat;
+use crate::terminal::typists::Typists;
 use asked::Asked;
 use bundle::Bundled;
 use calls::Calls;
@@ -169,6 +170,7 @@ pub struct Manager {
     store: Arc<dyn SessionStore>,
     settings: Settings,
     metrics: Arc<Metrics>,
+    typists: Arc<Typists>,
     /// The session map. Held for look-ups and changes only: never across an Engine call or a channel send.
     sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
     /// The sessions' threads, joined by the reaper and by `stop`. Never held together with `sessions`.
@@ -247,6 +249,7 @@ impl Manager {
         let manager = Arc::new(Manager {
             engine,
             store,
+            typists: Arc::default(),
             pool: Pool::default(),
             images: Images::new(bundle, &settings.shells),
             shells: Shells::new(&settings.shells),

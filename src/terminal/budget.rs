@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | a client ([`Budget`]) | bytes and messages that it sends | is not read for a moment, and in the end sent away |
 //! | a terminal ([`PumpBudget`]) | output that nobody sees | its program waits |
+//! | | output while others type at theirs | its program waits |
 //! | | time of the emulator that follows its output | its program waits |
 //!
 //! Above its pace a client is not read for a moment, so that TCP holds it back; a paste, however fast it comes, only
@@ -25,6 +26,13 @@ const LEAST_BURST_MESSAGES: f64 = 64.0;
 /// Bytes of output a second that nobody sees: a flood for nobody costs next to nothing, and what writes a line now and
 /// then does not notice.
 const UNWATCHED_PER_SECOND: f64 = 256.0 * 1024.0;
+/// The same of output beside others who type: more than anybody reads. A flood takes most of its processor time from the
+/// Engine, which has no terminal to charge it to, so this is what leaves some to others.
+const BESIDE_PER_SECOND: f64 = 1024.0 * 1024.0;
+/// What a terminal at which somebody types may write at once all the same: what is on its way when a flood is ended. No more
+/// often than once in [`KEYS_EVERY`].
+const KEYS_BYTES: f64 = 2.0 * 1024.0 * 1024.0;
+const KEYS_EVERY: Duration = Duration::from_secs(1);
 /// Seconds of processor time a second that the emulator may take for one terminal. Output of programs that mean well takes
 /// a hundredth of it.
 const EMULATION_PER_SECOND: f64 = 0.25;
@@ -134,7 +142,21 @@ impl Budget {
 #[derive(Debug)]
 pub struct PumpBudget {
     unwatched: Bucket,
+    beside: Bucket,
     emulation: Bucket,
+    /// The keys that have given it something to spend.
+    keys_at: Option<Instant>,
+}
+
+/// What goes on around a terminal.
+#[derive(Debug, Clone, Copy)]
+pub struct Around {
+    /// Somebody looks on.
+    pub is_watched: bool,
+    /// Somebody types at another terminal.
+    pub has_others: bool,
+    /// When its own player typed last.
+    pub keys_at: Instant,
 }
 
 impl PumpBudget {
@@ -142,13 +164,18 @@ impl PumpBudget {
     pub fn new(now: Instant) -> PumpBudget {
         PumpBudget {
             unwatched: Bucket::new(UNWATCHED_PER_SECOND, 0.0, now),
+            beside: Bucket::new(BESIDE_PER_SECOND, 0.0, now),
+            keys_at: None,
             emulation: Bucket::new(EMULATION_PER_SECOND, 0.0, now),
         }
     }
 
-    /// Output has come, and nobody was there.
-    pub fn spend_unwatched(&mut self, bytes: usize) {
-        self.unwatched.used += bytes as f64;
+    /// Output has come.
+    pub fn spend(&mut self, bytes: usize, is_watched: bool) {
+        self.beside.used += bytes as f64;
+        if !is_watched {
+            self.unwatched.used += bytes as f64;
+        }
     }
 
     /// The emulator has worked for so long.
@@ -158,20 +185,34 @@ impl PumpBudget {
 
     /// Whether there is no need to ask for a pause.
     pub fn is_unspent(&self) -> bool {
-        [&self.unwatched, &self.emulation]
+        [&self.unwatched, &self.beside, &self.emulation]
             .iter()
             .all(|bucket| bucket.used <= bucket.burst)
     }
 
     /// How long the program has to wait, as long as so much is used up.
-    pub fn pause(&mut self, is_watched: bool, now: Instant) -> Duration {
-        let unwatched = self.unwatched.look(now).wait;
-        let emulation = self.emulation.look(now).wait;
-        if is_watched {
-            emulation
-        } else {
-            unwatched.max(emulation)
+    pub fn pause(&mut self, around: Around, now: Instant) -> Duration {
+        if self
+            .keys_at
+            .is_none_or(|before| around.keys_at >= before + KEYS_EVERY)
+        {
+            self.keys_at = Some(around.keys_at);
+            self.beside.used = (self.beside.used - KEYS_BYTES).max(0.0);
         }
+        if !around.has_others {
+            // What nobody has felt is not paid for later.
+            self.beside.used = self.beside.used.min(self.beside.burst);
+        }
+        let unwatched = self.unwatched.look(now).wait;
+        let beside = self.beside.look(now).wait;
+        let mut pause = self.emulation.look(now).wait;
+        if !around.is_watched {
+            pause = pause.max(unwatched);
+        }
+        if around.has_others {
+            pause = pause.max(beside);
+        }
+        pause
     }
 }
 
@@ -311,18 +352,24 @@ mod tests {
         assert_eq!(budget.leave(now), Leave::Now);
     }
 
+    fn around(is_watched: bool, has_others: bool, keys_at: Instant) -> Around {
+        Around {
+            is_watched,
+            has_others,
+            keys_at,
+        }
+    }
+
     /// Output in pieces for an hour, at once whenever it may; how many bytes came of it.
-    fn flood(is_watched: bool, emulation: Duration) -> u64 {
+    fn flood(is_watched: bool, has_others: bool, emulation: Duration) -> u64 {
         const PIECE: usize = 32 * 1024;
         let start = Instant::now();
         let (mut budget, mut now, mut bytes) = (PumpBudget::new(start), start, 0);
         while now < start + Duration::from_secs(3600) {
-            if !is_watched {
-                budget.spend_unwatched(PIECE);
-            }
+            budget.spend(PIECE, is_watched);
             budget.spend_emulation(emulation);
             bytes += PIECE as u64;
-            let pause = budget.pause(is_watched, now);
+            let pause = budget.pause(around(is_watched, has_others, start), now);
             // A read takes time too.
             now += pause.max(Duration::from_millis(1));
         }
@@ -332,20 +379,64 @@ mod tests {
     #[test]
     fn a_program_that_nobody_sees_is_held_to_the_pace() {
         let hour = 3600 + BURST_SECONDS as u64;
-        let bytes = flood(false, Duration::ZERO);
+        let bytes = flood(false, false, Duration::ZERO);
         let most = hour * UNWATCHED_PER_SECOND as u64;
         assert!(
             (most - (1 << 20)..=most + (1 << 20)).contains(&bytes),
             "{bytes}"
         );
-        assert_eq!(flood(true, Duration::ZERO), 3_600_000 * 32 * 1024);
+        assert_eq!(flood(true, false, Duration::ZERO), 3_600_000 * 32 * 1024);
+    }
+
+    #[test]
+    fn beside_others_who_type_a_flood_is_held_to_the_pace() {
+        let hour = 3600 + BURST_SECONDS as u64;
+        let bytes = flood(true, true, Duration::ZERO);
+        let most = hour * BESIDE_PER_SECOND as u64;
+        assert!(
+            (most - (1 << 20)..=most + (3 << 20)).contains(&bytes),
+            "{bytes}"
+        );
+    }
+
+    #[test]
+    fn a_flood_before_others_came_is_not_paid_for() {
+        let start = Instant::now();
+        let mut budget = PumpBudget::new(start);
+        for _ in 0..1000 {
+            budget.spend(1 << 20, true);
+            assert_eq!(
+                budget.pause(around(true, false, start), start),
+                Duration::ZERO
+            );
+        }
+        budget.spend(1 << 20, true);
+        let pause = budget.pause(around(true, true, start), start);
+        assert!((0.9..1.1).contains(&pause.as_secs_f64()), "{pause:?}");
+    }
+
+    /// What is on its way when a flood is ended comes at once.
+    #[test]
+    fn who_types_at_a_flood_gets_some_of_it_at_once() {
+        let start = Instant::now();
+        let mut budget = PumpBudget::new(start);
+        budget.spend(10 << 20, true);
+        let pause = budget.pause(around(true, true, start), start);
+        assert_eq!(pause, Duration::ZERO, "it has begun to play");
+        budget.spend(2 << 20, true);
+        let later = start + KEYS_EVERY / 2;
+        let pause = budget.pause(around(true, true, later), later);
+        assert!(pause > Duration::from_secs(1), "{pause:?}");
+        let later = start + KEYS_EVERY;
+        let pause = budget.pause(around(true, true, later), later);
+        assert_eq!(pause, Duration::ZERO);
     }
 
     /// A second of emulation for each piece: as many pieces as a quarter of the time has seconds.
     #[test]
     fn a_program_that_is_hard_to_follow_waits_whether_anybody_looks_or_not() {
         for is_watched in [true, false] {
-            let pieces = flood(is_watched, Duration::from_secs(1)) / (32 * 1024);
+            let pieces = flood(is_watched, false, Duration::from_secs(1)) / (32 * 1024);
             assert!((900..=904).contains(&pieces), "{pieces}");
         }
     }
@@ -354,8 +445,11 @@ mod tests {
     fn who_comes_back_finds_no_pause() {
         let start = Instant::now();
         let mut budget = PumpBudget::new(start);
-        budget.spend_unwatched(64 << 20);
-        assert!(budget.pause(false, start) > Duration::from_secs(200));
-        assert_eq!(budget.pause(true, start), Duration::ZERO);
+        budget.spend(64 << 20, false);
+        assert!(budget.pause(around(false, false, start), start) > Duration::from_secs(200));
+        assert_eq!(
+            budget.pause(around(true, false, start), start),
+            Duration::ZERO
+        );
     }
 }

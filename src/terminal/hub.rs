@@ -19,7 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use prometheus::IntCounter;
 use uuid::Uuid;
 
-use super::budget::PumpBudget;
+use super::budget::{Around, PumpBudget};
 use super::frame::{Close, Notice, Role};
 use super::input::Input;
 use super::meters::Meters;
@@ -29,6 +29,7 @@ use super::recording::Recording;
 use super::rest::Rest;
 use super::scrollback::Scrollback;
 use super::seat::{Greeting, Screen, Seat, SeatState};
+use super::typists::{Number, Typists};
 use super::wake::Wake;
 use crate::engine::Size;
 
@@ -134,6 +135,9 @@ pub struct Hub {
     pub(super) typed_bytes: AtomicU64,
     /// Shared by all that download the recording now.
     downloads: Arc<()>,
+    /// Where somebody types, and which of those terminals this is.
+    pub(super) typists: Arc<Typists>,
+    pub(super) number: Number,
 }
 
 pub(super) struct State {
@@ -183,7 +187,10 @@ impl Hub {
     /// A hub without a container yet. `on_resize` is told that [`Hub::size`] has changed; it must not block.
     pub fn new(limits: Limits, now: Instant, on_resize: impl Fn() + Send + Sync + 'static) -> Self {
         let meters = Arc::<Meters>::default();
+        let typists = Arc::<Typists>::default();
         Self {
+            number: typists.number(),
+            typists,
             input: Mutex::new(Input::default()),
             state: Mutex::new(State {
                 scrollback: Scrollback::new(limits.scrollback_bytes),
@@ -219,6 +226,15 @@ impl Hub {
             meters,
             typed_bytes: AtomicU64::new(0),
             downloads: Arc::default(),
+        }
+    }
+
+    /// The same, among the terminals of a server: while somebody types at another one, a flood here is held back.
+    pub fn among(self, typists: Arc<Typists>) -> Self {
+        Self {
+            number: typists.number(),
+            typists,
+            ..self
         }
     }
 
@@ -275,9 +291,8 @@ impl Hub {
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
                 Err(cause) => return Err(cause),
             };
-            if !self.push(&buffer[..count]) {
-                budget.spend_unwatched(count);
-            }
+            let is_watched = self.push(&buffer[..count]);
+            budget.spend(count, is_watched);
             self.answer(&buffer[..count], &mut budget);
             self.age(&mut budget);
             // Whoever has the lock is writing keys at this moment, and waiting for it would cost a wake-up a key.
@@ -322,14 +337,20 @@ impl Hub {
         }
     }
 
-    /// Lets the program wait when its terminal has used up what it may, of time or of output that nobody sees.
+    /// Lets the program wait when its terminal has used up what it may, of time, of output that nobody sees, or of output
+    /// beside others who type.
     pub(super) fn hold_back(&self, budget: &mut PumpBudget) {
         while !budget.is_unspent() {
             let state = self.state.lock();
-            let (is_watched, is_closed) = (!state.seats.is_empty(), state.closed.is_some());
-            drop(state);
+            let is_closed = state.closed.is_some();
             let now = Instant::now();
-            let pause = budget.pause(is_watched, now);
+            let around = Around {
+                is_watched: !state.seats.is_empty(),
+                has_others: self.typists.has_others(self.number, now),
+                keys_at: state.last_keys,
+            };
+            drop(state);
+            let pause = budget.pause(around, now);
             if is_closed || pause.is_zero() {
                 return;
             }

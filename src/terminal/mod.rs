@@ -16,6 +16,7 @@
 //! * [`answering`]: answers a program's questions to its terminal while no player is there.
 //! * [`budget`]: what one client and one terminal may use up, of bytes and of time.
 //! * [`recording`]: the output as an asciicast. No I/O.
+//! * [`typists`]: at which of a server's terminals somebody types.
 //! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes.
 //! * [`split`]: how one WebSocket is safely used by those two threads.
 //! * [`frame`]: the wire language of `shellcraft.v1`. No I/O.
@@ -43,6 +44,7 @@ pub mod rest;
 pub mod scrollback;
 pub mod seat;
 pub mod split;
+pub mod typists;
 pub mod upgrade;
 pub mod viewer;
 pub mod wake;

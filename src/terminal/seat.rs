@@ -348,12 +348,15 @@ impl Seat {
         let typed = input.type_in(keys, self.arrival.page);
         drop(input);
         if typed == Typed::Taken {
+            self.hub.typists.note(self.hub.number, now);
             self.hub.meters.input_bytes.inc_by(keys.len() as u64);
             self.hub
                 .typed_bytes
                 .fetch_add(keys.len() as u64, Ordering::Relaxed);
         }
         self.hub.typed.raise();
+        // It may have something to spend again.
+        self.hub.wake_pump();
         typed
     }
 

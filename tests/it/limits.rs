@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fake_engine::FakeEngine;
 use shellcraft::session::Error;
 use shellcraft::terminal::Hub;
 
+use crate::ground::PATIENCE;
 use crate::site::{Game, Reply, Site, wait_for};
 
 fn site(flags: &[&str]) -> (FakeEngine, Site) {
@@ -393,6 +395,53 @@ fn a_flood_that_nobody_sees_is_held_back() {
     player.type_in("\x03");
     player.expect("^C");
     player.expect("$ ");
+}
+
+/// While somebody types at another terminal, a flood leaves the host's processor time to them, and its own player all the
+/// same ends it at once.
+#[test]
+fn a_flood_beside_others_who_type_is_held_back() {
+    const PACE: u64 = 1 << 20;
+    let (_engine, site) = site(&[]);
+    let (flooded, quiet) = (site.create("rust"), site.create("rust"));
+    let hub = hub(&site, &flooded);
+    let mut flood = site.raw(&flooded);
+    flood.expect("$ ");
+    // Long lines: short ones take the emulator's time as well, which has a limit of its own.
+    flood.type_in(&format!("yes {}\r", "y".repeat(78)));
+    let end = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let drawn = scope.spawn(|| {
+            let due = Instant::now() + PATIENCE;
+            while !end.load(Ordering::Relaxed) && flood.read(due) {
+                flood.seen.clear();
+                assert!(Instant::now() < due, "nobody ends the flood");
+            }
+            flood
+        });
+        // Alone it goes on as fast as it can: much more than it may take at once beside others.
+        wait_for("a flood", || hub.output_bytes() > 16 * PACE);
+        let mut neighbour = site.raw(&quiet);
+        neighbour.expect("$ ");
+        neighbour.type_in("echo one\r");
+        neighbour.expect("one\r\n");
+        let (seen, began) = (hub.output_bytes(), Instant::now());
+        for number in 0..20 {
+            neighbour.type_in(&format!("echo number {number}\r"));
+            neighbour.expect(&format!("\r\nnumber {number}\r\n"));
+            thread::sleep(Duration::from_millis(100));
+        }
+        let bytes = hub.output_bytes() - seen;
+        // A read more than it may, and it never stands still.
+        let most = began.elapsed().as_secs_f64() * PACE as f64 + 256.0 * 1024.0;
+        assert!(bytes as f64 <= most, "{bytes} bytes, not {most}");
+        assert!(bytes > PACE, "{bytes} bytes");
+        end.store(true, Ordering::Relaxed);
+        let mut flood = drawn.join().expect("the reader ends");
+        flood.type_in("\x03");
+        flood.expect("^C");
+        flood.expect("$ ");
+    });
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn obey(container: &Container, line: &[u8]) -> Option<i64> {
             say(container, &format!("{rows} {cols}"));
         }
         "flood" | "seq" => count(container, rest.trim().parse().unwrap_or(0)),
-        "yes" => repeat(container),
+        "yes" => repeat(container, if rest.is_empty() { "y" } else { rest }),
         _ => say(container, &format!("sh: {command}: not found")),
     }
     None
@@ -110,8 +110,8 @@ fn count(container: &Container, lines: usize) {
     }
 }
 
-fn repeat(container: &Container) {
-    let block = b"y\r\n".repeat(1000);
+fn repeat(container: &Container, line: &str) {
+    let block = format!("{line}\r\n").into_bytes().repeat(1000);
     while !container.take_interrupt() {
         container.show(&block);
         container.rest_unseen();
