@@ -120,7 +120,7 @@ fn names(tags: &str, etag: &str) -> bool {
 }
 
 /// Whether `Accept-Encoding` allows gzip: by its name if it is there, else by `*` (RFC 9110 12.5.3).
-fn allows_gzip(accept_encoding: &str) -> bool {
+pub(super) fn allows_gzip(accept_encoding: &str) -> bool {
     let weight_of = |wanted: &[&str]| {
         accept_encoding.split(',').find_map(|item| {
             let (coding, weight) = item.split_once(';').unwrap_or((item, "q=1"));

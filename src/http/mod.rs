@@ -265,6 +265,7 @@ impl Service for SiteService {
             session: found.as_ref().ok().and_then(Route::session),
         };
         let _entered = line.enter();
+        let accept_encoding = request.header("accept-encoding").map(str::to_owned);
         let wants_html = request.header("accept").is_some_and(wants_page);
         let route = found.as_ref().ok().cloned();
         let is_known = found != Err(NoRoute::NotFound);
@@ -299,6 +300,7 @@ impl Service for SiteService {
             }
             Err(error) => site.error_response(route.as_ref(), wants_html, &error),
         };
+        pages::pack(&mut response, accept_encoding.as_deref());
         headers::keep_to_tls(&mut response, line.is_https);
         line.method.truncate(16);
         site.note(&line, response.status);

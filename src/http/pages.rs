@@ -8,6 +8,7 @@ use ramhorns::{Content, Template};
 use super::assets;
 use super::server::Response;
 use crate::session::Shell;
+use crate::texts;
 
 /// No inline script or style, no other host; who may have a frame around us comes behind it. `'self'` covers our
 /// WebSockets too (CSP Level 3 §6.7.2.8).
@@ -218,6 +219,23 @@ fn html(status: u16, text: String, frame_ancestors: &str) -> Response {
     }
 }
 
+/// Packs a page for who takes it so. There is nothing in it of a stranger's words beside a secret, by which its length would
+/// tell of the secret (BREACH).
+pub fn pack(response: &mut Response, accept_encoding: Option<&str>) {
+    let is_page =
+        |(name, value): &(&str, String)| *name == "Content-Type" && value.starts_with("text/html");
+    if !response.headers.iter().any(is_page) {
+        return;
+    }
+    let vary = ("Vary", "Accept-Encoding".to_owned());
+    response.headers.push(vary);
+    if accept_encoding.is_some_and(assets::allows_gzip) {
+        response.body = Cow::Owned(texts::gzip(&response.body));
+        let coding = ("Content-Encoding", "gzip".to_owned());
+        response.headers.push(coding);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +249,36 @@ mod tests {
 
     fn text(response: &Response) -> String {
         String::from_utf8(response.body.to_vec()).expect("UTF-8")
+    }
+
+    #[test]
+    fn pages_are_packed_and_nothing_else_is() {
+        let header = |response: &Response, name: &str| {
+            let mut headers = response.headers.iter();
+            let found = headers.find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let pages = Pages::new("", "").expect("valid templates");
+        let plain = pages.error(404, "Nothing here.");
+        let mut packed = pages.error(404, "Nothing here.");
+        pack(&mut packed, Some("br, gzip"));
+        assert_eq!(header(&packed, "Content-Encoding").as_deref(), Some("gzip"));
+        assert_eq!(header(&packed, "Vary").as_deref(), Some("Accept-Encoding"));
+        assert_eq!(
+            texts::gunzip(&packed.body).as_deref(),
+            Some(&plain.body[..])
+        );
+        for refused in [None, Some("br"), Some("gzip;q=0")] {
+            let mut kept = pages.error(404, "Nothing here.");
+            pack(&mut kept, refused);
+            assert_eq!(header(&kept, "Content-Encoding"), None);
+            assert_eq!(header(&kept, "Vary").as_deref(), Some("Accept-Encoding"));
+            assert_eq!(kept.body, plain.body);
+        }
+        let mut json = Response::error(404, "not_found", "Nothing here.");
+        let body = json.body.clone();
+        pack(&mut json, Some("gzip"));
+        assert_eq!((header(&json, "Vary"), json.body), (None, body));
     }
 
     #[test]

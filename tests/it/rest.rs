@@ -515,6 +515,25 @@ fn assets_are_packed_for_those_who_can_unpack() {
     assert_eq!(fetch("gzip", tags[1]).header("content-length"), None);
 }
 
+/// The pages themselves, and errors that are pages, too.
+#[test]
+fn pages_are_packed_for_those_who_can_unpack() {
+    let (_engine, site) = site();
+    for path in ["/", "/nothing"] {
+        let fetch = |encoding: &str| {
+            let headers = [("Accept", "text/html"), ("Accept-Encoding", encoding)];
+            site.request("GET", path, &headers, b"")
+        };
+        let (plain, packed) = (fetch("identity"), fetch("gzip, deflate, br"));
+        assert_eq!(plain.header("content-encoding"), None);
+        assert_eq!(packed.header("content-encoding"), Some("gzip"));
+        assert_eq!(unpack(&packed.body), plain.body, "{path}");
+        for reply in [plain, packed] {
+            assert_eq!(reply.header("vary"), Some("Accept-Encoding"));
+        }
+    }
+}
+
 #[test]
 fn packed_files_have_no_address_of_their_own() {
     let (_engine, site) = site();
