@@ -25,7 +25,7 @@ pub(super) struct Manner {
 }
 
 impl Manner {
-    /// Writes the answer by its deadline, then says that nothing more comes.
+    /// Writes the answer by its deadline, then says that nothing more comes, unless the connection stays open.
     pub(super) fn write(
         &self,
         stream: &TcpStream,
@@ -46,7 +46,9 @@ impl Manner {
             send_start(stream, &head, deadline, closing)?;
             send_all(stream, &body, deadline, closing)?;
         }
-        self.linger(stream);
+        if self.form.stays_open.is_none() {
+            self.linger(stream);
+        }
         Ok(())
     }
 

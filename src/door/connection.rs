@@ -1,4 +1,5 @@
-//! One stranger's connection from accept to end, on its own thread: hear, ask, answer or hand on.
+//! One stranger's connection from accept to end, on its own thread: hear, ask, answer or hand on; and hear again where a
+//! browser asks for that.
 
 use std::io;
 use std::net::{IpAddr, TcpStream};
@@ -17,7 +18,7 @@ use super::refusal::Refusal;
 use super::slots::Place;
 use super::stats::{Gauge, count};
 use super::vet::{BodyPlan, Head};
-use super::wire::{Cut, send_all};
+use super::wire::{Cut, send_all, wait};
 use crate::http::server::{Answer, Facts, Form, HandOff, RequestId, Response, panic_message};
 use crate::logging::names;
 use crate::warn_seldom;
@@ -129,16 +130,51 @@ pub(super) fn run(
 
 impl Client<'_> {
     fn converse(mut self, accepted: Instant, place: &mut Place) {
-        let (heard, facts) = match self.hear(accepted, place) {
-            Ok(heard) => heard,
-            Err(Trouble::Refused(refusal)) => return self.refuse(refusal),
-            Err(Trouble::Over) => return,
-        };
-        match ask(self.shared, &heard, facts) {
-            Ok(Answer::Response(response)) => self.answer(response),
-            Ok(Answer::HandOff(hand_off)) => self.hand_on(hand_off, heard),
-            Err(refusal) => self.refuse(refusal),
+        let mut began = accepted;
+        loop {
+            let (heard, facts) = match self.hear(began, place) {
+                Ok(heard) => heard,
+                Err(Trouble::Refused(refusal)) => return self.refuse(refusal),
+                Err(Trouble::Over) => return,
+            };
+            match ask(self.shared, &heard, facts) {
+                Ok(Answer::Response(response)) => {
+                    self.manner.form.stays_open = self.time_to_stay(&heard);
+                    if !self.answer(response) || !self.awaits_more() {
+                        return;
+                    }
+                }
+                Ok(Answer::HandOff(hand_off)) => return self.hand_on(hand_off, heard),
+                Err(refusal) => return self.refuse(refusal),
+            }
+            began = Instant::now();
+            self.id = RequestId::new();
         }
+    }
+
+    /// How long the connection stays open for another request, if it does. Only where nothing can be misread: the request
+    /// is over at a length that it told, and nothing has come behind it.
+    fn time_to_stay(&self, heard: &Heard) -> Option<Duration> {
+        let shared = self.shared;
+        let head = &heard.head;
+        let is_clean = matches!(head.body, BodyPlan::Read(_)) && heard.leftover.is_empty();
+        // The next one that a proxy brings may be somebody else's.
+        let is_a_proxy_s = head.forwarded.is_any || is_trusted(self.peer, &shared.trusted_proxies);
+        let stays = head.asks_to_stay
+            && is_clean
+            && !is_a_proxy_s
+            && !shared.closing.is_raised()
+            && shared.connections.has_plenty(self.peer);
+        stays.then_some(shared.limits.idle)
+    }
+
+    /// Whether another request comes before the client leaves, the time is up, or the door closes.
+    fn awaits_more(&self) -> bool {
+        let Some(idle) = self.manner.form.stays_open else {
+            return false;
+        };
+        let (until, closing) = (Instant::now() + idle, &*self.shared.closing);
+        wait(&self.stream, PollFlags::IN, until, Some(closing)).is_ok()
     }
 
     /// Reads the request, all of it unless its body is too long for that. Whoever is slow at it holds nothing but
@@ -203,12 +239,15 @@ impl Client<'_> {
         }
     }
 
-    fn hand_on(self, hand_off: HandOff, heard: Heard) {
+    fn hand_on(mut self, hand_off: HandOff, heard: Heard) {
         let shared = self.shared;
+        self.manner.form.stays_open = None;
         // One that comes when the door closes would outlive those who could end it.
         if shared.closing.is_raised() {
             return self.refuse(Refusal::Busy);
         }
+        // The patience that answers before this one were written with. It fails only on a socket that is dead already.
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&self.stream, 0);
         count(&shared.stats.handed_off);
         let _open = Gauge::raise(&shared.stats.handed_off_open);
         hand_off(Connection {
@@ -220,18 +259,23 @@ impl Client<'_> {
         });
     }
 
-    fn answer(&self, response: Response) {
-        if let Err(cut) = self.manner.write(&self.stream, response, self.id) {
+    /// Whether the client has got it, as far as one can know.
+    fn answer(&self, response: Response) -> bool {
+        let written = self.manner.write(&self.stream, response, self.id);
+        let is_written = written.is_ok();
+        if let Err(cut) = written {
             if matches!(cut, Cut::TimedOut) {
                 count(&self.shared.stats.client_timeouts);
             }
             let Client { peer, id, .. } = self;
             log::debug!("door: the answer to {peer} was cut off: {cut:?} request={id}");
         }
+        is_written
     }
 
     /// Tells the client why not. At `debug`: strangers must not be able to fill the disk.
-    fn refuse(&self, refusal: Refusal) {
+    fn refuse(mut self, refusal: Refusal) {
+        self.manner.form.stays_open = None;
         let stats = &self.shared.stats;
         count(refusal.counter(stats));
         let (peer, id) = (self.peer, self.id);

@@ -56,6 +56,8 @@ pub struct Limits {
     pub answer_deadline: Duration,
     /// How slowly a client may take its answer before it is cut.
     pub write_pace: Pace,
+    /// How long a connection whose client asks for that stays open behind an answer and waits for another request.
+    pub idle: Duration,
 }
 
 /// The least pace of a client that takes an answer.
@@ -98,6 +100,7 @@ impl Limits {
             queue_deadline: Duration::from_secs(30),
             answer_deadline: Duration::from_secs(120),
             write_pace: WRITE_PACE,
+            idle: Duration::from_secs(60),
         }
     }
 }

@@ -104,6 +104,14 @@ impl<'a> Lines<'a> {
             && self.has_token("upgrade", "websocket")
     }
 
+    /// Not by its version alone, as RFC 9112 9.3 has it for HTTP/1.1: who does not say so is told that the connection
+    /// closes, which no client has trouble with.
+    pub(super) fn asks_to_stay(&self, minor: u8) -> bool {
+        minor == 1
+            && self.has_token("connection", "keep-alive")
+            && !self.has_token("connection", "close")
+    }
+
     pub(super) fn forwarded(&self) -> Forwarded {
         Forwarded {
             hops: self.all("x-forwarded-for").map(str::to_owned).collect(),

@@ -114,6 +114,13 @@ impl Slots {
         Err(NoSlot::Closed)
     }
 
+    /// Whether less than half is taken, of all and of what this address's household may have.
+    pub(super) fn has_plenty(&self, address: IpAddr) -> bool {
+        let counts = self.counts.lock();
+        let held = counts.per_address.get(&household(address)).copied();
+        counts.total * 2 < self.max_total && held.unwrap_or(0) * 2 < self.max_per_address
+    }
+
     /// Lets nobody in any more and sends those away who wait.
     pub(super) fn close(&self) {
         self.counts.lock().closed = true;

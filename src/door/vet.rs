@@ -31,6 +31,8 @@ pub(super) struct Head {
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
     pub(super) is_websocket_upgrade: bool,
+    /// The client asks by name for a connection that stays open, as browsers do.
+    pub(super) asks_to_stay: bool,
     pub(super) forwarded: Forwarded,
 }
 
@@ -53,6 +55,7 @@ impl Head {
         Form {
             minor: self.minor,
             is_head: self.method == "HEAD",
+            stays_open: None,
         }
     }
 }
@@ -128,6 +131,7 @@ pub(super) fn vet(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
         body,
         expects_continue,
         is_websocket_upgrade,
+        asks_to_stay: lines.asks_to_stay(minor),
         forwarded: lines.forwarded(),
     })
 }

@@ -6,3 +6,4 @@ pub mod house;
 mod life;
 mod proxied;
 mod requests;
+mod staying;

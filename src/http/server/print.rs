@@ -2,12 +2,15 @@
 //! length to answers that must not have one, and lets line breaks in a value through.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tiny_http::StatusCode;
 
 use super::super::headers;
 use super::{RequestId, Response};
+
+/// A request's way to us is never that long.
+const IDLE_MARGIN_SECONDS: u64 = 5;
 
 /// What the request asks of the answer's form. `Default` is for requests that were not understood.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +19,8 @@ pub(crate) struct Form {
     pub(crate) minor: u8,
     /// It was a HEAD: the length is told, the body is not sent.
     pub(crate) is_head: bool,
+    /// How long the connection waits for another request behind the answer; none for a connection that closes.
+    pub(crate) stays_open: Option<Duration>,
 }
 
 impl Default for Form {
@@ -23,6 +28,7 @@ impl Default for Form {
         Form {
             minor: 1,
             is_head: false,
+            stays_open: None,
         }
     }
 }
@@ -41,7 +47,14 @@ pub(crate) fn print(
     } = response;
     let reason = StatusCode(status).default_reason_phrase();
     let mut head = format!("HTTP/1.{} {status} {reason}\r\n", form.minor);
-    push_line(&mut head, "Connection", "close");
+    if let Some(idle) = form.stays_open {
+        push_line(&mut head, "Connection", "keep-alive");
+        // Less than it is, so that no request is under way when the connection closes.
+        let seconds = idle.as_secs().saturating_sub(IDLE_MARGIN_SECONDS).max(1);
+        push_line(&mut head, "Keep-Alive", &format!("timeout={seconds}"));
+    } else {
+        push_line(&mut head, "Connection", "close");
+    }
     push_line(
         &mut head,
         "Date",
@@ -113,6 +126,18 @@ mod tests {
         assert_eq!(body, b"hello");
     }
 
+    #[test]
+    fn it_says_how_long_the_connection_stays() {
+        let form = Form {
+            stays_open: Some(Duration::from_secs(60)),
+            ..Form::default()
+        };
+        let (head, _) = printed(200, b"hello", form);
+        let stays = "\r\nConnection: keep-alive\r\nKeep-Alive: timeout=55\r\n";
+        assert!(head.contains(stays), "{head}");
+        assert!(!head.contains("close"), "{head}");
+    }
+
     #[track_caller]
     fn check(status: u16, form: Form, length: Option<&str>, sent: &[u8]) {
         let (head, body) = printed(status, b"hello", form);
@@ -128,10 +153,12 @@ mod tests {
             Form {
                 minor: 0,
                 is_head: false,
+                stays_open: None,
             },
             Form {
                 minor: 1,
                 is_head: true,
+                stays_open: None,
             },
         );
         check(200, Form::default(), Some("5"), b"hello");
