@@ -1,4 +1,4 @@
-/** What the keys of the phone's key bar send. Pure. */
+/** What the keys of the phone's key bar send, and which keys are the page's own. Pure. */
 
 export type BarKey = "Escape" | "Tab" | "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight";
 
@@ -17,6 +17,18 @@ export function barKey(key: BarKey, held: { ctrl: boolean; applicationCursor: bo
     return held.applicationCursor ? `\u001bO${arrow}` : `\u001b[${arrow}`;
   }
   return key === "Escape" ? "\u001b" : "\t";
+}
+
+/** The fields of a KeyboardEvent that tell which key it is. */
+export type Pressed = Pick<KeyboardEvent, "key" | "code" | "ctrlKey" | "shiftKey" | "altKey" | "metaKey">;
+
+/**
+ * Whether this is Ctrl, Shift and this Latin letter, wherever the player's layout has it. A layout without Latin
+ * letters has its keys named by their places.
+ */
+export function isCtrlShift({ key, code, ctrlKey, shiftKey, altKey, metaKey }: Pressed, letter: string): boolean {
+  if (!ctrlKey || !shiftKey || altKey || metaKey) return false;
+  return /^[a-z]$/i.test(key) ? key.toUpperCase() === letter : code === `Key${letter}`;
 }
 
 /** A typed character with Ctrl held: `c` becomes ETX. What has no control character stays as it is. */

@@ -18,9 +18,14 @@ const list = need("running-list", HTMLElement);
 const book = need("book", HTMLDetailsElement);
 const versions = need("book-list", HTMLElement);
 
+/** What is only read aloud. */
+const aloud = need("aloud", HTMLElement);
+
 /** Counts attempts, so that a cancelled one that still answers changes nothing. */
 let attempt = 0;
 let countdown: number | undefined;
+/** Whether a game is being started: whoever asks twice gets one. */
+let isBusy = false;
 /** Whether the server knows the player: others have no book, and may be refused the question. */
 let isKnown = book.dataset["known"] !== undefined;
 
@@ -44,6 +49,7 @@ void listVersions();
 // Starting.
 
 async function startGame(): Promise<void> {
+  if (isBusy) return;
   const shell = String(new FormData(form).get("shell") ?? "");
   const mine = (attempt += 1);
   window.clearInterval(countdown);
@@ -123,7 +129,9 @@ function waitAndRetry(text: string, seconds: number): void {
 }
 
 function setBusy(busy: boolean): void {
-  button.disabled = busy;
+  isBusy = busy;
+  // A disabled button would lose the focus.
+  button.setAttribute("aria-disabled", String(busy));
   button.setAttribute("aria-busy", String(busy));
   need("start-label", HTMLElement).textContent = busy ? "Opening the book…" : "Start a game";
 }
@@ -164,35 +172,45 @@ function row(session: RememberedSession): HTMLElement {
   const name = make("span", "name", shellTitle(session.shell));
   const age = make("span", "age", `started ${timeAgo(Date.now() - session.startedAt)}`);
   const end = makeButton("small quiet", "End", () => void endGame(session, item, end));
-  link.setAttribute("aria-label", `Continue ${name.textContent}, ${age.textContent}`);
-  end.setAttribute("aria-label", `End ${name.textContent}, ${age.textContent}`);
+  const which = `${name.textContent}, ${age.textContent}`;
+  link.setAttribute("aria-label", `Continue ${which}`);
+  end.dataset["which"] = which;
+  ask(end, false);
   item.append(name, age, link, end);
   return item;
 }
 
 async function endGame(session: RememberedSession, item: HTMLElement, end: HTMLButtonElement): Promise<void> {
   // The first press asks, the second one acts: a running game is not lost by a slip.
-  if (end.dataset["sure"] !== "yes") {
-    end.dataset["sure"] = "yes";
-    end.textContent = "Really end?";
-    end.addEventListener("blur", () => {
-      delete end.dataset["sure"];
-      end.textContent = "End";
-    }, { once: true });
+  if (end.dataset["sure"] === undefined) {
+    ask(end, true);
+    end.focus(); // Safari gives a button that is clicked no focus.
+    end.addEventListener("blur", () => ask(end, false), { once: true });
     return;
   }
-  end.disabled = true;
+  if (end.ariaDisabled === "true") return;
+  end.ariaDisabled = "true"; // A disabled button would lose the focus.
   const failure = await endSession(session.id, session.token);
-  if (failure !== undefined) {
-    end.disabled = false;
-    say(failure.message);
-    return;
-  }
+  end.ariaDisabled = null;
+  if (failure !== undefined) return say(failure.message);
   memory.forget(session.id);
+  const hadFocus = item.contains(document.activeElement);
+  const neighbour = item.nextElementSibling ?? item.previousElementSibling;
   item.remove();
   running.hidden = list.children.length === 0;
-  say("The game is ended.");
+  if (hadFocus) (neighbour?.querySelector("a") ?? button).focus();
+  say("The game is ended. Its spellbook is kept.");
   void listVersions();
+}
+
+/** Lets the button ask whether the game is really to be ended, aloud as well, or offer that again. */
+function ask(end: HTMLButtonElement, isSure: boolean): void {
+  const which = end.dataset["which"] ?? "";
+  if (isSure) end.dataset["sure"] = "yes";
+  else delete end.dataset["sure"];
+  end.textContent = isSure ? "Really end?" : "End";
+  end.setAttribute("aria-label", `${isSure ? "Really end" : "End"} ${which}`);
+  aloud.textContent = isSure ? `Really end ${which}? Press once more.` : "";
 }
 
 // The spellbook.
@@ -225,7 +243,10 @@ async function restoreBook(version: BookVersion, restore: HTMLButtonElement): Pr
   restore.disabled = true;
   const failure = await restoreVersion(version.sha256);
   restore.disabled = false;
-  if (failure !== undefined) return say(failure.message);
+  if (failure !== undefined) {
+    restore.focus();
+    return say(failure.message);
+  }
   await listVersions();
   book.querySelector("summary")?.focus();
   say("Your next game begins with that spellbook. The one before is set aside.");

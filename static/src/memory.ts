@@ -12,6 +12,7 @@ export interface RememberedSession {
 export interface Settings {
   fontSize: number;
   screenReader: boolean;
+  optionIsMeta: boolean;
   shell?: string;
 }
 
@@ -59,6 +60,7 @@ export class Memory {
     return {
       fontSize: clampFontSize(typeof fields.fontSize === "number" ? fields.fontSize : FONT_SIZES.usual),
       screenReader: fields.screenReader === true,
+      optionIsMeta: fields.optionIsMeta === true,
       ...(typeof fields.shell === "string" ? { shell: fields.shell } : {}),
     };
   }

@@ -1,6 +1,6 @@
 /**
- * What lies over the terminal, without moving it: a ribbon for passing news, a card when the game is over.
- * Neither hides the last lines a player wants to read, and neither takes the keys away from the page.
+ * What lies over the terminal, without moving it: a ribbon for passing news, a card when the game is over, panels at
+ * its side. None hides the last lines a player wants to read.
  */
 
 import { make, makeButton, need } from "./dom";
@@ -18,6 +18,8 @@ export class Ribbon {
 
   /** Shows a sentence until it is replaced or `clear`ed. */
   show(text: string, ...actions: Array<{ label: string; handle: () => void }>): void {
+    // The same once more is no news: it is not read aloud again, and a button that has the focus keeps it.
+    if (this._lasting?.text === text && this._hintTimer === undefined) return;
     this._lasting = { text, actions: actions.map(({ label, handle }) => makeButton("small", label, handle)) };
     if (this._hintTimer === undefined) this._draw(this._lasting.text, this._lasting.actions);
   }
@@ -43,6 +45,47 @@ export class Ribbon {
     this._root.dataset["level"] = "info";
     this._root.replaceChildren(make("span", "", text), ...actions);
     this._root.hidden = false;
+  }
+}
+
+/** A panel at the terminal's side, opened by a button of the bar. One is open at a time. */
+export class SidePanel {
+  private static _open: SidePanel | undefined;
+  private readonly _root: HTMLElement;
+  private readonly _toggle: HTMLElement;
+
+  /** `buttons`: those that belong to it; the first one opens and closes it. */
+  constructor(id: string, private readonly _buttons: [HTMLElement, ...HTMLElement[]], private readonly _onClose: () => void) {
+    this._root = need(id, HTMLElement);
+    this._toggle = _buttons[0];
+    this._toggle.addEventListener("click", () => this.show(this._root.hidden));
+    this._root.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.show(false);
+    });
+    document.addEventListener("pointerdown", ({ target }) => this._handleElsewhere(target));
+  }
+
+  show(visible: boolean): void {
+    if (visible && SidePanel._open !== this) SidePanel._open?._draw(false);
+    this._draw(visible);
+    if (visible) this.focus();
+    else this._onClose();
+  }
+
+  focus(): void {
+    this._root.focus({ preventScroll: true });
+  }
+
+  private _draw(visible: boolean): void {
+    SidePanel._open = visible ? this : undefined;
+    this._root.hidden = !visible;
+    this._toggle.setAttribute("aria-expanded", String(visible));
+  }
+
+  /** Whoever points somewhere else is done here. */
+  private _handleElsewhere(target: EventTarget | null): void {
+    const isOurs = [this._root, ...this._buttons].some((own) => target instanceof Node && own.contains(target));
+    if (!isOurs && !this._root.hidden) this.show(false);
   }
 }
 

@@ -18,6 +18,8 @@ export class PlainText {
   private readonly _root = need("plain", HTMLElement);
   private readonly _text = need("plain-text", HTMLPreElement);
   private readonly _toggle = need("plain-toggle", HTMLButtonElement);
+  /** What lies behind, and gets no keys meanwhile. */
+  private readonly _behind = [need("terminal", HTMLElement), need("key-bar", HTMLElement)];
   private _timer: number | undefined;
 
   constructor(private readonly _handlers: PlainTextHandlers) {
@@ -28,9 +30,18 @@ export class PlainText {
     this._root.addEventListener("keydown", (event) => this._handleKey(event));
   }
 
+  get isOpen(): boolean {
+    return !this._root.hidden;
+  }
+
+  focus(): void {
+    this._text.focus({ preventScroll: true });
+  }
+
   private _show(visible: boolean): void {
     this._toggle.setAttribute("aria-pressed", String(visible));
     this._root.hidden = !visible;
+    for (const element of this._behind) element.inert = visible;
     window.clearInterval(this._timer);
     if (!visible) {
       this._text.textContent = "";
@@ -39,7 +50,7 @@ export class PlainText {
     }
     this._refresh();
     this._text.scrollTop = this._text.scrollHeight;
-    this._text.focus({ preventScroll: true });
+    this.focus();
     this._timer = window.setInterval(() => this._refresh(), REFRESH_MS);
   }
 

@@ -6,6 +6,7 @@
 import type { Failure } from "./api";
 import { copyText } from "./clipboard";
 import { need } from "./dom";
+import { SidePanel } from "./panels";
 import type { WatchLink } from "./share-api";
 
 export interface SharePanelHandlers {
@@ -18,8 +19,7 @@ export interface SharePanelHandlers {
 }
 
 export class SharePanel {
-  private readonly _root = need("share", HTMLElement);
-  private readonly _toggle = need("share-toggle", HTMLButtonElement);
+  private readonly _panel: SidePanel;
   private readonly _spectators = need("spectators", HTMLElement);
   private readonly _link = need("watch-link", HTMLInputElement);
   private readonly _until = need("watch-until", HTMLElement);
@@ -29,12 +29,9 @@ export class SharePanel {
   private _hasDecided = false;
 
   constructor(private readonly _handlers: SharePanelHandlers) {
-    this._toggle.addEventListener("click", () => this._show(this._root.hidden));
-    this._spectators.addEventListener("click", () => this._show(true));
-    this._root.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this._show(false);
-    });
-    document.addEventListener("pointerdown", ({ target }) => this._handleElsewhere(target));
+    const buttons: [HTMLElement, HTMLElement] = [need("share-toggle", HTMLButtonElement), this._spectators];
+    this._panel = new SidePanel("share", buttons, () => this._handlers.onClose());
+    this._spectators.addEventListener("click", () => this._panel.show(true));
     this._link.addEventListener("focus", () => this._link.select());
     this._onClick("watch-start", () => this._share());
     this._onClick("watch-stop", () => this._unshare());
@@ -61,19 +58,6 @@ export class SharePanel {
     need("spectator-count", HTMLElement).textContent = String(count);
     this._spectators.title = count === 1 ? "One person watches" : `${count} people watch`;
     this._spectators.setAttribute("aria-label", this._spectators.title);
-  }
-
-  private _show(visible: boolean): void {
-    this._root.hidden = !visible;
-    this._toggle.setAttribute("aria-expanded", String(visible));
-    if (visible) this._root.focus({ preventScroll: true });
-    else this._handlers.onClose();
-  }
-
-  /** Whoever points somewhere else is done here. */
-  private _handleElsewhere(target: EventTarget | null): void {
-    const isOurs = [this._root, this._toggle, this._spectators].some((own) => target instanceof Node && own.contains(target));
-    if (!isOurs && !this._root.hidden) this._show(false);
   }
 
   private async _share(): Promise<Failure | undefined> {
@@ -138,7 +122,7 @@ export class SharePanel {
       void act(button).then((failure) => {
         button.disabled = false;
         // A button that rests or goes loses the focus, and Escape would go nowhere.
-        if (document.activeElement === document.body) this._root.focus({ preventScroll: true });
+        if (document.activeElement === document.body) this._panel.focus();
         this._complaint.textContent = failure?.message ?? "";
         this._complaint.hidden = failure === undefined;
       });

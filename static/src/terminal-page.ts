@@ -13,6 +13,7 @@ import type { Socket, State } from "./connection";
 import { Countdown } from "./countdown";
 import { need } from "./dom";
 import type { Notice, Role } from "./frames";
+import { HelpPanel } from "./help-panel";
 import { KeyBar } from "./key-bar";
 import { browserMemory, clampFontSize } from "./memory";
 import { Card, Ribbon } from "./panels";
@@ -24,6 +25,7 @@ import { StatusBar } from "./status-bar";
 import { GameTerminal } from "./terminal";
 import type { Renderer } from "./terminal";
 import { randomUuid } from "./uuid";
+import { isFocusLost, openWayOut } from "./way-out";
 import { cardWords, lostKeysWords, OUTDATED_WORDS, statusWords, unsentWords, waitingWords } from "./words";
 
 /** A dragged window changes its size sixty times a second; the program is told when it rests. */
@@ -41,6 +43,8 @@ let resizeTimer: number | undefined;
 let retryTicker: number | undefined;
 /** Whether this page was connected before. */
 let isBack = false;
+/** Whether a new game is on its way: whoever asks twice gets one. */
+let isStarting = false;
 
 const darkness = window.matchMedia("(prefers-color-scheme: dark)");
 const ribbon = new Ribbon();
@@ -51,7 +55,7 @@ const card = new Card({
   onRetry: () => location.reload(),
   onSaveRecording: () => void saveRecording().then((failure) => failure && card.complain(failure.message)),
 });
-const statusBar = new StatusBar({ onFontSize: changeFontSize, onScreenReader: changeScreenReader });
+const statusBar = new StatusBar({ onFontSize: changeFontSize, onScreenReader: changeScreenReader, onPointed: focusGame });
 const keyBar = new KeyBar({
   onKey: (data) => terminal.type(data),
   isApplicationCursor: () => terminal.applicationCursor,
@@ -59,7 +63,7 @@ const keyBar = new KeyBar({
 
 let terminal = openTerminal();
 
-new PlainText({ read: () => terminal.transcript(), onClose: () => terminal.focus() });
+const plainText = new PlainText({ read: () => terminal.transcript(), onClose: focusGame });
 
 const share = new SharePanel({
   onShare: () => createWatchLink(sessionId, token),
@@ -67,8 +71,9 @@ const share = new SharePanel({
   onRecord: () => startRecording(sessionId, token),
   onDrop: () => dropRecording(sessionId, token),
   onDownload: saveRecording,
-  onClose: () => terminal.focus(),
+  onClose: focusGame,
 });
+const help = new HelpPanel({ onOptionIsMeta: changeOptionIsMeta, onClose: focusGame });
 
 const connection = new Connection(
   wsUrl,
@@ -119,11 +124,16 @@ function reopenTerminal(): void {
 function start(): void {
   if (role === "player" && remembered === undefined) memory.remember({ id: sessionId, shell, startedAt: Date.now() });
   statusBar.setScreenReader(settings.screenReader);
+  help.setOptionIsMeta(settings.optionIsMeta);
   document.addEventListener("visibilitychange", () => connection.setVisible(document.visibilityState === "visible"));
   window.addEventListener("online", () => connection.nudge());
-  window.addEventListener("pageshow", () => connection.nudge());
+  window.addEventListener("pageshow", () => {
+    isStarting = false; // Somebody came back from the new game.
+    connection.nudge();
+  });
   darkness.addEventListener("change", () => terminal.setDark(darkness.matches));
   need("terminal", HTMLElement).addEventListener("click", () => terminal.focus());
+  openWayOut(need("bar", HTMLElement), focusGame);
   followKeyboard();
   // For tests and the curious: what the terminal shows, which a canvas doesn't tell.
   Object.assign(window, { shellcraft: { transcript: () => terminal.transcript(), size: () => terminal.size } });
@@ -132,7 +142,13 @@ function start(): void {
   const { cols, rows } = terminal.size;
   connection.resize(cols, rows);
   connection.start();
-  terminal.focus();
+  focusGame();
+}
+
+/** Gives the keys to the game, or to its text while that lies over it. */
+function focusGame(): void {
+  if (plainText.isOpen) plainText.focus();
+  else terminal.focus();
 }
 
 // Keys and sizes, on their way out.
@@ -149,7 +165,7 @@ function handleInput(bytes: Uint8Array, isAnswer = false): void {
 /** The player is there, and has nothing to type. */
 function stay(): void {
   if (connection.stay()) countdown.stop();
-  terminal.focus();
+  focusGame();
 }
 
 function handleSize(cols: number, rows: number): void {
@@ -184,7 +200,8 @@ function showState(state: State): void {
   else card.hide();
   if (state.kind === "connecting") isBack = state.again;
   if (state.kind === "playing") {
-    terminal.focus();
+    // Whoever is somewhere else on the page stays there.
+    if (isFocusLost()) focusGame();
     if (isBack) void offerReload();
   }
   if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") memory.forget(sessionId);
@@ -204,7 +221,7 @@ async function offerReload(): Promise<void> {
   if (!(await isOutdated(location.href, script)) || connection.state.kind !== "playing") return;
   const later = () => {
     ribbon.clear();
-    terminal.focus();
+    focusGame();
   };
   ribbon.show(OUTDATED_WORDS, { label: "Reload", handle: () => location.reload() }, { label: "Later", handle: later });
 }
@@ -226,13 +243,16 @@ function showLinkTarget(target: string | undefined): void {
 function changeFontSize(step: 1 | -1): void {
   settings = memory.change({ fontSize: clampFontSize(settings.fontSize + step) });
   terminal.setFontSize(settings.fontSize);
-  terminal.focus();
 }
 
 function changeScreenReader(on: boolean): void {
   settings = memory.change({ screenReader: on });
   terminal.setScreenReader(on);
-  terminal.focus();
+}
+
+function changeOptionIsMeta(on: boolean): void {
+  settings = memory.change({ optionIsMeta: on });
+  terminal.setOptionIsMeta(on);
 }
 
 function saveRecording(): Promise<Failure | undefined> {
@@ -250,8 +270,11 @@ async function learnRecording(): Promise<void> {
 }
 
 function startNewGame(): void {
+  if (isStarting) return;
+  isStarting = true;
   void createSession(shell).then((answer) => {
     if ("message" in answer) {
+      isStarting = false;
       const again = answer.retryAfter === undefined ? "" : ` Try again in ${answer.retryAfter} s.`;
       card.complain(answer.message + again);
       return;

@@ -13,6 +13,7 @@ import { Disposables } from "./disposal";
 import { DrawingWatch } from "./drawing-watch";
 import { emulate } from "./emulation";
 import { within } from "./frames";
+import { isCtrlShift } from "./keys";
 import { largestFitting } from "./letterbox";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "./text";
 import { DAY, NIGHT } from "./themes";
@@ -41,6 +42,8 @@ export interface TerminalHandlers {
 export interface TerminalOptions {
   fontSize: number;
   screenReader: boolean;
+  /** Whether a Mac's Option key is Meta; else it writes what the layout has there, as `@` and `|`. */
+  optionIsMeta: boolean;
   dark: boolean;
   renderer: Renderer;
   /** A spectator's terminal has the player's size, and letters as large as this window allows. */
@@ -72,7 +75,7 @@ export class GameTerminal {
         fontFamily: FONT_FAMILY,
         fontSize: _options.fontSize,
         lineHeight: 1.2,
-        macOptionIsMeta: true,
+        macOptionIsMeta: _options.optionIsMeta,
         rightClickSelectsWord: false,
         screenReaderMode: _options.screenReader,
         scrollback: SCROLLBACK_LINES,
@@ -95,6 +98,7 @@ export class GameTerminal {
     );
     this._forbidClipboardAccess();
     this._xterm.open(this._host);
+    this._xterm.textarea?.setAttribute("aria-describedby", "leave-help");
     this._loadRenderer(_options.renderer);
     this._watch = this._disposables.add(new DrawingWatch(later, () => this._handlers.onDead()));
     this._listen();
@@ -171,6 +175,10 @@ export class GameTerminal {
 
   setScreenReader(on: boolean): void {
     this._xterm.options.screenReaderMode = on;
+  }
+
+  setOptionIsMeta(on: boolean): void {
+    this._xterm.options.macOptionIsMeta = on;
   }
 
   /** Whether keystrokes are taken at all; a spectator's and an ended game's are not. */
@@ -262,14 +270,15 @@ export class GameTerminal {
 
   /** False keeps a key from the program. */
   private _handleKey(event: KeyboardEvent): boolean {
-    if (!event.ctrlKey || !event.shiftKey || event.altKey || event.metaKey) return true;
-    if (event.code === "KeyC") {
+    // Where nothing can be typed, Tab leads on as everywhere else.
+    if (event.key === "Tab" && this._xterm.options.disableStdin === true) return false;
+    if (isCtrlShift(event, "C")) {
       if (event.type === "keydown") this._copy();
       event.preventDefault(); // Else the browser opens its inspector.
       return false;
     }
     // The browser's own Ctrl-Shift-V pastes; it only must not reach the program as well.
-    return event.code !== "KeyV";
+    return !isCtrlShift(event, "V");
   }
 
   private _handlePaste(event: ClipboardEvent): void {

@@ -10,6 +10,8 @@ export type Mark = "good" | "wait" | "off";
 export interface StatusWords {
   mark: Mark;
   label: string;
+  /** What is read aloud: nothing in it changes every second. */
+  aloud: string;
 }
 
 export interface CardWords {
@@ -26,20 +28,29 @@ export function queueWords({ place, seconds }: Place): string {
 
 /** The few words of the status bar. */
 export function statusWords(state: State, now: number): StatusWords {
+  const aloud = stateWords(state);
+  const seconds = state.kind === "waiting" ? Math.ceil((state.retryAt - now) / 1000) : 0;
+  return { mark: markOf(state), label: seconds > 1 ? `${aloud} in ${seconds} s` : aloud, aloud };
+}
+
+function markOf({ kind }: State): Mark {
+  if (kind === "playing") return "good";
+  return kind === "connecting" || kind === "waiting" ? "wait" : "off";
+}
+
+function stateWords(state: State): string {
   switch (state.kind) {
     case "connecting":
-      return { mark: "wait", label: state.again ? "reconnecting" : "connecting" };
+      return state.again ? "reconnecting" : "connecting";
     case "playing":
-      return { mark: "good", label: state.role === "spectator" ? "watching" : "playing" };
-    case "waiting": {
-      const seconds = Math.ceil((state.retryAt - now) / 1000);
-      return { mark: "wait", label: seconds > 1 ? `reconnecting in ${seconds} s` : "reconnecting" };
-    }
+      return state.role === "spectator" ? "watching" : "playing";
+    case "waiting":
+      return "reconnecting";
     case "away":
-      return { mark: "off", label: "played in another tab" };
+      return "played in another tab";
     case "ended":
-      if (state.ending.why === "unwatched") return { mark: "off", label: "no longer watching" };
-      return { mark: "off", label: state.ending.why === "refused" ? "refused" : "ended" };
+      if (state.ending.why === "unwatched") return "no longer watching";
+      return state.ending.why === "refused" ? "refused" : "ended";
   }
 }
 

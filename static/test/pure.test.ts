@@ -109,7 +109,7 @@ test("memory keeps games, newest first, and survives nonsense", () => {
 });
 
 test("words for states", () => {
-  assert.deepEqual(statusWords({ kind: "waiting", cause: "network", retryAt: 4_100 }, 1_000), { mark: "wait", label: "reconnecting in 4 s" });
+  assert.deepEqual(statusWords({ kind: "waiting", cause: "network", retryAt: 4_100 }, 1_000), { mark: "wait", label: "reconnecting in 4 s", aloud: "reconnecting" });
   assert.equal(cardWords({ kind: "playing", role: "player" }, "player"), undefined);
   assert.deepEqual(cardWords({ kind: "away" }, "player")?.actions, ["take-back"]);
   assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } }, "player")?.text, "Exit code 137. Reason: out of memory.");

@@ -133,7 +133,7 @@ story("the landing page lists the running game, goes on with it and ends it", DE
   await game.sees("mark my words");
 
   await game.page.goto(server.url);
-  const end = open.getByRole("button", { name: /^End/ });
+  const end = open.getByRole("button", { name: /^(End|Really end) / });
   await end.click();
   await end.click();
   await open.waitFor({ state: "hidden" });
@@ -158,7 +158,7 @@ story("versions of the spellbook are listed, downloaded and restored", DESKTOP, 
   await game.page.goto(server.url);
   const open = game.page.locator("#running");
   for (const left of [1, 0]) {
-    const end = open.getByRole("button", { name: /^End/ }).first();
+    const end = open.getByRole("button", { name: /^(End|Really end) / }).first();
     await end.click();
     await end.click();
     await until("the game to go from the list", async () => (await open.locator("li").count()) === left);

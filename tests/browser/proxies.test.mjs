@@ -212,8 +212,8 @@ for (const name of Object.keys(PROXIES)) {
 
       // It is ended where it was begun.
       const start = await player.open(url);
-      await start.page.getByRole("button", { name: /^End/ }).click();
-      await start.page.getByRole("button", { name: /^End/ }).click();
+      await start.page.getByRole("button", { name: /^(End|Really end) / }).click();
+      await start.page.getByRole("button", { name: /^(End|Really end) / }).click();
       await game.state("ended");
       await game.page.getByRole("link", { name: "Back to the start", exact: true }).click();
       await game.page.waitForURL(url);

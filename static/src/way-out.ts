@@ -1,0 +1,28 @@
+/**
+ * The key that leads out of the terminal, which keeps Tab to itself, to the page's buttons, and back. A letter with
+ * Ctrl and Shift is the same control character to a terminal as without Shift, so no shell or editor misses it.
+ */
+
+import { isCtrlShift } from "./keys";
+
+export function openWayOut(bar: HTMLElement, onBack: () => void): void {
+  // Before the terminal, which lets few keys pass.
+  window.addEventListener("keydown", (event) => {
+    if (!isCtrlShift(event, "X")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (bar.contains(document.activeElement)) onBack();
+    else firstButton(bar)?.focus();
+  }, { capture: true });
+}
+
+/** Whether nobody has the keys: what had the focus is gone or hidden. */
+export function isFocusLost(): boolean {
+  const { activeElement } = document;
+  // The browser itself notices a hidden one only when it draws next.
+  return activeElement === null || activeElement === document.body || activeElement.getClientRects().length === 0;
+}
+
+function firstButton(bar: HTMLElement): HTMLElement | undefined {
+  return [...bar.querySelectorAll<HTMLElement>("button")].find((button) => button.getClientRects().length > 0);
+}
