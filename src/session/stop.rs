@@ -10,6 +10,7 @@ use super::session::Session;
 use super::state::{Event, Reason, State};
 use super::{Manager, join_until};
 use crate::terminal::Close;
+use crate::terminal::frame::Notice;
 
 /// What becomes of the sessions when the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,8 @@ impl Manager {
             session.hub.close(Close::GoingAway);
             session.hub.hang_up();
         } else {
+            // Else its page would wait for this server to come back.
+            session.hub.notify(&Notice::drain());
             // Illegal only while it is being created: its maker sees that we are stopping.
             let _ = session.order_end(Reason::ServerStopped);
         }

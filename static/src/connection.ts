@@ -43,7 +43,9 @@ export type Cause = "network" | "server" | "engine" | "blocked" | "drawing";
 export type Ending =
   | { why: "exit"; code?: number; reason?: string }
   | { why: "idle" }
-  | { why: "destroyed" }
+  | { why: "destroyed"; reason?: string }
+  /** The server was shut down, and all games with it. */
+  | { why: "stopped" }
   | { why: "gone" }
   /** The player has taken the watch link back. */
   | { why: "unwatched" }
@@ -132,6 +134,8 @@ export class Connection {
   private _size: { cols: number; rows: number } | undefined;
   private _visible = true;
   private _exit: { code?: number; reason?: string } | undefined;
+  /** Whether the server has said that all games end in a moment. */
+  private _isDraining = false;
 
   /** Absolute offset behind the last byte received; undefined before the first hello. */
   private _received: number | undefined;
@@ -222,6 +226,11 @@ export class Connection {
     if (visible) this.nudge();
   }
 
+  /** The browser says that there is no network: what is open is dead, though nobody would notice for a while. */
+  loseNetwork(): void {
+    if (this._state.kind === "playing" || this._state.kind === "connecting") this._lost("network");
+  }
+
   /** The network or the page came back: try at once, or find out whether the old connection still lives. */
   nudge(): void {
     if (this._state.kind === "waiting") this.retry();
@@ -302,6 +311,8 @@ export class Connection {
       case "screen":
         return this._handleScreen(message);
       case "notice":
+        if (message.kind === "drain") this._isDraining = message.endsIn === undefined;
+        if (message.kind === "drain_undone") this._isDraining = false;
         return this._listener.onNotice(message);
       case "pong":
         if (message.input !== undefined) this._keys.settle(message.input);
@@ -336,6 +347,7 @@ export class Connection {
     this._cancelAttempt();
     this._unjoined = 0;
     this._playingSince = this._world.now();
+    this._isDraining &&= this._isGreeted; // Another server, then.
     this._resumeKeys(hello.input, isFirst);
     this._setState({ kind: "playing", role: hello.role });
     this._ping(PONG_MS);
@@ -439,7 +451,7 @@ export class Connection {
       case Close.Idle:
         return this._end({ why: "idle" });
       case Close.Destroyed:
-        return this._end({ why: "destroyed" });
+        return this._askReason();
       case Close.NotAllowed:
         if (this._identity.role === "spectator") return this._end({ why: "unwatched" });
         return this._end({ why: "refused", message: reason || "The server does not allow this connection." });
@@ -450,7 +462,7 @@ export class Connection {
       case Close.EngineFailed:
         return this._lost("engine");
       case Close.GoingAway:
-        return this._lost("server");
+        return this._isDraining ? this._end({ why: "stopped" }) : this._lost("server");
     }
     if (this._exit !== undefined) return this._end({ why: "exit", ...this._exit });
     if (hadHello) this._lost("network");
@@ -476,6 +488,16 @@ export class Connection {
         case "unreachable":
           return this._lost("network");
       }
+    });
+  }
+
+  /** The game was ended, and the close does not say why. */
+  private _askReason(): void {
+    const waiting = this._state;
+    void this._world.probe().then((probe) => {
+      if (this._state !== waiting) return;
+      const reason = probe.kind === "stopped" ? probe.reason : undefined;
+      this._end({ why: "destroyed", ...(reason === undefined ? {} : { reason }) });
     });
   }
 

@@ -11,7 +11,8 @@ export class Countdown {
   private _timer: number | undefined;
   private _endsAt = 0;
 
-  constructor(onStay: () => void) {
+  /** `onLeft` is told the seconds that are left, and none when that is over. */
+  constructor(onStay: () => void, private readonly _onLeft: (seconds?: number) => void) {
     need("stay", HTMLButtonElement).addEventListener("click", onStay);
     // Before the terminal, which lets few keys pass.
     window.addEventListener("keydown", ({ key }) => key === "Shift" && !this._root.hidden && onStay(), { capture: true });
@@ -27,12 +28,15 @@ export class Countdown {
 
   stop(): void {
     window.clearInterval(this._timer);
+    if (!this._root.hidden) this._onLeft();
     this._root.hidden = true;
   }
 
   private _draw(): void {
     const seconds = Math.max(0, Math.ceil((this._endsAt - performance.now()) / 1_000));
     const text = `${seconds} s`;
-    if (this._left.textContent !== text) this._left.textContent = text;
+    if (this._left.textContent === text && !this._root.hidden) return;
+    this._left.textContent = text;
+    this._onLeft(seconds);
   }
 }

@@ -32,7 +32,7 @@ export type ClientMessage =
 
 export type Role = "player" | "spectator";
 export type Level = "info" | "warning" | "error";
-const KINDS = ["idle_warning", "lifetime_warning", "engine_away", "engine_back", "paused", "resumed", "not_delivered", "recording_full", "no_room_for_book", "books_differ", "bad_size"] as const;
+const KINDS = ["idle_warning", "lifetime_warning", "engine_away", "engine_back", "paused", "resumed", "not_delivered", "recording_full", "no_room_for_book", "books_differ", "bad_size", "drain", "drain_undone"] as const;
 /** What a notice is about; "other" for anything a newer server may say. */
 export type NoticeKind = (typeof KINDS)[number] | "other";
 export type Notice = { type: "notice"; kind: NoticeKind; level: Level; text: string; endsIn?: number };

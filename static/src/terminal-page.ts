@@ -26,7 +26,7 @@ import { GameTerminal } from "./terminal";
 import type { Renderer } from "./terminal";
 import { randomUuid } from "./uuid";
 import { isFocusLost, openWayOut } from "./way-out";
-import { cardWords, lostKeysWords, OUTDATED_WORDS, statusWords, unsentWords, waitingWords } from "./words";
+import { cardWords, lostKeysWords, OUTDATED_WORDS, statusWords, tabTitle, unsentWords, waitingWords } from "./words";
 
 /** A dragged window changes its size sixty times a second; the program is told when it rests. */
 const RESIZE_REST_MS = 80;
@@ -45,10 +45,16 @@ let retryTicker: number | undefined;
 let isBack = false;
 /** Whether a new game is on its way: whoever asks twice gets one. */
 let isStarting = false;
+/** What the program calls its window. */
+let programTitle = "";
+/** Until the server says otherwise. */
+let isBookKept = true;
 
 const darkness = window.matchMedia("(prefers-color-scheme: dark)");
 const ribbon = new Ribbon();
-const countdown = new Countdown(stay);
+const countdown = new Countdown(stay, (seconds) => {
+  document.title = tabTitle(connection.state, programTitle, seconds);
+});
 const card = new Card({
   onNewGame: startNewGame,
   onTakeBack: () => connection.retry(),
@@ -127,6 +133,7 @@ function start(): void {
   help.setOptionIsMeta(settings.optionIsMeta);
   document.addEventListener("visibilitychange", () => connection.setVisible(document.visibilityState === "visible"));
   window.addEventListener("online", () => connection.nudge());
+  window.addEventListener("offline", () => connection.loseNetwork());
   window.addEventListener("pageshow", () => {
     isStarting = false; // Somebody came back from the new game.
     connection.nudge();
@@ -195,7 +202,8 @@ function showState(state: State): void {
     ribbon.clear();
   }
 
-  const words = cardWords(state, role);
+  document.title = tabTitle(state, programTitle);
+  const words = cardWords(state, role, isBookKept);
   if (words !== undefined) card.show(words, share.isRecording && state.kind === "ended");
   else card.hide();
   if (state.kind === "connecting") isBack = state.again;
@@ -209,6 +217,7 @@ function showState(state: State): void {
 
 /** The warning of an idle game's last minute counts down, what makes the game stand still is shown as long; others pass. */
 function showNotice({ kind, level, text, endsIn }: Notice): void {
+  if (kind === "no_room_for_book") isBookKept = false;
   if (kind === "idle_warning" && endsIn !== undefined && role === "player") return countdown.start(endsIn);
   if (kind === "engine_away" || kind === "paused") return ribbon.show(text);
   if (kind === "engine_back" || kind === "resumed") ribbon.clear();
@@ -228,7 +237,8 @@ async function offerReload(): Promise<void> {
 
 function showTitle(title: string): void {
   statusBar.showTitle(title);
-  document.title = title === "" ? "ShellCraft" : `${title} · ShellCraft`;
+  programTitle = title;
+  document.title = tabTitle(connection.state, programTitle);
 }
 
 /** A link's text may promise anything; its target is shown before it is followed. */

@@ -96,8 +96,39 @@ export function lostKeysWords(bytes: number): string {
   return `${what} may not have arrived, and is not sent again.`;
 }
 
-/** The card shown when there is nothing to play any more; undefined while there is. */
-export function cardWords(state: State, role: Role): CardWords | undefined {
+/** What the tab is called: what a program calls it, unless there is something to do. `secondsLeft`: of a quiet game. */
+export function tabTitle(state: State, program: string, secondsLeft?: number): string {
+  const what = secondsLeft === undefined ? tabWords(state, program) : `${secondsLeft} s left`;
+  return what === "" ? "ShellCraft" : `${what} · ShellCraft`;
+}
+
+function tabWords(state: State, program: string): string {
+  switch (state.kind) {
+    case "connecting":
+      return state.again ? "Reconnecting" : program;
+    case "playing":
+      return program;
+    case "waiting":
+      return "Reconnecting";
+    case "away":
+      return "Elsewhere";
+    case "ended":
+      return "Ended";
+  }
+}
+
+/** Whether the spellbook outlives the game, as far as the page was told. */
+export function bookWords(isKept: boolean): string {
+  return isKept
+    ? "Your spellbook is kept: the next game begins with it."
+    : "Your spellbook was not kept: the server had no room for it.";
+}
+
+/**
+ * The card shown when there is nothing to play any more; undefined while there is. `isBookKept`: as far as the page was
+ * told.
+ */
+export function cardWords(state: State, role: Role, isBookKept: boolean): CardWords | undefined {
   if (state.kind === "away") {
     return {
       headline: "Opened in another tab",
@@ -106,7 +137,9 @@ export function cardWords(state: State, role: Role): CardWords | undefined {
     };
   }
   if (state.kind !== "ended") return undefined;
-  return role === "spectator" ? watchEndingWords(state.ending) : endingWords(state.ending);
+  if (role === "spectator") return watchEndingWords(state.ending);
+  const words = endingWords(state.ending);
+  return state.ending.why === "refused" ? words : { ...words, text: `${words.text} ${bookWords(isBookKept)}` };
 }
 
 /** A spectator has nothing to start here: the card's link leads to the landing page. */
@@ -121,6 +154,7 @@ function watchEndingWords(ending: Ending): CardWords {
     case "exit":
     case "idle":
     case "destroyed":
+    case "stopped":
       return { headline: "The game is over", text: "The game you watched has ended.", actions: [] };
   }
 }
@@ -136,7 +170,15 @@ function endingWords(ending: Ending): CardWords {
         actions: ["new-game"],
       };
     case "destroyed":
-      return { headline: "The game was ended", text: "It was ended from outside this page.", actions: ["new-game"] };
+      return ending.reason === "max_lifetime"
+        ? { headline: "Time is up", text: "The game has lasted as long as one may.", actions: ["new-game"] }
+        : {
+            headline: "The game was ended",
+            text: "It was ended from outside this page: by you, or by whoever runs this server.",
+            actions: ["new-game"],
+          };
+    case "stopped":
+      return { headline: "The server was shut down", text: "All games have ended with it.", actions: ["new-game"] };
     case "gone":
     case "unwatched":
       return { headline: "This game is over", text: "The server no longer knows it.", actions: ["new-game"] };

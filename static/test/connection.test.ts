@@ -302,9 +302,10 @@ const closings: Array<[string, number, object | undefined, object]> = [
   ["1009", 1009, undefined, { kind: "ended", ending: { why: "refused", message: "A message was larger than the server takes." } }],
   ["4000", 4000, undefined, { kind: "away" }],
   ["4001", 4001, undefined, { kind: "ended", ending: { why: "idle" } }],
-  ["4002", 4002, undefined, { kind: "ended", ending: { why: "destroyed" } }],
   ["1011", 1011, undefined, { kind: "waiting", cause: "engine", retryAt: 1_250 }],
   ["1001", 1001, undefined, { kind: "waiting", cause: "server", retryAt: 1_250 }],
+  ["1001 after a drain", 1001, { type: "notice", kind: "drain", level: "warning", text: "x" }, { kind: "ended", ending: { why: "stopped" } }],
+  ["1001 before a drain", 1001, { type: "notice", kind: "drain", level: "warning", text: "x", ends_in: 600 }, { kind: "waiting", cause: "server", retryAt: 1_250 }],
 ];
 for (const [name, code, control, expected] of closings) {
   test(`close: ${name}`, () => {
@@ -319,6 +320,31 @@ for (const [name, code, control, expected] of closings) {
     }
   });
 }
+
+for (const [probe, ending] of [
+  [{ kind: "stopped", reason: "max_lifetime" }, { why: "destroyed", reason: "max_lifetime" }],
+  [{ kind: "gone" }, { why: "destroyed" }],
+  [{ kind: "unreachable" }, { why: "destroyed" }],
+] as const) {
+  test(`close: 4002, and the status is ${probe.kind}`, async () => {
+    const stage = playing();
+    stage.probe = probe;
+    stage.socket.drop(4002);
+    await settle();
+    assert.deepEqual(stage.connection.state, { kind: "ended", ending });
+    stage.pass(60_000);
+    assert.equal(stage.sockets.length, 1, "no attempt follows");
+  });
+}
+
+test("without a network the connection is given up at once, and tried as soon as there is one", () => {
+  const stage = playing();
+  stage.connection.loseNetwork();
+  assert.equal(stage.kind, "waiting");
+  assert.ok(stage.sockets[0]?.isClosed);
+  stage.connection.nudge();
+  assert.equal(stage.sockets.length, 2);
+});
 
 test("taken over: only the player takes it back, at the same offset", () => {
   const stage = playing();

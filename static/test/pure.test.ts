@@ -4,13 +4,15 @@ import { test } from "node:test";
 import { AckMeter } from "../src/ack";
 import { retrySeconds } from "../src/api";
 import { backoff } from "../src/backoff";
-import { barKey, withCtrl } from "../src/keys";
+import type { Ending } from "../src/connection";
+import { barKey, isCtrlShift, withCtrl } from "../src/keys";
+import type { Pressed } from "../src/keys";
 import { LARGEST, largestFitting, SMALLEST } from "../src/letterbox";
 import { FONT_SIZES, Memory } from "../src/memory";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
 import { randomUuid } from "../src/uuid";
 import { serverWidths, widthOf } from "../src/widths";
-import { cardWords, queueWords, statusWords, unsentWords } from "../src/words";
+import { cardWords, queueWords, statusWords, tabTitle, unsentWords } from "../src/words";
 
 test("backoff doubles from 250 ms to 10 s, less up to a half", () => {
   assert.deepEqual([0, 1, 2, 5, 6, 1000].map((attempt) => backoff(attempt, 0)), [250, 500, 1000, 8000, 10000, 10000]);
@@ -110,12 +112,12 @@ test("memory keeps games, newest first, and survives nonsense", () => {
 
 test("words for states", () => {
   assert.deepEqual(statusWords({ kind: "waiting", cause: "network", retryAt: 4_100 }, 1_000), { mark: "wait", label: "reconnecting in 4 s", aloud: "reconnecting" });
-  assert.equal(cardWords({ kind: "playing", role: "player" }, "player"), undefined);
-  assert.deepEqual(cardWords({ kind: "away" }, "player")?.actions, ["take-back"]);
-  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } }, "player")?.text, "Exit code 137. Reason: out of memory.");
-  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 0, reason: "exited" } }, "player")?.text, "Exit code 0, all is well.");
-  assert.equal(cardWords({ kind: "ended", ending: { why: "unwatched" } }, "spectator")?.text, "The player has ended watching.");
-  assert.deepEqual(cardWords({ kind: "ended", ending: { why: "exit", code: 0 } }, "spectator")?.actions, []);
+  assert.equal(cardWords({ kind: "playing", role: "player" }, "player", true), undefined);
+  assert.deepEqual(cardWords({ kind: "away" }, "player", true)?.actions, ["take-back"]);
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } }, "player", true)?.text, "Exit code 137. Reason: out of memory. Your spellbook is kept: the next game begins with it.");
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 0, reason: "exited" } }, "player", true)?.text, "Exit code 0, all is well. Your spellbook is kept: the next game begins with it.");
+  assert.equal(cardWords({ kind: "ended", ending: { why: "unwatched" } }, "spectator", true)?.text, "The player has ended watching.");
+  assert.deepEqual(cardWords({ kind: "ended", ending: { why: "exit", code: 0 } }, "spectator", true)?.actions, []);
   assert.equal(unsentWords({ kind: "connecting", again: true }), "Not connected: keys are not sent.");
   assert.equal(unsentWords({ kind: "playing", role: "spectator" }), undefined);
 });
@@ -147,4 +149,33 @@ test("a character without width joins what is before it, and leaves its width al
   assert.equal(joined("e\u0301"), joined("e\u0301\u0302"));
   assert.notEqual(joined("e\u0301"), joined("\u4e16\u0301"));
   assert.equal(joined("\u0301"), 0);
+});
+
+test("a letter with Ctrl and Shift is known by its character, and by its place where the layout has no such letters", () => {
+  const pressed = (key: string, code: string, more: Partial<Pressed> = {}) =>
+    isCtrlShift({ key, code, ctrlKey: true, shiftKey: true, altKey: false, metaKey: false, ...more }, "C");
+  assert.ok(pressed("C", "KeyC"));
+  assert.ok(pressed("C", "KeyI"), "Dvorak");
+  assert.ok(!pressed("J", "KeyC"), "Dvorak");
+  assert.ok(pressed("С", "KeyC"), "Cyrillic");
+  assert.ok(!pressed("C", "KeyC", { shiftKey: false }));
+  assert.ok(!pressed("C", "KeyC", { altKey: true }), "AltGr");
+});
+
+test("each ending says what became of the game and of the book", () => {
+  const text = (ending: Ending, isBookKept = true) => cardWords({ kind: "ended", ending }, "player", isBookKept)?.text ?? "";
+  assert.match(text({ why: "destroyed", reason: "max_lifetime" }), /^The game has lasted as long as one may\. Your spellbook is kept/);
+  assert.match(text({ why: "destroyed" }), /by you, or by whoever runs this server/);
+  assert.match(text({ why: "stopped" }), /^All games have ended with it\. Your spellbook is kept/);
+  assert.match(text({ why: "idle" }, false), /Your spellbook was not kept/);
+  assert.doesNotMatch(text({ why: "refused", message: "No." }), /spellbook/);
+});
+
+test("the tab says when there is something to do", () => {
+  assert.equal(tabTitle({ kind: "playing", role: "player" }, ""), "ShellCraft");
+  assert.equal(tabTitle({ kind: "playing", role: "player" }, "vim"), "vim · ShellCraft");
+  assert.equal(tabTitle({ kind: "playing", role: "player" }, "vim", 30), "30 s left · ShellCraft");
+  assert.equal(tabTitle({ kind: "waiting", cause: "network", retryAt: 0 }, "vim"), "Reconnecting · ShellCraft");
+  assert.equal(tabTitle({ kind: "away" }, "vim"), "Elsewhere · ShellCraft");
+  assert.equal(tabTitle({ kind: "ended", ending: { why: "idle" } }, "vim"), "Ended · ShellCraft");
 });
