@@ -176,7 +176,9 @@ function row(session: RememberedSession): HTMLElement {
   link.setAttribute("aria-label", `Continue ${which}`);
   end.dataset["which"] = which;
   ask(end, false);
-  item.append(name, age, link, end);
+  const choices = make("span", "choices");
+  choices.append(link, end);
+  item.append(name, age, choices);
   return item;
 }
 

@@ -12,8 +12,16 @@ export function openWayOut(bar: HTMLElement, onBack: () => void): void {
     event.preventDefault();
     event.stopImmediatePropagation();
     if (bar.contains(document.activeElement)) onBack();
-    else firstButton(bar)?.focus();
+    else focusRinged(firstButton(bar));
   }, { capture: true });
+}
+
+/** Browsers show no ring after a key with Ctrl, and one who has just left the terminal looks for it. */
+function focusRinged(button: HTMLElement | undefined): void {
+  if (button === undefined) return;
+  button.classList.add("ringed");
+  button.addEventListener("blur", () => button.classList.remove("ringed"), { once: true });
+  button.focus();
 }
 
 /** Whether nobody has the keys: what had the focus is gone or hidden. */

@@ -28,7 +28,7 @@ test("the place in the queue is shown, and the game comes by itself", async () =
     assert.equal(height, 0, "a game that comes at once needs no words");
     const line = message.locator("[aria-hidden]", { hasText: /^Place 3 in the queue, about \d+ s$/ });
     await line.waitFor();
-    assert.equal(await message.getAttribute("role"), "status");
+    assert.equal(await message.locator("xpath=..").getAttribute("role"), "status");
     assert.match(await message.locator(".off-screen").innerText(), /^Place 3 in the queue/);
     await game.shoot("landing-queue");
     // The estimate grows while nothing goes on, and is not read aloud again and again.

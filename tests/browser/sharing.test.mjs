@@ -64,7 +64,7 @@ test("a watch link shows the player's screen to others, until it is taken back",
     await watched.state("playing");
     await watched.seesLine("watch this");
     await until("the player's size", async () => JSON.stringify(await watched.size()) === JSON.stringify(size));
-    await watched.page.getByText("watching", { exact: true }).waitFor();
+    await watched.page.locator("#state", { hasText: /^watching$/ }).waitFor();
     const html = await watched.page.content();
     assert.ok(!html.includes(id), "nor does the page");
     await game.page.locator("#spectator-count", { hasText: "1" }).waitFor();
