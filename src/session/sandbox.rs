@@ -64,6 +64,8 @@ pub fn container(
         hostname: "shellcraft".into(),
         env: vec![
             "TERM=xterm-256color".into(),
+            // Programs learn from it that they may use 24-bit colours, which terminfo does not tell.
+            "COLORTERM=truecolor".into(),
             "LANG=C.UTF-8".into(),
             "HOME=/home".into(),
         ],

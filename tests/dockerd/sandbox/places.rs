@@ -209,7 +209,7 @@ fn there_is_no_secret_to_find() {
         .lines()
         .filter_map(|line| line.split('=').next())
         .collect();
-    let expected = BTreeSet::from(["HOME", "HOSTNAME", "LANG", "PATH", "TERM"]);
+    let expected = BTreeSet::from(["COLORTERM", "HOME", "HOSTNAME", "LANG", "PATH", "TERM"]);
     assert_eq!(names, expected);
 
     let seen = attacker.run("cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'");
@@ -231,4 +231,12 @@ fn there_is_no_secret_to_find() {
     let doors =
         attacker.run("ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c -e socket: -e docker.sock");
     assert_eq!(doors.output.trim(), "0");
+}
+
+#[test]
+fn programs_are_told_of_the_terminals_colours() {
+    let site = site(&[]);
+    let mut attacker = Attacker::enter(&site);
+    let told = attacker.run("echo $TERM $COLORTERM");
+    assert_eq!(told.output, "xterm-256color truecolor\n");
 }
