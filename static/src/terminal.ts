@@ -18,6 +18,8 @@ import { largestFitting } from "./letterbox";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "./text";
 import { DAY, NIGHT } from "./themes";
 import { scrollByTouch } from "./touch";
+import { followWriting } from "./written";
+import type { Written } from "./written";
 
 /** xterm.js keeps 1.1–1.5 KB a line: 2,000 lines are 3 MB a page. */
 const SCROLLBACK_LINES = 2_000;
@@ -56,6 +58,7 @@ export class GameTerminal {
   private readonly _disposables = new Disposables();
   private readonly _encoder = new TextEncoder();
   private readonly _watch: DrawingWatch;
+  private readonly _written: Written;
   private _drawingHistory = 0;
   /** Whether the terminal has the size of another window, not of this one. */
   private _isHeld = false;
@@ -99,6 +102,7 @@ export class GameTerminal {
     this._forbidClipboardAccess();
     this._xterm.open(this._host);
     this._xterm.textarea?.setAttribute("aria-describedby", "leave-help");
+    this._written = this._disposables.add(followWriting(this._host, this._xterm));
     this._loadRenderer(_options.renderer);
     this._watch = this._disposables.add(new DrawingWatch(later, () => this._handlers.onDead()));
     this._listen();
@@ -156,7 +160,15 @@ export class GameTerminal {
 
   /** As if typed: goes through the same way as a real key. */
   type(data: string): void {
+    this._written.forget();
     this._xterm.input(data, true);
+  }
+
+  paste(text: string): void {
+    const clean = cleanPaste(text);
+    if (clean === "") return;
+    this._written.forget();
+    this._xterm.paste(clean);
   }
 
   focus(): void {
@@ -284,8 +296,7 @@ export class GameTerminal {
   private _handlePaste(event: ClipboardEvent): void {
     event.preventDefault();
     event.stopImmediatePropagation();
-    const text = cleanPaste(event.clipboardData?.getData("text/plain") ?? "");
-    if (text !== "") this._xterm.paste(text);
+    this.paste(event.clipboardData?.getData("text/plain") ?? "");
   }
 
   private _copy(): void {

@@ -12,6 +12,17 @@ export function cleanPaste(text: string): string {
   return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, "");
 }
 
+/**
+ * What a shell is sent so that `before`, at the end of its line, becomes `after`: DEL for each character that is gone, then
+ * the new ones. Control characters are no text; a line's end is Enter.
+ */
+export function changes(before: string, after: string): string {
+  const [old, now] = [Array.from(before), Array.from(after)];
+  const first = old.findIndex((character, place) => character !== now[place]);
+  const kept = first < 0 ? old.length : first;
+  return "\u007f".repeat(old.length - kept) + cleanPaste(now.slice(kept).join("")).replace(/\r?\n/g, "\r");
+}
+
 /** A title as a program set it: one short line without control or direction-changing characters. */
 export function cleanTitle(title: string): string {
   // eslint-disable-next-line no-control-regex

@@ -9,7 +9,7 @@ import { barKey, isCtrlShift, withCtrl } from "../src/keys";
 import type { Pressed } from "../src/keys";
 import { LARGEST, largestFitting, SMALLEST } from "../src/letterbox";
 import { FONT_SIZES, Memory } from "../src/memory";
-import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
+import { changes, cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
 import { randomUuid } from "../src/uuid";
 import { serverWidths, widthOf } from "../src/widths";
 import { cardWords, queueWords, statusWords, tabTitle, unsentWords } from "../src/words";
@@ -45,6 +45,17 @@ const pastes: Array<[string, string, string]> = [
   ["letters of the world", "žluťoučký 日本 😀", "žluťoučký 日本 😀"],
 ];
 for (const [name, text, expected] of pastes) test(`paste: ${name}`, () => assert.equal(cleanPaste(text), expected));
+
+const rewritten: Array<[string, string, string, string]> = [
+  ["nothing", "ab", "ab", ""],
+  ["more", "ab", "abc", "c"],
+  ["less", "ab", "", "\u007f\u007f"],
+  ["another word", "cast hi", "cast ho", "\u007fo"],
+  ["in the middle", "cast", "cost", "\u007f\u007f\u007fost"],
+  ["one character of two halves", "a😀", "a😃", "\u007f😃"],
+  ["line ends, and what is no text", "", "ls\n\u001bb\r\n", "ls\rb\r"],
+];
+for (const [name, before, after, sent] of rewritten) test(`written without keys: ${name}`, () => assert.equal(changes(before, after), sent));
 
 test("titles are short, plain and one line", () => {
   assert.equal(cleanTitle("  a\nb\u202ec "), "a b c");
