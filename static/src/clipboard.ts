@@ -1,4 +1,4 @@
-/** Putting text on the clipboard, wherever the page came from. */
+/** The clipboard: text is put there wherever the page came from, and read where the browser lets us. */
 
 /** Resolves to whether it worked. */
 export async function copyText(text: string): Promise<boolean> {
@@ -10,6 +10,16 @@ export async function copyText(text: string): Promise<boolean> {
   } catch {
     return copyTheOldWay(text);
   }
+}
+
+/** Only pages from https or localhost may, and not in every browser. */
+export function isClipboardReadable(): boolean {
+  return typeof navigator.clipboard?.readText === "function";
+}
+
+/** Resolves to undefined when the player or the browser refuses. */
+export function readText(): Promise<string | undefined> {
+  return navigator.clipboard.readText().catch(() => undefined);
 }
 
 function copyTheOldWay(text: string): boolean {

@@ -1,21 +1,25 @@
 /** The keys a phone's keyboard lacks, shown where the pointer is a finger. */
 
+import { isClipboardReadable } from "./clipboard";
 import { need } from "./dom";
 import { barKey, withCtrl } from "./keys";
 import type { BarKey } from "./keys";
 
 export interface KeyBarHandlers {
   onKey(data: string): void;
+  onPaste(): void;
   isApplicationCursor(): boolean;
 }
 
 export class KeyBar {
   private readonly _root = need("keys", HTMLElement);
   private readonly _ctrl = need("ctrl", HTMLButtonElement);
+  private readonly _paste = need("paste", HTMLButtonElement);
   private _isCtrlHeld = false;
 
   constructor(private readonly _handlers: KeyBarHandlers) {
     this._showForFingers();
+    this._paste.hidden = !isClipboardReadable();
     // Taking the focus would close the phone's keyboard.
     this._root.addEventListener("pointerdown", (event) => event.preventDefault());
     this._root.addEventListener("mousedown", (event) => event.preventDefault());
@@ -44,11 +48,15 @@ export class KeyBar {
       this._holdCtrl(!this._isCtrlHeld);
       return;
     }
-    const key = button.dataset["key"] as BarKey | undefined;
-    if (key === undefined) return;
+    if (button === this._paste) {
+      this._handlers.onPaste();
+      return;
+    }
     const held = { ctrl: this._isCtrlHeld, applicationCursor: this._handlers.isApplicationCursor() };
     this._holdCtrl(false);
-    this._handlers.onKey(barKey(key, held));
+    const { key, text } = button.dataset;
+    if (key !== undefined) this._handlers.onKey(barKey(key as BarKey, held));
+    else if (text !== undefined) this._handlers.onKey(held.ctrl ? withCtrl(text) : text);
   }
 
   private _holdCtrl(held: boolean): void {

@@ -1,6 +1,6 @@
 /** What the keys of the phone's key bar send, and which keys are the page's own. Pure. */
 
-export type BarKey = "Escape" | "Tab" | "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight";
+export type BarKey = "Escape" | "Interrupt" | "Tab" | "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight";
 
 const ARROWS: Partial<Record<BarKey, string>> = {
   ArrowUp: "A",
@@ -16,6 +16,7 @@ export function barKey(key: BarKey, held: { ctrl: boolean; applicationCursor: bo
     if (held.ctrl) return `\u001b[1;5${arrow}`;
     return held.applicationCursor ? `\u001bO${arrow}` : `\u001b[${arrow}`;
   }
+  if (key === "Interrupt") return "\u0003";
   return key === "Escape" ? "\u001b" : "\t";
 }
 

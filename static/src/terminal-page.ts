@@ -8,6 +8,7 @@
 
 import { createSession, isOutdated, sessionStatus, wantsUpgrade, watchStatus } from "./api";
 import type { Failure } from "./api";
+import { readText } from "./clipboard";
 import { Connection } from "./connection";
 import type { Socket, State } from "./connection";
 import { Countdown } from "./countdown";
@@ -64,6 +65,7 @@ const card = new Card({
 const statusBar = new StatusBar({ onFontSize: changeFontSize, onScreenReader: changeScreenReader, onPointed: focusGame });
 const keyBar = new KeyBar({
   onKey: (data) => terminal.type(data),
+  onPaste: () => void pasteClipboard(),
   isApplicationCursor: () => terminal.applicationCursor,
 });
 
@@ -167,6 +169,12 @@ function handleInput(bytes: Uint8Array, isAnswer = false): void {
   }
   const words = unsentWords(connection.state);
   if (words !== undefined) ribbon.hint(words, "warning");
+}
+
+async function pasteClipboard(): Promise<void> {
+  const text = await readText();
+  if (text === undefined) ribbon.hint("The browser keeps its clipboard from this page. Allow it in the site's settings.", "warning");
+  else terminal.paste(text);
 }
 
 /** The player is there, and has nothing to type. */

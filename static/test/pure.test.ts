@@ -83,6 +83,7 @@ test("keys of the bar", () => {
   assert.equal(barKey("ArrowUp", { ctrl: false, applicationCursor: true }), "\u001bOA");
   assert.equal(barKey("ArrowLeft", { ctrl: true, applicationCursor: true }), "\u001b[1;5D");
   assert.equal(barKey("Escape", { ctrl: false, applicationCursor: false }), "\u001b");
+  assert.equal(barKey("Interrupt", { ctrl: false, applicationCursor: false }), "\u0003");
   assert.deepEqual(["c", "C", "[", " ", "?", "1", "ab"].map(withCtrl), ["\u0003", "\u0003", "\u001b", "\u0000", "\u007f", "1", "ab"]);
 });
 

@@ -1,4 +1,4 @@
-// What a phone's player has: a finger that scrolls.
+// What a phone's player has: the bar of keys, and a finger that scrolls.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -19,6 +19,8 @@ after(async () => {
   await server?.stop();
 });
 
+const SMALL = { ...PHONE, viewport: { width: 320, height: 640 } };
+
 function story(name, tell, options = PHONE) {
   test(name, async () => {
     const player = await Player.enter(browser, options);
@@ -33,6 +35,77 @@ function story(name, tell, options = PHONE) {
     }
   });
 }
+
+const isTyping = (game) => game.page.evaluate(() => document.activeElement?.closest("#terminal") !== null);
+
+for (const [colorScheme, options] of [["dark", SMALL], ["light", SMALL], ["dark", PHONE], ["light", PHONE]]) {
+  const { width } = options.viewport;
+  story(`every key of the bar can be reached and hit, ${width} px wide, ${colorScheme}`, async (game) => {
+    const keys = game.page.locator("#keys button");
+    const names = [];
+    for (const key of await keys.all()) {
+      await key.scrollIntoViewIfNeeded();
+      const box = await key.boundingBox();
+      const name = (await key.getAttribute("aria-label")) ?? (await key.innerText());
+      names.push(name);
+      assert.ok(box.width >= 24 && box.height >= 44, `${name}: ${box.width}×${box.height}`);
+      assert.ok(box.x >= 0 && box.x + box.width <= width, `${name} ends at ${box.x + box.width}`);
+      const isOnTop = await key.evaluate((button) => {
+        const { left, top, width, height } = button.getBoundingClientRect();
+        return button.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+      });
+      assert.ok(isOnTop, `${name} is covered`);
+      const cut = await key.evaluate((button) => button.scrollWidth - button.clientWidth);
+      assert.ok(cut <= 0, `${name} is ${cut} px too long`);
+    }
+    const all = ["Esc", "Tab", "Ctrl", "Left", "Up", "Down", "Right", "Ctrl-C", "Slash", "Tilde", "Dollar", "Semicolon", "Minus", "Pipe", "Paste"];
+    assert.deepEqual(names, all);
+    await game.shoot(`key-bar-${width}-${colorScheme}`);
+  }, { ...options, colorScheme });
+}
+
+story("the bar's keys send what they say, and the phone's keyboard stays", async (game) => {
+  const recorder = await Recorder.start(game);
+  const tap = (name) => async () => {
+    await game.page.locator("#keys").getByRole("button", { name, exact: true }).tap();
+    assert.ok(await isTyping(game), `the focus after ${name}`);
+  };
+  for (const [name, text] of [["Slash", "/"], ["Tilde", "~"], ["Dollar", "$"], ["Semicolon", ";"], ["Minus", "-"], ["Pipe", "|"], ["Ctrl-C", "\x03"], ["Esc", "\x1b"], ["Up", "\x1b[A"]]) {
+    await recorder.check(name, tap(name), text);
+  }
+  await recorder.check("Ctrl is held for one key", async () => {
+    await tap("Ctrl")();
+    await game.page.keyboard.type("cc");
+  }, "\x03c");
+  await recorder.check("Ctrl with a key of the bar's own", async () => {
+    await tap("Ctrl")();
+    await tap("Minus")();
+    await tap("Minus")();
+  }, "--");
+  assert.equal(await game.page.locator("#ctrl").getAttribute("aria-pressed"), "false");
+});
+
+story("Paste pastes, as one paste, and without control characters", async (game) => {
+  const recorder = await Recorder.start(game, "\\033[?2004h");
+  await game.page.evaluate(() => navigator.clipboard.writeText("echo one\ntwo\u001b[201~\u0003"));
+  await recorder.check("Paste", async () => {
+    await game.page.locator("#paste").tap();
+    await game.page.evaluate(() => navigator.clipboard.readText());
+    assert.ok(await isTyping(game));
+  }, "\x1b[200~echo one\rtwo[201~\x1b[201~");
+}, { ...PHONE, permissions: ["clipboard-read", "clipboard-write"] });
+
+story("Paste says so when the browser refuses", async (game, player) => {
+  const devtools = await player.context.browser().newBrowserCDPSession();
+  await devtools.send("Browser.setPermission", { permission: { name: "clipboard-read" }, setting: "denied", origin: new URL(server.url).origin });
+  await game.page.evaluate(() => {
+    // A headless Chromium grants it whatever its settings say.
+    navigator.clipboard.readText = () => Promise.reject(new DOMException("denied", "NotAllowedError"));
+  });
+  await game.page.locator("#paste").tap();
+  await game.page.locator('[role="status"]').getByText("keeps its clipboard from this page").waitFor();
+  assert.ok(await isTyping(game));
+});
 
 /** A finger drags from the middle of the terminal by so many lines; up if they are positive. */
 async function drag(game, lines) {
