@@ -12,9 +12,9 @@
 
 import type { Terminal } from "@xterm/xterm";
 
+import { composedView } from "./composed";
 import { Disposables } from "./disposal";
 import type { Disposable } from "./disposal";
-import { composedView } from "./composed";
 import { changes } from "./text";
 
 /** `keyCode` of a key that an input method has taken; a phone's keyboard says so of nearly all. */

@@ -287,6 +287,11 @@ story("a Mac's Option writes characters, and is Meta for who wants that", "mac",
 story("a Japanese input method shows what it composes, and writes it once", "linux", async (keyboard) => {
   const { page } = keyboard.game;
   const shown = () => page.locator(".composed").evaluate((view) => (view.hidden ? "" : view.textContent));
+  const isAtCursor = () =>
+    page.evaluate(() => {
+      const [area, view] = [".xterm-helper-textarea", ".composed"].map((name) => document.querySelector(name).getBoundingClientRect());
+      return Math.abs(area.left - view.left) < view.height && Math.abs(area.top - view.top) < view.height;
+    });
   const typed = async () => {
     for (const text of ["n", "に", "にh", "にほ", "にほn", "にほん"]) {
       await keyboard.taken("KeyN");
@@ -300,6 +305,7 @@ story("a Japanese input method shows what it composes, and writes it once", "lin
       async () => {
         await typed();
         assert.equal(await shown(), "にほん");
+        assert.ok(await isAtCursor(), "the input method's own window is at the cursor, too");
         await keyboard.taken("Space");
         await keyboard.compose("日本");
         await keyboard.released("Space", " ", 32);
