@@ -34,9 +34,12 @@ check: ## format, lints and types
 	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/audit .ci/fuzz .ci/host .ci/dist .ci/dist-aarch64 .ci/twice .ci/compose .ci/lib.sh .ci/rings.sh sandbox/build tests/dockerd/systemd/machine tests/host/machine
 
 bench: ## the benchmarks (a Docker Engine must answer)
+	@.ci/setup test
 	@$(MAKE) --no-print-directory web images
 	cargo bench --locked --bench parts
 	cargo bench --locked --bench bench
+	cargo build --locked --release
+	node benches/page.mjs
 
 chaos: export CHAOS_ROUNDS := $(or $(CHAOS_ROUNDS),200)
 # Once, for all of them.

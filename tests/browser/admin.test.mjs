@@ -122,7 +122,8 @@ test("an operator sees, watches, tells and ends a game, without a mouse", async 
     await page.locator("#ask-yes").press("Enter");
     await page.getByText("The server is drained and has ended.").waitFor();
     await shoot(page, "admin-drained");
-    await last.state("waiting");
+    await last.state("ended");
+    await last.page.locator("#card").getByText("The server was shut down").waitFor();
     await last.shoot("drained");
     assert.equal(await server.end(), 0);
     assert.deepEqual(blocked, []);
