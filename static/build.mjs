@@ -70,14 +70,15 @@ async function buildPage() {
 }
 
 /**
- * Puts X.gz beside each file X that is worth it; below 1 KiB the answer's head weighs as much. In the place of a big X:
- * the server unpacks it for the few who can't.
+ * Puts X.gz in the place of each file X that is worth it; below 1 KiB the answer's head weighs as much. The server unpacks
+ * it for the few who can't.
  */
 async function compress(folder) {
   for (const name of await readdir(folder)) {
     const bytes = await readFile(join(folder, name));
-    if (bytes.length > 1024) await writeFile(join(folder, `${name}.gz`), gzipSync(bytes, { level: 9 }));
-    if (bytes.length > 64 * 1024) await rm(join(folder, name));
+    if (bytes.length <= 1024) continue;
+    await writeFile(join(folder, `${name}.gz`), gzipSync(bytes, { level: 9 }));
+    await rm(join(folder, name));
   }
 }
 

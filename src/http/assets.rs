@@ -1,4 +1,4 @@
-//! The page's files, built by npm and embedded in the binary, the longer ones also as `.gz`, the longest only so.
+//! The page's files, built by npm and embedded in the binary, all but the shortest as `.gz`.
 
 use std::borrow::Cow;
 
