@@ -24,7 +24,6 @@ async function network(serverUrl, { bytesPerSecond, roundTripMs }) {
     for (const socket of [near, far]) {
       socket.setNoDelay(true);
       socket.on("error", () => {}); // Whoever ends it, both ends end.
-      socket.on("close", () => (near.destroy(), far.destroy()));
     }
     const pass = (from, to, way) => {
       let last = Promise.resolve();
@@ -37,7 +36,9 @@ async function network(serverUrl, { bytesPerSecond, roundTripMs }) {
           later(free[way] + roundTripMs / 2, () => to.write(packet));
         }
       });
+      // Behind all that is still under way.
       from.on("end", () => later(free[way] + roundTripMs / 2, () => to.end()));
+      from.on("close", () => later(free[way] + roundTripMs / 2, () => to.destroySoon()));
     };
     pass(near, far, "toServer");
     pass(far, near, "toPage");
@@ -58,6 +59,7 @@ async function clickToPrompt(browser, url, { processor, isPatient }) {
   }
   const clicked = performance.now();
   await game.page.locator("#start-button").click();
+  await game.page.waitForURL("**/session/*/connect", { waitUntil: "commit" });
   await game.sees(" ~ $ ");
   const waited = performance.now() - clicked;
   await game.page.evaluate(() => document.querySelector("#end")?.click());
