@@ -119,8 +119,12 @@ fn names(tags: &str, etag: &str) -> bool {
         .any(|tag| tag == etag || tag == "*")
 }
 
-/// Whether `Accept-Encoding` allows gzip: by its name if it is there, else by `*` (RFC 9110 12.5.3).
-pub(super) fn allows_gzip(accept_encoding: &str) -> bool {
+fn allows_gzip(accept_encoding: &str) -> bool {
+    allows(accept_encoding, &["gzip", "x-gzip"])
+}
+
+/// Whether `Accept-Encoding` allows a coding of these names: by name if it is there, else by `*` (RFC 9110 12.5.3).
+pub(super) fn allows(accept_encoding: &str, names: &[&str]) -> bool {
     let weight_of = |wanted: &[&str]| {
         accept_encoding.split(',').find_map(|item| {
             let (coding, weight) = item.split_once(';').unwrap_or((item, "q=1"));
@@ -131,7 +135,7 @@ pub(super) fn allows_gzip(accept_encoding: &str) -> bool {
             wanted.contains(&coding.as_str()).then_some(weight)
         })
     };
-    weight_of(&["gzip", "x-gzip"])
+    weight_of(names)
         .or_else(|| weight_of(&["*"]))
         .is_some_and(|weight: f32| weight > 0.0)
 }

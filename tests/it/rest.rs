@@ -526,8 +526,8 @@ fn pages_are_packed_for_those_who_can_unpack() {
         };
         let (plain, packed) = (fetch("identity"), fetch("gzip, deflate, br"));
         assert_eq!(plain.header("content-encoding"), None);
-        assert_eq!(packed.header("content-encoding"), Some("gzip"));
-        assert_eq!(unpack(&packed.body), plain.body, "{path}");
+        assert_eq!(packed.header("content-encoding"), Some("deflate"));
+        assert_eq!(inflate(&packed.body), plain.body, "{path}");
         for reply in [plain, packed] {
             assert_eq!(reply.header("vary"), Some("Accept-Encoding"));
         }
@@ -547,6 +547,11 @@ fn packed_files_have_no_address_of_their_own() {
         (small.header("content-encoding"), small.header("vary")),
         (None, None)
     );
+}
+
+/// What curl and browsers do with it.
+fn inflate(packed: &[u8]) -> Vec<u8> {
+    miniz_oxide::inflate::decompress_to_vec_zlib(packed).expect("zlib's format")
 }
 
 /// By the tool that every Debian has.
