@@ -82,6 +82,25 @@ impl Site {
         })))
     }
 
+    /// `PUT /spellbook`: makes this the visitor's newest. Whom nobody knows yet is a new player by it.
+    pub(super) fn upload_book(&self, request: Request) -> Result<Outcome, ApiError> {
+        self.check_origin(&request)?;
+        let applicant = self.applicant(&request)?;
+        let household = door::household(request.peer);
+        let manager = Arc::clone(&self.manager);
+        with_book(
+            request,
+            Box::new(move |book| {
+                let admitted = applicant.admit()?;
+                manager.upload_book(&admitted.player, admitted.is_new, &book, household)?;
+                let mut response = super::handlers::no_content();
+                let cookie = admitted.cookie.map(|cookie| ("Set-Cookie", cookie));
+                response.headers.extend(cookie);
+                Ok(response)
+            }),
+        )
+    }
+
     /// `GET /spellbook/{sha256}`
     pub(super) fn book_version(
         &self,

@@ -82,6 +82,7 @@ impl Site {
             Route::Spellbook(id) => self.spellbook(id, &request),
             Route::PutSpellbook(id) => self.put_spellbook(id, request),
             Route::BookVersions => self.book_versions(&request),
+            Route::UploadBook => self.upload_book(request),
             Route::BookVersion(sha256) => self.book_version(sha256, &request),
             Route::RestoreVersion(sha256) => self.restore_version(sha256, &request),
             Route::Watch(secret) => self.watch(&secret, &request),

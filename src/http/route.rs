@@ -82,6 +82,8 @@ pub enum Route {
     PutSpellbook(SessionId),
     /// `GET /spellbook`
     BookVersions,
+    /// `PUT /spellbook`
+    UploadBook,
     /// `GET /spellbook/{sha256}`
     BookVersion(String),
     /// `POST /spellbook/{sha256}`
@@ -108,7 +110,7 @@ pub enum NoRoute {
 }
 
 /// Every route, by a method and the pattern of its path: for what is true of all of them.
-pub const TABLE: [(&str, &str); 43] = [
+pub const TABLE: [(&str, &str); 44] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -147,6 +149,7 @@ pub const TABLE: [(&str, &str); 43] = [
     ("GET", "/session/{id}/spellbook"),
     ("PUT", "/session/{id}/spellbook"),
     ("GET", "/spellbook"),
+    ("PUT", "/spellbook"),
     ("GET", "/spellbook/{sha256}"),
     ("POST", "/spellbook/{sha256}"),
     ("GET", "/watch/{secret}"),
@@ -208,7 +211,8 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
             (BOOK, Route::PutSpellbook(session(id)?))
         }
         ["session", id, "spellbook"] => (BOOK, Route::Spellbook(session(id)?)),
-        ["spellbook"] => (GET, Route::BookVersions),
+        ["spellbook"] if method == "PUT" => (BOOK, Route::UploadBook),
+        ["spellbook"] => (BOOK, Route::BookVersions),
         ["spellbook", name] if method == "POST" => {
             (VERSION, Route::RestoreVersion(name.to_owned()))
         }
@@ -340,7 +344,7 @@ impl Route {
                 "/session/{id}/recording"
             }
             Route::Spellbook(_) | Route::PutSpellbook(_) => "/session/{id}/spellbook",
-            Route::BookVersions => "/spellbook",
+            Route::BookVersions | Route::UploadBook => "/spellbook",
             Route::BookVersion(_) | Route::RestoreVersion(_) => "/spellbook/{sha256}",
             Route::Watch(_) => "/watch/{secret}",
             Route::WatchTerminal(_) => "/watch/{secret}/ws",
@@ -521,6 +525,7 @@ mod tests {
             Route::BookVersions => 40,
             Route::BookVersion(_) => 41,
             Route::RestoreVersion(_) => 42,
+            Route::UploadBook => 43,
         }
     }
 
@@ -536,6 +541,6 @@ mod tests {
             assert_eq!(route.pattern(), pattern);
             found.insert(number(&route));
         }
-        assert_eq!(found, (0..43).collect());
+        assert_eq!(found, (0..44).collect());
     }
 }

@@ -195,6 +195,35 @@ impl Manager {
         Ok(true)
     }
 
+    /// Makes this book, which somebody at that household has sent, the newest of a player who has no game. What was the
+    /// newest is set aside. A new player counts as a game that is started: else one could make players without end.
+    ///
+    /// # Errors
+    /// [`Error::NotText`], [`Error::RateLimited`], [`Error::Store`] for one that is too big or finds no room; else as
+    /// [`Manager::restore_book`].
+    pub fn upload_book(
+        &self,
+        player: &PlayerId,
+        is_new: bool,
+        book: &[u8],
+        household: IpAddr,
+    ) -> Result<(), Error> {
+        if book.len() as u64 > sandbox::BOOK_LIMIT_BYTES {
+            return Err(store::Error::TooBig.into());
+        }
+        check_text(book, None)?;
+        self.check_stored(household)?;
+        if is_new {
+            self.check_rate(household, None)?;
+        }
+        let _call = self.book_call(Some(household))?;
+        self.store.check_room(player)?;
+        self.import_book(player, book)?;
+        let now = Instant::now();
+        self.stored.charge(household, book.len() as u64, now);
+        Ok(())
+    }
+
     /// What was set aside is used when its player is there.
     pub(super) fn use_aside(&self, player: &PlayerId) {
         if let Err(error) = self.store.load_book(&player.aside()) {

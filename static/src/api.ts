@@ -140,6 +140,34 @@ export async function bookVersions(): Promise<BookVersion[]> {
   });
 }
 
+/** A book that is read to be counted is no longer than that, in bytes. */
+const MOST_COUNTED_BYTES = 64 * 1024;
+
+/** The newest version with what is in it, where it is short enough to be looked into; undefined where there is none. */
+export async function newestBook(): Promise<{ version: BookVersion; text?: string } | undefined> {
+  const [version] = await bookVersions();
+  if (version === undefined || version.setAside) return undefined;
+  if (version.bytes > MOST_COUNTED_BYTES) return { version };
+  try {
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    const response = await fetch(versionPath(version.sha256), { signal });
+    return response.ok ? { version, text: await response.text() } : { version };
+  } catch {
+    return { version };
+  }
+}
+
+/** Makes this the newest version; undefined when it is. */
+export async function uploadBook(book: Uint8Array<ArrayBuffer>): Promise<Failure | undefined> {
+  const answer = await ask(here("/spellbook"), CREATE_DEADLINE_MS, {
+    method: "PUT",
+    headers: { "Content-Type": "application/octet-stream" },
+    body: book,
+  });
+  if (answer === undefined) return { message: "The server can't be reached. Is the network away?" };
+  return answer.status === 204 ? undefined : { message: errorMessage(answer.body, answer.status) };
+}
+
 /** Where a version can be downloaded. */
 export function versionPath(sha256: string): string {
   return here(`/spellbook/${encodeURIComponent(sha256)}`);

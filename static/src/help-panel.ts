@@ -2,22 +2,28 @@
 
 import { need } from "./dom";
 import { SidePanel } from "./panels";
+import { THEMES } from "./themes";
+import type { Theme } from "./themes";
 
 export interface HelpPanelHandlers {
   onOptionIsMeta(on: boolean): void;
+  onTheme(theme: Theme): void;
   onClose(): void;
 }
 
 export class HelpPanel {
   private readonly _optionIsMeta = need("option-is-meta", HTMLInputElement);
+  private readonly _theme = need("theme", HTMLSelectElement);
 
   constructor(handlers: HelpPanelHandlers) {
     const panel = new SidePanel("help", [need("help-toggle", HTMLButtonElement)], () => handlers.onClose());
     need("help-close", HTMLButtonElement).addEventListener("click", () => panel.show(false));
     this._optionIsMeta.addEventListener("change", () => handlers.onOptionIsMeta(this._optionIsMeta.checked));
+    this._theme.addEventListener("change", () => handlers.onTheme(THEMES[this._theme.selectedIndex] ?? "auto"));
   }
 
-  setOptionIsMeta(on: boolean): void {
-    this._optionIsMeta.checked = on;
+  show({ optionIsMeta, theme }: { optionIsMeta: boolean; theme: Theme }): void {
+    this._optionIsMeta.checked = optionIsMeta;
+    this._theme.selectedIndex = THEMES.indexOf(theme);
   }
 }

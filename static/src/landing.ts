@@ -1,15 +1,20 @@
 /** The landing page: choose a shell and start, or go on with a game that still runs. */
 
-import { bookVersions, createSession, endSession, logOut, path, restoreVersion, sessionStatus, versionPath } from "./api";
+import {
+  bookVersions, createSession, endSession, logOut, newestBook, path, restoreVersion, sessionStatus, uploadBook, versionPath,
+} from "./api";
 import type { BookVersion, Running } from "./api";
 import { make, makeButton, need } from "./dom";
 import { browserMemory } from "./memory";
 import type { RememberedSession } from "./memory";
 import { watchQueue } from "./queue-line";
+import { bookFault, bookLine, sizeText, spellCount, timeAgo } from "./spellbook";
+import { applyTheme } from "./theme";
 import { randomUuid } from "./uuid";
 import { queueWords } from "./words";
 
 const memory = browserMemory();
+applyTheme(memory.settings().theme);
 const form = need("start", HTMLFormElement);
 const button = need("start-button", HTMLButtonElement);
 const message = need("message", HTMLElement);
@@ -17,6 +22,8 @@ const running = need("running", HTMLElement);
 const list = need("running-list", HTMLElement);
 const book = need("book", HTMLDetailsElement);
 const versions = need("book-list", HTMLElement);
+const bookState = need("book-state", HTMLElement);
+const bookFile = need("book-file", HTMLInputElement);
 
 /** What is only read aloud. */
 const aloud = need("aloud", HTMLElement);
@@ -40,6 +47,8 @@ window.addEventListener("pageshow", (event) => {
   void listRunning();
   void listVersions();
 });
+need("book-upload", HTMLButtonElement).addEventListener("click", () => bookFile.click());
+bookFile.addEventListener("change", () => void sendBook());
 // There only where players log in.
 document.getElementById("logout")?.addEventListener("click", () => void leave());
 preselect();
@@ -219,9 +228,25 @@ function ask(end: HTMLButtonElement, isSure: boolean): void {
 
 async function listVersions(): Promise<void> {
   if (!isKnown) return;
-  const found = await bookVersions();
+  const [found, newest] = await Promise.all([bookVersions(), newestBook()]);
   versions.replaceChildren(...found.map(versionRow));
-  book.hidden = found.length === 0;
+  const { version, text = "" } = newest ?? {};
+  bookState.textContent = version === undefined ? "" : bookLine(version.bytes, spellCount(text), Date.now() - version.savedAt);
+}
+
+/** Makes a file of the player's own the newest version. */
+async function sendBook(): Promise<void> {
+  const [file] = bookFile.files ?? [];
+  if (file === undefined) return;
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  bookFile.value = ""; // Else the same file could not be chosen again.
+  const failure = bookFault(bytes) ?? (await uploadBook(bytes))?.message;
+  if (failure !== undefined) return say(failure);
+  isKnown = true;
+  await listVersions();
+  const spells = spellCount(new TextDecoder().decode(bytes));
+  const what = spells === undefined ? "No spell that our shells can read was found in it." : `It has ${spells === 1 ? "one spell" : `${spells} spells`}.`;
+  say(`Your next game begins with that spellbook. ${what}`);
 }
 
 function versionRow(version: BookVersion, index: number): HTMLElement {
@@ -254,10 +279,6 @@ async function restoreBook(version: BookVersion, restore: HTMLButtonElement): Pr
   say("Your next game begins with that spellbook. The one before is set aside.");
 }
 
-function sizeText(bytes: number): string {
-  return bytes < 1024 ? `${bytes} bytes` : `${Math.ceil(bytes / 1024)} KiB`;
-}
-
 /** The games go on, and are listed again after the next login; the server closes their terminals. */
 async function leave(): Promise<void> {
   const failure = await logOut();
@@ -272,12 +293,4 @@ function shellTitle(name: string): string {
     if (radio.value === name) return radio.dataset["title"] ?? name;
   }
   return name;
-}
-
-function timeAgo(ms: number): string {
-  const minutes = Math.floor(ms / 60_000);
-  if (minutes < 1) return "just now";
-  if (minutes < 60) return `${minutes} min ago`;
-  const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ago` : `${Math.floor(hours / 24)} days ago`;
 }

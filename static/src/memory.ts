@@ -1,6 +1,8 @@
 /** What the browser remembers between visits: running games and the player's settings. */
 
 import { here } from "./here";
+import { THEMES } from "./themes";
+import type { Theme } from "./themes";
 
 export interface RememberedSession {
   id: string;
@@ -13,6 +15,7 @@ export interface Settings {
   fontSize: number;
   screenReader: boolean;
   optionIsMeta: boolean;
+  theme: Theme;
   shell?: string;
 }
 
@@ -61,6 +64,7 @@ export class Memory {
       fontSize: clampFontSize(typeof fields.fontSize === "number" ? fields.fontSize : FONT_SIZES.usual),
       screenReader: fields.screenReader === true,
       optionIsMeta: fields.optionIsMeta === true,
+      theme: THEMES.find((theme) => theme === fields.theme) ?? "auto",
       ...(typeof fields.shell === "string" ? { shell: fields.shell } : {}),
     };
   }

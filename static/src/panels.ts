@@ -113,10 +113,24 @@ export class Card {
     const home = make("a", "quiet", "Back to the start");
     home.href = here("/");
     buttons.append(home);
-    this._root.replaceChildren(title, make("p", "", text), buttons);
+    const book = make("p", "book-line");
+    book.hidden = true;
+    this._root.replaceChildren(title, make("p", "", text), book, buttons);
     this._root.hidden = false;
     // The card, not its button: whoever still types Enter must not start something by it.
     this._root.focus({ preventScroll: true });
+  }
+
+  /** Tells of the spellbook that is kept, and where it can be downloaded. */
+  showBook(text: string, address: string): void {
+    const line = this._root.querySelector<HTMLElement>(".book-line");
+    if (line === null) return;
+    const download = make("a", "small", "Download");
+    download.setAttribute("aria-label", "Download the spellbook");
+    download.href = address;
+    download.download = "spellbook.dat";
+    line.replaceChildren(make("span", "", text), " ", download);
+    line.hidden = false;
   }
 
   /** Says why the wish could not be fulfilled, on the card itself. */

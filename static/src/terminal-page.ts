@@ -6,7 +6,7 @@
  *                          └─ state ─▶ status bar, ribbon, card
  */
 
-import { createSession, isOutdated, sessionStatus, wantsUpgrade, watchStatus } from "./api";
+import { createSession, isOutdated, newestBook, sessionStatus, versionPath, wantsUpgrade, watchStatus } from "./api";
 import type { Failure } from "./api";
 import { readText } from "./clipboard";
 import { Connection } from "./connection";
@@ -14,6 +14,7 @@ import type { Socket, State } from "./connection";
 import { Countdown } from "./countdown";
 import { need } from "./dom";
 import type { Notice, Role } from "./frames";
+import { FindBar } from "./find-bar";
 import { HelpPanel } from "./help-panel";
 import { KeyBar } from "./key-bar";
 import { browserMemory, clampFontSize } from "./memory";
@@ -22,9 +23,12 @@ import { PlainText } from "./plain-text";
 import { saveFile } from "./save-file";
 import { createWatchLink, dropRecording, fetchRecording, revokeWatchLinks, startRecording } from "./share-api";
 import { SharePanel } from "./share-panel";
+import { bookLine, spellCount } from "./spellbook";
 import { StatusBar } from "./status-bar";
 import { GameTerminal } from "./terminal";
 import type { Renderer } from "./terminal";
+import { applyTheme, isDark, onSystemTheme } from "./theme";
+import type { Theme } from "./themes";
 import { randomUuid } from "./uuid";
 import { isFocusLost, openWayOut } from "./way-out";
 import { cardWords, lostKeysWords, OUTDATED_WORDS, statusWords, tabTitle, unsentWords, waitingWords } from "./words";
@@ -33,6 +37,8 @@ import { cardWords, lostKeysWords, OUTDATED_WORDS, statusWords, tabTitle, unsent
 const RESIZE_REST_MS = 80;
 /** A wait shorter than this is shown by the mark alone. */
 const RIBBON_AFTER_MS = 1_500;
+/** By then the spellbook of a game that has ended is mostly saved. */
+const BOOK_PAUSE_MS = 3_000;
 
 const { sessionId = "", shell = "", wsUrl = "" } = document.body.dataset;
 const role: Role = document.body.dataset["role"] === "spectator" ? "spectator" : "player";
@@ -51,7 +57,7 @@ let programTitle = "";
 /** Until the server says otherwise. */
 let isBookKept = true;
 
-const darkness = window.matchMedia("(prefers-color-scheme: dark)");
+applyTheme(settings.theme);
 const ribbon = new Ribbon();
 const countdown = new Countdown(stay, (seconds) => {
   document.title = tabTitle(connection.state, programTitle, seconds);
@@ -81,7 +87,8 @@ const share = new SharePanel({
   onDownload: saveRecording,
   onClose: focusGame,
 });
-const help = new HelpPanel({ onOptionIsMeta: changeOptionIsMeta, onClose: focusGame });
+const help = new HelpPanel({ onOptionIsMeta: changeOptionIsMeta, onTheme: changeTheme, onClose: focusGame });
+new FindBar({ onFind: (text, isBack) => terminal.find(text, isBack), onClose: focusGame });
 
 const connection = new Connection(
   wsUrl,
@@ -117,8 +124,17 @@ function openTerminal(): GameTerminal {
   return new GameTerminal(
     need("terminal", HTMLElement),
     { onInput: handleInput, onSize: handleSize, onTitle: showTitle, onLinkHover: showLinkTarget, onDead: reopenTerminal },
-    { ...settings, dark: darkness.matches, renderer: wantedRenderer(), isLetterboxed: role === "spectator" },
+    { ...settings, dark: isDark(), renderer: wantedRenderer(), isLetterboxed: role === "spectator" },
   );
+}
+
+/** What a test, or a curious player at the browser's console, may see of the terminal there is now. */
+function terminalLooks(): Record<"transcript" | "selection" | "background", () => string> {
+  return {
+    transcript: () => terminal.transcript(),
+    selection: () => terminal.selection,
+    background: () => terminal.background,
+  };
 }
 
 /** A terminal that has died shows what it drew last, and nothing else ever. */
@@ -132,7 +148,7 @@ function reopenTerminal(): void {
 function start(): void {
   if (role === "player" && remembered === undefined) memory.remember({ id: sessionId, shell, startedAt: Date.now() });
   statusBar.setScreenReader(settings.screenReader);
-  help.setOptionIsMeta(settings.optionIsMeta);
+  help.show(settings);
   document.addEventListener("visibilitychange", () => connection.setVisible(document.visibilityState === "visible"));
   window.addEventListener("online", () => connection.nudge());
   window.addEventListener("offline", () => connection.loseNetwork());
@@ -140,12 +156,13 @@ function start(): void {
     isStarting = false; // Somebody came back from the new game.
     connection.nudge();
   });
-  darkness.addEventListener("change", () => terminal.setDark(darkness.matches));
+  onSystemTheme(() => terminal.setDark(isDark()));
   need("terminal", HTMLElement).addEventListener("click", () => terminal.focus());
   openWayOut(need("bar", HTMLElement), focusGame);
   followKeyboard();
   // For tests and the curious: what the terminal shows, which a canvas doesn't tell.
-  Object.assign(window, { shellcraft: { transcript: () => terminal.transcript(), size: () => terminal.size } });
+  const { transcript, selection, background } = terminalLooks();
+  Object.assign(window, { shellcraft: { transcript, selection, background, size: () => terminal.size } });
 
   if (role === "player") void learnRecording();
   const { cols, rows } = terminal.size;
@@ -213,6 +230,7 @@ function showState(state: State): void {
   document.title = tabTitle(state, programTitle);
   const words = cardWords(state, role, isBookKept);
   if (words !== undefined) card.show(words, share.isRecording && state.kind === "ended");
+  if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") void tellOfBook();
   else card.hide();
   if (state.kind === "connecting") isBack = state.again;
   if (state.kind === "playing") {
@@ -230,6 +248,17 @@ function showNotice({ kind, level, text, endsIn }: Notice): void {
   if (kind === "engine_away" || kind === "paused") return ribbon.show(text);
   if (kind === "engine_back" || kind === "resumed") ribbon.clear();
   ribbon.hint(text, level);
+}
+
+/** What the ended game has left: it may have been saved a moment after the end. */
+async function tellOfBook(): Promise<void> {
+  for (const pause of [0, BOOK_PAUSE_MS]) {
+    await new Promise((resolve) => window.setTimeout(resolve, pause));
+    const newest = await newestBook();
+    if (newest === undefined || connection.state.kind !== "ended") continue;
+    const { version, text = "" } = newest;
+    card.showBook(`It has ${bookLine(version.bytes, spellCount(text), Date.now() - version.savedAt)}.`, versionPath(version.sha256));
+  }
 }
 
 /** While this page was away its server may have become another version, whose page is another. This one plays on. */
@@ -271,6 +300,12 @@ function changeScreenReader(on: boolean): void {
 function changeOptionIsMeta(on: boolean): void {
   settings = memory.change({ optionIsMeta: on });
   terminal.setOptionIsMeta(on);
+}
+
+function changeTheme(theme: Theme): void {
+  settings = memory.change({ theme });
+  applyTheme(theme);
+  terminal.setDark(isDark());
 }
 
 function saveRecording(): Promise<Failure | undefined> {

@@ -4,6 +4,7 @@
  */
 
 import { FitAddon } from "@xterm/addon-fit";
+import { SearchAddon } from "@xterm/addon-search";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { WebglAddon } from "@xterm/addon-webgl";
 import { Terminal } from "@xterm/xterm";
@@ -59,6 +60,7 @@ export class GameTerminal {
   private readonly _encoder = new TextEncoder();
   private readonly _watch: DrawingWatch;
   private readonly _written: Written;
+  private readonly _search = new SearchAddon();
   private _drawingHistory = 0;
   /** Whether the terminal has the size of another window, not of this one. */
   private _isHeld = false;
@@ -92,6 +94,7 @@ export class GameTerminal {
       }),
     );
     this._xterm.loadAddon(this._fit);
+    this._xterm.loadAddon(this._search);
     emulate(this._xterm, (text) => this._handleData(text));
     this._xterm.loadAddon(
       new WebLinksAddon((_event, text) => openLink(text), {
@@ -111,6 +114,14 @@ export class GameTerminal {
 
   get size(): { cols: number; rows: number } {
     return { cols: this._xterm.cols, rows: this._xterm.rows };
+  }
+
+  get selection(): string {
+    return this._xterm.getSelection();
+  }
+
+  get background(): string {
+    return this._xterm.options.theme?.background ?? "";
   }
 
   get applicationCursor(): boolean {
@@ -169,6 +180,11 @@ export class GameTerminal {
     if (clean === "") return;
     this._written.forget();
     this._xterm.paste(clean);
+  }
+
+  /** Selects the next match, or the one before, and scrolls there; whether there is one. */
+  find(text: string, isBack: boolean): boolean {
+    return isBack ? this._search.findPrevious(text) : this._search.findNext(text);
   }
 
   focus(): void {

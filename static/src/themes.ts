@@ -2,6 +2,10 @@
 
 import type { ITheme } from "@xterm/xterm";
 
+/** What a player may choose: what the system has, or one of these two. */
+export const THEMES = ["auto", "dark", "light"] as const;
+export type Theme = (typeof THEMES)[number];
+
 export const NIGHT: ITheme = {
   background: "#14101f",
   foreground: "#e9e1d0",

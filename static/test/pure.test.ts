@@ -9,6 +9,7 @@ import { barKey, isCtrlShift, withCtrl } from "../src/keys";
 import type { Pressed } from "../src/keys";
 import { LARGEST, largestFitting, SMALLEST } from "../src/letterbox";
 import { FONT_SIZES, Memory } from "../src/memory";
+import { bookFault, bookLine, spellCount } from "../src/spellbook";
 import { changes, cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
 import { randomUuid } from "../src/uuid";
 import { serverWidths, widthOf } from "../src/widths";
@@ -31,6 +32,29 @@ test("acks: small things later, floods every 8 KiB, the rest of a flood at once"
   assert.equal(meter.draw(9600, 0), "now");
   meter.restart(50);
   assert.equal(meter.draw(50, 0), "no");
+});
+
+test("spells are counted as the shells read them", () => {
+  const book = ["7ba74375 learn greet echo Hello, $1!", "aaaaaaaa learn om chant", "d9726b26 forget greet", "noise", ""].join("\n");
+  assert.equal(spellCount(book), 1);
+  assert.equal(spellCount(`${book}bbbbbbbb learn om chant -2\ncccccccc learn hi echo hi`), 2, "learnt anew");
+  assert.equal(spellCount("d9726b26 forget greet\n"), 0);
+  for (const other of ["", "hi\techo hello\n", "DEADBEEF learn hi echo hi"]) assert.equal(spellCount(other), undefined);
+});
+
+test("what is said of a spellbook", () => {
+  assert.equal(bookLine(120, 1, 59_000), "1 spell, saved just now");
+  assert.equal(bookLine(120, 0, 5 * 60_000), "0 spells, saved 5 min ago");
+  assert.equal(bookLine(120, undefined, 47 * 3_600_000), "120 bytes, saved 47 h ago");
+  assert.equal(bookLine(70_000, undefined, 49 * 3_600_000), "69 KiB, saved 2 days ago");
+});
+
+test("files that can't be spellbooks are told so", () => {
+  assert.equal(bookFault(new TextEncoder().encode("7ba74375 learn ü echo\n")), undefined);
+  assert.equal(bookFault(new Uint8Array(1 << 20).fill(97)), undefined);
+  assert.match(bookFault(new Uint8Array((1 << 20) + 1)) ?? "", /1 MiB at most/);
+  assert.match(bookFault(new Uint8Array([0xff, 0xfe])) ?? "", /not text/);
+  assert.match(bookFault(new Uint8Array()) ?? "", /empty/);
 });
 
 test("a place in the queue", () => {

@@ -166,6 +166,73 @@ fn a_book_can_be_downloaded_and_uploaded() {
     assert_eq!(book(&engine, &next).len(), 1 << 20);
 }
 
+/// Without a game, by whom the server knows and by who is new to it.
+#[test]
+fn a_book_can_be_uploaded_while_no_game_runs() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let put =
+        |headers: &[(&str, &str)], book: &[u8]| site.request("PUT", "/spellbook", headers, book);
+    let first = put(&[], b"hi\techo hello\n");
+    assert_eq!(first.status, 204, "{first:?}");
+    let mine = cookie(&first);
+    let headers = [("Cookie", mine.as_str())];
+    let (game, again) = start(&site, Some(&mine));
+    assert_eq!(
+        (again, book(&engine, &game)),
+        (mine.clone(), b"hi\techo hello\n".to_vec())
+    );
+    // While it runs, its own saves would go over it.
+    let refused = put(&headers, b"other\n");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (409, "player_is_playing")
+    );
+    assert_eq!(site.delete(&game.path("")).status, 204);
+    for (headers, book, status) in [
+        (&headers[..], vec![b'x'; (1 << 20) + 1], 413),
+        (&headers, b"\xff\xfe".to_vec(), 422),
+        (
+            &[headers[0], ("Origin", "https://evil.example")],
+            b"x".to_vec(),
+            403,
+        ),
+        (&headers, vec![b'y'; 1 << 20], 204),
+    ] {
+        assert_eq!(put(headers, &book).status, status, "{} bytes", book.len());
+    }
+    let versions = site.request("GET", "/spellbook", &headers, b"").json();
+    let told = |at: usize| {
+        let version = &versions["versions"][at];
+        (version["bytes"].as_u64(), version["set_aside"].as_bool())
+    };
+    assert_eq!(told(0), (Some(1 << 20), Some(false)));
+    let replaced = Some(14);
+    let all = versions["versions"].as_array().expect("a list").len();
+    assert!((0..all).any(|at| told(at).0 == replaced), "{versions}");
+}
+
+/// By uploads as by games, one address makes so many new players.
+#[test]
+fn uploads_make_no_players_without_end() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &["--rate-limit", "2/h"]);
+    let put =
+        |headers: &[(&str, &str)]| site.request("PUT", "/spellbook", headers, b"hi\techo hello\n");
+    let first = put(&[]);
+    let mine = cookie(&first);
+    assert_eq!((first.status, put(&[]).status), (204, 204));
+    let refused = put(&[]);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (429, "rate_limited")
+    );
+    assert!(refused.header("retry-after").is_some());
+    assert!(refused.header("set-cookie").is_none());
+    // Who is known goes on.
+    assert_eq!(put(&[("Cookie", &mine)]).status, 204);
+}
+
 /// The Engine dies while it puts an uploaded book into the container. What is there then is no book of anybody's.
 #[test]
 fn part_of_a_book_is_never_saved() {

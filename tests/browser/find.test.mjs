@@ -1,0 +1,89 @@
+// Finding text in what was written so far, and the page's own colours.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { PHONE, Player, startBrowser, startServer, until } from "./stage.mjs";
+
+test("text that has scrolled away is found, by keyboard alone", async () => {
+  const server = await startServer();
+  const browser = await startBrowser();
+  const player = await Player.enter(browser);
+  try {
+    const game = await player.open(server.url);
+    const { page } = game;
+    await game.start("rust");
+    await game.type("echo the needle, far above");
+    await game.type("chant -200 hay");
+    await game.seesPrompt();
+    const isShown = () => page.evaluate(() => document.activeElement?.id);
+    await page.keyboard.press("Control+Shift+F");
+    assert.equal(await isShown(), "find-text");
+    await page.keyboard.type("Needle, far");
+    await page.keyboard.press("Enter");
+    // xterm.js scrolls to it and selects it, which is what copying takes.
+    const selected = () => page.evaluate(() => globalThis.shellcraft.selection());
+    await until("the match", async () => (await selected()) === "needle, far");
+    await game.shoot("find");
+    const result = page.locator("#find-result");
+    assert.equal(await result.textContent(), "");
+    await page.keyboard.press("Control+A");
+    await page.keyboard.type("no such thing");
+    await page.keyboard.press("Enter");
+    await result.getByText("Not found").waitFor();
+    // The keys went to the search, and go to the game again.
+    await page.keyboard.press("Escape");
+    assert.equal(await page.locator("#find").isVisible(), false);
+    await game.type("echo back again");
+    await game.seesLine("back again");
+    assert.doesNotMatch(await game.text(), /no such thing/);
+    // By its button as well.
+    await page.getByRole("button", { name: "Find", exact: true }).click();
+    assert.equal(await isShown(), "find-text");
+    await page.setViewportSize({ width: 320, height: 640 });
+    const { x, width } = await page.locator("#find").boundingBox();
+    assert.ok(x >= 0 && x + width <= 320, `from ${x}, ${width} px wide`);
+    await game.shoot("find-narrow");
+  } finally {
+    await player.leave();
+    await browser.close();
+    await server.stop();
+  }
+});
+
+test("colours are the system's until the player chooses", async () => {
+  const server = await startServer();
+  const browser = await startBrowser();
+  const player = await Player.enter(browser, { ...PHONE, colorScheme: "dark" });
+  try {
+    const game = await player.open(server.url);
+    const { page } = game;
+    const colour = () => page.evaluate(() => getComputedStyle(document.body).color);
+    const [night, day] = ["rgb(236, 228, 212)", "rgb(43, 34, 56)"];
+    assert.equal(await colour(), night);
+    await game.start("rust");
+    await page.emulateMedia({ colorScheme: "light" });
+    await until("day", async () => (await colour()) === day);
+    await page.locator("#help-toggle").click();
+    await page.locator("#theme").selectOption("dark");
+    await until("night", async () => (await colour()) === night);
+    assert.equal(await page.evaluate(() => globalThis.shellcraft.background()), "#14101f");
+    await game.shoot("theme-dark");
+    // Everywhere, from now on.
+    await page.reload();
+    await game.sees(" ~ $ ");
+    assert.equal(await colour(), night);
+    await page.goto(server.url);
+    await until("night on the start page", async () => (await colour()) === night);
+    await page.goBack();
+    await game.sees(" ~ $ ");
+    await page.locator("#help-toggle").click();
+    await page.locator("#theme").selectOption("as the system has them");
+    await until("day again", async () => (await colour()) === day);
+    assert.equal(await page.evaluate(() => globalThis.shellcraft.background()), "#f7f0e0");
+  } finally {
+    await player.leave();
+    await browser.close();
+    await server.stop();
+  }
+});
