@@ -176,7 +176,15 @@ fn neighbours(terms: &Terms) -> Finding {
 /// What the server knows and the player must not.
 fn environment() -> Finding {
     let name = "environment";
-    let known = ["HOME", "HOSTNAME", "LANG", "PATH", "TERM", "container"];
+    let known = [
+        "COLORTERM",
+        "HOME",
+        "HOSTNAME",
+        "LANG",
+        "PATH",
+        "TERM",
+        "container",
+    ];
     let text = fs::read("/proc/self/environ").unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let strange: Vec<&str> = text
