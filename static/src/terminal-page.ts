@@ -230,8 +230,8 @@ function showState(state: State): void {
   document.title = tabTitle(state, programTitle);
   const words = cardWords(state, role, isBookKept);
   if (words !== undefined) card.show(words, share.isRecording && state.kind === "ended");
-  if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") void tellOfBook();
   else card.hide();
+  if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") void tellOfBook();
   if (state.kind === "connecting") isBack = state.again;
   if (state.kind === "playing") {
     // Whoever is somewhere else on the page stays there.
