@@ -11,6 +11,7 @@ import { Terminal } from "@xterm/xterm";
 
 import { copyText } from "./clipboard";
 import { Disposables } from "./disposal";
+import type { Disposable } from "./disposal";
 import { DrawingWatch } from "./drawing-watch";
 import { emulate } from "./emulation";
 import { within } from "./frames";
@@ -106,7 +107,7 @@ export class GameTerminal {
     this._xterm.open(this._host);
     this._xterm.textarea?.setAttribute("aria-describedby", "leave-help");
     this._written = this._disposables.add(followWriting(this._host, this._xterm));
-    this._loadRenderer(_options.renderer);
+    this._chooseRenderer(_options.renderer);
     this._watch = this._disposables.add(new DrawingWatch(later, () => this._handlers.onDead()));
     this._listen();
     this.fitNow();
@@ -328,11 +329,21 @@ export class GameTerminal {
 
   /**
    * WebGL is several times faster, but only on a real graphics card: drawn by software it is slower than the
-   * DOM, which is also what stays when the card's context is lost.
+   * DOM, which is also what stays when the card's context is lost. To find out takes a slow machine half a second, for
+   * which no prompt should wait.
    */
-  private _loadRenderer(renderer: Renderer): void {
+  private _chooseRenderer(renderer: Renderer): void {
     this._setRenderer("dom");
-    if (renderer === "dom" || (renderer === "auto" && !hasGraphicsCard())) return;
+    if (renderer === "webgl") this._loadWebgl();
+    if (renderer !== "auto") return;
+    this._disposables.add(whenIdle(() => {
+      if (!hasGraphicsCard()) return;
+      this._loadWebgl();
+      this.fitNow();
+    }));
+  }
+
+  private _loadWebgl(): void {
     try {
       const webgl = new WebglAddon();
       webgl.onContextLoss(() => {
@@ -351,6 +362,17 @@ export class GameTerminal {
     // The DOM renderer of 6.0.0 compares inverse text with the wrong background and turns it grey.
     this._xterm.options.minimumContrastRatio = renderer === "webgl" ? 4.5 : 1;
   }
+}
+
+/** Calls back when the page has nothing to do, or after a second at last. */
+function whenIdle(callback: () => void): Disposable {
+  // Safari has no idle callbacks.
+  if (!("requestIdleCallback" in window)) {
+    const timer = setTimeout(callback, 200);
+    return { dispose: () => clearTimeout(timer) };
+  }
+  const wish = window.requestIdleCallback(callback, { timeout: 1_000 });
+  return { dispose: () => window.cancelIdleCallback(wish) };
 }
 
 /** Chromium lets its software renderer pass for a card, so its name has to be looked at, too. */
