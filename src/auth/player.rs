@@ -6,6 +6,9 @@
 use super::secret;
 use crate::session::store::PlayerId;
 
+/// Digits of a code that stand together.
+const GROUP: usize = 8;
+
 /// How a player's name is made from the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -61,6 +64,25 @@ impl PlayerSecret {
         })
     }
 
+    /// The same as a person takes it to another device: in groups of eight digits, `2-01234567-…`.
+    pub fn to_code(&self) -> String {
+        let text = self.to_text().replace('.', "-");
+        let (kind, secret) = text.split_at(1);
+        let digits = secret[1..].as_bytes().chunks(GROUP);
+        digits.fold(kind.to_owned(), |code, group| {
+            // INVARIANT: the digits are ASCII.
+            code + "-" + &String::from_utf8_lossy(group)
+        })
+    }
+
+    /// The reverse, however it was copied: hyphens, white space and capitals are nothing.
+    pub fn from_code(code: &str) -> Option<Self> {
+        let is_told = |letter: &char| !letter.is_whitespace() && *letter != '-';
+        let told: String = code.chars().filter(is_told).collect();
+        let (kind, secret) = told.split_at_checked(1)?;
+        Self::parse(&format!("{kind}.{}", secret.to_ascii_lowercase()))
+    }
+
     /// The player.
     pub fn id(&self) -> PlayerId {
         match self.kind {
@@ -92,6 +114,33 @@ mod tests {
             assert!(PlayerSecret::parse(&format!("2.{shown}")).is_none());
         }
         assert!(PlayerSecret::parse(&format!("3.{}", "0".repeat(64))).is_none());
+    }
+
+    #[test]
+    fn a_code_is_the_secret_however_it_was_copied() {
+        for secret in [
+            PlayerSecret::random(),
+            PlayerSecret::of_old(&"0a".repeat(32)).expect("the old form"),
+        ] {
+            let code = secret.to_code();
+            assert_eq!(code.len(), 1 + 8 * 9, "{}", code.len());
+            let spaced = format!(" {}\n", code.to_uppercase().replace('-', " - "));
+            for copied in [code.as_str(), &spaced, &code.replace('-', "")] {
+                let again = PlayerSecret::from_code(copied).expect("the same");
+                assert_eq!(again.id(), secret.id());
+            }
+            for wrong in [
+                "",
+                "2",
+                "2-",
+                "ä",
+                &code[1..],
+                &code[..code.len() - 1],
+                &format!("{code}0"),
+            ] {
+                assert!(PlayerSecret::from_code(wrong).is_none(), "{wrong}");
+            }
+        }
     }
 
     #[test]

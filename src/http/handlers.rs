@@ -82,6 +82,8 @@ impl Site {
             Route::Spellbook(id) => self.spellbook(id, &request),
             Route::PutSpellbook(id) => self.put_spellbook(id, request),
             Route::BookVersions => self.book_versions(&request),
+            Route::RecoveryCode => self.recovery_code(&request),
+            Route::Recover => self.recover(&request),
             Route::UploadBook => self.upload_book(request),
             Route::BookVersion(sha256) => self.book_version(sha256, &request),
             Route::RestoreVersion(sha256) => self.restore_version(sha256, &request),

@@ -541,7 +541,10 @@ pub(super) fn with_ticket(ws_url: &str, ticket: &str) -> String {
     format!("{ws_url}?ticket={ticket}")
 }
 
-fn cookie_key<'a>(gate: &'a Gate, manager: &'a Manager) -> Result<&'a CookieKey, session::Error> {
+pub(super) fn cookie_key<'a>(
+    gate: &'a Gate,
+    manager: &'a Manager,
+) -> Result<&'a CookieKey, session::Error> {
     match gate.cookie_key() {
         Some(key) => Ok(key),
         None => manager.cookie_key(),

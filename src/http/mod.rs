@@ -22,6 +22,7 @@ mod metrics;
 pub mod openapi;
 pub mod origin;
 pub mod pages;
+mod recovery;
 pub mod route;
 pub mod server;
 mod terminal;

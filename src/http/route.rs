@@ -80,6 +80,10 @@ pub enum Route {
     Spellbook(SessionId),
     /// `PUT /session/{id}/spellbook`
     PutSpellbook(SessionId),
+    /// `POST /recovery-code`
+    RecoveryCode,
+    /// `POST /recover`
+    Recover,
     /// `GET /spellbook`
     BookVersions,
     /// `PUT /spellbook`
@@ -110,7 +114,7 @@ pub enum NoRoute {
 }
 
 /// Every route, by a method and the pattern of its path: for what is true of all of them.
-pub const TABLE: [(&str, &str); 44] = [
+pub const TABLE: [(&str, &str); 46] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -148,6 +152,8 @@ pub const TABLE: [(&str, &str); 44] = [
     ("DELETE", "/session/{id}/recording"),
     ("GET", "/session/{id}/spellbook"),
     ("PUT", "/session/{id}/spellbook"),
+    ("POST", "/recovery-code"),
+    ("POST", "/recover"),
     ("GET", "/spellbook"),
     ("PUT", "/spellbook"),
     ("GET", "/spellbook/{sha256}"),
@@ -211,6 +217,8 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
             (BOOK, Route::PutSpellbook(session(id)?))
         }
         ["session", id, "spellbook"] => (BOOK, Route::Spellbook(session(id)?)),
+        ["recovery-code"] => ("POST", Route::RecoveryCode),
+        ["recover"] => ("POST", Route::Recover),
         ["spellbook"] if method == "PUT" => (BOOK, Route::UploadBook),
         ["spellbook"] => (BOOK, Route::BookVersions),
         ["spellbook", name] if method == "POST" => {
@@ -344,6 +352,8 @@ impl Route {
                 "/session/{id}/recording"
             }
             Route::Spellbook(_) | Route::PutSpellbook(_) => "/session/{id}/spellbook",
+            Route::RecoveryCode => "/recovery-code",
+            Route::Recover => "/recover",
             Route::BookVersions | Route::UploadBook => "/spellbook",
             Route::BookVersion(_) | Route::RestoreVersion(_) => "/spellbook/{sha256}",
             Route::Watch(_) => "/watch/{secret}",
@@ -526,6 +536,8 @@ mod tests {
             Route::BookVersion(_) => 41,
             Route::RestoreVersion(_) => 42,
             Route::UploadBook => 43,
+            Route::RecoveryCode => 44,
+            Route::Recover => 45,
         }
     }
 
@@ -541,6 +553,6 @@ mod tests {
             assert_eq!(route.pattern(), pattern);
             found.insert(number(&route));
         }
-        assert_eq!(found, (0..44).collect());
+        assert_eq!(found, (0..46).collect());
     }
 }

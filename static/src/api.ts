@@ -157,6 +157,25 @@ export async function newestBook(): Promise<{ version: BookVersion; text?: strin
   }
 }
 
+/** The code by which another device becomes this player. */
+export async function recoveryCode(): Promise<string | Failure> {
+  const answer = await ask(here("/recovery-code"), DEADLINE_MS, { method: "POST" });
+  if (answer === undefined) return { message: "The server can't be reached. Is the network away?" };
+  const { recovery_code: code } = answer.body;
+  return typeof code === "string" ? code : { message: errorMessage(answer.body, answer.status) };
+}
+
+/** Makes this browser the player of that code; undefined when it is. */
+export async function recover(code: string): Promise<Failure | undefined> {
+  const answer = await ask(here("/recover"), DEADLINE_MS, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ recovery_code: code }),
+  });
+  if (answer === undefined) return { message: "The server can't be reached. Is the network away?" };
+  return answer.status === 204 ? undefined : { message: errorMessage(answer.body, answer.status) };
+}
+
 /** Makes this the newest version; undefined when it is. */
 export async function uploadBook(book: Uint8Array<ArrayBuffer>): Promise<Failure | undefined> {
   const answer = await ask(here("/spellbook"), CREATE_DEADLINE_MS, {

@@ -8,6 +8,7 @@ import { make, makeButton, need } from "./dom";
 import { browserMemory } from "./memory";
 import type { RememberedSession } from "./memory";
 import { watchQueue } from "./queue-line";
+import { offerRecovery } from "./recovery";
 import { bookFault, bookLine, sizeText, spellCount, timeAgo } from "./spellbook";
 import { applyTheme } from "./theme";
 import { randomUuid } from "./uuid";
@@ -51,6 +52,16 @@ need("book-upload", HTMLButtonElement).addEventListener("click", () => bookFile.
 bookFile.addEventListener("change", () => void sendBook());
 // There only where players log in.
 document.getElementById("logout")?.addEventListener("click", () => void leave());
+offerRecovery({
+  say,
+  hasBook: () => versions.children.length > 0,
+  onRecovered: () => {
+    isKnown = true;
+    void listRunning();
+    void listVersions();
+    say("This browser has the spellbook of that code now.");
+  },
+});
 preselect();
 void listRunning();
 void listVersions();

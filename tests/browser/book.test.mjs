@@ -23,9 +23,9 @@ test("a spellbook is told of, taken away and brought back", async () => {
   };
   const server = await startServer();
   const browser = await startBrowser();
-  const [player, other] = [await Player.enter(browser), await Player.enter(browser)];
+  const [player, other, another] = [await Player.enter(browser), await Player.enter(browser), await Player.enter(browser)];
   // The page of a game that has ended asks what became of it.
-  for (const one of [player, other]) one.expect(/status of (404|409|410)/);
+  for (const one of [player, other, another]) one.expect(/status of (404|409|410)/);
   try {
     // Learnt, and kept when the game ends.
     const game = await player.open(server.url);
@@ -74,6 +74,28 @@ test("a spellbook is told of, taken away and brought back", async () => {
     await elsewhere.type("cast hi again");
     await elsewhere.seesLine("hello again");
 
+    // By its code the first device's player is on a third one, and there alone what was there is asked about.
+    const code = page.locator("#code");
+    await page.getByRole("button", { name: "Show my recovery code" }).click();
+    await code.waitFor();
+    const told = await code.inputValue();
+    const third = await another.open(server.url);
+    await third.page.locator("#book summary").click();
+    const use = async (text) => {
+      await third.page.getByRole("textbox", { name: "Recovery code of another device" }).fill(text);
+      await third.page.getByRole("button", { name: "Use it here" }).click();
+    };
+    await use("2-0000");
+    await third.page.locator("#message").getByText("No player has that recovery code").waitFor();
+    await use(told);
+    await third.page.locator("#message").getByText("This browser has the spellbook of that code now.").waitFor();
+    await third.page.locator("#book summary").getByText("1 spell").waitFor();
+    await third.shoot("book-recovered");
+    await use(told);
+    await third.page.locator("#message").getByText("would be left behind").waitFor();
+    await third.page.getByRole("button", { name: "Use it here" }).click();
+    await third.page.locator("#message").getByText("This browser has the spellbook of that code now.").waitFor();
+
     // While that game runs its own saves would go over another one.
     const second = await other.open(server.url);
     await second.page.locator("#book summary").click();
@@ -84,6 +106,7 @@ test("a spellbook is told of, taken away and brought back", async () => {
   } finally {
     await player.leave();
     await other.leave();
+    await another.leave();
     await browser.close();
     await server.stop();
     rmSync(home, { recursive: true });

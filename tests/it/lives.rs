@@ -212,6 +212,58 @@ fn a_book_can_be_uploaded_while_no_game_runs() {
     assert!((0..all).any(|at| told(at).0 == replaced), "{versions}");
 }
 
+/// A code makes another browser the same player, with the same book and games; another one makes nobody.
+#[test]
+fn a_player_goes_on_at_another_device() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let ask = |headers: &[(&str, &str)]| site.request("POST", "/recovery-code", headers, b"");
+    let stranger = ask(&[]);
+    assert_eq!(
+        (stranger.status, stranger.code().as_str()),
+        (404, "unknown_player")
+    );
+    let (game, mine) = start(&site, None);
+    engine.write_file(&name(&game), BOOK, b"hi\techo hello\n");
+    let told = ask(&[("Cookie", &mine)]);
+    let code = told.json()["recovery_code"]
+        .as_str()
+        .expect("a code")
+        .to_owned();
+    assert_eq!(told.header("cache-control"), Some("no-store"));
+    let foreign = [
+        ("Cookie", mine.as_str()),
+        ("Origin", "https://evil.example"),
+    ];
+    assert_eq!(ask(&foreign).status, 403);
+
+    let recover = |code: &str| {
+        let body = json!({ "recovery_code": code }).to_string();
+        site.request("POST", "/recover", &[], body.as_bytes())
+    };
+    let recovered = recover(&code.to_uppercase().replace('-', " "));
+    assert_eq!(recovered.status, 204, "{recovered:?}");
+    let there = cookie(&recovered);
+    assert_eq!(there, mine);
+    let status = site
+        .stranger()
+        .request("GET", &game.path("/status"), &[("Cookie", &there)], b"");
+    assert_eq!(status.json()["status"], "running");
+    let (last, digit) = (code.len() - 1, if code.ends_with('0') { "1" } else { "0" });
+    let nobody_s = format!("{}{digit}", &code[..last]);
+    for wrong in [nobody_s.as_str(), "", "2-", "ä"] {
+        let refused = recover(wrong);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (404, "unknown_recovery_code"),
+            "{wrong}"
+        );
+        assert!(refused.header("set-cookie").is_none());
+    }
+    let refused = site.request("POST", "/recover", &[], b"{}");
+    assert_eq!((refused.status, refused.code().as_str()), (400, "bad_json"));
+}
+
 /// By uploads as by games, one address makes so many new players.
 #[test]
 fn uploads_make_no_players_without_end() {
