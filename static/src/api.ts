@@ -27,8 +27,11 @@ export interface Running {
 }
 
 export type SessionStatus =
-  /** `recording`: whether its output is recorded, where the server says so. */
-  | { kind: "running"; recording?: boolean }
+  /**
+   * `recording`: whether its output is recorded; `endsIn`: the seconds after which it ends if nobody types, both where the
+   * server says so.
+   */
+  | { kind: "running"; recording?: boolean; endsIn?: number }
   | { kind: "stopped"; code?: number; reason?: string }
   | { kind: "gone" }
   | { kind: "refused"; message: string }
@@ -106,8 +109,12 @@ export async function sessionStatus(sessionId: string, token?: string): Promise<
   if (status === 401 || status === 403) return { kind: "refused", message: errorMessage(body, status) };
   if (status === 404 || status === 410 || body["status"] === "missing") return { kind: "gone" };
   if (body["status"] === "running") {
-    const { recording } = body;
-    return { kind: "running", ...(typeof recording === "boolean" ? { recording } : {}) };
+    const { recording, expires_in_seconds: endsIn } = body;
+    return {
+      kind: "running",
+      ...(typeof recording === "boolean" ? { recording } : {}),
+      ...(typeof endsIn === "number" ? { endsIn } : {}),
+    };
   }
   if (body["status"] !== "stopped") return { kind: "unreachable" };
   return {

@@ -29,6 +29,7 @@ import { GameTerminal } from "./terminal";
 import type { Renderer } from "./terminal";
 import { applyTheme, isDark, onSystemTheme } from "./theme";
 import type { Theme } from "./themes";
+import { TimeLeft } from "./time-left";
 import { randomUuid } from "./uuid";
 import { isFocusLost, openWayOut } from "./way-out";
 import { cardWords, lostKeysWords, OUTDATED_WORDS, statusWords, tabTitle, unsentWords, waitingWords } from "./words";
@@ -86,6 +87,13 @@ const share = new SharePanel({
   onDrop: () => dropRecording(sessionId, token),
   onDownload: saveRecording,
   onClose: focusGame,
+});
+const timeLeft = new TimeLeft({
+  ask: async () => {
+    const status = await sessionStatus(sessionId, token);
+    return status.kind === "running" ? status.endsIn : undefined;
+  },
+  onStay: stay,
 });
 const help = new HelpPanel({ onOptionIsMeta: changeOptionIsMeta, onTheme: changeTheme, onClose: focusGame });
 new FindBar({ onFind: (text, isBack) => terminal.find(text, isBack), onClose: focusGame });
@@ -215,7 +223,10 @@ function showState(state: State): void {
   // A new connection tells the count and the warning again.
   if (state.kind !== "playing") {
     countdown.stop();
+    timeLeft.stop();
     share.showSpectators(0);
+  } else if (role === "player") {
+    timeLeft.start();
   }
 
   if (state.kind === "waiting") {

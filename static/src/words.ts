@@ -21,6 +21,13 @@ export interface CardWords {
   actions: Array<"new-game" | "take-back" | "retry">;
 }
 
+/** How long a game goes on if nobody types, for the bar and in a sentence. */
+export function timeLeftWords(seconds: number): { short: string; long: string } {
+  const minutes = Math.round(seconds / 60);
+  const short = seconds < 90 ? `${seconds} s` : minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+  return { short, long: `Ends in ${short} if nothing is typed. Press to stay.` };
+}
+
 /** Said while a game waits to be started. */
 export function queueWords({ place, seconds }: Place): string {
   return `Place ${place} in the queue, about ${seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} min`}`;

@@ -13,7 +13,7 @@ import { bookFault, bookLine, spellCount } from "../src/spellbook";
 import { changes, cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
 import { randomUuid } from "../src/uuid";
 import { serverWidths, widthOf } from "../src/widths";
-import { cardWords, queueWords, statusWords, tabTitle, unsentWords } from "../src/words";
+import { cardWords, queueWords, statusWords, tabTitle, timeLeftWords, unsentWords } from "../src/words";
 
 test("backoff doubles from 250 ms to 10 s, less up to a half", () => {
   assert.deepEqual([0, 1, 2, 5, 6, 1000].map((attempt) => backoff(attempt, 0)), [250, 500, 1000, 8000, 10000, 10000]);
@@ -55,6 +55,12 @@ test("files that can't be spellbooks are told so", () => {
   assert.match(bookFault(new Uint8Array((1 << 20) + 1)) ?? "", /1 MiB at most/);
   assert.match(bookFault(new Uint8Array([0xff, 0xfe])) ?? "", /not text/);
   assert.match(bookFault(new Uint8Array()) ?? "", /empty/);
+});
+
+test("the time that is left", () => {
+  const short = (seconds: number) => timeLeftWords(seconds).short;
+  assert.deepEqual([0, 89, 90, 899, 7_139, 7_200, 86_400].map(short), ["0 s", "89 s", "2 min", "15 min", "119 min", "2 h", "24 h"]);
+  assert.equal(timeLeftWords(900).long, "Ends in 15 min if nothing is typed. Press to stay.");
 });
 
 test("a place in the queue", () => {

@@ -1,4 +1,4 @@
-// Finding text in what was written so far, and the page's own colours.
+// What the bar and the settings have: finding text in what was written so far, colours, and the time that is left.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -81,6 +81,37 @@ test("colours are the system's until the player chooses", async () => {
     await page.locator("#theme").selectOption("as the system has them");
     await until("day again", async () => (await colour()) === day);
     assert.equal(await page.evaluate(() => globalThis.shellcraft.background()), "#f7f0e0");
+  } finally {
+    await player.leave();
+    await browser.close();
+    await server.stop();
+  }
+});
+
+test("the time that is left is told, and a press puts the end off", async () => {
+  const server = await startServer({ IDLE_TIMEOUT: "80s" });
+  const browser = await startBrowser();
+  const player = await Player.enter(browser);
+  try {
+    const game = await player.open(server.url);
+    const { page } = game;
+    await game.start("rust");
+    const left = page.locator("#time-left");
+    const seconds = async () => Number.parseInt((await left.textContent()) ?? "", 10);
+    await left.getByText(/^(80|7\d) s$/).waitFor();
+    assert.match((await left.getAttribute("aria-label")) ?? "", /^Ends in \d+ s if nothing is typed. Press to stay.$/);
+    // Asked for again when the page is looked at.
+    const lookAgain = () => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await until("some seconds to pass", async () => (await lookAgain(), (await seconds()) <= 77));
+    await left.click();
+    await until("all of it again", async () => (await seconds()) >= 79);
+    // Nothing was typed by it.
+    await game.type("echo still the same line");
+    await game.seesLine("still the same line");
+    await game.shoot("time-left");
+    await game.type("exit");
+    await game.state("ended");
+    assert.equal(await left.isVisible(), false);
   } finally {
     await player.leave();
     await browser.close();
