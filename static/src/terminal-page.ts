@@ -27,6 +27,7 @@ import { bookLine, spellCount } from "./spellbook";
 import { StatusBar } from "./status-bar";
 import { GameTerminal } from "./terminal";
 import type { Renderer } from "./terminal";
+import { showTabIcon } from "./tab-icon";
 import { applyTheme, isDark, onSystemTheme } from "./theme";
 import type { Theme } from "./themes";
 import { TimeLeft } from "./time-left";
@@ -217,6 +218,7 @@ function handleSize(cols: number, rows: number): void {
 
 function showState(state: State): void {
   document.body.dataset["state"] = state.kind;
+  showTabIcon(state);
   window.clearInterval(retryTicker);
   statusBar.show(statusWords(state, performance.now()));
   terminal.setReadOnly(role === "spectator" || state.kind === "ended" || state.kind === "away");

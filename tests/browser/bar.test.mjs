@@ -98,6 +98,8 @@ test("the time that is left is told, and a press puts the end off", async () => 
     await game.start("rust");
     const left = page.locator("#time-left");
     const seconds = async () => Number.parseInt((await left.textContent()) ?? "", 10);
+    const icon = () => page.evaluate(() => document.querySelector('link[rel="icon"]').href);
+    const playing = await icon();
     await left.getByText(/^(80|7\d) s$/).waitFor();
     assert.match((await left.getAttribute("aria-label")) ?? "", /^Ends in \d+ s if nothing is typed. Press to stay.$/);
     // Asked for again when the page is looked at.
@@ -112,6 +114,9 @@ test("the time that is left is told, and a press puts the end off", async () => 
     await game.type("exit");
     await game.state("ended");
     assert.equal(await left.isVisible(), false);
+    // The tab's icon tells that it is over.
+    assert.match(await icon(), /^data:image\/svg/);
+    assert.notEqual(await icon(), playing);
   } finally {
     await player.leave();
     await browser.close();
