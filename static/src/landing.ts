@@ -63,6 +63,8 @@ offerRecovery({
   },
 });
 preselect();
+// Where an ended game's page leads to.
+book.open = location.hash === "#book";
 void listRunning();
 void listVersions();
 

@@ -82,8 +82,9 @@ export class SidePanel {
     this._toggle.setAttribute("aria-expanded", String(visible));
   }
 
-  /** Whoever points somewhere else is done here. */
+  /** Whoever points somewhere else is done here; what is opened from here lies over it. */
   private _handleElsewhere(target: EventTarget | null): void {
+    if (target instanceof Element && target.closest("dialog") !== null) return;
     const isOurs = [this._root, ...this._buttons].some((own) => target instanceof Node && own.contains(target));
     if (!isOurs && !this._root.hidden) this.show(false);
   }
@@ -93,6 +94,7 @@ export interface CardHandlers {
   onNewGame(): void;
   onTakeBack(): void;
   onRetry(): void;
+  onPlayRecording(): void;
   onSaveRecording(): void;
 }
 
@@ -108,6 +110,7 @@ export class Card {
     const buttons = make("div", "actions");
     for (const action of actions) buttons.append(this._button(action));
     if (hasRecording) {
+      buttons.append(makeButton("small", "Play the recording", () => this._handlers.onPlayRecording()));
       buttons.append(makeButton("small", "Save the recording", () => this._handlers.onSaveRecording()));
     }
     const home = make("a", "quiet", "Back to the start");
@@ -129,7 +132,9 @@ export class Card {
     download.setAttribute("aria-label", "Download the spellbook");
     download.href = address;
     download.download = "spellbook.dat";
-    line.replaceChildren(make("span", "", text), " ", download);
+    const older = make("a", "small", "Older versions");
+    older.href = here("/#book");
+    line.replaceChildren(make("span", "", text), " ", download, " ", older);
     line.hidden = false;
   }
 

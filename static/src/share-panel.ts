@@ -14,6 +14,7 @@ export interface SharePanelHandlers {
   onUnshare(): Promise<Failure | undefined>;
   onRecord(): Promise<Failure | undefined>;
   onDrop(): Promise<Failure | undefined>;
+  onPlay(): Promise<Failure | undefined>;
   onDownload(): Promise<Failure | undefined>;
   onClose(): void;
 }
@@ -38,6 +39,7 @@ export class SharePanel {
     this._onClick("watch-copy", (button) => this._copy(button));
     this._onClick("record-start", () => this._record());
     this._onClick("record-drop", () => this._drop());
+    this._onClick("record-play", () => this._handlers.onPlay());
     this._onClick("record-save", () => this._handlers.onDownload());
     this._draw();
   }

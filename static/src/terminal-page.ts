@@ -8,6 +8,7 @@
 
 import { createSession, isOutdated, newestBook, sessionStatus, versionPath, wantsUpgrade, watchStatus } from "./api";
 import type { Failure } from "./api";
+import { readCast } from "./cast";
 import { readText } from "./clipboard";
 import { Connection } from "./connection";
 import type { Socket, State } from "./connection";
@@ -20,6 +21,7 @@ import { KeyBar } from "./key-bar";
 import { browserMemory, clampFontSize } from "./memory";
 import { Card, Ribbon } from "./panels";
 import { PlainText } from "./plain-text";
+import { Replay } from "./replay";
 import { saveFile } from "./save-file";
 import { createWatchLink, dropRecording, fetchRecording, revokeWatchLinks, startRecording } from "./share-api";
 import { SharePanel } from "./share-panel";
@@ -59,6 +61,39 @@ let programTitle = "";
 /** Until the server says otherwise. */
 let isBookKept = true;
 
+/** Whether all that shows a state is there. */
+let isBuilt = false;
+
+// First of all: the way to the server takes longer than a slow machine takes for the terminal.
+const connection = new Connection(
+  wsUrl,
+  {
+    open: (url, protocol) => new WebSocket(url, protocol) as Socket,
+    probe: () => (role === "spectator" ? watchStatus(location.pathname) : sessionStatus(sessionId, token)),
+    wantsUpgrade: () => wantsUpgrade(wsUrl, token),
+    now: () => performance.now(),
+    random: () => Math.random(),
+    later: (ms, callback) => {
+      const timer = window.setTimeout(callback, ms);
+      return () => window.clearTimeout(timer);
+    },
+  },
+  {
+    onState: (state) => isBuilt && showState(state),
+    onOutput: (bytes, drawn, history) => terminal.write(bytes, drawn, history),
+    onRestart: () => terminal.restart(),
+    onScreen: ({ cols, rows, data }, drawn) => terminal.showScreen(cols, rows, data, drawn),
+    onCaughtUp: () => terminal.release(),
+    onNotice: showNotice,
+    onLatency: (ms) => statusBar.showLatency(ms),
+    onLostKeys: (bytes) => ribbon.hint(lostKeysWords(bytes), "warning"),
+    onSpectators: (count) => share.showSpectators(count),
+    onSize: (cols, rows) => terminal.hold(cols, rows),
+  },
+  { role, client: randomUuid() },
+);
+connection.start();
+
 applyTheme(settings.theme);
 const ribbon = new Ribbon();
 const countdown = new Countdown(stay, (seconds) => {
@@ -68,6 +103,7 @@ const card = new Card({
   onNewGame: startNewGame,
   onTakeBack: () => connection.retry(),
   onRetry: () => location.reload(),
+  onPlayRecording: () => void playRecording().then((failure) => failure && card.complain(failure.message)),
   onSaveRecording: () => void saveRecording().then((failure) => failure && card.complain(failure.message)),
 });
 const statusBar = new StatusBar({ onFontSize: changeFontSize, onScreenReader: changeScreenReader, onPointed: focusGame });
@@ -86,6 +122,7 @@ const share = new SharePanel({
   onUnshare: () => revokeWatchLinks(sessionId, token),
   onRecord: () => startRecording(sessionId, token),
   onDrop: () => dropRecording(sessionId, token),
+  onPlay: playRecording,
   onDownload: saveRecording,
   onClose: focusGame,
 });
@@ -99,33 +136,7 @@ const timeLeft = new TimeLeft({
 const help = new HelpPanel({ onOptionIsMeta: changeOptionIsMeta, onTheme: changeTheme, onClose: focusGame });
 new FindBar({ onFind: (text, isBack) => terminal.find(text, isBack), onClose: focusGame });
 
-const connection = new Connection(
-  wsUrl,
-  {
-    open: (url, protocol) => new WebSocket(url, protocol) as Socket,
-    probe: () => (role === "spectator" ? watchStatus(location.pathname) : sessionStatus(sessionId, token)),
-    wantsUpgrade: () => wantsUpgrade(wsUrl, token),
-    now: () => performance.now(),
-    random: () => Math.random(),
-    later: (ms, callback) => {
-      const timer = window.setTimeout(callback, ms);
-      return () => window.clearTimeout(timer);
-    },
-  },
-  {
-    onState: showState,
-    onOutput: (bytes, drawn, history) => terminal.write(bytes, drawn, history),
-    onRestart: () => terminal.restart(),
-    onScreen: ({ cols, rows, data }, drawn) => terminal.showScreen(cols, rows, data, drawn),
-    onCaughtUp: () => terminal.release(),
-    onNotice: showNotice,
-    onLatency: (ms) => statusBar.showLatency(ms),
-    onLostKeys: (bytes) => ribbon.hint(lostKeysWords(bytes), "warning"),
-    onSpectators: (count) => share.showSpectators(count),
-    onSize: (cols, rows) => terminal.hold(cols, rows),
-  },
-  { role, client: randomUuid() },
-);
+const replay = new Replay(() => isFocusLost() && focusGame());
 
 start();
 
@@ -176,7 +187,8 @@ function start(): void {
   if (role === "player") void learnRecording();
   const { cols, rows } = terminal.size;
   connection.resize(cols, rows);
-  connection.start();
+  isBuilt = true;
+  showState(connection.state);
   focusGame();
 }
 
@@ -327,6 +339,15 @@ function saveRecording(): Promise<Failure | undefined> {
     saveFile(answer, `shellcraft-${sessionId.slice(0, 8)}.cast`);
     return undefined;
   });
+}
+
+async function playRecording(): Promise<Failure | undefined> {
+  const answer = await fetchRecording(sessionId, token);
+  if ("message" in answer) return answer;
+  const cast = readCast(await answer.text());
+  if (cast === undefined) return { message: "The recording can't be read." };
+  replay.open(cast, { ...settings, dark: isDark() });
+  return undefined;
 }
 
 /** A recording that was started before this page was loaded, here or elsewhere. */

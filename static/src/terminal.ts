@@ -299,8 +299,8 @@ export class GameTerminal {
 
   /** False keeps a key from the program. */
   private _handleKey(event: KeyboardEvent): boolean {
-    // Where nothing can be typed, Tab leads on as everywhere else.
-    if (event.key === "Tab" && this._xterm.options.disableStdin === true) return false;
+    // Where nothing can be typed, Tab leads on and Escape closes as everywhere else.
+    if ((event.key === "Tab" || event.key === "Escape") && this._xterm.options.disableStdin === true) return false;
     if (isCtrlShift(event, "C")) {
       if (event.type === "keydown") this._copy();
       event.preventDefault(); // Else the browser opens its inspector.

@@ -28,6 +28,12 @@ export function timeLeftWords(seconds: number): { short: string; long: string } 
   return { short, long: `Ends in ${short} if nothing is typed. Press to stay.` };
 }
 
+/** How far a recording is played, of how much. */
+export function clockWords(at: number, whole: number): string {
+  const clock = (seconds: number): string => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+  return `${clock(at)} of ${clock(whole)}`;
+}
+
 /** Said while a game waits to be started. */
 export function queueWords({ place, seconds }: Place): string {
   return `Place ${place} in the queue, about ${seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} min`}`;

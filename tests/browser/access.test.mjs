@@ -311,11 +311,22 @@ for (const [size, window] of Object.entries(WINDOWS)) {
       for (const [toggle, panel, close] of [["plain-toggle", "plain", "plain-close"], ["share-toggle", "share", ""], ["help-toggle", "help", "help-close"]]) {
         await game.page.locator(`#${toggle}`).click();
         await game.page.locator(`#${panel}`).waitFor();
-        if (panel === "share") await game.page.locator("#watch-start").click();
-        if (panel === "share") await game.page.locator("#watch-address").waitFor();
+        if (panel === "share") {
+          await game.page.locator("#watch-start").click();
+          await game.page.locator("#watch-address").waitFor();
+          await game.page.locator("#record-start").click();
+          await game.page.locator("#record-play").click();
+          await game.page.locator("#replay").waitFor();
+          await check(game, "replay");
+          await game.page.locator("#replay-close").click();
+        }
         await check(game, panel);
         if (close !== "") await game.page.locator(`#${close}`).click();
       }
+      await game.page.keyboard.press("Control+Shift+KeyF");
+      await game.page.locator("#find").waitFor();
+      await check(game, "find");
+      await game.page.keyboard.press("Escape");
       const link = await game.page.locator("#watch-link").inputValue();
       const spectator = await player.open(link);
       await spectator.state("playing");
@@ -324,6 +335,10 @@ for (const [size, window] of Object.entries(WINDOWS)) {
       const games = await player.open(server.url);
       await games.page.locator("#running-list button").first().click();
       await check(games, "really end");
+      await games.page.locator("#book summary").click();
+      await games.page.getByRole("button", { name: "Show my recovery code" }).click();
+      await games.page.locator("#code").waitFor();
+      await check(games, "spellbook and code");
       await games.page.close();
       await game.page.bringToFront();
       await game.type("exit");

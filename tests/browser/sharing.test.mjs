@@ -195,7 +195,9 @@ async function asciicast(download) {
   return events.filter(([, kind]) => kind === "o").map(([, , data]) => data).join("");
 }
 
-test("a recording starts, is shown, and is taken home at any time and at the end", async () => {
+const focused = (game) => game.page.evaluate(() => document.activeElement?.id);
+
+test("a recording starts, is shown, is played, and is taken home at any time and at the end", async () => {
   const player = await Player.enter(browser);
   try {
     const game = await player.open(server.url);
@@ -233,10 +235,46 @@ test("a recording starts, is shown, and is taken home at any time and at the end
     assert.equal(early.split("echo before").length, 2);
     assert.ok(early.indexOf("echo before") < early.indexOf("echo on the record"));
     await game.page.keyboard.press("Escape");
+    await game.type("echo the last line");
+    await game.seesLine("the last line");
+
+    // Played on the page, from a first screen to the end, and to any place in between.
+    await game.page.getByRole("button", { name: "Share and record" }).click();
+    await game.page.getByRole("button", { name: "Play", exact: true }).click();
+    const shown = () => game.page.locator("#replay-screen .xterm-rows").textContent();
+    const shows = (text, times) => until(`${text} ${times} times`, async () => (await shown()).split(text).length === times + 1);
+    await game.page.getByRole("button", { name: "Pause" }).waitFor();
+    assert.equal(await focused(game), "replay-play");
+    await shows("the last line", 2);
+    assert.match(await shown(), /echo before/);
+    await game.page.locator("#replay-play").getByText("Play").waitFor();
+    await game.shoot("replay");
+    const position = game.page.getByRole("slider", { name: "Position" });
+    const to = async (key) => (await position.focus(), await game.page.keyboard.press(key));
+    await to("Home");
+    await shows("the last line", 0);
+    await shows("before", 2);
+    assert.match(await position.getAttribute("aria-valuetext"), /^0:00 of \d:\d\d$/);
+    await to("End");
+    await shows("the last line", 2);
+    // What is over begins anew; what was typed meanwhile went nowhere.
+    await game.page.getByRole("combobox", { name: "Speed" }).selectOption("4×");
+    await game.page.locator("#replay-play").click();
+    await shows("the last line", 0);
+    await shows("the last line", 2);
+    await game.page.locator("#replay-screen").click();
+    await game.page.keyboard.press("Escape");
+    await game.page.locator("#replay").waitFor({ state: "hidden" });
+    assert.equal(await focused(game), "record-play");
+    await game.page.keyboard.press("Escape");
     await game.type("exit");
     await game.state("ended");
     const late = await asciicast(await save(game.page.getByRole("button", { name: "Save the recording" })));
     assert.ok(late.startsWith(early) && late.length > early.length);
+    await game.page.getByRole("button", { name: "Play the recording" }).click();
+    await shows("the last line", 2);
+    await game.page.locator("#replay-close").click();
+    assert.equal(await game.page.evaluate(() => document.activeElement.textContent), "Play the recording");
     await game.shoot("ended-recorded");
 
     await game.page.getByRole("button", { name: "New game" }).click();
