@@ -54,14 +54,22 @@ async function clickToPrompt(browser, url, { processor, isPatient }) {
   const cdp = await player.context.newCDPSession(game.page);
   await cdp.send("Emulation.setCPUThrottlingRate", { rate: processor });
   if (isPatient) {
-    const hasScript = () => performance.getEntriesByType("resource").some(({ name }) => name.includes("/terminal.js"));
-    await until("the game's script", () => game.page.evaluate(hasScript));
+    const hasScripts = () => {
+      const names = performance.getEntriesByType("resource").map(({ name }) => name);
+      return ["/early.js", "/terminal.js"].every((script) => names.some((name) => name.includes(script)));
+    };
+    await until("the game's scripts", () => game.page.evaluate(hasScripts));
   }
+  // A click as a hand makes it: Playwright's looks around before, which takes a slow page a quarter of a second.
+  const button = await game.page.locator("#start-button").boundingBox();
+  const point = { x: button.x + button.width / 2, y: button.y + button.height / 2, button: "left", clickCount: 1 };
+  await cdp.send("Input.dispatchMouseEvent", { ...point, type: "mousePressed" });
   const clicked = performance.now();
-  await game.page.locator("#start-button").click();
+  const click = cdp.send("Input.dispatchMouseEvent", { ...point, type: "mouseReleased" });
   await game.page.waitForURL("**/session/*/connect", { waitUntil: "commit" });
   await game.sees(" ~ $ ");
   const waited = performance.now() - clicked;
+  await click;
   await game.page.evaluate(() => document.querySelector("#end")?.click());
   await player.context.close();
   return waited;

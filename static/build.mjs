@@ -56,7 +56,7 @@ async function buildPage() {
   await rm(join(here, "dist"), { recursive: true, force: true });
   const result = await build({
     ...common,
-    entryPoints: { landing: "src/landing.ts", terminal: "src/terminal-page.ts", admin: "src/admin.ts", style: "src/style.css" },
+    entryPoints: { landing: "src/landing.ts", early: "src/early-page.ts", terminal: "src/terminal-page.ts", admin: "src/admin.ts", style: "src/style.css" },
     outdir: "dist",
     minify: true,
     // By our rule and xterm.js's these are private, so nobody asks for them by name: an eighth of the script.

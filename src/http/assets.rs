@@ -20,9 +20,15 @@ const PACKED: &str = ".gz";
 
 /// Whether the page was built before the binary was.
 pub fn is_complete() -> bool {
-    ["landing.js", "terminal.js", "admin.js", "style.css"]
-        .iter()
-        .all(|name| Dist::get(name).is_some() || Dist::get(&format!("{name}{PACKED}")).is_some())
+    [
+        "landing.js",
+        "early.js",
+        "terminal.js",
+        "admin.js",
+        "style.css",
+    ]
+    .iter()
+    .all(|name| Dist::get(name).is_some() || Dist::get(&format!("{name}{PACKED}")).is_some())
 }
 
 /// What stands in the addresses of files: the version, and a hash of their content, so that a browser may

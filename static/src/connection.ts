@@ -15,6 +15,7 @@
 
 import { ACK_LATER_MS, AckMeter } from "./ack";
 import { backoff } from "./backoff";
+import { firstAddress } from "./early";
 import { Close, decode, encode, PROTOCOL, splitInput } from "./frames";
 import type { ClientMessage, Notice, Role, ServerMessage } from "./frames";
 import { SentKeys } from "./sent-keys";
@@ -279,8 +280,7 @@ export class Connection {
   }
 
   private _address(): string {
-    const url = new URL(this._url);
-    if (this._identity.role === "player") url.searchParams.set("client", this._identity.client);
+    const url = firstAddress(this._url, this._identity.role, this._identity.client);
     if (this._received !== undefined) url.searchParams.set("from", String(this._received));
     if (this._wantsScreen) url.searchParams.set("screen", "now");
     return url.href;

@@ -8,6 +8,7 @@ import { copyText } from "./clipboard";
 import { need } from "./dom";
 import { SidePanel } from "./panels";
 import type { WatchLink } from "./share-api";
+import { isFocusLost } from "./way-out";
 
 export interface SharePanelHandlers {
   onShare(): Promise<WatchLink | Failure>;
@@ -119,12 +120,13 @@ export class SharePanel {
   private _onClick(id: string, act: (button: HTMLButtonElement) => Promise<Failure | undefined>): void {
     const button = need(id, HTMLButtonElement);
     button.addEventListener("click", () => {
-      button.disabled = true;
+      if (button.ariaDisabled === "true") return;
+      button.ariaDisabled = "true"; // A disabled button would lose the focus.
       this._complaint.hidden = true;
       void act(button).then((failure) => {
-        button.disabled = false;
-        // A button that rests or goes loses the focus, and Escape would go nowhere.
-        if (document.activeElement === document.body) this._panel.focus();
+        button.ariaDisabled = null;
+        // A button that goes loses the focus, and Escape would go nowhere.
+        if (isFocusLost()) this._panel.focus();
         this._complaint.textContent = failure?.message ?? "";
         this._complaint.hidden = failure === undefined;
       });

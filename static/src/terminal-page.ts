@@ -14,6 +14,7 @@ import { Connection } from "./connection";
 import type { Socket, State } from "./connection";
 import { Countdown } from "./countdown";
 import { need } from "./dom";
+import { earlyClient, takeEarly } from "./early";
 import type { Notice, Role } from "./frames";
 import { FindBar } from "./find-bar";
 import { HelpPanel } from "./help-panel";
@@ -68,7 +69,7 @@ let isBuilt = false;
 const connection = new Connection(
   wsUrl,
   {
-    open: (url, protocol) => new WebSocket(url, protocol) as Socket,
+    open: (url, protocol) => takeEarly(url) ?? (new WebSocket(url, protocol) as Socket),
     probe: () => (role === "spectator" ? watchStatus(location.pathname) : sessionStatus(sessionId, token)),
     wantsUpgrade: () => wantsUpgrade(wsUrl, token),
     now: () => performance.now(),
@@ -90,7 +91,7 @@ const connection = new Connection(
     onSpectators: (count) => share.showSpectators(count),
     onSize: (cols, rows) => terminal.hold(cols, rows),
   },
-  { role, client: randomUuid() },
+  { role, client: earlyClient() ?? randomUuid() },
 );
 connection.start();
 
@@ -129,7 +130,10 @@ const share = new SharePanel({
 const timeLeft = new TimeLeft({
   ask: async () => {
     const status = await sessionStatus(sessionId, token);
-    return status.kind === "running" ? status.endsIn : undefined;
+    if (status.kind !== "running") return undefined;
+    // One that was started before this page was loaded, or elsewhere.
+    if (status.recording !== undefined) share.learnRecording(status.recording);
+    return status.endsIn;
   },
   onStay: stay,
 });
@@ -184,7 +188,6 @@ function start(): void {
   const { transcript, selection, background } = terminalLooks();
   Object.assign(window, { shellcraft: { transcript, selection, background, size: () => terminal.size } });
 
-  if (role === "player") void learnRecording();
   const { cols, rows } = terminal.size;
   connection.resize(cols, rows);
   isBuilt = true;
@@ -348,12 +351,6 @@ async function playRecording(): Promise<Failure | undefined> {
   if (cast === undefined) return { message: "The recording can't be read." };
   replay.open(cast, { ...settings, dark: isDark() });
   return undefined;
-}
-
-/** A recording that was started before this page was loaded, here or elsewhere. */
-async function learnRecording(): Promise<void> {
-  const status = await sessionStatus(sessionId, token);
-  if (status.kind === "running" && status.recording !== undefined) share.learnRecording(status.recording);
 }
 
 function startNewGame(): void {

@@ -145,11 +145,35 @@ story("the game's script comes while the player reads", async (player) => {
   const fetched = [];
   game.page.on("requestfinished", (request) => fetched.push(new URL(request.url()).pathname));
   await game.page.goto(server.url);
-  await until("the script", () => Promise.resolve(fetched.includes("/assets/terminal.js")));
+  const scripts = ["/assets/early.js", "/assets/terminal.js"];
+  await until("the scripts", () => Promise.resolve(scripts.every((path) => fetched.includes(path))));
   await game.start("rust");
   assert.equal(fetched.filter((path) => path === "/assets/terminal.js").length <= 2, true);
-  const transferred = await game.page.evaluate(() => performance.getEntriesByName(document.querySelector("script[src]").src)[0].transferSize);
+  const transferred = await game.page.evaluate(() => performance.getEntriesByName(document.querySelector("script[src*='/terminal.js']").src)[0].transferSize);
   assert.equal(transferred, 0, "it is there already");
+});
+
+story("the way to the server is opened before the terminal's script has come, and nothing is lost or sent twice", async (player) => {
+  const game = await player.open(server.url);
+  const sockets = [];
+  let heard = 0;
+  game.page.on("websocket", (socket) => {
+    sockets.push(socket.url());
+    socket.on("framereceived", ({ payload }) => (heard += typeof payload === "string" ? 0 : payload.length));
+  });
+  let held = 0;
+  await game.page.route("**/assets/terminal.js*", async (route) => {
+    held += 1;
+    await until("the first output", () => Promise.resolve(heard > 0));
+    await route.continue();
+  });
+  await game.start("rust");
+  assert.equal(held, 1);
+  await game.state("playing");
+  await game.type("echo once");
+  await game.seesLine("once");
+  assert.equal((await game.text()).split("once").length, 3);
+  assert.equal(sockets.length, 1, sockets.join(" "));
 });
 
 story("two presses make one game", async (player) => {

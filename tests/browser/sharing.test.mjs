@@ -315,7 +315,7 @@ test("an idle game counts down, and a key or a button keeps it", async () => {
     for (const stay of [
       () => game.page.keyboard.press("Shift"),
       async () => {
-        await game.page.getByRole("button", { name: "Stay" }).focus();
+        await game.page.getByRole("button", { name: "Stay", exact: true }).focus();
         await game.page.keyboard.press("Enter");
       },
     ]) {
