@@ -14,7 +14,8 @@ export interface RecoveryHandlers {
 /** Where players log in there are no codes, and nothing of this is in the page. */
 export function offerRecovery(handlers: RecoveryHandlers): void {
   if (document.getElementById("recover") === null) return;
-  const code = need("code", HTMLInputElement);
+  const code = need("code", HTMLElement);
+  const copy = need("code-copy", HTMLButtonElement);
   const show = need("code-show", HTMLButtonElement);
   const entered = need("code-entered", HTMLInputElement);
   const use = need("recover", HTMLFormElement);
@@ -23,13 +24,15 @@ export function offerRecovery(handlers: RecoveryHandlers): void {
 
   show.addEventListener("click", () => void recoveryCode().then((answer) => {
     if (typeof answer !== "string") return handlers.say(answer.message);
-    code.value = answer;
+    code.textContent = answer;
     need("code-address", HTMLElement).hidden = false;
     show.hidden = true;
-    code.focus();
-    code.select();
+    copy.focus(); // With which the code is read aloud.
   }));
-  need("code-copy", HTMLButtonElement).addEventListener("click", () => void copyText(code.value).then(() => handlers.say("Copied.")));
+  copy.addEventListener("click", () => void copyText(code.textContent ?? "").then((worked) => {
+    handlers.say(worked ? "The recovery code is copied." : "The browser keeps its clipboard from this page: write the code down.");
+    copy.focus();
+  }));
   entered.addEventListener("input", () => (asked = undefined));
   use.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -46,7 +49,7 @@ export function offerRecovery(handlers: RecoveryHandlers): void {
     if (failure !== undefined) return handlers.say(failure.message);
     entered.value = "";
     // Of the player before.
-    code.value = "";
+    code.textContent = "";
     need("code-address", HTMLElement).hidden = true;
     show.hidden = false;
     handlers.onRecovered();

@@ -24,8 +24,8 @@ export interface CardWords {
 /** How long a game goes on if nobody types, for the bar and in a sentence. */
 export function timeLeftWords(seconds: number): { short: string; long: string } {
   const minutes = Math.round(seconds / 60);
-  const short = seconds < 90 ? `${seconds} s` : minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
-  return { short, long: `Ends in ${short} if nothing is typed. Press to stay.` };
+  const time = seconds < 90 ? `${seconds} s` : minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+  return { short: `${time} left`, long: `${time} left if nothing is typed. Press to stay.` };
 }
 
 /** How far a recording is played, of how much. */

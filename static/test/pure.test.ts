@@ -59,8 +59,8 @@ test("files that can't be spellbooks are told so", () => {
 
 test("the time that is left", () => {
   const short = (seconds: number) => timeLeftWords(seconds).short;
-  assert.deepEqual([0, 89, 90, 899, 7_139, 7_200, 86_400].map(short), ["0 s", "89 s", "2 min", "15 min", "119 min", "2 h", "24 h"]);
-  assert.equal(timeLeftWords(900).long, "Ends in 15 min if nothing is typed. Press to stay.");
+  assert.deepEqual([0, 89, 90, 899, 7_139, 7_200, 86_400].map(short), ["0 s left", "89 s left", "2 min left", "15 min left", "119 min left", "2 h left", "24 h left"]);
+  assert.equal(timeLeftWords(900).long, "15 min left if nothing is typed. Press to stay.");
 });
 
 test("a place in the queue", () => {

@@ -100,8 +100,8 @@ test("the time that is left is told, and a press puts the end off", async () => 
     const seconds = async () => Number.parseInt((await left.textContent()) ?? "", 10);
     const icon = () => page.evaluate(() => document.querySelector('link[rel="icon"]').href);
     const playing = await icon();
-    await left.getByText(/^(80|7\d) s$/).waitFor();
-    assert.match((await left.getAttribute("aria-label")) ?? "", /^Ends in \d+ s if nothing is typed. Press to stay.$/);
+    await left.getByText(/^(80|7\d) s left$/).waitFor();
+    assert.match((await left.getAttribute("aria-label")) ?? "", /^\d+ s left if nothing is typed. Press to stay.$/);
     // Asked for again when the page is looked at.
     const lookAgain = () => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
     await until("some seconds to pass", async () => (await lookAgain(), (await seconds()) <= 77));

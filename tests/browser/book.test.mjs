@@ -78,7 +78,7 @@ test("a spellbook is told of, taken away and brought back", async () => {
     const code = page.locator("#code");
     await page.getByRole("button", { name: "Show my recovery code" }).click();
     await code.waitFor();
-    const told = await code.inputValue();
+    const told = await code.textContent();
     const third = await another.open(server.url);
     await third.page.locator("#book summary").click();
     const use = async (text) => {
