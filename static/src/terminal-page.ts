@@ -62,10 +62,6 @@ let programTitle = "";
 /** Until the server says otherwise. */
 let isBookKept = true;
 
-/** Whether all that shows a state is there. */
-let isBuilt = false;
-
-// First of all: the way to the server takes longer than a slow machine takes for the terminal.
 const connection = new Connection(
   wsUrl,
   {
@@ -80,7 +76,7 @@ const connection = new Connection(
     },
   },
   {
-    onState: (state) => isBuilt && showState(state),
+    onState: showState,
     onOutput: (bytes, drawn, history) => terminal.write(bytes, drawn, history),
     onRestart: () => terminal.restart(),
     onScreen: ({ cols, rows, data }, drawn) => terminal.showScreen(cols, rows, data, drawn),
@@ -93,9 +89,12 @@ const connection = new Connection(
   },
   { role, client: earlyClient() ?? randomUuid() },
 );
-connection.start();
 
 applyTheme(settings.theme);
+// All at once would hold up a slow browser for a third of a second.
+await breathe();
+let terminal = openTerminal();
+await breathe();
 const ribbon = new Ribbon();
 const countdown = new Countdown(stay, (seconds) => {
   document.title = tabTitle(connection.state, programTitle, seconds);
@@ -113,8 +112,6 @@ const keyBar = new KeyBar({
   onPaste: () => void pasteClipboard(),
   isApplicationCursor: () => terminal.applicationCursor,
 });
-
-let terminal = openTerminal();
 
 const plainText = new PlainText({ read: () => terminal.transcript(), onClose: focusGame });
 
@@ -143,6 +140,11 @@ new FindBar({ onFind: (text, isBack) => terminal.find(text, isBack), onClose: fo
 const replay = new Replay(() => isFocusLost() && focusGame());
 
 start();
+
+/** Lets the browser do what waits. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => window.setTimeout(resolve));
+}
 
 function openTerminal(): GameTerminal {
   return new GameTerminal(
@@ -190,8 +192,7 @@ function start(): void {
 
   const { cols, rows } = terminal.size;
   connection.resize(cols, rows);
-  isBuilt = true;
-  showState(connection.state);
+  connection.start();
   focusGame();
 }
 

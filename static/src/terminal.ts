@@ -311,9 +311,11 @@ export class GameTerminal {
   }
 
   private _handlePaste(event: ClipboardEvent): void {
-    event.preventDefault();
     event.stopImmediatePropagation();
-    this.paste(event.clipboardData?.getData("text/plain") ?? "");
+    const text = event.clipboardData?.getData("text/plain") ?? "";
+    if (text === "") return;
+    event.preventDefault();
+    this.paste(text);
   }
 
   private _copy(): void {
