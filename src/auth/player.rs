@@ -68,7 +68,7 @@ impl PlayerSecret {
     pub fn to_code(&self) -> String {
         let text = self.to_text().replace('.', "-");
         let (kind, secret) = text.split_at(1);
-        let digits = secret[1..].as_bytes().chunks(GROUP);
+        let digits = secret.as_bytes()[1..].chunks(GROUP);
         digits.fold(kind.to_owned(), |code, group| {
             // INVARIANT: the digits are ASCII.
             code + "-" + &String::from_utf8_lossy(group)

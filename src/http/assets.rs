@@ -24,6 +24,8 @@ pub fn is_complete() -> bool {
         "landing.js",
         "early.js",
         "terminal.js",
+        "search.js",
+        "webgl.js",
         "admin.js",
         "style.css",
     ]

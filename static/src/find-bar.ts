@@ -4,8 +4,8 @@ import { need } from "./dom";
 import { isCtrlShift } from "./keys";
 
 export interface FindBarHandlers {
-  /** Goes to the next match, or to the one before; whether there is one. */
-  onFind(text: string, isBack: boolean): boolean;
+  /** Goes to the next match, or to the one before; whether there is one, or undefined when it can't be looked for now. */
+  onFind(text: string, isBack: boolean): Promise<boolean | undefined>;
   /** Back to the game. */
   onClose(): void;
 }
@@ -26,8 +26,8 @@ export class FindBar {
     this._root.addEventListener("keydown", (event) => this._handleKey(event));
     this._text.addEventListener("input", () => this._say(""));
     need("find-toggle", HTMLButtonElement).addEventListener("click", () => (this._root.hidden ? this.open() : this._close()));
-    need("find-before", HTMLButtonElement).addEventListener("click", () => this._find(true));
-    need("find-next", HTMLButtonElement).addEventListener("click", () => this._find(false));
+    need("find-before", HTMLButtonElement).addEventListener("click", () => void this._find(true));
+    need("find-next", HTMLButtonElement).addEventListener("click", () => void this._find(false));
     need("find-close", HTMLButtonElement).addEventListener("click", () => this._close());
   }
 
@@ -51,13 +51,15 @@ export class FindBar {
   private _handleKey(event: KeyboardEvent): void {
     if (event.key === "Escape") this._close();
     // Most is found above: what is looked for has scrolled away.
-    if (event.key === "Enter" && event.target === this._text && !event.isComposing) this._find(!event.shiftKey);
+    if (event.key === "Enter" && event.target === this._text && !event.isComposing) void this._find(!event.shiftKey);
   }
 
-  private _find(isBack: boolean): void {
+  private async _find(isBack: boolean): Promise<void> {
     const text = this._text.value;
     if (text === "") return this._text.focus();
-    this._say(this._handlers.onFind(text, isBack) ? "" : "Not found");
+    const isFound = await this._handlers.onFind(text, isBack);
+    if (text !== this._text.value) return;
+    this._say(isFound === undefined ? "Not now: the server can't be reached" : isFound ? "" : "Not found");
   }
 
   private _say(text: string): void {

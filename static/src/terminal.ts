@@ -4,9 +4,8 @@
  */
 
 import { FitAddon } from "@xterm/addon-fit";
-import { SearchAddon } from "@xterm/addon-search";
+import type { SearchAddon } from "@xterm/addon-search";
 import { WebLinksAddon } from "@xterm/addon-web-links";
-import { WebglAddon } from "@xterm/addon-webgl";
 import { Terminal } from "@xterm/xterm";
 
 import { copyText } from "./clipboard";
@@ -17,6 +16,7 @@ import { emulate } from "./emulation";
 import { within } from "./frames";
 import { isCtrlShift } from "./keys";
 import { largestFitting } from "./letterbox";
+import { loadPart } from "./parts";
 import { cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "./text";
 import { DAY, NIGHT } from "./themes";
 import { scrollByTouch } from "./touch";
@@ -27,6 +27,8 @@ import type { Written } from "./written";
 const SCROLLBACK_LINES = 2_000;
 const FONT_FAMILY =
   'ui-monospace, "Cascadia Mono", "JetBrains Mono", "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace';
+/** What the DOM's renderer draws before it pays to look for a faster one: some minutes of typing, or one flood. */
+const SLOW_BYTES = 64 * 1024;
 /** CAN leaves any half-received sequence, RIS empties the terminal: in order with what is still being drawn. */
 const FULL_RESET = new Uint8Array([0x18, 0x1b, 0x63]);
 
@@ -61,8 +63,11 @@ export class GameTerminal {
   private readonly _encoder = new TextEncoder();
   private readonly _watch: DrawingWatch;
   private readonly _written: Written;
-  private readonly _search = new SearchAddon();
+  private _search: SearchAddon | undefined;
+  private _isDisposed = false;
   private _drawingHistory = 0;
+  /** So many more bytes are drawn before a faster renderer is looked for. */
+  private _untilFast = SLOW_BYTES;
   /** Whether the terminal has the size of another window, not of this one. */
   private _isHeld = false;
   private _fitFrame = 0;
@@ -95,7 +100,6 @@ export class GameTerminal {
       }),
     );
     this._xterm.loadAddon(this._fit);
-    this._xterm.loadAddon(this._search);
     emulate(this._xterm, (text) => this._handleData(text));
     this._xterm.loadAddon(
       new WebLinksAddon((_event, text) => openLink(text), {
@@ -107,7 +111,9 @@ export class GameTerminal {
     this._xterm.open(this._host);
     this._xterm.textarea?.setAttribute("aria-describedby", "leave-help");
     this._written = this._disposables.add(followWriting(this._host, this._xterm));
-    this._chooseRenderer(_options.renderer);
+    this._setRenderer("dom");
+    if (_options.renderer === "webgl") void this._loadWebgl();
+    if (_options.renderer !== "auto") this._untilFast = Infinity;
     this._watch = this._disposables.add(new DrawingWatch(later, () => this._handlers.onDead()));
     this._listen();
     this.fitNow();
@@ -132,6 +138,8 @@ export class GameTerminal {
   /** Draws output; `drawn` is called once it is parsed. Answers to questions in `history` are held back. */
   write(bytes: Uint8Array, drawn: () => void, history = false): void {
     const watched = this._watch.begin();
+    this._untilFast -= bytes.length;
+    if (this._untilFast <= 0) this._speedUp();
     if (history) this._drawingHistory += 1;
     this._xterm.write(bytes, () => {
       watched();
@@ -183,9 +191,14 @@ export class GameTerminal {
     this._xterm.paste(clean);
   }
 
-  /** Selects the next match, or the one before, and scrolls there; whether there is one. */
-  find(text: string, isBack: boolean): boolean {
-    return isBack ? this._search.findPrevious(text) : this._search.findNext(text);
+  /** Selects the next match, or the one before, and scrolls there; whether there is one, or undefined when it can't search now. */
+  async find(text: string, isBack: boolean): Promise<boolean | undefined> {
+    const part = this._search === undefined ? await loadPart("search") : undefined;
+    if (this._search === undefined && part !== undefined) {
+      this._search = new part.SearchAddon();
+      this._xterm.loadAddon(this._search);
+    }
+    return isBack ? this._search?.findPrevious(text) : this._search?.findNext(text);
   }
 
   focus(): void {
@@ -261,6 +274,7 @@ export class GameTerminal {
   }
 
   dispose(): void {
+    this._isDisposed = true;
     this._disposables.dispose();
   }
 
@@ -332,28 +346,27 @@ export class GameTerminal {
   /**
    * WebGL is several times faster, but only on a real graphics card: drawn by software it is slower than the
    * DOM, which is also what stays when the card's context is lost. To find out takes a slow machine half a second, for
-   * which no prompt should wait.
+   * which no prompt should wait, and who only types has nothing from it.
    */
-  private _chooseRenderer(renderer: Renderer): void {
-    this._setRenderer("dom");
-    if (renderer === "webgl") this._loadWebgl();
-    if (renderer !== "auto") return;
+  private _speedUp(): void {
+    this._untilFast = Infinity;
     this._disposables.add(whenIdle(() => {
-      if (!hasGraphicsCard()) return;
-      this._loadWebgl();
-      this.fitNow();
+      if (hasGraphicsCard()) void this._loadWebgl();
     }));
   }
 
-  private _loadWebgl(): void {
+  private async _loadWebgl(): Promise<void> {
+const part = await loadPart("webgl");
+    if (part === undefined || this._isDisposed) return;
     try {
-      const webgl = new WebglAddon();
+      const webgl = new part.WebglAddon();
       webgl.onContextLoss(() => {
         webgl.dispose();
         this._setRenderer("dom");
       });
       this._xterm.loadAddon(webgl);
       this._setRenderer("webgl");
+      this.fitNow();
     } catch {
       // No WebGL after all: the DOM renderer is still there.
     }
