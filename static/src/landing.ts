@@ -7,6 +7,7 @@ import type { BookVersion, Running } from "./api";
 import { make, makeButton, need } from "./dom";
 import { browserMemory } from "./memory";
 import type { RememberedSession } from "./memory";
+import { fetchAhead } from "./parts";
 import { watchQueue } from "./queue-line";
 import { offerRecovery } from "./recovery";
 import { bookFault, bookLine, sizeText, spellCount, timeAgo } from "./spellbook";
@@ -67,6 +68,7 @@ preselect();
 book.open = location.hash === "#book";
 void listRunning();
 void listVersions();
+void fetchAhead("early", "terminal");
 
 // Starting.
 

@@ -7,6 +7,15 @@ interface Parts {
 
 let failures = 0;
 
+/** Fetches scripts that the next page needs, for the browser's cache. Not by a `prefetch`: our policy forbids that in Firefox. */
+export async function fetchAhead(...names: string[]): Promise<void> {
+  const here = new URL(import.meta.url);
+  for (const name of names) {
+    const answer = await fetch(new URL(`${name}.js${here.search}`, here), { priority: "low" }).catch(() => undefined);
+    await answer?.arrayBuffer().catch(() => undefined);
+  }
+}
+
 /** The part; undefined when it can't be had now, for want of a network. */
 export async function loadPart<Name extends keyof Parts>(name: Name): Promise<Parts[Name] | undefined> {
   const here = new URL(import.meta.url);

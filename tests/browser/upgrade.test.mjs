@@ -53,7 +53,7 @@ test("a page outlives the server's upgrade and offers the new page", async () =>
     await game.seesLine("learned mark");
     await game.seesPrompt();
     const screen = await game.text();
-    const script = await game.page.locator("script[src]").getAttribute("src");
+    const script = await game.page.locator("script[src]").first().getAttribute("src");
 
     // Keys are typed all the time. What the page takes arrives once; what it can't send it refuses, and says so.
     await game.page.keyboard.type("echo ");
@@ -97,7 +97,7 @@ test("a page outlives the server's upgrade and offers the new page", async () =>
     await offer(game).waitFor();
     await game.page.getByRole("button", { name: "Reload" }).click();
     await until("the new page", async () => {
-      const now = game.page.locator("script[src]").getAttribute("src");
+      const now = game.page.locator("script[src]").first().getAttribute("src");
       return (await now.catch(() => script)) !== script;
     });
     await game.seesPrompt();
