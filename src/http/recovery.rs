@@ -81,6 +81,7 @@ fn nobody_yet() -> ApiError {
 }
 
 fn unknown_code() -> ApiError {
-    let message = "No player has that recovery code. Take all of it, from its first digit to its last.";
+    let message =
+        "No player has that recovery code. Take all of it, from its first digit to its last.";
     ApiError::new(404, "unknown_recovery_code", message)
 }

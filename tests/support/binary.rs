@@ -6,9 +6,10 @@ use std::net::TcpStream;
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::ground::PATIENCE;
-use crate::site::{Client, unlimited, wait_for};
+use crate::site::{Client, unlimited};
 
 /// The server's binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_shellcraft");
@@ -147,14 +148,31 @@ impl Process {
         anonymous_kib(self.pid())
     }
 
-    /// Waits for its end; none when a signal killed it.
+    /// Waits for its end; none when a signal killed it. One that does not end tells which threads it has left.
     #[track_caller]
     pub fn exit_code_in_time(&mut self) -> Option<i32> {
-        wait_for("the server to end", || {
-            self.child.try_wait().expect("our child").is_some()
-        });
+        let due = Instant::now() + PATIENCE;
+        while self.child.try_wait().expect("our child").is_none() {
+            let pid = self.pid();
+            assert!(
+                Instant::now() < due,
+                "the server does not end: {}",
+                threads(pid)
+            );
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
         self.exit_code()
     }
+}
+
+/// The names of a process's threads, and where in the kernel each of them is.
+fn threads(pid: u32) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("procfs");
+    let told = tasks.flatten().map(|task| {
+        let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        format!("{} ({})", read("comm").trim(), read("syscall").trim())
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// What a process has in memory of its own (`RssAnon` of proc(5)): not the pages of its binary, which the system takes
