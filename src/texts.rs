@@ -1,12 +1,13 @@
-//! Texts that the binary has in it beside the page: files for operators, and the API's description.
+//! Texts that the binary has in it beside the page's files: the pages' templates, files for operators, and the API's
+//! description.
 //!
-//! They are read once in a while and never in a hurry, so `make dist` packs them (`.ci/dist`: a tar in a gzip, with their
+//! They are read at the start, or once in a while and never in a hurry, so `make dist` packs them (`.ci/dist`: a tar in a gzip, with their
 //! names below `templates`). Other builds have them as they are. No threads.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// All texts by name, such as `deploy/nginx.conf`.
+/// All texts by name, such as `landing.html` and `deploy/nginx.conf`.
 ///
 /// # Panics
 /// When `.ci/dist` has packed something else.
@@ -16,17 +17,15 @@ pub fn all() -> BTreeMap<String, Cow<'static, [u8]>> {
 
 #[cfg(not(feature = "images"))]
 #[derive(rust_embed::RustEmbed)]
-#[folder = "templates/deploy"]
-#[prefix = "deploy/"]
-struct Deploy;
+#[folder = "templates"]
+struct Templates;
 
 #[cfg(not(feature = "images"))]
 fn embedded() -> BTreeMap<String, Cow<'static, [u8]>> {
-    let api = include_bytes!("../templates/openapi.json");
-    let deploy =
-        Deploy::iter().filter_map(|name| Some((name.to_string(), Deploy::get(&name)?.data)));
-    let api = ("openapi.json".to_owned(), Cow::Borrowed(&api[..]));
-    deploy.chain([api]).collect()
+    let names = Templates::iter();
+    names
+        .filter_map(|name| Some((name.to_string(), Templates::get(&name)?.data)))
+        .collect()
 }
 
 #[cfg(feature = "images")]
@@ -81,11 +80,7 @@ mod tests {
     fn what_is_packed_is_unpacked() {
         let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
         let packed = Command::new("sh")
-            .args([
-                "-c",
-                "tar -C \"$0\" -c deploy openapi.json | gzip -9n",
-                templates,
-            ])
+            .args(["-c", "cd \"$0\" && tar -c -- * | gzip -9n", templates])
             .stderr(Stdio::inherit())
             .output()
             .expect("sh, tar and gzip")

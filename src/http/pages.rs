@@ -90,11 +90,16 @@ impl Pages {
             "" => NOBODY,
             some => some,
         };
+        let mut texts = texts::all();
+        let mut template = |name: &str| {
+            let text = texts.remove(name).unwrap_or_default().into_owned();
+            Template::new(String::from_utf8_lossy(&text).into_owned())
+        };
         Ok(Self {
-            landing: Template::new(include_str!("../../templates/landing.html"))?,
-            terminal: Template::new(include_str!("../../templates/terminal.html"))?,
-            admin: Template::new(include_str!("../../templates/admin.html"))?,
-            error: Template::new(include_str!("../../templates/error.html"))?,
+            landing: template("landing.html")?,
+            terminal: template("terminal.html")?,
+            admin: template("admin.html")?,
+            error: template("error.html")?,
             version: assets::version(),
             prefix: prefix.to_owned(),
             frame_ancestors: frame_ancestors.to_owned(),

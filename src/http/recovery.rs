@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::handlers::{self, Handled};
@@ -14,12 +13,6 @@ use super::server::{Body, Request};
 use super::{Outcome, Site};
 use crate::auth::PlayerSecret;
 use crate::auth::cookie::{self, Player};
-
-/// The body of `POST /recover`. Unknown fields are left alone, for clients newer than we are.
-#[derive(Deserialize)]
-struct Recovery {
-    recovery_code: String,
-}
 
 impl Site {
     /// `POST /recovery-code`: the visitor's. Not by GET, whose answers stay in histories and caches.
@@ -45,11 +38,13 @@ impl Site {
         let Body::Whole(body) = &request.body else {
             return Err(ApiError::body_too_large());
         };
-        let recovery: Recovery = serde_json::from_slice(body).map_err(|_| {
+        // Unknown fields are left alone, for clients newer than we are.
+        let told: Value = serde_json::from_slice(body).unwrap_or_default();
+        let code = told["recovery_code"].as_str().ok_or_else(|| {
             let message = "The body must be JSON, such as {\"recovery_code\": \"2-…\"}.";
             ApiError::new(400, "bad_json", message)
         })?;
-        let secret = PlayerSecret::from_code(&recovery.recovery_code).ok_or_else(unknown_code)?;
+        let secret = PlayerSecret::from_code(code).ok_or_else(unknown_code)?;
         let manager = Arc::clone(&self.manager);
         let guard = Arc::clone(&self.guard);
         let is_https = self.is_https(request);
