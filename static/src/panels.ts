@@ -133,7 +133,7 @@ export class Card {
     download.href = address;
     download.download = "spellbook.dat";
     const older = make("a", "small", "Older versions");
-    older.href = here("/#book");
+    older.href = `${here("/")}#book`;
     line.replaceChildren(make("span", "", text), " ", download, " ", older);
     line.hidden = false;
   }

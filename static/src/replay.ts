@@ -7,6 +7,8 @@ import type { TerminalOptions } from "./terminal";
 import { clockWords } from "./words";
 
 const TICK_MS = 40;
+/** How far an arrow key skips, of which a slider knows only by the pixel. */
+const SKIP_SECONDS: Record<string, number> = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5 };
 
 type Looks = Pick<TerminalOptions, "dark" | "fontSize" | "optionIsMeta" | "screenReader">;
 
@@ -31,6 +33,12 @@ export class Replay {
   constructor(onClose: () => void) {
     this._play.addEventListener("click", () => this._setPlaying(this._timer === undefined));
     this._position.addEventListener("input", () => this._skipTo(this._position.valueAsNumber));
+    this._position.addEventListener("keydown", (event) => {
+      const skip = SKIP_SECONDS[event.key];
+      if (skip === undefined) return;
+      event.preventDefault();
+      this._skipTo(Math.min(Math.max(0, this._at + skip), this._cast.seconds));
+    });
     need("replay-close", HTMLButtonElement).addEventListener("click", () => this._dialog.close());
     this._dialog.addEventListener("close", () => {
       this._setPlaying(false);

@@ -41,11 +41,10 @@ test("a spellbook is told of, taken away and brought back", async () => {
     assert.match(book, /^[0-9a-f]{8} learn hi echo hello \$1\n$/);
     await game.shoot("book-card");
 
-    // Told of on the start page too.
-    await card.getByRole("link", { name: "Back to the start" }).click();
-    const summary = page.locator("#book summary");
-    await summary.getByText("1 spell, saved just now").waitFor();
-    await summary.click();
+    // Told of on the start page too, where the older versions are.
+    await card.getByRole("link", { name: "Older versions" }).click();
+    await page.waitForURL("**/#book");
+    await page.locator("#book summary").getByText("1 spell, saved just now").waitFor();
     const newest = page.locator("#book-list li").first().getByRole("link", { name: /^Download/ });
     assert.equal(await downloaded(page, () => newest.click()), book);
     await game.shoot("book-start");

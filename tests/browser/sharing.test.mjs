@@ -255,6 +255,11 @@ test("a recording starts, is shown, is played, and is taken home at any time and
     await shows("the last line", 0);
     await shows("before", 2);
     assert.match(await position.getAttribute("aria-valuetext"), /^0:00 of \d:\d\d$/);
+    // An arrow skips five seconds, which is more than there is.
+    await to("ArrowRight");
+    await shows("the last line", 2);
+    await to("ArrowLeft");
+    await shows("the last line", 0);
     await to("End");
     await shows("the last line", 2);
     // What is over begins anew; what was typed meanwhile went nowhere.
