@@ -207,6 +207,7 @@ function focusGame(): void {
 function handleInput(bytes: Uint8Array, isAnswer = false): void {
   if (connection.input(isAnswer ? bytes : keyBar.transform(bytes), isAnswer)) {
     countdown.stop();
+    if (!isAnswer) timeLeft.noteKeys();
     return;
   }
   const words = unsentWords(connection.state);

@@ -356,7 +356,7 @@ export class GameTerminal {
   }
 
   private async _loadWebgl(): Promise<void> {
-const part = await loadPart("webgl");
+    const part = await loadPart("webgl");
     if (part === undefined || this._isDisposed) return;
     try {
       const webgl = new part.WebglAddon();
