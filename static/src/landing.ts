@@ -55,7 +55,8 @@ bookFile.addEventListener("change", () => void sendBook());
 document.getElementById("logout")?.addEventListener("click", () => void leave());
 offerRecovery({
   say,
-  hasBook: () => versions.children.length > 0,
+  // A first game that still runs has saved nothing yet.
+  hasBook: () => versions.children.length > 0 || list.children.length > 0,
   onRecovered: () => {
     isKnown = true;
     void listRunning();

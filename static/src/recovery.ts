@@ -6,7 +6,7 @@ import { need } from "./dom";
 
 export interface RecoveryHandlers {
   say(text: string): void;
-  /** Whether this browser has a spellbook of its own, which would be left behind. */
+  /** Whether this browser has a spellbook or a game of its own, which would be left behind. */
   hasBook(): boolean;
   onRecovered(): void;
 }
@@ -43,7 +43,7 @@ export function offerRecovery(handlers: RecoveryHandlers): void {
     const wanted = entered.value;
     if (handlers.hasBook() && asked !== wanted) {
       asked = wanted;
-      return handlers.say("This browser has a spellbook already, which would be left behind: download it, or keep its code. Then use the code once more.");
+      return handlers.say("This browser has a spellbook or a game already, which would be left behind: keep its code, or download the book. Then use the other code once more.");
     }
     const failure = await recover(wanted);
     if (failure !== undefined) return handlers.say(failure.message);

@@ -23,9 +23,10 @@ test("a spellbook is told of, taken away and brought back", async () => {
   };
   const server = await startServer();
   const browser = await startBrowser();
-  const [player, other, another] = [await Player.enter(browser), await Player.enter(browser), await Player.enter(browser)];
+  const enter = () => Player.enter(browser);
+  const [player, other, another, newcomer] = [await enter(), await enter(), await enter(), await enter()];
   // The page of a game that has ended asks what became of it.
-  for (const one of [player, other, another]) one.expect(/status of (404|409|410)/);
+  for (const one of [player, other, another, newcomer]) one.expect(/status of (404|409|410)/);
   try {
     // Learnt, and kept when the game ends.
     const game = await player.open(server.url);
@@ -95,6 +96,16 @@ test("a spellbook is told of, taken away and brought back", async () => {
     await third.page.getByRole("button", { name: "Use it here" }).click();
     await third.page.locator("#message").getByText("This browser has the spellbook of that code now.").waitFor();
 
+    // So is who plays a first game, of which nothing is saved yet.
+    const first = await newcomer.open(server.url);
+    await first.start("rust");
+    const start = await newcomer.open(server.url);
+    await start.page.locator("#running-list li").waitFor();
+    await start.page.locator("#book summary").click();
+    await start.page.getByRole("textbox", { name: "Recovery code of another device" }).fill(told);
+    await start.page.getByRole("button", { name: "Use it here" }).click();
+    await start.page.locator("#message").getByText("would be left behind").waitFor();
+
     // While that game runs its own saves would go over another one.
     const second = await other.open(server.url);
     await second.page.locator("#book summary").click();
@@ -106,6 +117,7 @@ test("a spellbook is told of, taken away and brought back", async () => {
     await player.leave();
     await other.leave();
     await another.leave();
+    await newcomer.leave();
     await browser.close();
     await server.stop();
     rmSync(home, { recursive: true });

@@ -96,6 +96,9 @@ fn a_page_opened_anew_after_a_crash_sees_the_shell_s_line() {
         let mut page = server.page(game, Some(*offset));
         assert_eq!(page.note("hello")["replay"], false);
         page.resize(80, 24);
+        // The server has heard of the size before another page takes this one's place: that one tells none.
+        page.control(serde_json::json!({"type": "ping", "t": 1}));
+        page.note("pong");
         wait_for("the shell's line on a new page", || {
             let mut new = server.page(game, None);
             new.control(serde_json::json!({"type": "ping", "t": 1}));

@@ -696,6 +696,29 @@ fn ask(site: &Site, method: &str, path: &str, token: &str) -> Reply {
     site.request(method, path, &headers, b"")
 }
 
+/// A code would outlive the login.
+#[test]
+fn who_logs_in_has_no_recovery_code() {
+    let (_engine, site) = site(&[]);
+    let anna = token("anna");
+    assert_eq!(ask(&site, "POST", "/session", &anna).status, 201);
+    let code = format!("2{}", "-00000000".repeat(8));
+    let body = json!({ "recovery_code": code }).to_string();
+    for (path, body) in [("/recovery-code", ""), ("/recover", body.as_str())] {
+        let bearer = format!("Bearer {anna}");
+        let headers = [("Authorization", bearer.as_str())];
+        let refused = site.request("POST", path, &headers, body.as_bytes());
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (404, "not_found"),
+            "{path}"
+        );
+        assert!(refused.header("set-cookie").is_none());
+    }
+    let page = site.get("/").text();
+    assert!(!page.contains("ecovery code"), "{page}");
+}
+
 #[test]
 fn a_token_makes_a_player_and_its_sessions_are_theirs() {
     let (engine, site) = site(&["--jwt-operator-claim", "roles=operator"]);
