@@ -141,6 +141,15 @@ pub enum NoTurn {
     },
 }
 
+/// Why a newcomer can't come to stand in line: so many are on their way there, or wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    /// Of its household.
+    OfHousehold(usize),
+    /// Of all.
+    OfAll(usize),
+}
+
 /// A bounded number of turns, and the line for them.
 pub struct Calls {
     at_once: usize,
@@ -310,6 +319,23 @@ impl Calls {
                 waited,
                 retry_after: retry_after(estimate),
             });
+        }
+    }
+
+    /// What somebody is told who can't even come to stand in line.
+    pub fn no_turn(&self, no_place: NoPlace) -> NoTurn {
+        let (line, now) = (self.line.lock(), Instant::now());
+        let retry_after = retry_after(line.estimate(self.at_once, line.waiting.len(), now));
+        drop(line);
+        match no_place {
+            NoPlace::OfHousehold(waiting) => NoTurn::HouseholdFull {
+                waiting,
+                retry_after,
+            },
+            NoPlace::OfAll(waiting) => NoTurn::Full {
+                waiting,
+                retry_after,
+            },
         }
     }
 

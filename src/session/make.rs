@@ -11,13 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 use log::{info, warn};
 
 use super::calls::Newcomer;
+use super::calls::NoPlace;
 use super::pool::Hope;
 use super::quarantine::Kind;
-use super::queue::InTurn;
+use super::queue::{self, InTurn};
 use super::session::{Owner, Session, SessionId};
 use super::state::{Event, Reason, State};
 use super::store::{FORMAT, Phase, PlayerId, Record};
-use super::{Error, Manager, Shell, recover, sandbox, spellbook};
+use super::{ENGINE_CALLS_AT_ONCE, Error, Manager, Shell, recover, sandbox, spellbook};
 use crate::auth;
 use crate::engine::{self, Attach, ContainerId};
 use crate::logging;
@@ -235,6 +236,10 @@ impl Manager {
         if let Some(prewarmed) = self.pool.take(&shell.name) {
             prewarmed.set_owner(owner.clone());
             return Ok(Place::Taken(prewarmed));
+        }
+        if let Err(no_place) = check_line(&sessions, owner) {
+            drop(sessions);
+            return Err(self.turned_away(self.calls.no_turn(no_place)));
         }
         session.set_owner(owner.clone());
         sessions.insert(session.id, Arc::clone(&session));
@@ -628,6 +633,23 @@ impl Manager {
             self.bid_farewell(session);
         }
     }
+}
+
+/// Whether one more may come to stand in line. Those who will be turned away there take a place among those who may play
+/// until they are: a flood would take all of them for a moment, and others would be told that there are none.
+fn check_line(sessions: &HashMap<SessionId, Arc<Session>>, owner: &Owner) -> Result<(), NoPlace> {
+    let in_line = sessions.values().filter(|session| session.is_in_line());
+    let owners: Vec<_> = in_line.filter_map(|session| session.owner()).collect();
+    let is_theirs = |one: &&&Owner| one.household.is_some() && one.household == owner.household;
+    let of_household = owners.iter().filter(is_theirs).count();
+    // Those whose turn comes without waiting are among them.
+    if of_household >= queue::WAITING_PER_HOUSEHOLD + ENGINE_CALLS_AT_ONCE {
+        return Err(NoPlace::OfHousehold(of_household));
+    }
+    if owners.len() >= queue::WAITING_MAX + ENGINE_CALLS_AT_ONCE {
+        return Err(NoPlace::OfAll(owners.len()));
+    }
+    Ok(())
 }
 
 fn oldest_first(sessions: &[Arc<Session>]) -> Vec<SessionId> {

@@ -53,12 +53,15 @@ impl Manager {
                 }
             },
             Err(_) if self.is_stopping() => Err(Error::Stopping),
-            Err(no_turn) => {
-                let turned_away = &self.metrics.queue_turned_away;
-                turned_away.with_label_values(&[reason(no_turn)]).inc();
-                Err(no_turn.into())
-            }
+            Err(no_turn) => Err(self.turned_away(no_turn)),
         }
+    }
+
+    /// Counts one that gets no turn.
+    pub(super) fn turned_away(&self, no_turn: NoTurn) -> Error {
+        let turned_away = &self.metrics.queue_turned_away;
+        turned_away.with_label_values(&[reason(no_turn)]).inc();
+        no_turn.into()
     }
 
     /// Where the newcomer with this ticket stands.

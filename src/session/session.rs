@@ -226,6 +226,11 @@ impl Session {
         let _ = self.turn.set(Instant::now());
     }
 
+    /// Whether its container is still to be made, when its turn comes.
+    pub(super) fn is_in_line(&self) -> bool {
+        self.turn.get().is_none() && self.snapshot().state == State::Creating
+    }
+
     /// Whose it is; nobody's while it is prewarmed.
     pub fn owner(&self) -> Option<&Owner> {
         self.owner.get()

@@ -215,12 +215,16 @@ fn ten_thousand_who_say_nothing_disturb_no_player() {
 fn a_flood_of_new_games_is_queued_or_told_when_to_come_again() {
     const FLOOD: usize = 400;
     const TAKEN: usize = 4 + 60;
+    // The player, four whose turn it is, as many as may come to stand in line, and one more: however many come together, the
+    // rest take no place, not even for a moment.
+    const PLACES: &str = "70";
     alone(
         "attacks::crowds::a_flood_of_new_games_is_queued_or_told_when_to_come_again",
         || {
             raise_fd_limit().expect("no right is needed");
             let engine = FakeEngine::start();
-            let server = Process::start(&engine.docker_host(), &unique(), &[]);
+            let flags = ["--max-sessions", PLACES];
+            let server = Process::start(&engine.docker_host(), &unique(), &flags);
             let mut player = server.raw(&server.create("rust"));
             player.expect("$ ");
             engine.hang("ContainerCreate");

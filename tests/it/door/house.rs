@@ -341,8 +341,10 @@ pub fn alone(name: &str, test: impl FnOnce()) {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    // Indented, for whoever reads the results of tests off the output: this is one, not two.
     assert!(
         output.status.success() && told.contains("1 passed"),
-        "{told}"
+        "  {}",
+        told.replace('\n', "\n  ")
     );
 }
