@@ -16,7 +16,7 @@ use crate::http::{self, Side, Site, SiteService, assets};
 use crate::metrics::Metrics;
 use crate::session::bundle::{self, Bundled};
 use crate::session::store::timed::Timed;
-use crate::session::{Farewell, Grace, Manager, NotReady, store};
+use crate::session::{Grace, Manager, NotReady, ShutdownMode, store};
 use crate::terminal::viewer::Heartbeat;
 
 /// The operator's own door is small: a scraper, a browser, a command line.
@@ -244,7 +244,7 @@ impl App {
     /// Stops: no new connections, every page is told (1001), sessions are left to the next start or ended, threads
     /// are joined; all of that within the grace. `changed_mind` is asked whether sessions that were left are to be
     /// ended after all. Returns how many threads had to be left behind, usually none.
-    pub fn stop(self, farewell: Farewell, changed_mind: impl FnOnce() -> bool) -> usize {
+    pub fn stop(self, mode: ShutdownMode, changed_mind: impl FnOnce() -> bool) -> usize {
         let began = Instant::now();
         let grace = Grace::of(self.grace);
         info!("stopping: {} sessions", self.manager.count_alive());
@@ -252,12 +252,12 @@ impl App {
         if let Some(door) = &self.private_door {
             door.stop_accepting();
         }
-        self.manager.begin_stop(farewell);
-        let mut left = self.manager.stop(farewell, grace) + self.door.close(grace.end_at);
+        self.manager.begin_stop(mode);
+        let mut left = self.manager.stop(mode, grace) + self.door.close(grace.end_at);
         left += self.private_door.map_or(0, |door| door.close(grace.end_at));
         // Sessions that requests were still making when the stop began.
-        left += self.manager.stop(farewell, grace);
-        if farewell == Farewell::Leave && changed_mind() {
+        left += self.manager.stop(mode, grace);
+        if mode == ShutdownMode::Leave && changed_mind() {
             self.manager.drain_left(grace.give_up_at);
         }
         if left > 0 {

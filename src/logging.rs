@@ -2,15 +2,15 @@
 //!
 //! What a terminal wrote or a stranger sent can't forge a line: it is made harmless where the line is made
 //! ([`escape`]). A line says whose request and which session it is about ([`fields`]). Warnings that strangers can cause
-//! come once a minute ([`seldom`]), and panics that they can cause have no line of their own ([`caught`]). Never logged:
+//! come once a minute ([`log_throttle`]), and panics that they can cause have no line of their own ([`caught`]). Never logged:
 //! tokens, cookies, tickets, a request's query, keystrokes; and no session's id, wherever a line has it from: it has a short
 //! name there ([`names`]).
 
 pub mod caught;
 pub mod escape;
 pub mod fields;
+pub mod log_throttle;
 pub mod names;
-pub mod seldom;
 
 use std::io::{LineWriter, Stderr, Write};
 use std::panic::PanicHookInfo;
@@ -22,7 +22,7 @@ use simplelog::{ConfigBuilder, WriteLogger};
 
 use crate::config::LogFormat;
 pub use fields::{Entered, Field, enter};
-pub use seldom::Seldom;
+pub use log_throttle::LogThrottle;
 
 /// Panics of threads whose panics nobody else counts.
 static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);

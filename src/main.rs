@@ -9,7 +9,7 @@ use shellcraft::app::App;
 use shellcraft::cli;
 use shellcraft::config::{self, Config, Service, Stop};
 use shellcraft::logging;
-use shellcraft::session::Farewell;
+use shellcraft::session::ShutdownMode;
 use shellcraft::systemd::{self, Line};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -69,16 +69,14 @@ fn main() -> ExitCode {
     line.ready();
     // Blocks until the first signal.
     let first = signals.forever().next();
-    let farewell = if config.drain || first == Some(SIGINT) {
-        Farewell::Drain
+    let mode = if config.drain || first == Some(SIGINT) {
+        ShutdownMode::Drain
     } else {
-        Farewell::Leave
+        ShutdownMode::Leave
     };
     line.close();
     // A terminal that closes may say so twice.
-    app.stop(farewell, || {
-        signals.pending().any(|signal| signal != SIGHUP)
-    });
+    app.stop(mode, || signals.pending().any(|signal| signal != SIGHUP));
     // It has ended with the sessions; a panic of its own would have been logged.
     let _ = announcer.join();
     ExitCode::SUCCESS

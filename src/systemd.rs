@@ -54,7 +54,7 @@ impl Notifier {
 
     fn tell(&self, word: &str) {
         if let Err(cause) = self.socket.send(word.as_bytes()) {
-            crate::warn_seldom!("systemd does not hear {word:?}: {cause}");
+            crate::warn_throttled!("systemd does not hear {word:?}: {cause}");
         }
     }
 }
@@ -77,7 +77,7 @@ pub fn watch(
         loop {
             match is_alive() {
                 true => notifier.tell("WATCHDOG=1"),
-                false => crate::warn_seldom!(
+                false => crate::warn_throttled!(
                     "no connections are accepted: systemd is not told that all is well"
                 ),
             }

@@ -15,14 +15,14 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use super::listener::Listener;
 use super::proxy::{is_trusted, plain};
-use super::refusal::Refusal;
-use super::signal::Signal;
+use super::rejection::Rejection;
 use super::slots::{NoSlot, Place};
 use super::stats::{Gauge, count};
+use super::stop_event::StopEvent;
 use super::wire::{Cut, wait};
 use super::{Shared, connection};
 use crate::http::server::{Form, RequestId, print};
-use crate::logging::Seldom;
+use crate::logging::LogThrottle;
 
 /// A terminal runs on this stack; only touched pages count.
 const STACK_BYTES: usize = 256 * 1024;
@@ -69,20 +69,20 @@ pub(super) type Threads = Vec<JoinHandle<()>>;
 struct Acceptor {
     listener: Listener,
     shared: Arc<Shared>,
-    stop: Arc<Signal>,
+    stop: Arc<StopEvent>,
     pulse: Arc<Pulse>,
     threads: Threads,
     sweep_at: usize,
     // Every connection's thread holds a clone, so that the close can wait for all of them at once.
     alive: Sender<Infallible>,
-    trouble: Seldom,
+    trouble: LogThrottle,
 }
 
 /// Starts the accept loop. It ends, and closes the listener, when `stop` is raised; it returns the threads.
 pub(super) fn spawn(
     listener: Listener,
     shared: Arc<Shared>,
-    stop: Arc<Signal>,
+    stop: Arc<StopEvent>,
     pulse: Arc<Pulse>,
     alive: Sender<Infallible>,
 ) -> io::Result<JoinHandle<Threads>> {
@@ -94,7 +94,7 @@ pub(super) fn spawn(
         threads: Vec::new(),
         sweep_at: SWEEP_FROM,
         alive,
-        trouble: Seldom::default(),
+        trouble: LogThrottle::default(),
     };
     thread::Builder::new()
         .name("door-accept".into())
@@ -154,7 +154,7 @@ impl Acceptor {
         let place = match self.place(peer) {
             Ok(place) => place,
             Err(no_slot) => {
-                let refusal = Refusal::from(no_slot);
+                let refusal = Rejection::from(no_slot);
                 count(refusal.counter(&self.shared.stats));
                 log::debug!("door: {} peer={peer}", refusal.code());
                 turn_away(&stream, refusal);
@@ -212,7 +212,7 @@ impl Acceptor {
 }
 
 /// Refuses without ever waiting, as far as a socket takes an answer at once.
-fn turn_away(stream: &TcpStream, refusal: Refusal) {
+fn turn_away(stream: &TcpStream, refusal: Rejection) {
     let (mut answer, body) = print(refusal.response(), RequestId::new(), Form::default());
     answer.extend_from_slice(&body);
     let _ = rustix::net::send(stream, &answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);

@@ -5,14 +5,14 @@
 
 use httparse::Status;
 
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 
 /// More of extensions and trailers than anybody sends, all of them together.
 const MOST_ASIDE_BYTES: usize = 8 << 10;
 /// The size and the line's end, which each chunk needs.
 const SIZE_LINE_BYTES: usize = 18;
 
-const MALFORMED: Refusal = Refusal::Bad("The body's chunks are malformed.");
+const MALFORMED: Rejection = Rejection::Bad("The body's chunks are malformed.");
 
 /// A body that comes in chunks.
 pub(super) struct Chunks {
@@ -45,8 +45,8 @@ impl Chunks {
     /// Takes what it understands out of `received`. Returns whether the body is whole; what is left then is not its.
     ///
     /// # Errors
-    /// [`Refusal`], when no more bytes can make a body of it.
-    pub(super) fn take(&mut self, received: &mut Vec<u8>) -> Result<bool, Refusal> {
+    /// [`Rejection`], when no more bytes can make a body of it.
+    pub(super) fn take(&mut self, received: &mut Vec<u8>) -> Result<bool, Rejection> {
         let mut done = 0;
         let is_whole = loop {
             let rest = &received[done..];
@@ -71,7 +71,7 @@ impl Chunks {
         self.body
     }
 
-    fn take_size(&mut self, received: &[u8]) -> Result<usize, Refusal> {
+    fn take_size(&mut self, received: &[u8]) -> Result<usize, Rejection> {
         // HTTPARSE: no size at all is taken for none.
         if received
             .first()
@@ -90,14 +90,14 @@ impl Chunks {
         self.set_aside(taken.saturating_sub(SIZE_LINE_BYTES))?;
         let room = self.most - self.body.len();
         let size = usize::try_from(size).ok().filter(|size| *size <= room);
-        self.next = match size.ok_or(Refusal::ChunksTooLong)? {
+        self.next = match size.ok_or(Rejection::ChunksTooLong)? {
             0 => Next::Trailer,
             size => Next::Data(size),
         };
         Ok(taken)
     }
 
-    fn take_data(&mut self, left: usize, received: &[u8]) -> Result<usize, Refusal> {
+    fn take_data(&mut self, left: usize, received: &[u8]) -> Result<usize, Rejection> {
         let here = &received[..left.min(received.len())];
         self.body.extend_from_slice(here);
         let left = left - here.len();
@@ -115,7 +115,7 @@ impl Chunks {
         }
     }
 
-    fn take_trailer(&mut self, received: &[u8]) -> Result<usize, Refusal> {
+    fn take_trailer(&mut self, received: &[u8]) -> Result<usize, Rejection> {
         let Some(end) = received.iter().position(|byte| *byte == b'\n') else {
             self.check_aside(received.len())?;
             return Ok(0);
@@ -128,16 +128,16 @@ impl Chunks {
         Ok(end + 1)
     }
 
-    fn set_aside(&mut self, bytes: usize) -> Result<(), Refusal> {
+    fn set_aside(&mut self, bytes: usize) -> Result<(), Rejection> {
         self.check_aside(bytes)?;
         self.aside += bytes;
         Ok(())
     }
 
-    fn check_aside(&self, more: usize) -> Result<(), Refusal> {
+    fn check_aside(&self, more: usize) -> Result<(), Rejection> {
         match self.aside + more <= MOST_ASIDE_BYTES {
             true => Ok(()),
-            false => Err(Refusal::Bad(
+            false => Err(Rejection::Bad(
                 "The body's chunk extensions or trailers are too long.",
             )),
         }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     /// What comes of it, in pieces of that size: the body and what is left behind it.
-    fn read(sent: &[u8], piece: usize) -> Result<Option<(String, usize)>, Refusal> {
+    fn read(sent: &[u8], piece: usize) -> Result<Option<(String, usize)>, Rejection> {
         let (mut chunks, mut received) = (Chunks::new(20), Vec::new());
         let mut is_whole = false;
         for piece in sent.chunks(piece) {
@@ -163,7 +163,7 @@ mod tests {
     #[track_caller]
     fn check(sent: &str, expected: Result<Option<(&str, usize)>, u16>) {
         for piece in 1..=sent.len() {
-            let found = read(sent.as_bytes(), piece).map_err(Refusal::status);
+            let found = read(sent.as_bytes(), piece).map_err(Rejection::status);
             let expected = expected.map(|some| some.map(|(body, left)| (body.to_owned(), left)));
             assert_eq!(found, expected, "{sent:?} in pieces of {piece}");
         }
@@ -224,7 +224,7 @@ mod tests {
         let long = "x".repeat(MOST_ASIDE_BYTES + 20);
         for sent in [format!("5;{long}"), format!("0\r\nX: {long}")] {
             assert_eq!(
-                read(sent.as_bytes(), 100).map_err(Refusal::status),
+                read(sent.as_bytes(), 100).map_err(Rejection::status),
                 Err(400)
             );
         }
@@ -232,7 +232,7 @@ mod tests {
         assert!(read(many.as_bytes(), 100).is_ok());
         let trailers = "0\r\n".to_owned() + &"X: y\r\n".repeat(MOST_ASIDE_BYTES / 6 + 1);
         assert_eq!(
-            read(trailers.as_bytes(), 100).map_err(Refusal::status),
+            read(trailers.as_bytes(), 100).map_err(Rejection::status),
             Err(400)
         );
     }

@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Shared;
-use super::answer::Manner;
-use super::ask::ask;
+use super::forward::ask;
 use super::head::{Trouble, read_body, read_chunks, read_head};
+use super::parse::{BodyPlan, Head};
 use super::proxy::{client_address, is_https, is_trusted};
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::slots::Place;
 use super::stats::{Gauge, count};
-use super::vet::{BodyPlan, Head};
 use super::wire::{Cut, send_all, wait};
+use super::write::Manner;
 use crate::http::server::{Answer, Facts, Form, HandOff, RequestId, Response, panic_message};
 use crate::logging::names;
-use crate::warn_seldom;
+use crate::warn_throttled;
 
 /// A stranger's connection as a hand-off gets it: blocking, no timeouts set, `TCP_NODELAY` on.
 #[derive(Debug)]
@@ -220,7 +220,7 @@ impl Client<'_> {
     fn facts(&self, head: &Head, started: Instant) -> Facts {
         let trusted = &self.shared.trusted_proxies;
         if head.forwarded.is_any && self.peer.is_loopback() && !is_trusted(self.peer, trusted) {
-            warn_seldom!(
+            warn_throttled!(
                 "a proxy at {} is not in TRUSTED_PROXIES: all its clients are one to us, with one address's limits",
                 self.peer
             );
@@ -244,7 +244,7 @@ impl Client<'_> {
         self.manner.form.stays_open = None;
         // One that comes when the door closes would outlive those who could end it.
         if shared.closing.is_raised() {
-            return self.refuse(Refusal::Busy);
+            return self.refuse(Rejection::Busy);
         }
         // The patience that answers before this one were written with. It fails only on a socket that is dead already.
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&self.stream, 0);
@@ -274,7 +274,7 @@ impl Client<'_> {
     }
 
     /// Tells the client why not. At `debug`: strangers must not be able to fill the disk.
-    fn refuse(mut self, refusal: Refusal) {
+    fn refuse(mut self, refusal: Rejection) {
         self.manner.form.stays_open = None;
         let stats = &self.shared.stats;
         count(refusal.counter(stats));

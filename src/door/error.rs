@@ -1,4 +1,4 @@
-//! What keeps the door from opening. Once it is open, strangers' trouble is a [`Refusal`](super::refusal::Refusal).
+//! What keeps the door from opening. Once it is open, strangers' trouble is a [`Rejection`](super::rejection::Rejection).
 
 use std::io;
 use std::path::PathBuf;

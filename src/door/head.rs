@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::chunks::Chunks;
 use super::limits::Limits;
-use super::refusal::Refusal;
-use super::signal::Signal;
-use super::vet::{Head, find_end, vet};
+use super::parse::{Head, find_end, parse};
+use super::rejection::Rejection;
+use super::stop_event::StopEvent;
 use super::wire::{Cut, receive};
 
 /// Big enough for most heads in one read, small enough for the stack.
@@ -17,13 +17,13 @@ const CHUNK_BYTES: usize = 4096;
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// It gets the door's own answer.
-    Refused(Refusal),
+    Refused(Rejection),
     /// It ends without a word: nothing was asked, or nobody listens.
     Over,
 }
 
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Trouble {
+impl From<Rejection> for Trouble {
+    fn from(refusal: Rejection) -> Trouble {
         Trouble::Refused(refusal)
     }
 }
@@ -31,7 +31,7 @@ impl From<Refusal> for Trouble {
 impl From<Cut> for Trouble {
     fn from(cut: Cut) -> Trouble {
         match cut {
-            Cut::TimedOut => Trouble::Refused(Refusal::TooSlow),
+            Cut::TimedOut => Trouble::Refused(Rejection::TooSlow),
             Cut::Closing | Cut::Gone(_) => Trouble::Over,
         }
     }
@@ -42,7 +42,7 @@ pub(super) fn read_head(
     stream: &TcpStream,
     limits: &Limits,
     deadline: Instant,
-    closing: &Signal,
+    closing: &StopEvent,
 ) -> Result<(Head, Vec<u8>), Trouble> {
     // Nothing is allocated for a connection that never says anything.
     let mut received = Vec::new();
@@ -63,15 +63,15 @@ pub(super) fn read_head(
             .is_some_and(|first| !first.is_ascii_uppercase())
         {
             // TLS, HTTP/2 without its preface, noise: no need to wait for a blank line that won't come.
-            return Err(Refusal::Bad("This is no HTTP request.").into());
+            return Err(Rejection::Bad("This is no HTTP request.").into());
         }
         let end = find_end(&received, seen);
         if end.unwrap_or(received.len()) + skipped > limits.head_bytes {
-            return Err(Refusal::HeadTooLong.into());
+            return Err(Rejection::HeadTooLong.into());
         }
         if let Some(end) = end {
             let leftover = received.split_off(end);
-            return Ok((vet(&received, limits)?, leftover));
+            return Ok((parse(&received, limits)?, leftover));
         }
     }
 }
@@ -82,11 +82,11 @@ pub(super) fn read_body(
     mut received: Vec<u8>,
     length: usize,
     deadline: Instant,
-    closing: &Signal,
+    closing: &StopEvent,
 ) -> Result<(Vec<u8>, Vec<u8>), Trouble> {
     while received.len() < length {
         if read_more(stream, &mut received, deadline, closing)? == 0 {
-            return Err(Refusal::Bad("The body is shorter than its Content-Length.").into());
+            return Err(Rejection::Bad("The body is shorter than its Content-Length.").into());
         }
     }
     let leftover = received.split_off(length);
@@ -99,12 +99,12 @@ pub(super) fn read_chunks(
     mut received: Vec<u8>,
     most: usize,
     deadline: Instant,
-    closing: &Signal,
+    closing: &StopEvent,
 ) -> Result<(Vec<u8>, Vec<u8>), Trouble> {
     let mut chunks = Chunks::new(most);
     while !chunks.take(&mut received)? {
         if read_more(stream, &mut received, deadline, closing)? == 0 {
-            return Err(Refusal::Bad("The body ends before its last chunk.").into());
+            return Err(Rejection::Bad("The body ends before its last chunk.").into());
         }
     }
     Ok((chunks.into_body(), received))
@@ -114,7 +114,7 @@ fn read_more(
     stream: &TcpStream,
     received: &mut Vec<u8>,
     deadline: Instant,
-    closing: &Signal,
+    closing: &StopEvent,
 ) -> Result<usize, Cut> {
     let mut chunk = [0; CHUNK_BYTES];
     let got = receive(stream, &mut chunk, deadline, Some(closing))?;

@@ -16,26 +16,26 @@
 //! Knows nothing of players, sessions or Docker.
 
 mod accept;
-mod answer;
-mod ask;
 mod chunks;
 mod connection;
 mod error;
+mod forward;
 mod head;
+mod headers;
 pub mod limits;
-mod lines;
 pub mod listener;
+mod parse;
 mod private_dir;
 #[doc(hidden)]
 pub mod probe;
 mod proxy;
-mod refusal;
+mod rejection;
 mod rewrite;
-mod signal;
 mod slots;
 mod stats;
-mod vet;
+mod stop_event;
 mod wire;
+mod write;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -48,11 +48,11 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use crate::http::server::{Server, Service};
-use crate::logging::Seldom;
+use crate::logging::LogThrottle;
 use accept::Threads;
 use private_dir::PrivateDirectory;
-use signal::Signal;
 use slots::Slots;
+use stop_event::StopEvent;
 
 pub use accept::Pulse;
 pub use connection::Connection;
@@ -71,7 +71,7 @@ pub struct Door {
     shared: Arc<Shared>,
     address: Address,
     pulse: Arc<Pulse>,
-    stop: Arc<Signal>,
+    stop: Arc<StopEvent>,
     acceptor: Mutex<Option<JoinHandle<Threads>>>,
     threads: Mutex<Threads>,
     // Disconnects when the acceptor and every connection's thread have ended.
@@ -86,12 +86,12 @@ struct Shared {
     trusted_proxies: Vec<IpNet>,
     server: Server,
     stats: Arc<Stats>,
-    closing: Arc<Signal>,
+    closing: Arc<StopEvent>,
     connections: Arc<Slots>,
     /// Those of trusted proxies that have not told yet whose request they bring.
     untold: Arc<Slots>,
     in_flight: Arc<Slots>,
-    unreachable: Seldom,
+    unreachable: LogThrottle,
 }
 
 impl Door {
@@ -112,8 +112,8 @@ impl Door {
         listener.set_nonblocking().map_err(Error::Listener)?;
         rustix::net::listen(&listener, BACKLOG).map_err(|errno| Error::Listener(errno.into()))?;
         let system = |what| move |cause| Error::System { what, cause };
-        let closing = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
-        let stop = Arc::new(Signal::new().map_err(system("a wake-up descriptor"))?);
+        let closing = Arc::new(StopEvent::new().map_err(system("a wake-up descriptor"))?);
+        let stop = Arc::new(StopEvent::new().map_err(system("a wake-up descriptor"))?);
         let directory = PrivateDirectory::new(runtime_dir)?;
         let path = directory.path().to_owned();
         let server = Server::start(
@@ -132,7 +132,7 @@ impl Door {
             server,
             stats,
             closing,
-            unreachable: Seldom::default(),
+            unreachable: LogThrottle::default(),
         });
         let (alive, ended) = bounded(0);
         let pulse = Arc::<Pulse>::default();

@@ -1,9 +1,9 @@
 //! How a stranger's head would be passed on, for tests that make up heads by the million. Pure.
 
 use super::limits::Limits;
+use super::parse::{find_end, parse};
 use super::proxy::{client_address, is_https};
 use super::rewrite::rewrite;
-use super::vet::{find_end, vet};
 
 /// What tiny_http would get of a head that begins `received`: `None` while its end has not come, else the request
 /// that is printed again, or the status with which it is refused.
@@ -11,7 +11,7 @@ pub fn reprint(received: &[u8], ticket: &str) -> Option<Result<Vec<u8>, u16>> {
     let end = find_end(received, 0)?;
     let limits = Limits::for_descriptors(1024);
     let head = received.get(..end)?;
-    Some(match vet(head, &limits) {
+    Some(match parse(head, &limits) {
         Ok(head) => {
             // Every address is a trusted proxy's here, so that all of the list is walked.
             let everybody = ["0.0.0.0/0", "::/0"].map(|network| network.parse());

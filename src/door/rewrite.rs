@@ -1,6 +1,6 @@
 //! Prints a vetted head as the request tiny_http gets. Never a raw byte of the client's: only what was understood.
 
-use super::vet::Head;
+use super::parse::Head;
 use crate::http::server::TICKET_HEADER;
 
 /// The head of the private request, blank line included.
@@ -26,11 +26,11 @@ fn push_line(printed: &mut String, name: &str, value: &str) {
 mod tests {
     use super::*;
     use crate::door::limits::Limits;
-    use crate::door::vet::vet;
+    use crate::door::parse::parse;
 
     #[track_caller]
     fn check(sent: &str, printed: &str) {
-        let head = vet(sent.as_bytes(), &Limits::for_descriptors(1024)).unwrap();
+        let head = parse(sent.as_bytes(), &Limits::for_descriptors(1024)).unwrap();
         assert_eq!(String::from_utf8(rewrite(&head, "T")).unwrap(), printed);
     }
 

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::signal::Signal;
+use super::stop_event::StopEvent;
 
 /// How long an answer that is being written when the door closes may still take.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(super) fn wait(
     socket: impl AsFd,
     flags: PollFlags,
     deadline: Instant,
-    closing: Option<&Signal>,
+    closing: Option<&StopEvent>,
 ) -> Result<(), Cut> {
     let socket = socket.as_fd();
     let (signal, signal_flags) = closing.map_or((socket, PollFlags::empty()), |signal| {
@@ -78,7 +78,7 @@ pub(super) fn receive(
     socket: impl AsFd,
     buffer: &mut [u8],
     deadline: Instant,
-    closing: Option<&Signal>,
+    closing: Option<&StopEvent>,
 ) -> Result<usize, Cut> {
     loop {
         // INVARIANT: the wait comes first, so that bytes that keep coming cannot outrun the deadline.
@@ -96,7 +96,7 @@ pub(super) fn send_all(
     socket: impl AsFd,
     bytes: &[u8],
     deadline: Instant,
-    closing: Option<&Signal>,
+    closing: Option<&StopEvent>,
 ) -> Result<(), Cut> {
     send(socket, bytes, SendFlags::empty(), deadline, closing)
 }
@@ -106,7 +106,7 @@ pub(super) fn send_start(
     socket: impl AsFd,
     bytes: &[u8],
     deadline: Instant,
-    closing: Option<&Signal>,
+    closing: Option<&StopEvent>,
 ) -> Result<(), Cut> {
     send(socket, bytes, SendFlags::MORE, deadline, closing)
 }
@@ -116,7 +116,7 @@ fn send(
     mut bytes: &[u8],
     flags: SendFlags,
     mut deadline: Instant,
-    mut closing: Option<&Signal>,
+    mut closing: Option<&StopEvent>,
 ) -> Result<(), Cut> {
     let flags = flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     while !bytes.is_empty() {
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn the_signal_wakes_a_reader() {
         let (us, _them) = UnixStream::pair().unwrap();
-        let signal = Signal::new().unwrap();
+        let signal = StopEvent::new().unwrap();
         let far = Instant::now() + Duration::from_secs(60);
         thread::scope(|scope| {
             let reader = scope.spawn(|| receive(&us, &mut [0; 8], far, Some(&signal)));

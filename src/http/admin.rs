@@ -65,7 +65,7 @@ impl Site {
         let began = SystemTime::now();
         let Some(operator) = self.operator(&login.token) else {
             self.desk.note_failure(household, Instant::now());
-            crate::warn_seldom!("somebody tried to log in at /admin with a wrong token");
+            crate::warn_throttled!("somebody tried to log in at /admin with a wrong token");
             return Err(ApiError::unauthorized("This is not the operator's token."));
         };
         let until = operator.until;

@@ -122,7 +122,7 @@ impl Site {
                     format!("The shell {shell} can't be started; the server's log says why."),
                 ),
             };
-            crate::warn_seldom!("not ready: {missing}");
+            crate::warn_throttled!("not ready: {missing}");
             Err(ApiError::new(503, code, message).with("Retry-After", "2"))
         })))
     }

@@ -19,7 +19,7 @@ use crate::auth::{self, Gate, Identity, PlayerSecret, Refusal, Shown};
 use crate::metrics::Metrics;
 use crate::session::store::PlayerId;
 use crate::session::{self, Manager, Owner, Session, SessionId};
-use crate::warn_seldom;
+use crate::warn_throttled;
 
 /// Browsers keep cookies of 4096 bytes, name and attributes included.
 const COOKIE_TOKEN_BYTES: usize = 3800;
@@ -106,13 +106,13 @@ impl Site {
         let own = shown(&reached.own());
         // Most often it is no attack, but a setting that is missing.
         if judgement == Judgement::UnknownName {
-            warn_seldom!(
+            warn_throttled!(
                 "refused a page at {own}: if that is this server's address, set PUBLIC_URL to it"
             );
             return Err(ApiError::unknown_name());
         }
         let page = shown(origin.unwrap_or("another site"));
-        warn_seldom!(
+        warn_throttled!(
             "refused a page of {page}, which came to {own}: {}",
             reached.advice(origin)
         );

@@ -33,7 +33,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::door::{Connection, Stats, count};
-use crate::logging::Seldom;
+use crate::logging::LogThrottle;
 pub(crate) use print::{Form, print};
 use router::Router;
 pub(crate) use router::panic_message;
@@ -165,7 +165,7 @@ pub(crate) struct Server {
     directory: PathBuf,
     threads: usize,
     running: Mutex<Running>,
-    deaths: Seldom,
+    deaths: LogThrottle,
 }
 
 /// What a rebuild replaces.
@@ -209,7 +209,7 @@ impl Server {
             directory,
             threads,
             running: Mutex::new(running),
-            deaths: Seldom::default(),
+            deaths: LogThrottle::default(),
         };
         server.rebuild(&mut server.running.lock())?;
         Ok(server)

@@ -13,17 +13,17 @@ use super::{Line, Site};
 use crate::door::Connection;
 use crate::session::{Manager, SessionId};
 use crate::terminal::hub::Arrival;
-use crate::terminal::seat::Seat;
 use crate::terminal::upgrade::Upgrade;
 use crate::terminal::viewer::Terms;
+use crate::terminal::viewer_handle::ViewerHandle;
 use crate::terminal::{Role, viewer};
-use crate::warn_seldom;
+use crate::warn_throttled;
 
 /// A handshake that was accepted, with its seat at the terminal.
 pub(super) struct Opening {
     id: SessionId,
     upgrade: Upgrade,
-    seat: Seat,
+    seat: ViewerHandle,
     /// When the viewer's login runs out.
     until: Option<Instant>,
 }
@@ -162,7 +162,7 @@ fn serve(
     line: &Line,
     id: SessionId,
     connection: Connection,
-    seat: Seat,
+    seat: ViewerHandle,
     terms: Terms,
 ) {
     match viewer::run(&connection.stream, connection.leftover, seat, terms) {
@@ -177,7 +177,7 @@ fn serve(
                 line.started.elapsed().as_secs()
             );
         }
-        Err(cause) => warn_seldom!("session={id} terminal failed: {cause}"),
+        Err(cause) => warn_throttled!("session={id} terminal failed: {cause}"),
     }
 }
 

@@ -23,8 +23,8 @@ use super::{Error, Manager, shells};
 use crate::auth::CookieKey;
 use crate::engine::types::ContainerSummary;
 use crate::engine::{ContainerId, Size};
-use crate::terminal::handover::{MAX_UNDRAWN_BYTES, Still, Undrawn};
 use crate::terminal::input::Count;
+use crate::terminal::snapshot::{MAX_UNDRAWN_BYTES, Snapshot, Undrawn};
 
 /// A container that takes longer to be attached to than this is set aside.
 const ATTACH_WAIT: Duration = Duration::from_secs(3);
@@ -94,7 +94,7 @@ pub fn plan(
 
 impl Manager {
     /// Takes over everything, once. Returns when to try again if the Engine or the store is away.
-    pub(super) fn settle(self: &Arc<Self>) -> Result<(), Error> {
+    pub(super) fn adopt_all(self: &Arc<Self>) -> Result<(), Error> {
         let began = Instant::now();
         // INVARIANT: before the key, with which cookies begin to count.
         self.learn_revoked()?;
@@ -270,7 +270,7 @@ fn strays<'a>(
 }
 
 /// As the store keeps it.
-pub(super) fn stored_screen(still: &Still) -> StoredScreen {
+pub(super) fn stored_screen(still: &Snapshot) -> StoredScreen {
     StoredScreen {
         offset: still.offset,
         cols: still.size.cols,
@@ -287,8 +287,8 @@ pub(super) fn stored_screen(still: &Still) -> StoredScreen {
     }
 }
 
-fn still_of(screen: &StoredScreen) -> Still {
-    Still {
+fn still_of(screen: &StoredScreen) -> Snapshot {
+    Snapshot {
         offset: screen.offset,
         size: Size {
             cols: screen.cols,

@@ -31,7 +31,7 @@ use super::store::{self, Book, BookVersion, PlayerId};
 use super::{Error, Manager};
 use crate::auth;
 use crate::terminal::frame::Notice;
-use crate::warn_seldom;
+use crate::warn_throttled;
 
 /// Bases above this are not kept in memory, for each game has one.
 const BASE_LIMIT_BYTES: usize = 64 * 1024;
@@ -103,7 +103,7 @@ impl Manager {
             Ok(Filed::Differing) => session.hub.notify(&Notice::books_differ()),
             Ok(Filed::Whole) => {}
             Err(Error::Store(error @ store::Error::NoRoom { .. })) => {
-                warn_seldom!("session={} its book is not kept: {error}", session.id);
+                warn_throttled!("session={} its book is not kept: {error}", session.id);
                 if !std::mem::replace(&mut session.book.lock().is_told_of_no_room, true) {
                     session.hub.notify(&Notice::no_room_for_book());
                 }
@@ -130,7 +130,7 @@ impl Manager {
             // A session that is about to be forgotten may have none any more.
             Ok(_) | Err(store::Error::NotFound(_)) => {}
             Err(error) => {
-                warn_seldom!(
+                warn_throttled!(
                     "session={} its record does not tell that its book is saved: {error}",
                     session.id
                 );

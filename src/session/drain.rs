@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 use log::warn;
 
-use super::{Error, Farewell, Manager, SessionId};
+use super::{Error, Manager, SessionId, ShutdownMode};
 use crate::terminal::frame::{Level, Notice};
 
 /// How long pages show that the end is near before it comes.
@@ -150,7 +150,7 @@ impl Manager {
         }
         match self.on_drained.get() {
             Some(end) => end(),
-            None => self.begin_stop(Farewell::Drain),
+            None => self.begin_stop(ShutdownMode::Drain),
         }
         games
     }

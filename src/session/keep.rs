@@ -25,7 +25,7 @@ use super::store::{self, PlayerId};
 use super::{Error, Manager, SessionId, sandbox, spellbook};
 use crate::engine::types::PathStat;
 use crate::engine::{self, ContainerId};
-use crate::warn_seldom;
+use crate::warn_throttled;
 
 /// A tar of the largest book: its header, the book in whole blocks, the end.
 const ARCHIVE_LIMIT_BYTES: usize = sandbox::BOOK_LIMIT_BYTES as usize + 16 * 1024;
@@ -227,7 +227,7 @@ impl Manager {
     /// What was set aside is used when its player is there.
     pub(super) fn use_aside(&self, player: &PlayerId) {
         if let Err(error) = self.store.load_book(&player.aside()) {
-            warn_seldom!("what is set aside for {player} may expire: {error}");
+            warn_throttled!("what is set aside for {player} may expire: {error}");
         }
     }
 

@@ -36,6 +36,7 @@ pub mod book_join;
 mod book_save;
 pub mod bundle;
 pub mod calls;
+mod create;
 mod drain;
 pub mod error;
 pub mod fitness;
@@ -44,8 +45,6 @@ mod history;
 pub mod images;
 mod keep;
 mod ledger;
-mod live;
-mod make;
 pub mod pace;
 mod player;
 pub mod pool;
@@ -62,11 +61,12 @@ pub mod sandbox;
 mod session;
 mod shelf;
 pub mod shells;
+mod shutdown;
 pub mod spellbook;
 pub mod state;
 mod stats;
-mod stop;
 pub mod store;
+mod supervisor;
 mod sweep;
 mod watch;
 
@@ -81,23 +81,23 @@ use log::{debug, warn};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 pub use calls::{Newcomer, Place, QueueTicket, Standing};
+pub use create::NewSession;
 pub use drain::LONGEST_DRAIN;
 pub use error::Error;
 pub use history::{SAMPLE_EVERY, Sample};
-pub use make::NewSession;
 pub use readiness::NotReady;
 pub use session::{NotAnId, Owner, Session, SessionId, Snapshot};
+pub use shutdown::{Grace, ShutdownMode};
 pub use state::{Reason, State, Status};
-pub use stop::{Farewell, Grace};
 pub use watch::WATCH_LINK_LIFE;
 
 use crate::auth::CookieKey;
 use crate::engine::{Engine, EventsCloser, Size};
 use crate::metrics::Metrics;
 use crate::terminal::Close;
-use crate::terminal::hub::{self, Arrival, NoSeat};
-use crate::terminal::seat::Seat;
+use crate::terminal::hub::{self, Arrival, NoViewer};
 use crate::terminal::typists::Typists;
+use crate::terminal::viewer_handle::ViewerHandle;
 use asked::Asked;
 use bundle::Bundled;
 use calls::Calls;
@@ -344,12 +344,12 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Over`], [`Error::TooManySpectators`].
-    pub fn attach_container(&self, id: SessionId, arrival: Arrival) -> Result<Seat, Error> {
+    pub fn attach_container(&self, id: SessionId, arrival: Arrival) -> Result<ViewerHandle, Error> {
         let session = self.get(id)?;
         let seat = session.hub.join(arrival).map_err(|no_seat| match no_seat {
-            NoSeat::Closed(Close::GoingAway) => Error::Stopping,
-            NoSeat::Closed(_) => Error::Over,
-            NoSeat::Full => Error::TooManySpectators,
+            NoViewer::Closed(Close::GoingAway) => Error::Stopping,
+            NoViewer::Closed(_) => Error::Over,
+            NoViewer::Full => Error::TooManySpectators,
         })?;
         frozen::tell_newcomer(&session);
         Ok(seat)

@@ -157,7 +157,7 @@ impl Manager {
     ) -> Result<(), Error> {
         self.rates.count(address, player).map_err(|retry_after| {
             self.metrics.count_refused("rate_limited");
-            crate::warn_seldom!(
+            crate::warn_throttled!(
                 "refused a game: one address, or one player, has started as many as RATE_LIMIT allows"
             );
             Error::RateLimited { retry_after }

@@ -14,7 +14,7 @@ use log::info;
 use super::state::{Reason, State};
 use super::{Manager, Session, revoked};
 use crate::terminal::frame::Notice;
-use crate::warn_seldom;
+use crate::warn_throttled;
 
 /// The player is told when so much idle time is left.
 const WARN_BEFORE: Duration = Duration::from_secs(60);
@@ -126,7 +126,7 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
         .min(manager.settings.save_interval / 2)
         .clamp(Duration::from_millis(20), LONGEST_TICK);
     thread::Builder::new().name("reaper".into()).spawn(move || {
-        if !settle(&manager) {
+        if !adopt_all(&manager) {
             return;
         }
         let mut revoked_pace = revoked::Pace::new(Instant::now());
@@ -146,13 +146,13 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
 }
 
 /// Takes over what there is, however long the Engine and the store need. Returns whether the server goes on.
-fn settle(manager: &Arc<Manager>) -> bool {
+fn adopt_all(manager: &Arc<Manager>) -> bool {
     loop {
-        match manager.settle() {
+        match manager.adopt_all() {
             Ok(()) => return true,
             Err(error) => {
                 manager.metrics.count_reaper_failure("settle");
-                warn_seldom!("the sessions of before the start are not taken over yet: {error}");
+                warn_throttled!("the sessions of before the start are not taken over yet: {error}");
             }
         }
         if manager.has_stopped_within(SETTLE_RETRY) {

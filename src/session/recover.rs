@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!              panic                 a moment later
-//!   live::run ───────▶ let go of it ───────────────▶ live::run, which finds out how the container is
+//!   supervisor::run ───────▶ let go of it ───────────────▶ supervisor::run, which finds out how the container is
 //!                      the 2nd time in a row: and the terminal starts anew
 //!                      the 7th time in a row: and the session is ended
 //! ```
@@ -21,7 +21,7 @@ use log::error;
 
 use super::session::Session;
 use super::state::{Event, Reason, State};
-use super::{Manager, live};
+use super::{Manager, supervisor};
 use crate::engine::{Attach, ContainerId};
 use crate::terminal::Close;
 
@@ -73,7 +73,7 @@ pub(super) fn run(
     let mut in_a_row = 0;
     loop {
         let began = Instant::now();
-        let life = || live::run(manager, session, container, first.take());
+        let life = || supervisor::run(manager, session, container, first.take());
         if catch_unwind(AssertUnwindSafe(life)).is_ok() {
             return;
         }

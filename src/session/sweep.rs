@@ -49,7 +49,7 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
                 Ok(_) => SWEEP_RETRY,
                 Err(error) => {
                     manager.metrics.count_reaper_failure("sweep");
-                    crate::warn_seldom!("sweep: {error}");
+                    crate::warn_throttled!("sweep: {error}");
                     SWEEP_RETRY
                 }
             };

@@ -48,7 +48,7 @@ use self::parser::{Act, Name, Parser};
 use self::terminal::Terminal;
 use crate::engine::Size;
 use crate::logging::caught;
-use crate::warn_seldom;
+use crate::warn_throttled;
 
 /// Output is taken in by pieces of about so many bytes: what a panic takes along is the rest of a piece.
 const PIECE_BYTES: usize = 4 * 1024;
@@ -151,7 +151,7 @@ impl Emulator {
             Err(place) => {
                 self.terminal = terminal(self.size);
                 self.panics.inc();
-                warn_seldom!(
+                warn_throttled!(
                     "the terminal emulator panicked at {place}: a page that comes back late misses what was on the \
                      screen then; the game goes on"
                 );

@@ -1,7 +1,7 @@
 //! One container's terminal, shared by everybody who looks at it.
 //!
 //! The session's thread runs [`Hub::pump`]: it reads what the container writes into the scrollback and wakes
-//! the viewers, each of which copies from there at its own pace ([`super::seat`]). The player's pace is the
+//! the viewers, each of which copies from there at its own pace ([`super::viewer_handle`]). The player's pace is the
 //! program's pace: when the player is a whole window behind, the pump stops reading, the Engine's pipe
 //! fills, and the program's own write blocks. Spectators that fall out of the scrollback skip ahead.
 //!
@@ -23,18 +23,18 @@ use super::budget::{Around, PumpBudget};
 use super::frame::{Close, Notice, Role};
 use super::input::Input;
 use super::meters::Meters;
+use super::parked_writer::ParkedWriter;
 use super::past::Past;
 use super::present::Present;
 use super::recording::Recording;
-use super::rest::Rest;
 use super::scrollback::Scrollback;
-use super::seat::{Greeting, Screen, Seat, SeatState};
 use super::typists::{Number, Typists};
-use super::wake::Wake;
+use super::viewer_handle::{Greeting, Screen, ViewerHandle, ViewerState};
+use super::wakeup::Wakeup;
 use crate::engine::Size;
 
 pub use super::input::Typed;
-pub use super::seat::Next;
+pub use super::viewer_handle::Next;
 
 /// What a terminal has before its page has said its size.
 pub const FIRST_SIZE: Size = Size { cols: 80, rows: 24 };
@@ -104,7 +104,7 @@ pub struct Arrival {
 
 /// Why nobody could sit down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoSeat {
+pub enum NoViewer {
     /// The session is over; this is the code it was closed with.
     Closed(Close),
     /// There are as many spectators as there may be.
@@ -124,9 +124,9 @@ pub struct Hub {
     /// any other lock.
     pub(super) present_due: Mutex<Instant>,
     /// Wakes the pump when the player has caught up.
-    pump_wake: Wake,
+    pump_wake: Wakeup,
     /// Ends a pause of the pump's when the player types.
-    pub(super) typed: Wake,
+    pub(super) typed: Wakeup,
     /// Called after a new size was noted; must not block.
     pub(super) on_resize: Box<dyn Fn() + Send + Sync>,
     pub(super) limits: Limits,
@@ -153,10 +153,10 @@ pub(super) struct State {
     pub(super) past_bytes: usize,
     /// Sizes by the offset at which they were set, where the past has not come to yet.
     pub(super) sizes: VecDeque<(u64, Size)>,
-    pub(super) seats: Vec<SeatState>,
+    pub(super) seats: Vec<ViewerState>,
     next_seat: u64,
     pub(super) last_input: Instant,
-    /// The same for keys: who only says to be there is believed for [`super::seat::STAY_LIMIT`] after them.
+    /// The same for keys: who only says to be there is believed for [`super::viewer_handle::STAY_LIMIT`] after them.
     pub(super) last_keys: Instant,
     /// When the oldest keys were written that no output has followed yet.
     pub(super) typed_at: Option<Instant>,
@@ -167,7 +167,7 @@ pub(super) struct State {
     pub(super) emulator_panics: IntCounter,
     /// What players that have left had drawn, or what was answered without them: the questions in it are answered.
     pub(super) answered: u64,
-    /// Whether the offset is only a guess: see [`super::handover`].
+    /// Whether the offset is only a guess: see [`super::snapshot`].
     pub(super) is_uncharted: bool,
     /// Set once: newcomers are turned away with it.
     pub(super) closed: Option<Close>,
@@ -219,8 +219,8 @@ impl Hub {
             }),
             past_moved: Condvar::new(),
             present_due: Mutex::new(now),
-            pump_wake: Wake::default(),
-            typed: Wake::default(),
+            pump_wake: Wakeup::default(),
+            typed: Wakeup::default(),
             on_resize: Box::new(on_resize),
             limits,
             meters,
@@ -367,13 +367,13 @@ impl Hub {
             state.echo.get_or_insert((offset, typed_at));
         }
         state.scrollback.push(output);
-        let player = state.player().map(SeatState::address);
+        let player = state.player().map(ViewerState::address);
         let window_bytes = self.limits.window_bytes as u64;
         let spectators = state
             .seats
             .iter()
             .filter(|seat| seat.role == Role::Spectator);
-        let spectators: Vec<Arc<Rest>> = spectators
+        let spectators: Vec<Arc<ParkedWriter>> = spectators
             .filter(|seat| !seat.is_full(window_bytes))
             .map(|seat| seat.address().1)
             .collect();
@@ -427,8 +427,8 @@ impl Hub {
     /// its start, and before that the screen as it was there.
     ///
     /// # Errors
-    /// [`NoSeat`].
-    pub fn join(self: &Arc<Self>, arrival: Arrival) -> Result<Seat, NoSeat> {
+    /// [`NoViewer`].
+    pub fn join(self: &Arc<Self>, arrival: Arrival) -> Result<ViewerHandle, NoViewer> {
         let present = self.present_for(arrival);
         // INVARIANT: `input` before `state`. With both, no key of an earlier page can be written after its count
         // was told to this one.
@@ -441,14 +441,14 @@ impl Hub {
         if let Some(close) = state.closed
             && !state.has_last_words()
         {
-            return Err(NoSeat::Closed(close));
+            return Err(NoViewer::Closed(close));
         }
         match arrival.role {
             Role::Player => {
                 state.seats.iter_mut().for_each(|seat| seat.settle(&input));
                 state.send_player_away();
             }
-            Role::Spectator if state.spectators() >= MAX_SPECTATORS => return Err(NoSeat::Full),
+            Role::Spectator if state.spectators() >= MAX_SPECTATORS => return Err(NoViewer::Full),
             Role::Spectator => {}
         }
         if arrival.role == Role::Player {
@@ -468,10 +468,10 @@ impl Hub {
         let page = arrival.page.filter(|_| arrival.role == Role::Player);
         let settled = page.and_then(|page| input.settled(page, arrival.from.is_none()));
         drop(input);
-        let rest = Arc::<Rest>::default();
+        let rest = Arc::<ParkedWriter>::default();
         let number = state.next_seat;
         state.next_seat += 1;
-        let mut seat = SeatState::new(number, arrival, greeting.offset, Arc::clone(&rest));
+        let mut seat = ViewerState::new(number, arrival, greeting.offset, Arc::clone(&rest));
         if state.is_engine_away {
             seat.notify(Notice::engine_away());
         }
@@ -484,7 +484,13 @@ impl Hub {
             settled,
             ..greeting
         };
-        Ok(Seat::new(Arc::clone(self), number, arrival, greeting, rest))
+        Ok(ViewerHandle::new(
+            Arc::clone(self),
+            number,
+            arrival,
+            greeting,
+            rest,
+        ))
     }
 
     /// Sends everybody away with `close`, at once, and lets the pump run to the end of the output.
@@ -756,7 +762,7 @@ impl State {
         (self.typed_at, self.echo) = (None, None);
     }
 
-    fn player(&self) -> Option<&SeatState> {
+    fn player(&self) -> Option<&ViewerState> {
         self.seats
             .iter()
             .find(|seat| seat.role == Role::Player && !seat.is_closing())
@@ -766,7 +772,7 @@ impl State {
         self.player().is_some()
     }
 
-    fn player_mut(&mut self) -> Option<&mut SeatState> {
+    fn player_mut(&mut self) -> Option<&mut ViewerState> {
         self.seats
             .iter_mut()
             .find(|seat| seat.role == Role::Player && !seat.is_closing())
@@ -958,7 +964,7 @@ mod tests {
         assert_eq!(hub.output_bytes(), 200 * 1024);
         assert_eq!(
             hub.join(PLAYER).err(),
-            Some(NoSeat::Closed(Close::Destroyed))
+            Some(NoViewer::Closed(Close::Destroyed))
         );
     }
 
@@ -995,10 +1001,13 @@ mod tests {
             role: Role::Spectator,
             ..PLAYER
         };
-        let mut seats: Vec<Seat> = (0..MAX_SPECTATORS)
+        let mut seats: Vec<ViewerHandle> = (0..MAX_SPECTATORS)
             .map(|_| hub.join(spectator).expect("it is not over"))
             .collect();
-        let screens: Vec<Screen> = seats.iter_mut().filter_map(Seat::take_screen).collect();
+        let screens: Vec<Screen> = seats
+            .iter_mut()
+            .filter_map(ViewerHandle::take_screen)
+            .collect();
         assert_eq!(screens.len(), MAX_SPECTATORS);
         let first = &screens[0].data;
         assert!(

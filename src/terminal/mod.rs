@@ -9,7 +9,7 @@
 //! ```
 //!
 //! * [`hub`]: one per container: fills the scrollback, holds the program back when its player lags.
-//! * [`seat`]: a viewer's place at a hub: what it was sent, what it must be told.
+//! * [`viewer_handle`]: a viewer's place at a hub: what it was sent, what it must be told.
 //! * [`input`]: keys on their way to the container.
 //! * [`scrollback`], [`past`]: the last bytes a container wrote, and the screen as it was before them. No I/O.
 //! * [`emulator`]: a terminal that shows what the page's does. [`aging`] keeps it away from the hub's lock.
@@ -23,7 +23,7 @@
 //! * [`upgrade`]: the opening handshake.
 //!
 //! Bytes do not travel through channels: a viewer's writer copies what it has not sent yet from the one
-//! scrollback, and [`wake`] only says "look again". So memory is one scrollback per session
+//! scrollback, and [`wakeup`] only says "look again". So memory is one scrollback per session
 //! however many watch, whatever waits goes out as one frame, and a resume is nothing but another offset.
 //!
 //! Nothing here knows Docker's JSON or the session map.
@@ -33,21 +33,21 @@ pub mod answering;
 pub mod budget;
 pub mod emulator;
 pub mod frame;
-pub mod handover;
 pub mod hub;
 pub mod input;
 pub mod meters;
+pub mod parked_writer;
 pub mod past;
 pub mod present;
 pub mod recording;
-pub mod rest;
 pub mod scrollback;
-pub mod seat;
+pub mod snapshot;
 pub mod split;
 pub mod typists;
 pub mod upgrade;
 pub mod viewer;
-pub mod wake;
+pub mod viewer_handle;
+pub mod wakeup;
 
 pub use frame::{Close, Role};
 pub use hub::Hub;

@@ -12,7 +12,7 @@ use super::aging::{Aging, PICTURE_TIME, processor_time};
 use super::frame::Role;
 use super::hub::{Arrival, FIRST_SIZE, Hub, State};
 use super::past::Past;
-use super::seat::{Greeting, Screen};
+use super::viewer_handle::{Greeting, Screen};
 
 /// How long one waits for another's; longer than that takes.
 const WAIT: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 //! reader's automatic pong lands inside a frame that the writer has half sent. So the reading thread's
 //! `WebSocket` writes into nothing ([`ReadSide`]), believes that its pongs and closes went out, and hands
 //! them to us as messages; the writing thread is the only one that touches the socket ([`Outgoing`]) and
-//! codes whole frames itself; while it rests it lends its half ([`super::rest`]).
+//! codes whole frames itself; while it rests it lends its half ([`super::parked_writer`]).
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -25,8 +25,8 @@ use uuid::Uuid;
 use super::budget::{Budget, Paces};
 use super::frame::{self, BadFrame, Close, FromPage, Notice, Role, ToPage};
 use super::hub::{Next, Typed};
-use super::seat::{Greeting, Screen, Seat};
 use super::split::{self, Outgoing, ReadSide};
+use super::viewer_handle::{Greeting, Screen, ViewerHandle};
 use crate::logging::names;
 
 /// How long a client may take to answer our close frame.
@@ -100,7 +100,7 @@ struct Control {
 }
 
 struct Viewer {
-    seat: Seat,
+    seat: ViewerHandle,
     stream: Arc<TcpStream>,
     /// Guards the slots between reader and writer. Held for moves only.
     control: Mutex<Control>,
@@ -115,7 +115,7 @@ struct Viewer {
 pub fn run(
     stream: &TcpStream,
     leftover: Vec<u8>,
-    mut seat: Seat,
+    mut seat: ViewerHandle,
     terms: Terms,
 ) -> io::Result<Visit> {
     let screen = seat.take_screen();

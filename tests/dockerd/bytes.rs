@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use tungstenite::Message;
 
 use crate::binary::Process;
+use crate::containers::{PATIENCE, unique};
 use crate::dice::Dice;
 use crate::docker;
 use crate::games::{SHELLS, hub_of, site};
-use crate::ground::{PATIENCE, unique};
 use crate::site::{Player, wait_for};
 
 /// Reads until so many bytes have come that were not expected yet.

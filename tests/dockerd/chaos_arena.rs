@@ -12,7 +12,7 @@ use shellcraft::session::sandbox::INSTANCE_LABEL;
 use tempfile::TempDir;
 
 use crate::binary::Process;
-use crate::ground::unique;
+use crate::containers::unique;
 use crate::site::{ADMIN_TOKEN, COOKIE_KEY, Client, wait_for};
 
 /// Longer than a drain of a few sessions takes on a machine that is busy with other tests.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::chaos_arena::{Arena, let_pass};
+use crate::containers::PATIENCE;
 use crate::dice::Dice;
-use crate::ground::PATIENCE;
 use crate::site::{Game, Player, Reply, cookie_of, find};
 
 /// What survives: the server comes back in a second, an Engine in ten, both slower on a busy machine.

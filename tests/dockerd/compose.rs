@@ -11,9 +11,9 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::containers::unique;
 use crate::dist;
 use crate::docker::{self, docker, inspect};
-use crate::ground::unique;
 use crate::site::{Client, Game, wait_for};
 
 /// A whole book of one spell.

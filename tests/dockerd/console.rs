@@ -7,8 +7,8 @@ use shellcraft::engine::{ContainerId, Engine, Size};
 use shellcraft::session::{sandbox, spellbook};
 use tungstenite::Message;
 
+use crate::containers::{PATIENCE, Terminal};
 use crate::game::{Step, plain};
-use crate::ground::{PATIENCE, Terminal};
 use crate::site::Player;
 
 /// A terminal that a transcript can be played at.

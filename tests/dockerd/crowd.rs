@@ -4,8 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::binary::Process;
+use crate::containers::unique;
 use crate::docker::{self, remaining, volumes_of};
-use crate::ground::unique;
 use crate::site::{Game, wait_for};
 
 const PLAYERS: usize = 50;

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::busybox;
 use crate::console::{Bare, Console, Play};
+use crate::containers::{PATIENCE, Terminal};
 use crate::docker::{self, container_of, remaining, volumes_of};
 use crate::game::{AGAIN, DAMAGED, DAMAGED_BOOK, GAME, REPLACED, Step};
-use crate::ground::{PATIENCE, Terminal};
 use crate::site::{Game, Player, Site, wait_for};
 
 /// The catalogue with the images that only tests have.

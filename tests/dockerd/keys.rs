@@ -4,9 +4,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::console::Play;
+use crate::containers::{Guinea, PATIENCE};
 use crate::docker;
 use crate::games::{at_prompt, site};
-use crate::ground::{Guinea, PATIENCE};
 use crate::site::{Player, wait_for};
 
 const SHELLS: [&str; 2] = ["rust", "perl"];

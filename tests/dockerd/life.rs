@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::binary::Process;
+use crate::containers::{PATIENCE, Terminal, unique};
 use crate::docker::{self, container_of, docker, remaining, volumes_of};
 use crate::games::{hub_of, site};
-use crate::ground::{PATIENCE, Terminal, unique};
 use crate::site::{Game, Site, wait_for};
 use shellcraft::engine::ContainerId;
 

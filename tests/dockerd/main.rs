@@ -19,8 +19,8 @@
 #[allow(dead_code)] // Each ring uses its own part of what both stand on.
 #[path = "../support/binary.rs"]
 mod binary;
-#[path = "../support/ground.rs"]
-mod ground;
+#[path = "../support/containers.rs"]
+mod containers;
 #[path = "../support/openapi.rs"]
 mod openapi_check;
 #[path = "../support/promises.rs"]

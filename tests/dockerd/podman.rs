@@ -23,8 +23,8 @@ use tempfile::TempDir;
 
 use crate::binary::BINARY;
 use crate::console::Play;
+use crate::containers::{Guinea, archive, unpack};
 use crate::game::{GAME, Step};
-use crate::ground::{Guinea, archive, unpack};
 use crate::restart::plays_again;
 use crate::site::{Game, Site, wait_for};
 use crate::{busybox, docker, promises};
@@ -288,7 +288,7 @@ fn podman_says_in_other_words_what_is_not_there() {
     let podman = Podman::start();
     let engine = podman.engine();
     assert!(engine.ping().expect("ping").is_podman);
-    let missing = crate::ground::body("shellcraft-test/no-such-image", "");
+    let missing = crate::containers::body("shellcraft-test/no-such-image", "");
     let error = engine.create("no-image", &missing).expect_err("no image");
     assert!(error.is_not_found(), "{error}");
     let nobody = ContainerId("nobody".into());

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::busybox;
+use crate::containers::unique;
 use crate::docker::{self, container_of, docker, inspect};
-use crate::ground::unique;
 use crate::site::{Site, wait_for};
 
 /// An image of busybox that is gone when it goes out of scope.

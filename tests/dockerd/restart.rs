@@ -10,7 +10,7 @@ use shellcraft::engine::Engine;
 use tempfile::TempDir;
 
 use crate::busybox;
-use crate::ground::PATIENCE;
+use crate::containers::PATIENCE;
 use crate::site::{Player, Site, wait_for};
 
 /// A Docker daemon with an empty store, ended together with all that it started when it goes out of scope.

@@ -6,9 +6,9 @@ use shellcraft::engine::Size;
 use shellcraft::terminal::emulator::Emulator;
 use shellcraft::terminal::meters::Meters;
 
+use crate::containers::PATIENCE;
 use crate::dice::Dice;
 use crate::games::hub_of;
-use crate::ground::PATIENCE;
 use crate::site::{Game, Player, Site};
 use crate::{busybox, docker};
 

@@ -11,9 +11,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::containers::{own_address, unique};
 use crate::dist;
 use crate::docker;
-use crate::ground::{own_address, unique};
 use crate::site::{ADMIN_TOKEN, Client, Game, Player, wait_for};
 
 const UNIT: &str = include_str!("../../templates/deploy/shellcraft.service");

@@ -3,8 +3,8 @@
 //! `SHELLCRAFT_BEFORE` names the binary of another version; without it there is only this one.
 
 use crate::binary::{BINARY, Process};
+use crate::containers::unique;
 use crate::docker;
-use crate::ground::unique;
 
 /// Removes what a test that failed has left.
 struct Instance(String);

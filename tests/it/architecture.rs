@@ -192,7 +192,7 @@ fn log_lines_call_sessions_by_their_short_names() {
         "warn!(",
         "error!(",
         "log!(",
-        "warn_seldom!(",
+        "warn_throttled!(",
         "logging::enter(",
     ];
     let mut looked_at = 0;

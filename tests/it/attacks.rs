@@ -11,8 +11,8 @@ mod smuggling;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use crate::containers::PATIENCE;
 use crate::door::house::connect_from;
-use crate::ground::PATIENCE;
 use crate::site::Game;
 
 /// Where attackers come from, and from where everybody else does: limits are per address.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use fake_engine::FakeEngine;
 
-use crate::ground::unique;
+use crate::containers::unique;
 use crate::site::{Client, Game, Life, Site, wait_for};
 
 const BOOK: &str = "/home/spellbook.dat";

@@ -6,7 +6,7 @@ use std::time::Instant;
 use fake_engine::FakeEngine;
 use shellcraft::session::State;
 
-use crate::ground::unique;
+use crate::containers::unique;
 use crate::site::{Client, Game, Life, Site, wait_for};
 
 /// Four are made at once; whoever comes then stands in line.

@@ -16,9 +16,9 @@ use tempfile::TempDir;
 use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
 
+use crate::containers::PATIENCE;
+use crate::containers::own_address;
 use crate::door::house::{open_behind, quick};
-use crate::ground::PATIENCE;
-use crate::ground::own_address;
 use crate::proxy::{Caddy, Haproxy, Nginx, Traefik};
 use crate::site::{Site, wait_for};
 

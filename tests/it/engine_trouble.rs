@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fake_engine::{FakeEngine, Options};
 use shellcraft::engine::{ContainerId, Engine, Error};
 
-use crate::ground::{Guinea, PATIENCE};
+use crate::containers::{Guinea, PATIENCE};
 
 const IMAGE: &str = "shellcraft-test/busybox";
 
@@ -96,7 +96,7 @@ fn an_upgraded_engine_is_spoken_to_in_its_new_version() {
 fn a_container_is_sized_at_its_start_where_the_engine_can() {
     let fake = FakeEngine::start_with(speaking("1.44", "1.24"));
     let engine = Engine::new(&fake.docker_host()).expect("a Unix socket");
-    let mut body = crate::ground::body(IMAGE, "");
+    let mut body = crate::containers::body(IMAGE, "");
     body.host_config.console_size = Some([31, 97]);
     let id = engine.create("sized", &body).expect("create");
     assert_eq!(fake.container(&id.0).expect("there").size, (97, 31));
@@ -131,7 +131,7 @@ fn a_refusal_carries_the_engine_s_words_tamed() {
     let (fake, engine) = start();
     fake.refuse("ContainerCreate", 500, "no space left\r\n\x1b[2Jon device");
     let error = engine
-        .create("x", &crate::ground::body(IMAGE, ""))
+        .create("x", &crate::containers::body(IMAGE, ""))
         .expect_err("refused");
     assert!(error.is_outage());
     assert_eq!(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fake_engine::FakeEngine;
 
-use crate::ground::own_address;
+use crate::containers::own_address;
 use crate::proxy::{Caddy, Nginx};
 use crate::site::Site;
 

@@ -17,7 +17,7 @@ use shellcraft::terminal::{Close, Role};
 use tungstenite::{Message, WebSocket};
 use uuid::Uuid;
 
-use crate::ground::PATIENCE;
+use crate::containers::PATIENCE;
 
 const PULSE: Heartbeat = Heartbeat {
     every: Duration::from_secs(1),

@@ -4,7 +4,7 @@ use fake_engine::FakeEngine;
 use shellcraft::engine::Engine;
 use shellcraft::session::bundle::{Archive, Bundled, SOURCES};
 
-use crate::ground::unique;
+use crate::containers::unique;
 use crate::packed::bundled;
 use crate::site::{Life, Site, wait_for};
 

@@ -24,8 +24,8 @@ use shellcraft::auth::jwt::{BadKey, Demands, Key, Keys, Verifier};
 use shellcraft::session::store::PlayerId;
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::ground::PATIENCE;
-use crate::ground::own_address;
+use crate::containers::PATIENCE;
+use crate::containers::own_address;
 use crate::redis_server::RedisServer;
 use crate::site::{ADMIN_TOKEN, Reply, Site, wait_for};
 

@@ -11,7 +11,7 @@ use fake_engine::FakeEngine;
 use shellcraft::session::Error;
 use shellcraft::terminal::Hub;
 
-use crate::ground::PATIENCE;
+use crate::containers::PATIENCE;
 use crate::site::{Game, Reply, Site, wait_for};
 
 fn site(flags: &[&str]) -> (FakeEngine, Site) {

@@ -10,7 +10,7 @@ use shellcraft::logging::names;
 use tempfile::TempDir;
 
 use crate::binary::{BINARY, Process};
-use crate::ground::{own_address, unique};
+use crate::containers::{own_address, unique};
 use crate::redis_server::RedisServer;
 use crate::site::wait_for;
 

@@ -4,8 +4,8 @@
 #[allow(dead_code)]
 #[path = "../support/binary.rs"]
 mod binary;
-#[path = "../support/ground.rs"]
-mod ground;
+#[path = "../support/containers.rs"]
+mod containers;
 #[path = "../support/openapi.rs"]
 mod openapi_check;
 #[path = "../support/images.rs"]
@@ -39,25 +39,25 @@ mod engine_releases;
 mod engine_trouble;
 mod heartbeat;
 mod heartbeat_flood;
+mod http_api;
 mod identity;
 mod images;
 mod install;
 mod jwt;
 mod limits;
-mod lives;
 mod logs;
-mod machine;
 mod metrics;
 mod openapi;
 mod outages;
 mod panics;
+mod persistence;
 mod pressure;
 mod process;
 mod proxy;
 mod quarantine;
 mod queue;
+mod random_lives;
 mod readme;
-mod rest;
 mod restore;
 mod sessions;
 mod shells;

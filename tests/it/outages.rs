@@ -6,7 +6,7 @@ use std::time::Duration;
 use fake_engine::FakeEngine;
 use serde_json::Value;
 
-use crate::ground::{PATIENCE, unique};
+use crate::containers::{PATIENCE, unique};
 use crate::redis_server::RedisServer;
 use crate::site::{ADMIN_TOKEN, Client, Game, Life, Site, wait_for};
 use crate::store_dir::{Tmpfs, remount};

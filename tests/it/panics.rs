@@ -14,13 +14,13 @@ use shellcraft::metrics::Metrics;
 use shellcraft::session::store::PlayerId;
 use shellcraft::session::store::memory::{Memory, Shared};
 use shellcraft::session::{
-    Farewell, Grace, Manager, Newcomer, Reason, Session, Settings, Shell, State, sandbox,
+    Grace, Manager, Newcomer, Reason, Session, Settings, Shell, ShutdownMode, State, sandbox,
 };
 use shellcraft::terminal::hub::{self, Arrival, Typed};
-use shellcraft::terminal::seat::{Next, Seat};
+use shellcraft::terminal::viewer_handle::{Next, ViewerHandle};
 use shellcraft::terminal::{Close, Role};
 
-use crate::ground::PATIENCE;
+use crate::containers::PATIENCE;
 use crate::site::wait_for;
 
 const INSTANCE: &str = "panics";
@@ -198,7 +198,7 @@ impl Server {
         );
     }
 
-    fn stop(&self, farewell: Farewell) {
+    fn stop(&self, farewell: ShutdownMode) {
         let left = self.manager.stop(farewell, Grace::of(PATIENCE));
         assert_eq!(left, 0, "threads that did not end");
     }
@@ -206,13 +206,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.manager.stop(Farewell::Drain, Grace::of(PATIENCE));
+        self.manager.stop(ShutdownMode::Drain, Grace::of(PATIENCE));
     }
 }
 
 /// What a page does with its seat, without a WebSocket.
 struct Page {
-    seat: Seat,
+    seat: ViewerHandle,
     offset: u64,
     seen: Vec<u8>,
 }
@@ -362,7 +362,7 @@ fn a_stop_does_not_wait_for_the_next_try() {
         let server = Server::start();
         server.provoke("ContainerInspect", 6);
         let began = Instant::now();
-        server.stop(Farewell::Leave);
+        server.stop(ShutdownMode::Leave);
         (began.elapsed() < Duration::from_secs(2)).then_some(server)
     };
     let server = (0..5)
@@ -374,6 +374,6 @@ fn a_stop_does_not_wait_for_the_next_try() {
     next.wait_until_settled().expect("it takes over");
     let session = next.get(server.session.id).expect("the same game");
     wait_for("an attach", || session.hub.input_stream().is_some());
-    assert_eq!(next.stop(Farewell::Drain, Grace::of(PATIENCE)), 0);
+    assert_eq!(next.stop(ShutdownMode::Drain, Grace::of(PATIENCE)), 0);
     assert!(!server.is_there());
 }

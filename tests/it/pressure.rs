@@ -6,7 +6,7 @@ use fake_engine::FakeEngine;
 use serde_json::json;
 
 use crate::binary::Process;
-use crate::ground::{PATIENCE, unique};
+use crate::containers::{PATIENCE, unique};
 use crate::site::{Game, Player, wait_for};
 
 const PAGES: usize = 100;

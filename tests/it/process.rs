@@ -11,7 +11,7 @@ use fake_engine::FakeEngine;
 use shellcraft::config;
 
 use crate::binary::{BINARY, Process};
-use crate::ground::{PATIENCE, unique};
+use crate::containers::{PATIENCE, unique};
 use crate::site::wait_for;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {

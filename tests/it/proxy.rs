@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use fake_engine::FakeEngine;
 
+use crate::containers::own_address;
 use crate::door::house::{connect_from, exchange, open_behind, quick};
-use crate::ground::own_address;
 use crate::openapi::installed;
 use crate::site::{Site, wait_for};
 

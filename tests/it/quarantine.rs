@@ -8,7 +8,7 @@ use serde_json::json;
 use shellcraft::engine::{ContainerId, Engine};
 use shellcraft::session::SessionId;
 
-use crate::ground::{PATIENCE, body, unique};
+use crate::containers::{PATIENCE, body, unique};
 use crate::site::{ADMIN_TOKEN, Client, Game, Site, wait_for};
 
 fn name(game: &Game) -> String {

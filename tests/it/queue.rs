@@ -7,10 +7,10 @@ use std::thread;
 
 use fake_engine::FakeEngine;
 use serde_json::json;
-use shellcraft::session::Farewell;
+use shellcraft::session::ShutdownMode;
 use uuid::Uuid;
 
-use crate::ground::PATIENCE;
+use crate::containers::PATIENCE;
 use crate::sessions::new_session;
 use crate::site::{Game, Reply, Site, wait_for};
 
@@ -257,7 +257,7 @@ fn a_stop_empties_the_queue() {
             .map(|_| scope.spawn(|| new_session(manager, None).map(drop)))
             .collect();
         wait_for("eight to wait", || manager.queue_length() == 8);
-        manager.begin_stop(Farewell::Drain);
+        manager.begin_stop(ShutdownMode::Drain);
         wait_for("the queue to be empty", || manager.queue_length() == 0);
         assert_eq!(engine.calls("ContainerCreate"), AT_ONCE);
         engine.release("ContainerCreate");

@@ -8,7 +8,7 @@ use fake_engine::FakeEngine;
 use tempfile::TempDir;
 
 use crate::binary::{BINARY, Process};
-use crate::ground::unique;
+use crate::containers::unique;
 use crate::site::{Client, Game};
 
 const BOOK: &str = "/home/spellbook.dat";

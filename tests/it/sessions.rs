@@ -12,7 +12,7 @@ use shellcraft::session::{Error, Manager, Newcomer, Session, SessionId};
 use shellcraft::terminal::Role;
 use shellcraft::terminal::hub::Arrival;
 
-use crate::ground::{PATIENCE, body, unique};
+use crate::containers::{PATIENCE, body, unique};
 use crate::site::{Site, wait_for};
 
 const PLAYER: Arrival = Arrival {

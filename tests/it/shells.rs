@@ -10,7 +10,7 @@ use fake_engine::FakeEngine;
 use serde_json::json;
 
 use crate::binary::{BINARY, Process};
-use crate::ground::{PATIENCE, unique};
+use crate::containers::{PATIENCE, unique};
 use crate::site::{Client, Site, wait_for};
 
 fn is_up(site: &Client, shell: &str) -> bool {

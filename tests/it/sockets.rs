@@ -16,7 +16,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
 use crate::binary::BINARY;
-use crate::ground::{PATIENCE, own_address, unique};
+use crate::containers::{PATIENCE, own_address, unique};
 use crate::site::{ADMIN_TOKEN, Client, wait_for};
 
 /// A program that becomes a server, killed when it goes out of scope, and what belongs to it.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 
 use crate::binary::Process;
-use crate::ground::{PATIENCE, unique};
+use crate::containers::{PATIENCE, unique};
 use crate::site::{ADMIN_TOKEN, Client, Game, Site, wait_for};
 
 const BOOK: &str = "/home/spellbook.dat";
@@ -172,7 +172,7 @@ fn a_failed_save_is_tried_again_though_nobody_types() {
     engine.refuse("ContainerArchive", 500, "input/output error");
     player.write(&game, "learn one echo 1");
     typist.type_in("x");
-    assert!(engine.await_calls("ContainerArchive", 1, crate::ground::PATIENCE));
+    assert!(engine.await_calls("ContainerArchive", 1, crate::containers::PATIENCE));
     wait_for("it to be told as unsafe", || {
         site.metric("spellbooks_unsafe") == 1.0
     });

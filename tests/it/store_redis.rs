@@ -11,7 +11,7 @@ use shellcraft::session::SessionId;
 use shellcraft::session::store::redis::{Redis, Url};
 use shellcraft::session::store::{Choice, Error, RECORD_LIFE, SessionStore, open};
 
-use crate::ground::PATIENCE;
+use crate::containers::PATIENCE;
 use crate::redis_server::RedisServer;
 use crate::site::wait_for;
 use crate::store_promises::{INSTANCE, player, record, shelf, tend};

@@ -9,7 +9,7 @@ use serde_json::json;
 use shellcraft::terminal::{Hub, viewer};
 use tungstenite::Message;
 
-use crate::ground::PATIENCE;
+use crate::containers::PATIENCE;
 use crate::site::{Game, Player, Site, threads_named, wait_for};
 
 fn playing() -> (FakeEngine, Site, Game) {

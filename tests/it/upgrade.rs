@@ -13,7 +13,7 @@ use shellcraft::engine::Engine;
 use tempfile::TempDir;
 
 use crate::binary::{BINARY, Process};
-use crate::ground::{body, unique};
+use crate::containers::{body, unique};
 use crate::site::Game;
 
 /// A game that outlives servers.

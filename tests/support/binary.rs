@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::ground::PATIENCE;
+use crate::containers::PATIENCE;
 use crate::site::{Client, unlimited};
 
 /// The server's binary.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use shellcraft::engine::{ContainerId, Engine, Error, Size};
 
-use crate::ground::{Guinea, LABEL, PATIENCE, archive, body, unique, unpack};
+use crate::containers::{Guinea, LABEL, PATIENCE, archive, body, unique, unpack};
 
 /// Calls the macro `$run` with the names of all promises.
 macro_rules! with_all_promises {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::{Client, FromRedisValue};
 use tempfile::TempDir;
 
-use crate::ground::own_address;
+use crate::containers::own_address;
 use crate::site::wait_for;
 
 /// A running Redis; killed when it goes out of scope.

@@ -14,14 +14,14 @@ use shellcraft::app::App;
 use shellcraft::auth::cookie::PLAIN_NAME;
 use shellcraft::auth::{CookieKey, PlayerSecret};
 use shellcraft::config::Config;
-use shellcraft::session::Farewell;
+use shellcraft::session::ShutdownMode;
 use shellcraft::session::bundle::Bundled;
 use tempfile::TempDir;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
-use crate::ground::{PATIENCE, unique};
+use crate::containers::{PATIENCE, unique};
 
 /// The operator's secret of every server here.
 pub const ADMIN_TOKEN: &str = "the-operator-of-tests";
@@ -157,7 +157,7 @@ impl Site {
     /// Stops it, with all its sessions, and says how many threads were left behind.
     pub fn stop(mut self) -> usize {
         let app = self.app.take().expect("it runs");
-        app.stop(Farewell::Drain, || false)
+        app.stop(ShutdownMode::Drain, || false)
     }
 
     /// Stops it and leaves its sessions to the next life.
@@ -165,7 +165,7 @@ impl Site {
     pub fn leave(mut self) -> Life {
         let life = self.life();
         let app = self.app.take().expect("it runs");
-        assert_eq!(app.stop(Farewell::Leave, || false), 0);
+        assert_eq!(app.stop(ShutdownMode::Leave, || false), 0);
         life
     }
 
@@ -181,7 +181,7 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         if let Some(app) = self.app.take() {
-            app.stop(Farewell::Drain, || false);
+            app.stop(ShutdownMode::Drain, || false);
         }
     }
 }

@@ -18,7 +18,7 @@ const AT_ONCE: usize = 4;
 const CONTAINERS: usize = 24;
 /// From when on it is counted: the first ones come together, and the server has just started.
 const FIRST: usize = AT_ONCE;
-/// Seldom enough to cost the server nothing that counts.
+/// LogThrottle enough to cost the server nothing that counts.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Takes turns: a bare round, and one of a fresh server's pool.

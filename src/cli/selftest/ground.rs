@@ -13,7 +13,7 @@ use crate::engine::{self, Engine, HostError};
 use crate::metrics::Metrics;
 use crate::session::sandbox::INSTANCE_LABEL;
 use crate::session::store::memory::{Memory, Shared};
-use crate::session::{self, Farewell, Grace, Manager, Shell, bundle};
+use crate::session::{self, Grace, Manager, Shell, ShutdownMode, bundle};
 
 /// The attacker's name in the catalogue. No setting can have it: names have no colon.
 pub const ATTACKER: &str = "self:attacker";
@@ -118,8 +118,8 @@ impl Ground {
 
     /// Ends what is left of sessions, and removes the image. Returns how many containers have stayed.
     pub fn leave(self) -> Result<usize, Error> {
-        self.manager.begin_stop(Farewell::Drain);
-        self.manager.stop(Farewell::Drain, Grace::of(FAREWELL));
+        self.manager.begin_stop(ShutdownMode::Drain);
+        self.manager.stop(ShutdownMode::Drain, Grace::of(FAREWELL));
         let left = self.engine.list(&[(INSTANCE_LABEL, &self.instance)])?;
         for container in &left {
             self.engine.remove(&container.id)?;

@@ -10,7 +10,7 @@ use crate::session::store::PlayerId;
 use crate::session::{Error, Manager, Newcomer, Session};
 use crate::terminal::Role;
 use crate::terminal::hub::{Arrival, Next};
-use crate::terminal::seat::Seat;
+use crate::terminal::viewer_handle::ViewerHandle;
 
 /// Output that is kept for somebody to look for something in.
 const KEPT_BYTES: usize = 64 << 10;
@@ -34,7 +34,7 @@ pub enum Read {
 pub struct Inmate {
     manager: Arc<Manager>,
     session: Arc<Session>,
-    seat: Seat,
+    seat: ViewerHandle,
     /// What came and was not looked at yet.
     pub seen: Vec<u8>,
 }

@@ -37,7 +37,7 @@ use super::{
 use crate::auth::CookieKey;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
-use crate::warn_seldom;
+use crate::warn_throttled;
 use books::{Version, versions};
 use folder::{Folder, Found, Lasts, Lock};
 
@@ -493,7 +493,7 @@ impl SessionStore for Directory {
                 }
                 // Something else lies there, or the disk has a bad place: the others are counted all the same.
                 Err(error) => {
-                    warn_seldom!("the spellbooks of {player} are not counted: {error}");
+                    warn_throttled!("the spellbooks of {player} are not counted: {error}");
                     failed = Some(error);
                 }
             }

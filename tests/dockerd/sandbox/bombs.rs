@@ -6,9 +6,9 @@ use std::time::Instant;
 use shellcraft::engine::ContainerId;
 
 use crate::attacker::Attacker;
+use crate::containers::PATIENCE;
 use crate::docker;
 use crate::games::site;
-use crate::ground::PATIENCE;
 use crate::site::{Site, wait_for};
 
 const MEBIBYTE: u64 = 1 << 20;

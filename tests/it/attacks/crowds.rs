@@ -11,8 +11,8 @@ use shellcraft::door::limits::raise_fd_limit;
 
 use super::{ATTACKER, BYSTANDER, handshake, owner, statuses};
 use crate::binary::Process;
+use crate::containers::{PATIENCE, unique};
 use crate::door::house::{alone, connect_from, exchange};
-use crate::ground::{PATIENCE, unique};
 use crate::site::{Game, wait_for};
 
 /// Descriptors of ours that a terminal takes: its client, and both ends that the fake Engine has in this process.

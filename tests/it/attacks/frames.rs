@@ -7,8 +7,8 @@ use fake_engine::FakeEngine;
 
 use super::{ATTACKER, handshake, owner, says, statuses};
 use crate::binary::Process;
+use crate::containers::unique;
 use crate::door::house::connect_from;
-use crate::ground::unique;
 use crate::site::{Game, Player, Site};
 
 /// A frame with that first byte; its mask is zeros, so its payload is itself.

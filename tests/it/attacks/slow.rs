@@ -9,8 +9,8 @@ use fake_engine::FakeEngine;
 
 use super::{ATTACKER, BYSTANDER, statuses};
 use crate::binary::Process;
+use crate::containers::{PATIENCE, unique};
 use crate::door::house::{connect_from, exchange};
-use crate::ground::{PATIENCE, unique};
 use crate::site::{ADMIN_TOKEN, Player, wait_for};
 
 /// Connections of each mode; all four are below what one address may have.

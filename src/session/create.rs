@@ -24,7 +24,7 @@ use crate::engine::{self, Attach, ContainerId};
 use crate::logging;
 use crate::terminal::Hub;
 use crate::terminal::hub::FIRST_SIZE;
-use crate::warn_seldom;
+use crate::warn_throttled;
 
 /// The pump's buffer is on the heap; the deepest call is one to the Engine.
 const STACK_BYTES: usize = 256 * 1024;
@@ -122,7 +122,7 @@ impl Manager {
                 let has_failed = |name: String| self.quarantine.has_failed(Kind::Container, &name);
                 if container.is_some_and(has_failed) {
                     // Its book is joined with the new game's whenever it can be had.
-                    warn_seldom!("session={} its player begins without its book", session.id);
+                    warn_throttled!("session={} its player begins without its book", session.id);
                     continue;
                 }
                 return Err(Error::StillEnding(LAST_SAVE_WAIT));
@@ -192,7 +192,7 @@ impl Manager {
                 }
             });
         if let Err(error) = claimed {
-            warn_seldom!("session={} could not be claimed: {error}", session.id);
+            warn_throttled!("session={} could not be claimed: {error}", session.id);
             // INVARIANT: nobody has played in it. Saved late, its copy of the book would overwrite a newer one.
             session.book.lock().is_final = true;
             let _ = session.order_end(Reason::Destroyed);
@@ -292,7 +292,7 @@ impl Manager {
 
     /// Closes the books on a session that could not be made.
     fn unmake(&self, session: &Session, error: &Error) {
-        warn_seldom!(
+        warn_throttled!(
             "session={} shell={} could not be made: {error}",
             session.id,
             session.shell
@@ -391,9 +391,9 @@ impl Manager {
         self.metrics.count_refused(reason);
         // Each on its own, for what is told once a minute shall not hide another.
         match no_room {
-            NoRoom::Player(_) => warn_seldom!("refused a game: {error}"),
-            NoRoom::Address(_) => warn_seldom!("refused a game: {error}"),
-            NoRoom::All(_) => warn_seldom!("refused a game: {error}"),
+            NoRoom::Player(_) => warn_throttled!("refused a game: {error}"),
+            NoRoom::Address(_) => warn_throttled!("refused a game: {error}"),
+            NoRoom::All(_) => warn_throttled!("refused a game: {error}"),
         }
         error
     }

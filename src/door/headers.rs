@@ -1,10 +1,10 @@
-//! The header lines of one request and what they say, for [`vet`](super::vet). Where lines contradict each other
+//! The header lines of one request and what they say, for [`parse`](super::parse). Where lines contradict each other
 //! or say what only some readers would accept, the answer is a refusal.
 
 use httparse::Header;
 
 use super::proxy::Forwarded;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 
 /// 18 digits always fit into a `u64`; longer ones are nobody's honest length.
 const MOST_LENGTH_DIGITS: usize = 18;
@@ -32,11 +32,11 @@ impl<'a> Lines<'a> {
     }
 
     /// The only value of that name; more than one is refused with `message`.
-    fn only(&self, name: &'a str, message: &'static str) -> Result<Option<&'a str>, Refusal> {
+    fn only(&self, name: &'a str, message: &'static str) -> Result<Option<&'a str>, Rejection> {
         let mut values = self.all(name);
         match (values.next(), values.next()) {
             (only, None) => Ok(only),
-            _ => Err(Refusal::Bad(message)),
+            _ => Err(Rejection::Bad(message)),
         }
     }
 
@@ -47,26 +47,26 @@ impl<'a> Lines<'a> {
             .any(|found| found.eq_ignore_ascii_case(token))
     }
 
-    pub(super) fn check_host(&self, minor: u8) -> Result<(), Refusal> {
+    pub(super) fn check_host(&self, minor: u8) -> Result<(), Rejection> {
         match self.only("host", "Send one Host header, not several.")? {
             None if minor == 0 => Ok(()),
-            None => Err(Refusal::Bad("HTTP/1.1 needs a Host header.")),
+            None => Err(Rejection::Bad("HTTP/1.1 needs a Host header.")),
             Some(host) if is_host(host) => Ok(()),
-            Some(_) => Err(Refusal::Bad("The Host header is no host name.")),
+            Some(_) => Err(Rejection::Bad("The Host header is no host name.")),
         }
     }
 
     /// How the body is framed (RFC 9112 6.3).
-    pub(super) fn framing(&self, minor: u8) -> Result<Framing, Refusal> {
+    pub(super) fn framing(&self, minor: u8) -> Result<Framing, Rejection> {
         let length = self.only("content-length", "Send one Content-Length, not several.")?;
         if self.all("transfer-encoding").next().is_none() {
             return Ok(Framing::Length(length.map(parse_length).transpose()?));
         }
         if minor == 0 {
-            return Err(Refusal::Bad("HTTP/1.0 has no Transfer-Encoding."));
+            return Err(Rejection::Bad("HTTP/1.0 has no Transfer-Encoding."));
         }
         if length.is_some() {
-            return Err(Refusal::Bad(
+            return Err(Rejection::Bad(
                 "Send Content-Length or Transfer-Encoding, not both.",
             ));
         }
@@ -75,14 +75,14 @@ impl<'a> Lines<'a> {
         match codings.iter().position(is_chunked) {
             Some(0) if codings.len() == 1 => Ok(Framing::Chunks),
             // It is the last one, as it must be; what comes before it is nothing that we can undo.
-            Some(index) if index + 1 == codings.len() => Err(Refusal::UnknownEncoding),
-            _ => Err(Refusal::Bad(
+            Some(index) if index + 1 == codings.len() => Err(Rejection::UnknownEncoding),
+            _ => Err(Rejection::Bad(
                 "The last Transfer-Encoding must be chunked, and none before it.",
             )),
         }
     }
 
-    pub(super) fn expects_continue(&self, minor: u8) -> Result<bool, Refusal> {
+    pub(super) fn expects_continue(&self, minor: u8) -> Result<bool, Rejection> {
         if minor == 0 {
             // A 1.0 client can't mean it: RFC 9110 says to ignore it.
             return Ok(false);
@@ -90,7 +90,7 @@ impl<'a> Lines<'a> {
         let mut expects = false;
         for expectation in self.all("expect") {
             if !expectation.eq_ignore_ascii_case("100-continue") {
-                return Err(Refusal::ExpectationFailed);
+                return Err(Rejection::ExpectationFailed);
             }
             expects = true;
         }
@@ -179,8 +179,8 @@ fn tokens(list: &str) -> impl Iterator<Item = &str> {
         .filter(|token| !token.is_empty())
 }
 
-fn parse_length(digits: &str) -> Result<u64, Refusal> {
-    const BAD: Refusal = Refusal::Bad("Content-Length must be a plain number.");
+fn parse_length(digits: &str) -> Result<u64, Rejection> {
+    const BAD: Rejection = Rejection::Bad("Content-Length must be a plain number.");
     // `parse` alone takes `+5`.
     if digits.len() > MOST_LENGTH_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(BAD);

@@ -4,20 +4,20 @@ use std::time::Instant;
 
 use super::Shared;
 use super::connection::Heard;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::rewrite::rewrite;
 use super::wire::{Cut, receive, send_all};
 use crate::http::server::{Answer, Facts};
 
 /// Waits for a turn, then for the service. What comes out has left tiny_http behind: nobody but the connection
 /// itself waits for a client that takes it slowly.
-pub(super) fn ask(shared: &Shared, heard: &Heard, facts: Facts) -> Result<Answer, Refusal> {
+pub(super) fn ask(shared: &Shared, heard: &Heard, facts: Facts) -> Result<Answer, Rejection> {
     let limits = &shared.limits;
     let queue_by = Instant::now() + limits.queue_deadline;
     let place = shared
         .in_flight
         .take_by(Some(facts.peer), queue_by)
-        .map_err(|_| Refusal::Busy)?;
+        .map_err(|_| Rejection::Busy)?;
     let ticket = shared.server.issue(facts);
     let mut request = rewrite(&heard.head, &ticket.to_text());
     request.extend_from_slice(&heard.body);
@@ -25,7 +25,7 @@ pub(super) fn ask(shared: &Shared, heard: &Heard, facts: Facts) -> Result<Answer
         if shared.unreachable.is_due(Instant::now()) {
             log::error!("requests are lost, tiny_http can't be reached: {error}");
         }
-        Refusal::Lost
+        Rejection::Lost
     })?;
     let answer_by = Instant::now() + limits.answer_deadline;
     // Not cut when the door closes: the service is at work, and its answer is what the close waits for. The
@@ -34,7 +34,7 @@ pub(super) fn ask(shared: &Shared, heard: &Heard, facts: Facts) -> Result<Answer
         .and_then(|()| receive(&backend, &mut [0], answer_by, None));
     drop((backend, place));
     ticket.take_answer().ok_or(match ended {
-        Err(Cut::TimedOut) => Refusal::NoAnswer,
-        _ => Refusal::Lost,
+        Err(Cut::TimedOut) => Rejection::NoAnswer,
+        _ => Rejection::Lost,
     })
 }

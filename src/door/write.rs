@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::limits::Pace;
-use super::signal::Signal;
+use super::stop_event::StopEvent;
 use super::wire::{Cut, receive, send_all, send_start};
 use crate::http::server::{Form, RequestId, Response, print};
 
@@ -21,7 +21,7 @@ pub(super) struct Manner {
     /// Headers that it has whatever it is.
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) pace: Pace,
-    pub(super) closing: Arc<Signal>,
+    pub(super) closing: Arc<StopEvent>,
 }
 
 impl Manner {

@@ -14,7 +14,7 @@ use crate::terminal::frame::Notice;
 
 /// What becomes of the sessions when the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Farewell {
+pub enum ShutdownMode {
     /// Their containers run on, and the next start takes them over.
     Leave,
     /// Their books are saved and their containers removed.
@@ -44,9 +44,9 @@ impl Grace {
 
 impl Manager {
     /// Turns newcomers away from now on, and tells every page to come back later (1001).
-    pub fn begin_stop(&self, farewell: Farewell) {
+    pub fn begin_stop(&self, mode: ShutdownMode) {
         self.leaves_containers
-            .store(farewell == Farewell::Leave, Ordering::SeqCst);
+            .store(mode == ShutdownMode::Leave, Ordering::SeqCst);
         self.is_stopping.store(true, Ordering::SeqCst);
         for session in self.list() {
             if !session.snapshot().state.is_over() {
@@ -57,9 +57,9 @@ impl Manager {
 
     /// Lets all sessions go and joins all threads, within the grace. Returns how many threads were left behind; the
     /// containers of such are taken over or removed at the next start.
-    pub fn stop(&self, farewell: Farewell, grace: Grace) -> usize {
+    pub fn stop(&self, mode: ShutdownMode, grace: Grace) -> usize {
         let deadline = grace.give_up_at;
-        self.begin_stop(farewell);
+        self.begin_stop(mode);
         self.stopper.lock().take();
         // Whoever waits for the takeover looks whether it still comes. With the lock, or one that has just looked sleeps on.
         let is_settled = self.is_settled.lock();
@@ -75,7 +75,7 @@ impl Manager {
             let mut threads: Vec<_> = self.threads.lock().drain(..).collect();
             threads.extend(self.workers.lock().drain(..));
             if threads.is_empty() {
-                if farewell == Farewell::Drain && Instant::now() < deadline {
+                if mode == ShutdownMode::Drain && Instant::now() < deadline {
                     super::sweep::last_sweep(self, deadline);
                 }
                 return 0;

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, Error, Status};
 
+use super::headers::{Framing, Lines, is_host};
 use super::limits::Limits;
-use super::lines::{Framing, Lines, is_host};
 use super::proxy::Forwarded;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use crate::http::server::Form;
 
 /// More header lines than any browser behind any proxy sends.
@@ -87,20 +87,20 @@ pub(super) fn find_end(received: &[u8], seen: usize) -> Option<usize> {
 }
 
 /// Vets a complete head, blank line included.
-pub(super) fn vet(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
+pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Rejection> {
     let head = &*without_opaque(head)?;
     let mut lines = [EMPTY_HEADER; MOST_HEADERS];
     let mut request = httparse::Request::new(&mut lines);
     match request.parse(head) {
         Ok(Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(Refusal::Bad("The request's head is not complete.")),
-        Err(Error::TooManyHeaders) => return Err(Refusal::HeadTooLong),
-        Err(Error::Version) if names_other_version(head) => return Err(Refusal::Version),
-        Err(_) => return Err(Refusal::Bad("This is no HTTP request.")),
+        Ok(_) => return Err(Rejection::Bad("The request's head is not complete.")),
+        Err(Error::TooManyHeaders) => return Err(Rejection::HeadTooLong),
+        Err(Error::Version) if names_other_version(head) => return Err(Rejection::Version),
+        Err(_) => return Err(Rejection::Bad("This is no HTTP request.")),
     }
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
     else {
-        return Err(Refusal::Bad("This is no HTTP request."));
+        return Err(Rejection::Bad("This is no HTTP request."));
     };
     let (target, host) = read_target(method, target)?;
     let lines = Lines(request.headers);
@@ -108,7 +108,7 @@ pub(super) fn vet(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
     let framing = lines.framing(minor)?;
     let is_websocket_upgrade = lines.is_websocket_upgrade(method, minor);
     if is_websocket_upgrade && !matches!(framing, Framing::Length(None | Some(0))) {
-        return Err(Refusal::Bad("A WebSocket handshake has no body."));
+        return Err(Rejection::Bad("A WebSocket handshake has no body."));
     }
     let expects_continue = lines.expects_continue(minor)?;
     let (body, told_length) = match framing {
@@ -138,13 +138,13 @@ pub(super) fn vet(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
 
 /// The head with `?` in place of each byte of a value that is not ASCII. Such bytes are opaque (RFC 9110 5.5), and
 /// nothing that is read here has a use for them: a CDN's names of towns have them, and other sites' cookies.
-fn without_opaque(head: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+fn without_opaque(head: &[u8]) -> Result<Cow<'_, [u8]>, Rejection> {
     if head.is_ascii() {
         return Ok(Cow::Borrowed(head));
     }
     let mut lines = head.split(|byte| *byte == b'\n');
     if !lines.next().is_some_and(<[u8]>::is_ascii) {
-        return Err(Refusal::Bad(
+        return Err(Rejection::Bad(
             "The request's first line has bytes that are not ASCII.",
         ));
     }
@@ -155,19 +155,19 @@ fn without_opaque(head: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
 
 /// The target in its plain form: a path with its query, or `*`. With it the host of one in absolute form, which counts in
 /// place of the header's (RFC 9112 3.2.2).
-fn read_target(method: &str, target: &str) -> Result<(String, Option<String>), Refusal> {
+fn read_target(method: &str, target: &str) -> Result<(String, Option<String>), Rejection> {
     if target.starts_with('/') || target == "*" {
         return Ok((decode_unreserved(target), None));
     }
     let (scheme, rest) = target.split_once("://").unwrap_or_default();
     if !["http", "https"].contains(&&*scheme.to_ascii_lowercase()) {
-        return Err(Refusal::Bad(
+        return Err(Rejection::Bad(
             "The request's target must start with a slash.",
         ));
     }
     let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     if !is_host(host) {
-        return Err(Refusal::Bad("The request's target names no host."));
+        return Err(Rejection::Bad("The request's target names no host."));
     }
     let target = match path {
         "" if method == "OPTIONS" => "*".to_owned(),
@@ -212,11 +212,11 @@ fn names_other_version(head: &[u8]) -> bool {
     matches!(last, [b'H', b'T', b'T', b'P', b'/', digit, ..] if digit.is_ascii_digit() && !is_ours)
 }
 
-fn plan(declared: u64, limits: &Limits) -> Result<BodyPlan, Refusal> {
+fn plan(declared: u64, limits: &Limits) -> Result<BodyPlan, Rejection> {
     match usize::try_from(declared) {
         Ok(length) if length <= limits.body_bytes => Ok(BodyPlan::Read(length)),
         _ if declared <= limits.upload_bytes => Ok(BodyPlan::Leave(declared)),
-        _ => Err(Refusal::BodyTooLong),
+        _ => Err(Rejection::BodyTooLong),
     }
 }
 
@@ -224,12 +224,12 @@ fn plan(declared: u64, limits: &Limits) -> Result<BodyPlan, Refusal> {
 mod tests {
     use super::*;
 
-    fn vetted(head: &str) -> Result<Head, Refusal> {
-        vet(head.as_bytes(), &Limits::for_descriptors(1024))
+    fn vetted(head: &str) -> Result<Head, Rejection> {
+        parse(head.as_bytes(), &Limits::for_descriptors(1024))
     }
 
     /// A request of these lines, with a Host.
-    fn with(lines: &str) -> Result<Head, Refusal> {
+    fn with(lines: &str) -> Result<Head, Rejection> {
         vetted(&format!(
             "POST /a?b=c HTTP/1.1\r\nHost: here\r\n{lines}\r\n"
         ))
@@ -239,7 +239,7 @@ mod tests {
     fn check(head: &str, status: u16) {
         assert_eq!(
             vetted(head)
-                .map_err(Refusal::status)
+                .map_err(Rejection::status)
                 .map(|_| 200)
                 .unwrap_or_else(|status| status),
             status
@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(plan(65_536, &limits), Ok(BodyPlan::Read(65_536)));
         assert_eq!(plan(65_537, &limits), Ok(BodyPlan::Leave(65_537)));
         assert_eq!(plan(16 << 20, &limits), Ok(BodyPlan::Leave(16 << 20)));
-        assert_eq!(plan((16 << 20) + 1, &limits), Err(Refusal::BodyTooLong));
+        assert_eq!(plan((16 << 20) + 1, &limits), Err(Rejection::BodyTooLong));
     }
 
     #[test]
@@ -385,7 +385,7 @@ mod tests {
             "cf-ipcity=S??o Paulo cookie=city=S??o; a=b",
         );
         let latin1 = b"GET / HTTP/1.1\r\nHost: a\r\nX-City: S\xe3o\r\n\r\n";
-        let head = vet(latin1, &Limits::for_descriptors(1024)).unwrap();
+        let head = parse(latin1, &Limits::for_descriptors(1024)).unwrap();
         assert_eq!(head.header("x-city"), Some("S?o"));
     }
 

@@ -9,7 +9,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// Due at first, then once a minute.
 #[derive(Debug, Default)]
-pub struct Seldom {
+pub struct LogThrottle {
     state: Mutex<State>,
 }
 
@@ -19,10 +19,10 @@ struct State {
     swallowed: u64,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// One that has said nothing yet.
-    pub const fn new() -> Seldom {
-        Seldom {
+    pub const fn new() -> LogThrottle {
+        LogThrottle {
             state: Mutex::new(State {
                 last: None,
                 swallowed: 0,
@@ -52,9 +52,9 @@ impl Seldom {
 /// A warning that a stranger can cause: once a minute from this place in the code, with how many there were; the others
 /// are told at `debug`.
 #[macro_export]
-macro_rules! warn_seldom {
+macro_rules! warn_throttled {
     ($($message:tt)+) => {{
-        static SELDOM: $crate::logging::Seldom = $crate::logging::Seldom::new();
+        static SELDOM: $crate::logging::LogThrottle = $crate::logging::LogThrottle::new();
         match SELDOM.due(std::time::Instant::now()) {
             Some(0) => log::warn!($($message)+),
             Some(more) => log::warn!("{} ({more} more like it since the last)", format_args!($($message)+)),
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn once_a_minute() {
-        let (seldom, start) = (Seldom::new(), Instant::now());
+        let (seldom, start) = (LogThrottle::new(), Instant::now());
         let due = [0, 1, 59, 60, 61, 119, 120]
             .map(|second| seldom.due(start + Duration::from_secs(second)));
         let expected = [Some(0), None, None, Some(2), None, None, Some(2)];

@@ -1,6 +1,6 @@
 //! What a terminal needs to go on in the server's next life: its offset and its screen.
 //!
-//! A server that is stopped takes a [`Still`] of each terminal, and the next one goes on from there: pages come
+//! A server that is stopped takes a [`Snapshot`] of each terminal, and the next one goes on from there: pages come
 //! back at their offsets as if nothing had been, and send again the keys that had not come. After a crash there is none. Then the hub is *uncharted*: it
 //! counts from 0 until the first page comes back, whose offset it takes for its own. A hub whose own state may be wrong
 //! starts anew in the same way, except that it knows its offset ([`Hub::start_anew`]).
@@ -21,7 +21,7 @@ pub const MAX_UNDRAWN_BYTES: usize = 64 * 1024;
 
 /// A terminal at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Still {
+pub struct Snapshot {
     /// Absolute offset of the output so far.
     pub offset: u64,
     /// The terminal's size.
@@ -50,7 +50,7 @@ pub struct Undrawn {
 impl Hub {
     /// Takes the last picture, when nobody pumps any more. Nearly all output becomes past: nobody can resume here. There is
     /// no picture where drawing it would hold up the stop.
-    pub fn still(&self) -> Still {
+    pub fn still(&self) -> Snapshot {
         let began = processor_time();
         let undrawn = self.undrawn(began);
         let is_whole = self.age_until(u64::MAX, began);
@@ -62,7 +62,7 @@ impl Hub {
         let (data, open) = past.map_or_else(Default::default, |past| {
             (past.redraw().to_string(), past.open_char().to_vec())
         });
-        Still {
+        Snapshot {
             offset,
             size,
             data,
@@ -90,7 +90,7 @@ impl Hub {
 
     /// Goes on where another server's hub was, or, without a picture, where the first page that comes back says.
     /// To be called before anything is pumped.
-    pub fn go_on_from(&self, still: Option<&Still>) {
+    pub fn go_on_from(&self, still: Option<&Snapshot>) {
         let count = still.and_then(|still| still.typist);
         if let Some(count) = count.filter(|count| count.come < MOST_OFFSET) {
             self.input.lock().count_on(count);
@@ -257,7 +257,7 @@ mod tests {
         let hub = next();
         assert_eq!(settled(&hub, of(other, None)), Some(0));
         assert_eq!(settled(&hub, of(page, Some(0))), None, "another has come");
-        let wild = Still {
+        let wild = Snapshot {
             typist: Some(Count {
                 page,
                 come: u64::MAX,

@@ -22,12 +22,12 @@ use shellcraft::session::store::{
     Tending,
 };
 use shellcraft::session::{
-    Farewell, Grace, Manager, NewSession, Newcomer, SessionId, Settings, Shell, State,
+    Grace, Manager, NewSession, Newcomer, SessionId, Settings, Shell, ShutdownMode, State,
 };
 use shellcraft::terminal::frame::Role;
 use shellcraft::terminal::hub::{self, Arrival};
 
-use crate::ground::{PATIENCE, unique};
+use crate::containers::{PATIENCE, unique};
 use crate::site::wait_for;
 
 const BOOK: &str = "/home/spellbook.dat";
@@ -303,7 +303,7 @@ impl World {
     /// Stops the server; its games go on.
     fn leave(&mut self) {
         let life = self.life.take().expect("a server runs");
-        let left = life.manager.stop(Farewell::Leave, Grace::of(PATIENCE));
+        let left = life.manager.stop(ShutdownMode::Leave, Grace::of(PATIENCE));
         assert_eq!(left, 0, "threads that did not end");
         self.hang_up();
     }
@@ -313,7 +313,7 @@ impl World {
         let life = self.life.take().expect("a server runs");
         life.is_cut.store(true, Ordering::SeqCst);
         self.engine.stop_listening();
-        let left = life.manager.stop(Farewell::Leave, Grace::of(PATIENCE));
+        let left = life.manager.stop(ShutdownMode::Leave, Grace::of(PATIENCE));
         assert_eq!(left, 0, "threads that did not end");
         self.hang_up();
         // What it was told at that moment may have happened.
@@ -512,7 +512,11 @@ impl World {
                 .all(|one| alive.contains(one.name.trim_start_matches('/')))
         });
         self.check();
-        assert_eq!(self.manager().stop(Farewell::Drain, Grace::of(PATIENCE)), 0);
+        assert_eq!(
+            self.manager()
+                .stop(ShutdownMode::Drain, Grace::of(PATIENCE)),
+            0
+        );
         self.hang_up();
         assert!(self.engine.containers().is_empty(), "containers leaked");
         let records = Memory::new(&self.shared, &self.instance).list();

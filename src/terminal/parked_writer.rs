@@ -11,17 +11,17 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::split::Outgoing;
-use super::wake::Wake;
+use super::wakeup::Wakeup;
 
 /// One viewer's.
 #[derive(Default)]
-pub struct Rest {
-    wake: Wake,
+pub struct ParkedWriter {
+    wake: Wakeup,
     /// There while the writer rests. Held over a non-blocking send at most. Order: before the hub's `state`.
     lent: Mutex<Option<Outgoing>>,
 }
 
-impl Rest {
+impl ParkedWriter {
     /// Lets the writer look again.
     pub fn wake(&self) {
         self.wake.raise();

@@ -8,7 +8,7 @@ use crate::http::server::Response;
 
 /// Why a request gets no further than the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     /// It is no HTTP/1 request, or two readers could take it for two different ones. Says what is wrong.
     Bad(&'static str),
     /// Head or body took too long.
@@ -37,71 +37,71 @@ pub(super) enum Refusal {
     NoAnswer,
 }
 
-impl Refusal {
+impl Rejection {
     /// Status, code and message, as the client gets them.
     fn parts(self) -> (u16, &'static str, &'static str) {
         match self {
-            Refusal::Bad(what) => (400, "bad_request", what),
-            Refusal::TooSlow => (
+            Rejection::Bad(what) => (400, "bad_request", what),
+            Rejection::TooSlow => (
                 408,
                 "request_timeout",
                 "The request took too long to arrive.",
             ),
-            Refusal::UnknownEncoding => (
+            Rejection::UnknownEncoding => (
                 501,
                 "encoding_unknown",
                 "The only Transfer-Encoding that is understood is chunked.",
             ),
-            Refusal::ChunksTooLong => (
+            Rejection::ChunksTooLong => (
                 413,
                 "content_too_large",
                 "A body in chunks may have 64 KiB; send a larger one with a Content-Length.",
             ),
-            Refusal::BodyTooLong => (
+            Rejection::BodyTooLong => (
                 413,
                 "content_too_large",
                 "The body is larger than this server takes.",
             ),
-            Refusal::ExpectationFailed => (
+            Rejection::ExpectationFailed => (
                 417,
                 "expectation_failed",
                 "Only the expectation 100-continue is understood.",
             ),
-            Refusal::HeadTooLong => (
+            Rejection::HeadTooLong => (
                 431,
                 "headers_too_large",
                 "The request's headers are too many or too long.",
             ),
-            Refusal::Version => (505, "version_not_supported", "Speak HTTP/1.1 or HTTP/1.0."),
-            Refusal::TooMany => (
+            Rejection::Version => (505, "version_not_supported", "Speak HTTP/1.1 or HTTP/1.0."),
+            Rejection::TooMany => (
                 503,
                 "too_many_connections",
                 "Too many connections are open; try again soon.",
             ),
-            Refusal::TooManyOfYours => (
+            Rejection::TooManyOfYours => (
                 429,
                 "too_many_connections",
                 "Too many connections from your address are open; close one or try again soon.",
             ),
-            Refusal::Busy => (503, "busy", "The server is busy; try again soon."),
-            Refusal::Lost => (
+            Rejection::Busy => (503, "busy", "The server is busy; try again soon."),
+            Rejection::Lost => (
                 503,
                 "unavailable",
                 "The server lost this request; try again.",
             ),
-            Refusal::NoAnswer => (504, "no_answer", "The server took too long to answer."),
+            Rejection::NoAnswer => (504, "no_answer", "The server took too long to answer."),
         }
     }
 
     /// Where it is counted.
     pub(super) fn counter(self, stats: &Stats) -> &AtomicU64 {
         match self {
-            Refusal::TooSlow => &stats.client_timeouts,
-            Refusal::Busy => &stats.refused_busy,
-            Refusal::TooMany => &stats.refused_connections,
-            Refusal::TooManyOfYours => &stats.refused_per_address,
-            Refusal::Lost => &stats.lost_requests,
-            Refusal::NoAnswer => &stats.answer_timeouts,
+            Rejection::TooSlow => &stats.client_timeouts,
+            Rejection::Busy => &stats.refused_busy,
+            Rejection::TooMany => &stats.refused_connections,
+            Rejection::TooManyOfYours => &stats.refused_per_address,
+            Rejection::Lost => &stats.lost_requests,
+            Rejection::NoAnswer => &stats.answer_timeouts,
             _ => &stats.bad_requests,
         }
     }
@@ -126,11 +126,11 @@ impl Refusal {
     }
 }
 
-impl From<NoSlot> for Refusal {
-    fn from(no_slot: NoSlot) -> Refusal {
+impl From<NoSlot> for Rejection {
+    fn from(no_slot: NoSlot) -> Rejection {
         match no_slot {
-            NoSlot::HouseholdFull => Refusal::TooManyOfYours,
-            NoSlot::Full | NoSlot::Closed => Refusal::TooMany,
+            NoSlot::HouseholdFull => Rejection::TooManyOfYours,
+            NoSlot::Full | NoSlot::Closed => Rejection::TooMany,
         }
     }
 }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn who_may_try_again_is_told_when() {
-        let response = Refusal::Busy.response();
+        let response = Rejection::Busy.response();
         assert_eq!(response.status, 503);
         assert!(response.headers.contains(&("Retry-After", "1".to_owned())));
         assert_eq!(
@@ -149,7 +149,7 @@ mod tests {
             br#"{"error":{"code":"busy","message":"The server is busy; try again soon."}}"#
         );
         assert!(
-            !Refusal::TooSlow
+            !Rejection::TooSlow
                 .response()
                 .headers
                 .iter()

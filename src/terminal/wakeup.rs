@@ -9,12 +9,12 @@ use parking_lot::{Condvar, Mutex};
 
 /// A flag to wait for.
 #[derive(Debug, Default)]
-pub struct Wake {
+pub struct Wakeup {
     is_raised: Mutex<bool>,
     raised: Condvar,
 }
 
-impl Wake {
+impl Wakeup {
     /// Lets the waiting thread look again, now or when it next wants to wait. Never blocks.
     pub fn raise(&self) {
         let mut is_raised = self.is_raised.lock();
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn raised_before_or_after_the_wait_and_heard_once() {
-        let wake = Wake::default();
+        let wake = Wakeup::default();
         let soon = || Instant::now() + Duration::from_millis(1);
         assert!(!wake.wait_until(soon()));
         wake.raise();

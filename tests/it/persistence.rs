@@ -3,7 +3,7 @@
 use fake_engine::FakeEngine;
 use serde_json::json;
 
-use crate::ground::PATIENCE;
+use crate::containers::PATIENCE;
 use crate::site::{Client, Game, Life, Reply, Site, wait_for};
 
 const BOOK: &str = "/home/spellbook.dat";

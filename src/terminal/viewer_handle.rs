@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::frame::{Close, Notice, Role};
 use super::hub::{Arrival, ExitNote, Hub, STALL_LIMIT, State};
 use super::input::{Input, Typed};
-use super::rest::Rest;
+use super::parked_writer::ParkedWriter;
 use super::split;
 use crate::engine::Size;
 
@@ -75,7 +75,7 @@ pub enum Next {
 }
 
 /// A viewer as its hub knows it. Guarded by the hub's lock.
-pub(super) struct SeatState {
+pub(super) struct ViewerState {
     pub(super) number: u64,
     pub(super) role: Role,
     /// Whether the viewer says what it has drawn; otherwise what was handed to its socket counts.
@@ -91,11 +91,11 @@ pub(super) struct SeatState {
     told_size: Option<Size>,
     /// Since when the program waits for it, without its having drawn anything.
     pub(super) held_since: Option<Instant>,
-    rest: Arc<Rest>,
+    rest: Arc<ParkedWriter>,
 }
 
-impl SeatState {
-    pub(super) fn new(number: u64, arrival: Arrival, offset: u64, rest: Arc<Rest>) -> Self {
+impl ViewerState {
+    pub(super) fn new(number: u64, arrival: Arrival, offset: u64, rest: Arc<ParkedWriter>) -> Self {
         Self {
             number,
             role: arrival.role,
@@ -175,7 +175,7 @@ impl SeatState {
     }
 
     /// Number and resting place, to send it something.
-    pub(super) fn address(&self) -> (u64, Arc<Rest>) {
+    pub(super) fn address(&self) -> (u64, Arc<ParkedWriter>) {
         (self.number, Arc::clone(&self.rest))
     }
 
@@ -202,21 +202,21 @@ impl SeatState {
 }
 
 /// A viewer's place at a hub. Leaving is dropping it.
-pub struct Seat {
+pub struct ViewerHandle {
     hub: Arc<Hub>,
     number: u64,
     arrival: Arrival,
     greeting: Greeting,
-    rest: Arc<Rest>,
+    rest: Arc<ParkedWriter>,
 }
 
-impl Seat {
+impl ViewerHandle {
     pub(super) fn new(
         hub: Arc<Hub>,
         number: u64,
         arrival: Arrival,
         greeting: Greeting,
-        rest: Arc<Rest>,
+        rest: Arc<ParkedWriter>,
     ) -> Self {
         Self {
             hub,
@@ -248,7 +248,7 @@ impl Seat {
     }
 
     /// Where the writer rests.
-    pub fn rest(&self) -> &Rest {
+    pub fn rest(&self) -> &ParkedWriter {
         &self.rest
     }
 
@@ -467,7 +467,7 @@ impl State {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ViewerHandle {
     fn drop(&mut self) {
         self.hub.state.lock().remove(self.number);
         self.hub.wake_pump();

@@ -9,15 +9,15 @@ use rustix::event::{EventfdFlags, eventfd};
 
 /// Lowered at first; once raised it stays raised.
 #[derive(Debug)]
-pub(super) struct Signal {
+pub(super) struct StopEvent {
     raised: AtomicBool,
     // Readable from the moment of raising, because nobody ever reads it.
     event: OwnedFd,
 }
 
-impl Signal {
-    pub(super) fn new() -> io::Result<Signal> {
-        Ok(Signal {
+impl StopEvent {
+    pub(super) fn new() -> io::Result<StopEvent> {
+        Ok(StopEvent {
             raised: AtomicBool::new(false),
             event: eventfd(0, EventfdFlags::CLOEXEC)?,
         })
@@ -34,7 +34,7 @@ impl Signal {
     }
 }
 
-impl AsFd for Signal {
+impl AsFd for StopEvent {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
