@@ -1,9 +1,9 @@
 //! ShellCraft: a game played at a real shell prompt, from a browser.
 //!
 //! ```text
-//!             ┌─ http ──────── tiny_http: REST, pages, metrics ─┐
-//!  stranger ─▶ door                                             ├─▶ session ─▶ engine ─▶ Docker Engine
-//!             └─ terminal ──── tungstenite: hub, viewers ───────┘
+//!                           ┌─ http ──────── REST, pages, metrics ─────────┐
+//!  stranger ─▶ door (tiny_http)                                             ├─▶ session ─▶ engine ─▶ Docker Engine
+//!                           └─ terminal ──── tungstenite: hub, viewers ─────┘
 //! ```
 //!
 //! Start reading at [`app`]: the life of the process from top to bottom. Every module's header says what it

@@ -14,14 +14,15 @@ use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::listener::Listener;
+use super::message::RequestId;
+use super::print::{Form, print};
 use super::proxy::{is_trusted, plain};
 use super::rejection::Rejection;
 use super::slots::{NoSlot, Place};
 use super::stats::{Gauge, count};
 use super::stop_event::StopEvent;
 use super::wire::{Cut, wait};
-use super::{Shared, connection};
-use crate::http::server::{Form, RequestId, print};
+use super::{Shared, conversation};
 use crate::logging::LogThrottle;
 
 /// A terminal runs on this stack; only touched pages count.
@@ -198,7 +199,7 @@ impl Acceptor {
                 let _alive = alive;
                 let mut place = place;
                 let _open = Gauge::raise(&shared.stats.connections_open);
-                connection::run(&shared, stream, peer, accepted, &mut place);
+                conversation::run(&shared, stream, peer, accepted, &mut place);
             })
     }
 

@@ -3,11 +3,20 @@
 use std::time::Instant;
 
 use super::Shared;
-use super::connection::Heard;
+use super::backend::Facts;
+use super::parse::Head;
 use super::rejection::Rejection;
 use super::rewrite::rewrite;
+use super::service::Answer;
 use super::wire::{Cut, receive, send_all};
-use crate::http::server::{Answer, Facts};
+
+/// A whole request as far as the door goes.
+pub(super) struct Heard {
+    pub(super) head: Head,
+    pub(super) body: Vec<u8>,
+    /// What came behind the body, or the start of one that was left.
+    pub(super) leftover: Vec<u8>,
+}
 
 /// Waits for a turn, then for the service. What comes out has left tiny_http behind: nobody but the connection
 /// itself waits for a client that takes it slowly.

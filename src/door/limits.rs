@@ -44,7 +44,7 @@ pub struct Limits {
     pub head_deadline: Duration,
     /// Bodies up to here are read before the service is asked; longer ones it gets as [`Body::TooLong`].
     ///
-    /// [`Body::TooLong`]: crate::http::server::Body::TooLong
+    /// [`Body::TooLong`]: super::Body::TooLong
     pub body_bytes: usize,
     /// From the head's last byte to the body's; slower gets 408.
     pub body_deadline: Duration,

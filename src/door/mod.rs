@@ -1,10 +1,10 @@
 //! Where strangers arrive: the accept loop, limits and deadlines, and the way on.
 //!
 //! ```text
-//! stranger ─▶ accept ─▶ head ─▶ vet ─▶ ask: rewrite ─▶ tiny_http ─▶ Service
-//!              slots             │       ▲ slots                       │
-//!                             refusal    └───────── ticket ────────────┤
-//!          ◀────────────────── answer ◀──────────────────────── Response, or HandOff(Connection)
+//! stranger ─▶ accept ─▶ head ─▶ parse ─▶ forward: rewrite ─▶ backend (tiny_http) ─▶ Service
+//!              slots              │         ▲ slots                                    │
+//!                             rejection     └──────────────── ticket ──────────────────┤
+//!          ◀──────────────────── write ◀──────────────────────── Response, or HandOff(Connection)
 //! ```
 //!
 //! Each connection has one thread (`door-conn`), which reads one request under absolute deadlines, passes it on
@@ -13,24 +13,31 @@
 //! that same thread, so the thread that counts the connection is the one that serves it, and a slow client keeps
 //! nobody waiting but itself. `door-accept` owns these threads; [`Door::close`] joins them.
 //!
-//! Knows nothing of players, sessions or Docker.
+//! Knows nothing of routes, players, sessions or Docker: what a request and an answer are stands in [`message`], and whoever
+//! answers is a [`Service`].
 
 mod accept;
+mod backend;
 mod chunks;
 mod connection;
+mod conversation;
 mod error;
 mod forward;
 mod head;
 mod headers;
 pub mod limits;
 pub mod listener;
+mod message;
 mod parse;
+mod print;
 mod private_dir;
 #[doc(hidden)]
 pub mod probe;
 mod proxy;
 mod rejection;
 mod rewrite;
+pub mod security_headers;
+mod service;
 mod slots;
 mod stats;
 mod stop_event;
@@ -47,9 +54,9 @@ use crossbeam_channel::{Receiver, bounded};
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
-use crate::http::server::{Server, Service};
 use crate::logging::LogThrottle;
 use accept::Threads;
+use backend::Server;
 use private_dir::PrivateDirectory;
 use slots::Slots;
 use stop_event::StopEvent;
@@ -59,9 +66,10 @@ pub use connection::Connection;
 pub use error::Error;
 pub use limits::{Limits, Pace};
 pub use listener::{Address, Listener};
+pub use message::{Body, Request, RequestId, Response};
 pub use proxy::household;
+pub use service::{Answer, HandOff, Service};
 pub use stats::Stats;
-pub(crate) use stats::count;
 
 /// std asks the kernel to queue only 128 connections that are not accepted yet.
 const BACKLOG: i32 = 1024;

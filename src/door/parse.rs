@@ -10,9 +10,9 @@ use httparse::{EMPTY_HEADER, Error, Status};
 
 use super::headers::{Framing, Lines, is_host};
 use super::limits::Limits;
+use super::print::Form;
 use super::proxy::Forwarded;
 use super::rejection::Rejection;
-use crate::http::server::Form;
 
 /// More header lines than any browser behind any proxy sends.
 const MOST_HEADERS: usize = 64;

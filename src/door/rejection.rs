@@ -2,9 +2,9 @@
 
 use std::sync::atomic::AtomicU64;
 
+use super::message::Response;
 use super::slots::NoSlot;
 use super::stats::Stats;
-use crate::http::server::Response;
 
 /// Why a request gets no further than the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Prints a vetted head as the request tiny_http gets. Never a raw byte of the client's: only what was understood.
 
+use super::backend::TICKET_HEADER;
 use super::parse::Head;
-use crate::http::server::TICKET_HEADER;
 
 /// The head of the private request, blank line included.
 pub(super) fn rewrite(head: &Head, ticket: &str) -> Vec<u8> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::limits::Pace;
+use super::message::{RequestId, Response};
+use super::print::{Form, print};
 use super::stop_event::StopEvent;
 use super::wire::{Cut, receive, send_all, send_start};
-use crate::http::server::{Form, RequestId, Response, print};
 
 /// How long and how much we read of what nobody wants, so that the answer arrives: closing a socket with unread
 /// bytes makes the kernel send a reset, which overtakes the answer. A proxy in front may have megabytes under way.

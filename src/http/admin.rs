@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::handlers::{Handled, json_response, no_content, now, timestamp};
-use super::server::{Body, Request, Response};
 use super::{Outcome, Site, identity};
 use crate::auth::cookie;
 use crate::auth::desk::{self, LOGIN_LIFE};
 use crate::door;
+use crate::door::{Body, Request, Response};
 use crate::session::pace::whole_seconds;
 use crate::session::quarantine::Aside;
 use crate::session::store::PlayerId;

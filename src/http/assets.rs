@@ -6,7 +6,7 @@ use rust_embed::RustEmbed;
 
 use super::error::ApiError;
 use super::route::NoRoute;
-use super::server::Response;
+use crate::door::Response;
 use crate::texts;
 
 // `allow_missing`: the crate can be checked and tested without npm; `is_complete` tells at the start.

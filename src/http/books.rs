@@ -9,9 +9,10 @@ use serde_json::json;
 
 use super::error::ApiError;
 use super::handlers::{json_response, timestamp};
-use super::server::{Body, Request, Response};
-use super::{Line, Outcome, Site, headers};
+use super::{Line, Outcome, Site};
+use crate::door::security_headers;
 use crate::door::{self, Connection};
+use crate::door::{Body, Request, Response};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use crate::session::store::{BookVersion, PlayerId};
@@ -276,14 +277,14 @@ pub(super) fn upload(
             site.note(line, 408);
             let message = "The body did not arrive whole in time; nothing was changed.";
             let mut response = ApiError::new(408, "request_timeout", message).response();
-            headers::keep_to_tls(&mut response, line.is_https);
+            security_headers::keep_to_tls(&mut response, line.is_https);
             // Fails when the client is gone, which is usual here; it may only have ended sending.
             let _ = connection.respond(line.id, response);
             return;
         }
     };
     let mut response = work(body).unwrap_or_else(|error| error.response());
-    headers::keep_to_tls(&mut response, line.is_https);
+    security_headers::keep_to_tls(&mut response, line.is_https);
     site.note(line, response.status);
     // Fails when the client is gone; what it asked for was done all the same.
     let _ = connection.respond(line.id, response);

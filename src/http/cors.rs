@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::origin;
 use super::route::{self, NoRoute, Route};
-use super::server::{Request, Response};
+use crate::door::{Request, Response};
 
 /// What there is at some path.
 const ALL_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::route::NoRoute;
-use super::server::Response;
 use crate::auth::Refusal;
+use crate::door::Response;
 use crate::session;
 use crate::session::pace::whole_seconds;
 use crate::terminal::upgrade::BadUpgrade;

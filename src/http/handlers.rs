@@ -10,9 +10,9 @@ use serde_json::json;
 use super::error::ApiError;
 use super::pages::Visitor;
 use super::route::Route;
-use super::server::{Body, Request, Response};
 use super::{Outcome, Side, Site, admin, assets, identity, origin, terminal};
 use crate::door;
+use crate::door::{Body, Request, Response};
 use crate::session::pace::whole_seconds;
 use crate::session::{
     self, Manager, Newcomer, NotReady, Place, QueueTicket, Session, SessionId, Standing, Status,

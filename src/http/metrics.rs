@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::ApiError;
-use super::server::{Request, Response};
 use super::{Outcome, Side, Site};
+use crate::door::{Request, Response};
 use crate::metrics::{Metrics, catch_up};
 use crate::session::quarantine::Kind;
 use crate::session::{Manager, State};

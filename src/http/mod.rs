@@ -1,12 +1,12 @@
 //! HTTP: one route table, handlers, pages, assets; every request logged and counted, every error in one form.
 //!
 //! ```text
-//! door ─▶ server (tiny_http) ─▶ Site::answer ─▶ route ─▶ handlers ─▶ session::Manager
-//!                                    │                      └─▶ pages, assets
-//!                                    └─ log line, metrics
+//! door ─▶ Site::answer ─▶ route ─▶ handlers ─▶ session::Manager
+//!              │                      └─▶ pages, assets
+//!              └─ log line, metrics
 //! ```
 //!
-//! Runs on the server's router threads. Whatever may take long (the Engine starts or removes a container) and
+//! Runs on the door's router threads. Whatever may take long (the Engine starts or removes a container) and
 //! whatever needs the socket itself (a terminal) is handed off to the connection's own thread, so slow
 //! requests never keep quick ones waiting.
 
@@ -16,7 +16,6 @@ mod books;
 mod cors;
 pub mod error;
 mod handlers;
-mod headers;
 mod identity;
 mod metrics;
 pub mod openapi;
@@ -24,7 +23,6 @@ pub mod origin;
 pub mod pages;
 mod recovery;
 pub mod route;
-pub mod server;
 mod terminal;
 
 use std::net::IpAddr;
@@ -38,6 +36,8 @@ use crate::auth::tickets::Tickets;
 use crate::auth::{self, Gate, cookie};
 use crate::door;
 use crate::door::Connection;
+use crate::door::security_headers;
+use crate::door::{Answer, Request, RequestId, Response, Service};
 use crate::logging::{self, Entered, names};
 use crate::metrics::Metrics;
 use crate::session::{Manager, SessionId};
@@ -47,7 +47,6 @@ use error::ApiError;
 use identity::Guard;
 use pages::Pages;
 use route::{NoRoute, Route};
-use server::{Answer, Request, RequestId, Response, Service};
 
 /// What the routes need to know beside the sessions.
 #[derive(Clone, Default)]
@@ -197,7 +196,11 @@ impl Site {
         }
         // Tenths of a millisecond are enough for anybody.
         let duration_ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;
-        let told = format!("{} {}", line.method, shown_path(&line.path));
+        let told = format!(
+            "{} {}",
+            line.method,
+            names::path_without_secrets(&line.path)
+        );
         let level = match line.pattern {
             // What is asked for all the time, by machines.
             "/healthz" | "/readyz" | "/metrics" | "/assets/{name}" | "/sessions"
@@ -210,19 +213,6 @@ impl Site {
         };
         log!(level, status, duration_ms; "{told}");
     }
-}
-
-/// A path as the log may have it: without the secret of a watch link or a ticket, wherever it stands, and with the short
-/// name of a session in place of its id.
-pub(crate) fn shown_path(path: &str) -> String {
-    let mut shown = names::without_secrets(path);
-    // Below whatever a proxy has before it, too.
-    for secret in ["/watch/", "/queue/"] {
-        if let Some((before, _)) = shown.split_once(secret) {
-            shown = format!("{before}{secret}…");
-        }
-    }
-    shown.chars().take(200).collect()
 }
 
 /// Through which address somebody came.
@@ -302,7 +292,7 @@ impl Service for SiteService {
             Err(error) => site.error_response(route.as_ref(), wants_html, &error),
         };
         pages::pack(&mut response, accept_encoding.as_deref());
-        headers::keep_to_tls(&mut response, line.is_https);
+        security_headers::keep_to_tls(&mut response, line.is_https);
         line.method.truncate(16);
         site.note(&line, response.status);
         Answer::Response(response)
@@ -324,7 +314,7 @@ fn later(site: Arc<Site>, line: Line, work: Work, place: Option<Arc<()>>) -> Ans
     Answer::HandOff(Box::new(move |connection| {
         let _entered = line.enter();
         let mut response = work(&connection).unwrap_or_else(|error| error.response());
-        headers::keep_to_tls(&mut response, line.is_https);
+        security_headers::keep_to_tls(&mut response, line.is_https);
         site.note(&line, response.status);
         // Fails when the client is gone; what it asked for was done all the same.
         let _ = connection.respond(line.id, response);
@@ -377,27 +367,5 @@ mod tests {
         ] {
             assert!(!wants_page(accept), "{accept}");
         }
-    }
-
-    #[test]
-    fn no_secret_of_a_path_is_shown() {
-        let id = "00000000-0000-4000-8000-000000000000";
-        for (path, expected) in [
-            ("/session", "/session"),
-            ("/watch/secret", "/watch/…"),
-            ("/watch/secret/ws", "/watch/…"),
-            ("/queue/secret", "/queue/…"),
-            // Below the path that players see, or any other that a proxy passes on.
-            ("/shell/watch/secret/ws", "/shell/watch/…"),
-            ("/a/b/queue/secret", "/a/b/queue/…"),
-        ] {
-            assert_eq!(shown_path(path), expected);
-        }
-        let shown = shown_path(&format!("/shell/session/{id}/watch/secret"));
-        assert!(
-            shown.ends_with("/watch/…") && !shown.contains(id),
-            "{shown}"
-        );
-        assert_eq!(shown_path(&"/a".repeat(500)).chars().count(), 200);
     }
 }

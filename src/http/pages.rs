@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use ramhorns::{Content, Template};
 
 use super::assets;
-use super::server::Response;
+use crate::door::Response;
 use crate::session::Shell;
 use crate::texts;
 

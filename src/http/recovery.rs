@@ -9,10 +9,10 @@ use super::error::ApiError;
 use super::handlers::{self, Handled};
 use super::identity::{cookie_key, cookies};
 use super::route::NoRoute;
-use super::server::{Body, Request};
 use super::{Outcome, Site};
 use crate::auth::PlayerSecret;
 use crate::auth::cookie::{self, Player};
+use crate::door::{Body, Request};
 
 impl Site {
     /// `POST /recovery-code`: the visitor's. Not by GET, whose answers stay in histories and caches.

@@ -8,9 +8,9 @@ use log::{debug, info};
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::server::{Answer, Request};
 use super::{Line, Site};
 use crate::door::Connection;
+use crate::door::{Answer, Request};
 use crate::session::{Manager, SessionId};
 use crate::terminal::hub::Arrival;
 use crate::terminal::upgrade::Upgrade;

@@ -53,6 +53,19 @@ pub fn without_secrets(text: &str) -> String {
     shown
 }
 
+/// The same of a path as the log may have it: without the secret of a watch link or a ticket, wherever it stands, and with the short
+/// name of a session in place of its id.
+pub fn path_without_secrets(path: &str) -> String {
+    let mut shown = without_secrets(path);
+    // Below whatever a proxy has before it, too.
+    for secret in ["/watch/", "/queue/"] {
+        if let Some((before, _)) = shown.split_once(secret) {
+            shown = format!("{before}{secret}…");
+        }
+    }
+    shown.chars().take(200).collect()
+}
+
 fn is_uuid(text: &str) -> bool {
     let is_right = |(at, byte): (usize, u8)| match at {
         8 | 13 | 18 | 23 => byte == b'-',
@@ -101,5 +114,27 @@ mod tests {
             let text = text.replace("SECRET", &secret).replace("ID", ID);
             assert_eq!(without_secrets(&text), expected);
         }
+    }
+
+    #[test]
+    fn no_secret_of_a_path_is_shown() {
+        let id = "00000000-0000-4000-8000-000000000000";
+        for (path, expected) in [
+            ("/session", "/session"),
+            ("/watch/secret", "/watch/…"),
+            ("/watch/secret/ws", "/watch/…"),
+            ("/queue/secret", "/queue/…"),
+            // Below the path that players see, or any other that a proxy passes on.
+            ("/shell/watch/secret/ws", "/shell/watch/…"),
+            ("/a/b/queue/secret", "/a/b/queue/…"),
+        ] {
+            assert_eq!(path_without_secrets(path), expected);
+        }
+        let shown = path_without_secrets(&format!("/shell/session/{id}/watch/secret"));
+        assert!(
+            shown.ends_with("/watch/…") && !shown.contains(id),
+            "{shown}"
+        );
+        assert_eq!(path_without_secrets(&"/a".repeat(500)).chars().count(), 200);
     }
 }

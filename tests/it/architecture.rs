@@ -58,9 +58,10 @@ fn each_folder_knows_only_what_it_may() {
             "crate::engine",
             "crate::terminal",
             "crate::auth",
+            "crate::http",
         ],
     );
-    must_not_know("http", &["crate::engine"]);
+    must_not_know("http", &["crate::engine", "tiny_http"]);
     must_not_know(
         "terminal",
         &[

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
+use shellcraft::door::{Answer, Body, Request, Response, Service};
 use shellcraft::door::{Connection, Door, Limits, Listener, Pace};
-use shellcraft::http::server::{Answer, Body, Request, Response, Service};
 
 /// More than any socket buffer takes, and no memory as long as nobody writes to it.
 static HUGE: [u8; 32 << 20] = [0; 32 << 20];

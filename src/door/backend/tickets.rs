@@ -19,24 +19,25 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{Answer, RequestId};
+use crate::door::message::RequestId;
+use crate::door::service::Answer;
 
 /// What the door knows about a request that its headers do not say.
 #[derive(Debug)]
-pub(crate) struct Facts {
-    pub(crate) id: RequestId,
-    pub(crate) peer: IpAddr,
-    pub(crate) is_https: bool,
-    pub(crate) is_forwarded: bool,
-    pub(crate) is_websocket_upgrade: bool,
+pub(in crate::door) struct Facts {
+    pub(in crate::door) id: RequestId,
+    pub(in crate::door) peer: IpAddr,
+    pub(in crate::door) is_https: bool,
+    pub(in crate::door) is_forwarded: bool,
+    pub(in crate::door) is_websocket_upgrade: bool,
     /// The declared length of a body that was left in the socket.
-    pub(crate) body_left: Option<u64>,
-    pub(crate) started: Instant,
+    pub(in crate::door) body_left: Option<u64>,
+    pub(in crate::door) started: Instant,
 }
 
 /// All tickets out at the moment: as many as there are requests in flight.
 #[derive(Default)]
-pub(crate) struct Tickets(Mutex<HashMap<Uuid, Entry>>);
+pub(in crate::door) struct Tickets(Mutex<HashMap<Uuid, Entry>>);
 
 enum Entry {
     Issued(Facts),
@@ -45,13 +46,13 @@ enum Entry {
 }
 
 /// The connection thread's half. Dropping it ends the request's claim on that connection.
-pub(crate) struct Ticket {
+pub(in crate::door) struct Ticket {
     tickets: Arc<Tickets>,
     key: Uuid,
 }
 
 impl Tickets {
-    pub(crate) fn issue(self: &Arc<Tickets>, facts: Facts) -> Ticket {
+    pub(in crate::door) fn issue(self: &Arc<Tickets>, facts: Facts) -> Ticket {
         let key = Uuid::new_v4();
         self.0.lock().insert(key, Entry::Issued(facts));
         Ticket {
@@ -90,12 +91,12 @@ impl Tickets {
 }
 
 impl Ticket {
-    pub(crate) fn to_text(&self) -> String {
+    pub(in crate::door) fn to_text(&self) -> String {
         self.key.simple().to_string()
     }
 
     /// The answer left for this connection, if any.
-    pub(crate) fn take_answer(self) -> Option<Answer> {
+    pub(in crate::door) fn take_answer(self) -> Option<Answer> {
         match self.give_up() {
             Some(Entry::Answered(answer)) => Some(answer),
             _ => None,

@@ -4,9 +4,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::TICKET_HEADER;
 use super::tickets::{Facts, Tickets};
-use super::{Answer, Body, Request, Response, Service, TICKET_HEADER};
-use crate::door::{Stats, count};
+use crate::door::message::{Body, Request, Response};
+use crate::door::service::{Answer, Service};
+use crate::door::stats::{Stats, count};
 use crate::logging::names;
 
 /// What router threads share.
@@ -36,7 +38,7 @@ impl Router {
     }
 
     fn ask(&self, request: Request) -> Answer {
-        let path = crate::http::shown_path(&request.path);
+        let path = names::path_without_secrets(&request.path);
         let told = format!("{} {path} request={}", request.method, request.id);
         catch_unwind(AssertUnwindSafe(|| self.service.answer(request))).unwrap_or_else(|panic| {
             count(&self.stats.panics);
@@ -52,7 +54,7 @@ impl Router {
 }
 
 /// What a panic said, for the log.
-pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(in crate::door) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("(no text)")

@@ -12,15 +12,11 @@
 //! request that may be in flight. When tiny_http's accept loop dies, its listener closes with it, the next
 //! `connect` is refused, and a new server takes its place.
 
-mod print;
 mod router;
 mod tickets;
 
-use std::borrow::Cow;
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,137 +26,22 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use uuid::Uuid;
 
-use crate::door::{Connection, Stats, count};
+use super::service::Service;
+use super::stats::{Stats, count};
 use crate::logging::LogThrottle;
-pub(crate) use print::{Form, print};
 use router::Router;
-pub(crate) use router::panic_message;
-pub(crate) use tickets::{Facts, Ticket};
+pub(in crate::door) use router::panic_message;
+pub(in crate::door) use tickets::{Facts, Ticket};
 
 /// The header that carries a request's ticket to us. The door drops whatever a client sends under `x-gate-`.
-pub(crate) const TICKET_HEADER: &str = "x-gate-ticket";
+pub(in crate::door) const TICKET_HEADER: &str = "x-gate-ticket";
 
 /// How long router threads have at least to notice that they are to end.
 const CLOSE_TIME: Duration = Duration::from_millis(200);
 
-/// Answers requests. Called from many router threads at once; may block, within the door's `answer_deadline`.
-pub trait Service: Send + Sync + 'static {
-    /// Answers one request. A panic in here becomes a 500.
-    fn answer(&self, request: Request) -> Answer;
-
-    /// What every answer to a request with this `Origin` has for headers, be it the door's own.
-    fn headers_for(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
-        let _ = origin;
-        Vec::new()
-    }
-}
-
-/// A request's number, as `X-Request-Id` tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(Uuid);
-
-impl RequestId {
-    /// A new, random one.
-    #[allow(clippy::new_without_default)] // A default that differs each time would surprise.
-    pub fn new() -> RequestId {
-        RequestId(Uuid::new_v4())
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
-
-/// A whole, vetted request. Not `Debug`: its headers hold tokens, which must not get into a log.
-pub struct Request {
-    /// Its number; the answer carries it.
-    pub id: RequestId,
-    /// As sent: methods are case-sensitive.
-    pub method: String,
-    /// The target's path as sent, not decoded, without the query. Starts with `/`, or is `*`.
-    pub path: String,
-    /// What stood behind the first `?`.
-    pub query: Option<String>,
-    /// Lower-case names, in order, without those about the connection.
-    pub headers: Vec<(String, String)>,
-    /// The body, unless it is too long to be read beforehand.
-    pub body: Body,
-    /// The client's address, as told by trusted proxies.
-    pub peer: IpAddr,
-    /// Whether a trusted proxy says that the client came by HTTPS.
-    pub is_https: bool,
-    /// Whether anything in it says that it came through a proxy, trusted or not.
-    pub is_forwarded: bool,
-    /// A GET that asks to become a WebSocket. Its `Sec-WebSocket-*` headers are not checked yet.
-    pub is_websocket_upgrade: bool,
-    /// When the head was complete.
-    pub started: Instant,
-}
-
-impl Request {
-    /// Whether it comes from this machine itself, and not through a proxy on it, as far as one can tell.
-    pub fn is_local(&self) -> bool {
-        self.peer.is_loopback() && !self.is_forwarded
-    }
-
-    /// The first header of that lower-case name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(header, _)| header == name)
-            .map(|(_, value)| value.as_str())
-    }
-}
-
-/// A request's body.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Body {
-    /// All of it; empty when there is none.
-    Whole(Vec<u8>),
-    /// So many bytes are declared and still in the socket. Only a hand-off can read them.
-    TooLong(u64),
-}
-
-/// What becomes of a request.
-pub enum Answer {
-    /// An ordinary answer, after which the connection is closed.
-    Response(Response),
-    /// The closure gets the connection itself, on the connection's own thread, and must answer there.
-    HandOff(HandOff),
-}
-
-/// Runs a connection from here on. It should end when its owner shuts the socket down.
-pub type HandOff = Box<dyn FnOnce(Connection) + Send>;
-
-/// An answer. `Content-Length`, `Date`, `Connection` and `X-Request-Id` are added by the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// The status, 200 to 599.
-    pub status: u16,
-    /// Further headers. One whose value is not printable ASCII is left out.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body; for HEAD only its length is told, and with 204 and 304 there is none.
-    pub body: Cow<'static, [u8]>,
-}
-
-impl Response {
-    /// An error as every route tells it: `{"error": {"code", "message"}}`.
-    pub fn error(status: u16, code: &str, message: &str) -> Response {
-        let body = serde_json::json!({"error": {"code": code, "message": message}});
-        Response {
-            status,
-            headers: vec![("Content-Type", "application/json".to_owned())],
-            body: Cow::Owned(body.to_string().into_bytes()),
-        }
-    }
-}
-
 /// tiny_http and its router threads.
-pub(crate) struct Server {
+pub(in crate::door) struct Server {
     router: Arc<Router>,
     directory: PathBuf,
     threads: usize,
@@ -183,7 +64,7 @@ struct Running {
 
 impl Server {
     /// Starts tiny_http with so many router threads; its sockets go into `directory`, which must be private.
-    pub(crate) fn start(
+    pub(in crate::door) fn start(
         directory: PathBuf,
         threads: usize,
         service: Arc<dyn Service>,
@@ -216,17 +97,17 @@ impl Server {
     }
 
     /// A ticket for a request that is about to be sent.
-    pub(crate) fn issue(&self, facts: Facts) -> Ticket {
+    pub(in crate::door) fn issue(&self, facts: Facts) -> Ticket {
         self.router.tickets.issue(facts)
     }
 
     /// What every answer to a request with this `Origin` has for headers.
-    pub(crate) fn headers_for(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
+    pub(in crate::door) fn headers_for(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
         self.router.service.headers_for(origin)
     }
 
     /// A connection for one request. Starts tiny_http anew when it has died.
-    pub(crate) fn connect(&self) -> io::Result<UnixStream> {
+    pub(in crate::door) fn connect(&self) -> io::Result<UnixStream> {
         let (number, path) = {
             let running = self.running.lock();
             (running.number, running.path.clone())
@@ -311,7 +192,7 @@ impl Server {
     }
 
     /// Ends all router threads, as far as their handlers return by the deadline. Returns how many were left behind.
-    pub(crate) fn close(&self, deadline: Instant) -> usize {
+    pub(in crate::door) fn close(&self, deadline: Instant) -> usize {
         let mut running = self.running.lock();
         running.alive = None;
         let tiny = running.tiny.take();

@@ -1,7 +1,7 @@
-//! Headers that every answer has, whatever made it, the door's refusals included: what a browser must not do with it.
+//! Headers that every answer has, whatever made it, the door's own included: what a browser must not do with it.
 //! Pure.
 
-use super::server::Response;
+use super::message::Response;
 
 /// For what is no page: nothing in it may run, be loaded or framed, should a browser ever show it as one.
 const NOT_A_PAGE: &str =
@@ -54,7 +54,7 @@ fn frame_options(response: &Response) -> Option<&'static str> {
 }
 
 /// Tells browsers that came by HTTPS never to come otherwise.
-pub(super) fn keep_to_tls(response: &mut Response, is_https: bool) {
+pub fn keep_to_tls(response: &mut Response, is_https: bool) {
     if is_https {
         let header = ("Strict-Transport-Security", TLS_ONLY.to_owned());
         response.headers.push(header);

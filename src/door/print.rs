@@ -6,21 +6,21 @@ use std::time::{Duration, SystemTime};
 
 use tiny_http::StatusCode;
 
-use super::super::headers;
-use super::{RequestId, Response};
+use super::message::{RequestId, Response};
+use super::security_headers;
 
 /// A request's way to us is never that long.
 const IDLE_MARGIN_SECONDS: u64 = 5;
 
 /// What the request asks of the answer's form. `Default` is for requests that were not understood.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Form {
+pub(super) struct Form {
     /// The 0 or 1 of HTTP/1.0 and 1.1.
-    pub(crate) minor: u8,
+    pub(super) minor: u8,
     /// It was a HEAD: the length is told, the body is not sent.
-    pub(crate) is_head: bool,
+    pub(super) is_head: bool,
     /// How long the connection waits for another request behind the answer; none for a connection that closes.
-    pub(crate) stays_open: Option<Duration>,
+    pub(super) stays_open: Option<Duration>,
 }
 
 impl Default for Form {
@@ -34,12 +34,12 @@ impl Default for Form {
 }
 
 /// The answer's head, blank line included, and the body to send after it, which is not copied.
-pub(crate) fn print(
+pub(super) fn print(
     mut response: Response,
     id: RequestId,
     form: Form,
 ) -> (Vec<u8>, Cow<'static, [u8]>) {
-    headers::harden(&mut response);
+    security_headers::harden(&mut response);
     let Response {
         status,
         headers,
