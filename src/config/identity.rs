@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Parsed, admin_token};
+use super::parse::{Parsed, admin_token, redis_url};
 use crate::auth::cookie::{KEY_BYTES, Names};
 use crate::auth::gate::{JwtSettings, KeySource};
 use crate::auth::jwks::Authorities;
@@ -271,8 +271,7 @@ pub(super) fn redis_address(
     let given = given.map(|_| Secret(String::new()));
     let text = from_file("REDIS_URL", given.as_ref(), Some(path))?;
     let bad = |cause| format!("REDIS_URL_FILE has no address in it: {cause}");
-    text.map(|text| super::redis_url(&text).map_err(bad))
-        .transpose()
+    text.map(|text| redis_url(&text).map_err(bad)).transpose()
 }
 
 /// It may have a user and a password, which are sent along.

@@ -121,7 +121,7 @@ fn unsafe_code_has_one_place() {
 fn the_environment_is_read_in_one_place() {
     for (path, text) in sources("")
         .into_iter()
-        .filter(|(path, _)| !path.ends_with("src/config.rs"))
+        .filter(|(path, _)| !path.components().any(|part| part.as_os_str() == "config"))
     {
         for word in ["env::var", "env::temp_dir", "env::home_dir"] {
             assert!(!text.contains(word), "{} in {}", word, path.display());
