@@ -10,7 +10,7 @@ use serde_json::json;
 use super::error::ApiError;
 use super::origin::{self, Judgement, Reached};
 use super::route::NoRoute;
-use super::{Outcome, Site, handlers};
+use super::{Outcome, Site, reply, terminal};
 use crate::auth::cookie::{self, CookieKey, Player};
 use crate::auth::desk;
 use crate::auth::tickets::{Grant, TICKET_LIFE, Tickets};
@@ -385,10 +385,10 @@ impl Site {
         let ticket = self.guard.ticket(id, until, asked);
         let body = json!({
             "ticket": ticket,
-            "ws_url": with_ticket(&handlers::ws_url(&self.own_address(request), id), &ticket),
-            "expires_at": handlers::timestamp(SystemTime::now() + TICKET_LIFE),
+            "ws_url": with_ticket(&terminal::address(&self.own_address(request), id), &ticket),
+            "expires_at": reply::timestamp(SystemTime::now() + TICKET_LIFE),
         });
-        Ok(Outcome::Now(handlers::json_response(201, &body)))
+        Ok(Outcome::Now(reply::json_response(201, &body)))
     }
 
     /// `POST /login`: from a token in a header to one in a cookie, which pages and their WebSockets send by themselves.
@@ -407,7 +407,7 @@ impl Site {
         let left = bearer.until.duration_since(SystemTime::now());
         let seconds = left.map_or(0, |left| left.as_secs());
         let is_https = self.is_https(request);
-        let mut response = handlers::no_content();
+        let mut response = reply::no_content();
         let set = cookie::set_value(cookie, token, seconds, is_https);
         response.headers.push(("Set-Cookie", set));
         Ok(Outcome::Now(response))
@@ -427,7 +427,7 @@ impl Site {
             }
         }
         let is_https = self.is_https(request);
-        let mut response: Response = handlers::no_content();
+        let mut response: Response = reply::no_content();
         for name in self.guard.gate.cookie_names(is_https) {
             let clear = cookie::clear(&name, is_https);
             response.headers.push(("Set-Cookie", clear));

@@ -10,18 +10,15 @@
 //! whatever needs the socket itself (a terminal) is handed off to the connection's own thread, so slow
 //! requests never keep quick ones waiting.
 
-mod admin;
 pub mod assets;
-mod books;
 mod cors;
 pub mod error;
 mod handlers;
 mod identity;
-mod metrics;
 pub mod openapi;
 pub mod origin;
 pub mod pages;
-mod recovery;
+mod reply;
 pub mod route;
 mod terminal;
 
@@ -117,7 +114,7 @@ enum Outcome {
     /// This is the answer, whose place is given back when the client has taken it.
     Download(Response, Arc<()>),
     /// Whoever reads so many bytes of body on the connection's own thread gives them to this.
-    Upload(usize, books::WithBody),
+    Upload(usize, handlers::spellbook::WithBody),
     /// The connection becomes a terminal.
     Terminal(terminal::Opening),
 }
@@ -283,7 +280,7 @@ impl Service for SiteService {
                 let site = Arc::clone(site);
                 return Answer::HandOff(Box::new(move |connection| {
                     let _entered = line.enter();
-                    books::upload(&site, &line, connection, length, work);
+                    handlers::spellbook::upload(&site, &line, connection, length, work);
                 }));
             }
             Ok(Outcome::Terminal(opening)) => {

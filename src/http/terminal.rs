@@ -8,7 +8,7 @@ use log::{debug, info};
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::{Line, Site};
+use super::{Line, Site, origin};
 use crate::door::Connection;
 use crate::door::{Answer, Request};
 use crate::session::{Manager, SessionId};
@@ -73,6 +73,11 @@ pub(super) fn sit_down(
         seat,
         until,
     })
+}
+
+/// Where the terminal of a session is, on a server that is reached at `own`.
+pub(super) fn address(own: &str, id: SessionId) -> String {
+    format!("{}/session/{}/ws", origin::websocket(own), id.to_text())
 }
 
 /// The ticket in the query, if there is one.

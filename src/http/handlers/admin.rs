@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::error::ApiError;
-use super::handlers::{Handled, json_response, no_content, now, timestamp};
-use super::{Outcome, Site, identity};
 use crate::auth::cookie;
 use crate::auth::desk::{self, LOGIN_LIFE};
 use crate::door;
 use crate::door::{Body, Request, Response};
+use crate::http::error::ApiError;
+use crate::http::reply::{Handled, json_response, no_content, now, timestamp};
+use crate::http::{Outcome, Site, identity};
 use crate::session::pace::whole_seconds;
 use crate::session::quarantine::Aside;
 use crate::session::store::PlayerId;
@@ -53,7 +53,7 @@ enum Urgency {
 
 impl Site {
     /// `POST /admin/login`: from the operator's token to a cookie that is good for the operator's routes only.
-    pub(super) fn admin_login(&self, request: &Request) -> Handled {
+    pub(in crate::http) fn admin_login(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         let household = door::household(request.peer);
         if let Some(wait) = self.desk.must_wait(household, Instant::now()) {
@@ -78,7 +78,7 @@ impl Site {
     }
 
     /// `POST /admin/logout`
-    pub(super) fn admin_logout(&self, request: &Request) -> Handled {
+    pub(in crate::http) fn admin_logout(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         let cookies: Vec<&str> = identity::cookies(request).collect();
         let name = desk::cookie_name(self.guard.gate.names(), self.is_https(request));
@@ -96,7 +96,7 @@ impl Site {
     }
 
     /// `GET /admin/health`
-    pub(super) fn admin_health(&self, request: &Request) -> Handled {
+    pub(in crate::http) fn admin_health(&self, request: &Request) -> Handled {
         self.check_operator(request)?;
         let manager = Arc::clone(&self.manager);
         let metrics = Arc::clone(&self.metrics);
@@ -136,7 +136,7 @@ impl Site {
     }
 
     /// `GET /admin/revoked`
-    pub(super) fn list_revoked(&self, request: &Request) -> Handled {
+    pub(in crate::http) fn list_revoked(&self, request: &Request) -> Handled {
         self.check_operator(request)?;
         let revoked = self.manager.revoked()?.into_iter();
         let revoked: Vec<_> = revoked.map(|(player, at)| told(&player, at)).collect();
@@ -144,7 +144,7 @@ impl Site {
     }
 
     /// `PUT /admin/revoked/{player}`
-    pub(super) fn revoke(&self, player: PlayerId, request: &Request) -> Handled {
+    pub(in crate::http) fn revoke(&self, player: PlayerId, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_operator(request)?;
         let manager = Arc::clone(&self.manager);
@@ -158,7 +158,7 @@ impl Site {
     }
 
     /// `DELETE /admin/revoked/{player}`
-    pub(super) fn restore(&self, player: PlayerId, request: &Request) -> Handled {
+    pub(in crate::http) fn restore(&self, player: PlayerId, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_operator(request)?;
         let manager = Arc::clone(&self.manager);
@@ -173,7 +173,7 @@ impl Site {
     }
 
     /// `POST /admin/notice`
-    pub(super) fn admin_notice(&self, request: &Request) -> Handled {
+    pub(in crate::http) fn admin_notice(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_operator(request)?;
         let say: Say = body(
@@ -192,7 +192,7 @@ impl Site {
     }
 
     /// `POST /admin/drain`: answers when the pages were told; without a time that is just before the end.
-    pub(super) fn admin_drain(&self, request: &Request) -> Handled {
+    pub(in crate::http) fn admin_drain(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_operator(request)?;
         let example = "{\"after_seconds\": 600}, at most a day, or nothing";
@@ -219,7 +219,7 @@ impl Site {
     }
 
     /// `DELETE /admin/drain`
-    pub(super) fn undo_drain(&self, request: &Request) -> Handled {
+    pub(in crate::http) fn undo_drain(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_operator(request)?;
         let sessions = self.manager.undo_drain()?;
@@ -234,7 +234,7 @@ fn told(player: &PlayerId, at: SystemTime) -> Value {
 }
 
 /// What operators are told of a session beyond what its player is.
-pub(super) fn add_details(body: &mut Value, manager: &Manager, session: &Session) {
+pub(in crate::http) fn add_details(body: &mut Value, manager: &Manager, session: &Session) {
     let now = Instant::now();
     let usage = manager.usage(session.id, now);
     body["log_name"] = session.id.log_name().into();

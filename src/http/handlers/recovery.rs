@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::error::ApiError;
-use super::handlers::{self, Handled};
-use super::identity::{cookie_key, cookies};
-use super::route::NoRoute;
-use super::{Outcome, Site};
 use crate::auth::PlayerSecret;
 use crate::auth::cookie::{self, Player};
 use crate::door::{Body, Request};
+use crate::http::error::ApiError;
+use crate::http::identity::{cookie_key, cookies};
+use crate::http::reply::Handled;
+use crate::http::route::NoRoute;
+use crate::http::{Outcome, Site};
 
 impl Site {
     /// `POST /recovery-code`: the visitor's. Not by GET, whose answers stay in histories and caches.
-    pub(super) fn recovery_code(&self, request: &Request) -> Handled {
+    pub(in crate::http) fn recovery_code(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_has_codes()?;
         let player = self.visitor(request)?.ok_or_else(nobody_yet)?;
@@ -28,11 +28,11 @@ impl Site {
             _ => return Err(nobody_yet()),
         };
         let body = json!({"recovery_code": secret.to_code()});
-        Ok(Outcome::Now(handlers::json_response(200, &body)))
+        Ok(Outcome::Now(crate::http::reply::json_response(200, &body)))
     }
 
     /// `POST /recover`: from now on the browser is the player of that code.
-    pub(super) fn recover(&self, request: &Request) -> Handled {
+    pub(in crate::http) fn recover(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_has_codes()?;
         let Body::Whole(body) = &request.body else {
@@ -56,7 +56,7 @@ impl Site {
             }
             let key = cookie_key(&guard.gate, &manager)?;
             let set = cookie::set(&secret, key, guard.gate.names(), is_https);
-            let mut response = handlers::no_content();
+            let mut response = crate::http::reply::no_content();
             response.headers.push(("Set-Cookie", set));
             Ok(response)
         })))

@@ -7,12 +7,12 @@ use std::time::Duration;
 use log::debug;
 use serde_json::json;
 
-use super::error::ApiError;
-use super::handlers::{json_response, timestamp};
-use super::{Line, Outcome, Site};
 use crate::door::security_headers;
 use crate::door::{self, Connection};
 use crate::door::{Body, Request, Response};
+use crate::http::error::ApiError;
+use crate::http::reply::{json_response, timestamp};
+use crate::http::{Line, Outcome, Site};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use crate::session::store::{BookVersion, PlayerId};
@@ -27,15 +27,19 @@ const UNUSED_SECONDS: RangeInclusive<u64> = 3600..=101 * 366 * 24 * 3600;
 const BOOKS_PER_PAGE: usize = 1000;
 
 /// What to do with a body, once all of it is there.
-pub(super) type WithBody = Box<dyn FnOnce(Vec<u8>) -> Result<Response, ApiError> + Send>;
+pub(in crate::http) type WithBody = Box<dyn FnOnce(Vec<u8>) -> Result<Response, ApiError> + Send>;
 
 impl Site {
-    pub(super) fn spellbook(&self, id: SessionId, request: &Request) -> Result<Outcome, ApiError> {
+    pub(in crate::http) fn spellbook(
+        &self,
+        id: SessionId,
+        request: &Request,
+    ) -> Result<Outcome, ApiError> {
         self.owned_session(id, request)?;
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move |_| {
             let book = manager.book(id)?;
-            Ok(super::handlers::download(
+            Ok(crate::http::reply::download(
                 "application/octet-stream",
                 "spellbook.dat",
                 book,
@@ -43,7 +47,7 @@ impl Site {
         })))
     }
 
-    pub(super) fn put_spellbook(
+    pub(in crate::http) fn put_spellbook(
         &self,
         id: SessionId,
         request: Request,
@@ -54,13 +58,13 @@ impl Site {
             request,
             Box::new(move |book| {
                 manager.replace_book(id, &book)?;
-                Ok(super::handlers::no_content())
+                Ok(crate::http::reply::no_content())
             }),
         )
     }
 
     /// `GET /spellbook`: the versions of the visitor's book, newest first, and those that were set aside.
-    pub(super) fn book_versions(&self, request: &Request) -> Result<Outcome, ApiError> {
+    pub(in crate::http) fn book_versions(&self, request: &Request) -> Result<Outcome, ApiError> {
         let player = self.visitor(request)?;
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move |_| {
@@ -84,7 +88,7 @@ impl Site {
     }
 
     /// `PUT /spellbook`: makes this the visitor's newest. Whom nobody knows yet is a new player by it.
-    pub(super) fn upload_book(&self, request: Request) -> Result<Outcome, ApiError> {
+    pub(in crate::http) fn upload_book(&self, request: Request) -> Result<Outcome, ApiError> {
         self.check_origin(&request)?;
         let applicant = self.applicant(&request)?;
         let household = door::household(request.peer);
@@ -94,7 +98,7 @@ impl Site {
             Box::new(move |book| {
                 let admitted = applicant.admit()?;
                 manager.upload_book(&admitted.player, admitted.is_new, &book, household)?;
-                let mut response = super::handlers::no_content();
+                let mut response = crate::http::reply::no_content();
                 let cookie = admitted.cookie.map(|cookie| ("Set-Cookie", cookie));
                 response.headers.extend(cookie);
                 Ok(response)
@@ -103,7 +107,7 @@ impl Site {
     }
 
     /// `GET /spellbook/{sha256}`
-    pub(super) fn book_version(
+    pub(in crate::http) fn book_version(
         &self,
         sha256: String,
         request: &Request,
@@ -113,7 +117,7 @@ impl Site {
         Ok(Outcome::Later(Box::new(move |_| {
             let book = manager.book_version(&player, &sha256)?;
             let book = book.ok_or_else(no_version)?;
-            Ok(super::handlers::download(
+            Ok(crate::http::reply::download(
                 "application/octet-stream",
                 "spellbook.dat",
                 book.bytes,
@@ -122,7 +126,7 @@ impl Site {
     }
 
     /// `POST /spellbook/{sha256}`: makes it the newest.
-    pub(super) fn restore_version(
+    pub(in crate::http) fn restore_version(
         &self,
         sha256: String,
         request: &Request,
@@ -133,14 +137,14 @@ impl Site {
         let manager = Arc::clone(&self.manager);
         Ok(Outcome::Later(Box::new(move |_| {
             match manager.restore_book(&player, &sha256, household)? {
-                true => Ok(super::handlers::no_content()),
+                true => Ok(crate::http::reply::no_content()),
                 false => Err(no_version()),
             }
         })))
     }
 
     /// `GET /admin/books`: a page of the list; `next` is where the next one goes on.
-    pub(super) fn list_books(&self, request: &Request) -> Result<Outcome, ApiError> {
+    pub(in crate::http) fn list_books(&self, request: &Request) -> Result<Outcome, ApiError> {
         self.check_operator(request)?;
         let after = after(request.query.as_deref().unwrap_or_default())?;
         let manager = Arc::clone(&self.manager);
@@ -162,7 +166,7 @@ impl Site {
     }
 
     /// `DELETE /admin/books`: those that nobody has used for so long, and that may expire.
-    pub(super) fn expire_books(&self, request: &Request) -> Result<Outcome, ApiError> {
+    pub(in crate::http) fn expire_books(&self, request: &Request) -> Result<Outcome, ApiError> {
         self.check_origin(request)?;
         self.check_operator(request)?;
         let query = request.query.as_deref().unwrap_or_default();
@@ -192,7 +196,7 @@ impl Site {
     }
 
     /// `GET /admin/books/{player}`: as it was saved last.
-    pub(super) fn export_book(
+    pub(in crate::http) fn export_book(
         &self,
         player: PlayerId,
         request: &Request,
@@ -203,7 +207,7 @@ impl Site {
             let message = "There is no spellbook of that player.";
             let missing = || ApiError::new(404, "spellbook_not_found", message);
             let book = manager.stored_book(&player)?.ok_or_else(missing)?;
-            Ok(super::handlers::download(
+            Ok(crate::http::reply::download(
                 "application/octet-stream",
                 "spellbook.dat",
                 book.bytes,
@@ -212,7 +216,7 @@ impl Site {
     }
 
     /// `PUT /admin/books/{player}`
-    pub(super) fn import_book(
+    pub(in crate::http) fn import_book(
         &self,
         player: PlayerId,
         request: Request,
@@ -228,7 +232,7 @@ impl Site {
                     "an operator has put {} bytes in as {player}'s spellbook",
                     book.len()
                 );
-                Ok(super::handlers::no_content())
+                Ok(crate::http::reply::no_content())
             }),
         )
     }
@@ -263,7 +267,7 @@ fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
 }
 
 /// Reads the body on the connection's own thread, does what is to be done with it, and answers.
-pub(super) fn upload(
+pub(in crate::http) fn upload(
     site: &Site,
     line: &Line,
     mut connection: Connection,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::error::ApiError;
-use super::{Outcome, Side, Site};
 use crate::door::{Request, Response};
+use crate::http::error::ApiError;
+use crate::http::{Outcome, Side, Site};
 use crate::metrics::{Metrics, catch_up};
 use crate::session::quarantine::Kind;
 use crate::session::{Manager, State};
@@ -15,7 +15,11 @@ use crate::terminal::hub::MEMORY_PARTS;
 use crate::{door, logging};
 
 impl Site {
-    pub(super) fn metrics(&self, request: &Request, side: Side) -> Result<Outcome, ApiError> {
+    pub(in crate::http) fn metrics(
+        &self,
+        request: &Request,
+        side: Side,
+    ) -> Result<Outcome, ApiError> {
         self.check_may_scrape(request, side)?;
         let (manager, metrics) = (Arc::clone(&self.manager), Arc::clone(&self.metrics));
         let door = Arc::clone(&self.door);
@@ -132,4 +136,20 @@ fn note_door(metrics: &Metrics, door: &door::Stats) {
     catch_up(&panics("connection"), total(&door.panics));
     catch_up(&panics("other"), logging::other_panics());
     catch_up(&metrics.log_lines_lost, logging::lost_lines());
+}
+
+impl Site {
+    /// Metrics are open to the machine itself and on the private address; others show the operator's token.
+    pub(in crate::http) fn check_may_scrape(
+        &self,
+        request: &Request,
+        side: Side,
+    ) -> Result<(), ApiError> {
+        let is_open = side == Side::Private || request.is_local();
+        // A page whose name was turned to point here (DNS rebinding) asks from this machine, by that name.
+        if is_open && (!request.peer.is_loopback() || self.reached(request).is_by_our_name()) {
+            return Ok(());
+        }
+        self.check_operator(request)
+    }
 }
