@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use shellcraft::engine::{Attach, ContainerId, Engine};
-use shellcraft::session::{sandbox, spellbook};
+use shellcraft::session::sandbox;
+use shellcraft::session::spellbook::archive;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -145,7 +146,7 @@ impl Stand {
             id: self.engine.create(&sandbox::container_name(id), &body)?,
         };
         self.engine
-            .put_archive(&container.id, sandbox::HOME, &spellbook::pack(b"")?)?;
+            .put_archive(&container.id, sandbox::HOME, &archive::pack(b"")?)?;
         let attach = self.engine.attach(&container.id)?;
         self.engine.start(&container.id)?;
         Ok((container, attach))

@@ -9,7 +9,7 @@ use super::route::NoRoute;
 use crate::auth::Refusal;
 use crate::door::Response;
 use crate::session;
-use crate::session::pace::whole_seconds;
+use crate::session::admission::estimate::whole_seconds;
 use crate::terminal::upgrade::BadUpgrade;
 
 /// An error as a client gets it.

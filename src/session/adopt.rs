@@ -14,9 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use log::{info, warn};
 
-use super::book_save::Base;
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::session::{Owner, Session};
+use super::spellbook::save::Base;
 use super::state::{Event, Reason};
 use super::store::{Phase, Record, StoredScreen, StoredTypist, StoredUndrawn};
 use super::{Error, Manager, shells};

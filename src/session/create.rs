@@ -10,15 +10,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
 
-use super::calls::Newcomer;
-use super::calls::NoPlace;
+use super::admission::calls::{Newcomer, NoPlace};
+use super::admission::line::{self, InTurn};
 use super::pool::Hope;
 use super::quarantine::Kind;
-use super::queue::{self, InTurn};
 use super::session::{Owner, Session, SessionId};
+use super::spellbook::archive;
 use super::state::{Event, Reason, State};
 use super::store::{FORMAT, Phase, PlayerId, Record};
-use super::{ENGINE_CALLS_AT_ONCE, Error, Manager, Shell, recover, sandbox, spellbook};
+use super::{ENGINE_CALLS_AT_ONCE, Error, Manager, Shell, recover, sandbox};
 use crate::auth;
 use crate::engine::{self, Attach, ContainerId};
 use crate::logging;
@@ -563,7 +563,7 @@ impl Manager {
         container: &ContainerId,
         book: &[u8],
     ) -> Result<Attach, Error> {
-        let book = spellbook::pack(book)?;
+        let book = archive::pack(book)?;
         // INVARIANT: before the start. `/home` is root's, so the player could never create the file, and
         // nothing else can ever be created beside it.
         self.engine.put_archive(container, sandbox::HOME, &book)?;
@@ -643,10 +643,10 @@ fn check_line(sessions: &HashMap<SessionId, Arc<Session>>, owner: &Owner) -> Res
     let is_theirs = |one: &&&Owner| one.household.is_some() && one.household == owner.household;
     let of_household = owners.iter().filter(is_theirs).count();
     // Those whose turn comes without waiting are among them.
-    if of_household >= queue::WAITING_PER_HOUSEHOLD + ENGINE_CALLS_AT_ONCE {
+    if of_household >= line::WAITING_PER_HOUSEHOLD + ENGINE_CALLS_AT_ONCE {
         return Err(NoPlace::OfHousehold(of_household));
     }
-    if owners.len() >= queue::WAITING_MAX + ENGINE_CALLS_AT_ONCE {
+    if owners.len() >= line::WAITING_MAX + ENGINE_CALLS_AT_ONCE {
         return Err(NoPlace::OfAll(owners.len()));
     }
     Ok(())

@@ -17,25 +17,23 @@
 //!
 //! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
 //! * [`recover`]: what happens when a session's thread panics.
-//! * [`keep`]: the spellbooks. [`book_save`]: what becomes of them. [`book_join`]: two copies of one, pure.
+//! * [`spellbook`]: players' books, between containers and the store.
 //! * [`adopt`]: what the server's last life left. * [`pool`]: containers made ahead.
-//! * [`calls`], [`pace`]: the queue for the Engine, and how long it takes. * [`rates`]: how often who may start a game.
+//! * [`admission`]: the line for the Engine, and how long it takes. * [`rates`]: how often who may start a game.
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
 //! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be.
 //! * [`quarantine`]: what fails is set aside. * [`fitness`]: what an image must be like. * [`sweep`]: what no session has.
 //! * [`frozen`]: containers that are paused.
-//! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do. * [`spellbook`]: the player's one file, as a tar.
-//! * [`shelf`]: all spellbooks together. * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an operator orders it.
+//! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do.
+//! * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an operator orders it.
 //! * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
 
+pub mod admission;
 pub mod adopt;
 mod asked;
-pub mod book_join;
-mod book_save;
 pub mod bundle;
-pub mod calls;
 mod create;
 mod drain;
 pub mod error;
@@ -43,13 +41,9 @@ pub mod fitness;
 mod frozen;
 mod history;
 pub mod images;
-mod keep;
-mod ledger;
-pub mod pace;
 mod player;
 pub mod pool;
 pub mod quarantine;
-mod queue;
 pub mod rates;
 mod readiness;
 pub mod reaper;
@@ -59,7 +53,6 @@ mod revoked;
 pub mod sandbox;
 #[allow(clippy::module_inception)] // The module's one word, as everywhere else.
 mod session;
-mod shelf;
 pub mod shells;
 mod shutdown;
 pub mod spellbook;
@@ -80,7 +73,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, warn};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-pub use calls::{Newcomer, Place, QueueTicket, Standing};
+pub use admission::calls::{Newcomer, Place, QueueTicket, Standing};
 pub use create::NewSession;
 pub use drain::LONGEST_DRAIN;
 pub use error::Error;
@@ -98,16 +91,18 @@ use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival, NoViewer};
 use crate::terminal::typists::Typists;
 use crate::terminal::viewer_handle::ViewerHandle;
+use admission::calls::Calls;
+use admission::line;
 use asked::Asked;
 use bundle::Bundled;
-use calls::Calls;
 use images::Images;
-use ledger::Ledger;
 use pool::Pool;
 use quarantine::Quarantine;
 use rates::{Rate, Rates};
 use revoked::Revoked;
 use shells::Shells;
+use spellbook::ledger::Ledger;
+use spellbook::{saver, shelf};
 use store::{PlayerId, SessionStore};
 use watch::WatchLinks;
 
@@ -151,7 +146,7 @@ pub struct Settings {
     pub pool_size: usize,
 }
 
-/// How many create, start and remove calls run at once; see [`calls`].
+/// How many create, start and remove calls run at once; see [`admission::calls`].
 const ENGINE_CALLS_AT_ONCE: usize = 4;
 /// The same for containers that could not be removed before.
 const SLOW_CALLS_AT_ONCE: usize = 2;
@@ -264,17 +259,17 @@ impl Manager {
             revoked: Revoked::default(),
             calls: Calls::new(
                 ENGINE_CALLS_AT_ONCE,
-                queue::WAITING_MAX,
-                queue::WAITING_PER_HOUSEHOLD,
+                line::WAITING_MAX,
+                line::WAITING_PER_HOUSEHOLD,
             ),
             slow_calls: Calls::new(SLOW_CALLS_AT_ONCE, 0, 0),
             adoptions: Calls::new(ADOPTIONS_AT_ONCE, 0, 0),
             quarantine: Quarantine::default(),
             events_closer: Mutex::default(),
             book_calls: Calls::new(
-                keep::REQUESTS_AT_ONCE,
-                keep::REQUESTS_WAITING,
-                keep::REQUESTS_WAITING_PER_HOUSEHOLD,
+                saver::REQUESTS_AT_ONCE,
+                saver::REQUESTS_WAITING,
+                saver::REQUESTS_WAITING_PER_HOUSEHOLD,
             ),
             resizes,
             saves,
@@ -305,7 +300,7 @@ impl Manager {
             drain::spawn(Arc::clone(&manager), order_changes)?,
         ];
         workers.extend(resizer::spawn(&manager, &resize_list)?);
-        workers.extend(keep::spawn(&manager, &save_list)?);
+        workers.extend(saver::spawn(&manager, &save_list)?);
         workers.extend(images::spawn(&manager)?);
         workers.extend(pool::spawn(&manager)?);
         *manager.workers.lock() = workers;

@@ -1,7 +1,7 @@
 //! Containers made ahead: started and attached, they wait for their player.
 //!
 //! Threads: a few makers (`pool-0` …), each making one container at a time while the pool lacks some; how many of
-//! them may be at the Engine together with players is for [`super::calls`] to say. What is lacking, and what is
+//! them may be at the Engine together with players is for [`super::admission::calls`] to say. What is lacking, and what is
 //! too much, is decided by a pure function, [`wanted`]. One more thread, `pool-review`, looks at what waits, be there a
 //! pool or not: it ends what is too much, has ended, is frozen, or is of an image that was built anew since.
 //!

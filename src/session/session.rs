@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use uuid::{Uuid, Variant};
 
-use super::keep::BookNotes;
+use super::spellbook::saver::BookNotes;
 use super::state::{Event, Illegal, Reason, State};
 use super::store::PlayerId;
 use crate::auth;
@@ -112,7 +112,7 @@ pub struct Session {
     image: OnceLock<String>,
     /// Whether somebody has frozen its container.
     is_paused: AtomicBool,
-    /// Its spellbook's, see [`super::keep`].
+    /// Its spellbook's, see [`super::spellbook::saver`].
     pub(super) book: Mutex<BookNotes>,
     /// Told when somebody has stopped saving the book.
     pub(super) book_free: Condvar,

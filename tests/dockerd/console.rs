@@ -4,7 +4,8 @@ use std::io::Write;
 use std::time::Instant;
 
 use shellcraft::engine::{ContainerId, Engine, Size};
-use shellcraft::session::{sandbox, spellbook};
+use shellcraft::session::sandbox;
+use shellcraft::session::spellbook::archive;
 use tungstenite::Message;
 
 use crate::containers::{PATIENCE, Terminal};
@@ -90,7 +91,7 @@ impl Play {
                 Step::Type(keys) => console.keys(keys.as_bytes()),
                 Step::Bytes(keys) => console.keys(keys),
                 Step::Resize(cols, rows) => console.size(cols, rows),
-                Step::Book(book) => console.home(&spellbook::pack(book).expect("memory")),
+                Step::Book(book) => console.home(&archive::pack(book).expect("memory")),
                 Step::SealedBook => console.home(&sealed_book()),
                 Step::See(text) => self.see(console, text),
                 Step::Ends(status) => {
@@ -166,7 +167,7 @@ fn sealed_book() -> Vec<u8> {
     header.set_mtime(0);
     let mut archive = tar::Builder::new(Vec::new());
     archive
-        .append_data(&mut header, spellbook::FILE, &b"x"[..])
+        .append_data(&mut header, archive::FILE, &b"x"[..])
         .and_then(|()| archive.into_inner())
         .expect("memory")
 }

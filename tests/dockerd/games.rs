@@ -4,7 +4,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use shellcraft::engine::{ContainerId, Unfinished};
-use shellcraft::session::{sandbox, spellbook};
+use shellcraft::session::sandbox;
+use shellcraft::session::spellbook::archive;
 use uuid::Uuid;
 
 use crate::busybox;
@@ -64,7 +65,7 @@ fn play(shell: &str) {
             4 << 20,
         )
         .expect("the book can be read while it runs");
-    let book = spellbook::unpack(&book, Unfinished::IsRoots)
+    let book = archive::unpack(&book, Unfinished::IsRoots)
         .expect("a regular file")
         .bytes;
     let status = play.steps(&mut page, &GAME[leaving..]).expect("it ends");
@@ -105,7 +106,7 @@ fn play_with_book(site: &Site, shell: &str, book: &[u8], steps: &[Step]) {
         .create(&sandbox::container_name(id), &body)
         .expect("create");
     let guard = Removed(container.clone());
-    let archive = spellbook::pack(book).expect("memory");
+    let archive = archive::pack(book).expect("memory");
     engine
         .put_archive(&container, sandbox::HOME, &archive)
         .expect("put");

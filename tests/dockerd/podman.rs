@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use serde_json::Value;
 use shellcraft::engine::{ContainerId, Engine, Error};
 use shellcraft::session::sandbox::SESSION_LABEL;
-use shellcraft::session::spellbook::{self, Unreadable};
+use shellcraft::session::spellbook::archive::{self, Unreadable};
 use tempfile::TempDir;
 
 use crate::binary::BINARY;
@@ -312,7 +312,7 @@ fn podman_s_unfinished_book_is_told_from_a_whole_one() {
     let engine = podman.engine();
     let unfinished = engine.unfinished().expect("it answers");
     let guinea = Guinea::create(&engine, IMAGE);
-    let whole = archive(spellbook::FILE, &[b'x'; 100_000]);
+    let whole = archive(archive::FILE, &[b'x'; 100_000]);
     let read = || {
         let path = "/home/spellbook.dat";
         engine
@@ -330,7 +330,7 @@ fn podman_s_unfinished_book_is_told_from_a_whole_one() {
             let (_, owner, book) = unpack(&read());
             // The container's user's, whoever's it really is: here is nothing to tell it by.
             assert_eq!((owner, book.len()), (1000, bytes));
-            let found = spellbook::unpack(&read(), unfinished);
+            let found = archive::unpack(&read(), unfinished);
             assert!(
                 matches!(found, Err(Unreadable::InPart)),
                 "{bytes} {found:?}"
@@ -339,12 +339,12 @@ fn podman_s_unfinished_book_is_told_from_a_whole_one() {
         // All of the file, and nothing behind it.
         for bytes in [512 + 100_000, whole.len()] {
             put(&whole[..bytes]).expect("put");
-            let found = spellbook::unpack(&read(), unfinished).expect("a whole one");
+            let found = archive::unpack(&read(), unfinished).expect("a whole one");
             assert_eq!(found.bytes.len(), 100_000);
         }
         // Without a whole header the file that is there stays.
         put(&whole[..300]).expect_err("the archive breaks off");
-        assert!(spellbook::unpack(&read(), unfinished).is_ok());
+        assert!(archive::unpack(&read(), unfinished).is_ok());
     }
 }
 

@@ -10,7 +10,7 @@ use shellcraft::config::{Config, Stop};
 use shellcraft::door;
 use shellcraft::engine::{self, Size, Unfinished};
 use shellcraft::session::sandbox::BOOK_LIMIT_BYTES;
-use shellcraft::session::spellbook;
+use shellcraft::session::spellbook::archive;
 use shellcraft::session::store::record::{self, Unreadable};
 use shellcraft::session::store::{FORMAT, PlayerId};
 use shellcraft::terminal::emulator::{Emulator, is_asking};
@@ -168,12 +168,12 @@ impl Write for Wire {
 
 /// An archive from a container holds a book within its limit, which is packed and read again as it was, or none.
 pub fn book(bytes: &[u8]) {
-    let Ok(found) = spellbook::unpack(bytes, Unfinished::IsRoots) else {
+    let Ok(found) = archive::unpack(bytes, Unfinished::IsRoots) else {
         return;
     };
     assert!(found.bytes.len() as u64 <= BOOK_LIMIT_BYTES);
-    let packed = spellbook::pack(&found.bytes).expect("memory");
-    let again = spellbook::unpack(&packed, Unfinished::IsRoots).expect("our own");
+    let packed = archive::pack(&found.bytes).expect("memory");
+    let again = archive::unpack(&packed, Unfinished::IsRoots).expect("our own");
     assert!(again.bytes == found.bytes && !again.is_touched);
 }
 

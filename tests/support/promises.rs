@@ -386,7 +386,7 @@ pub fn a_book_is_put_before_the_start_and_read_after_the_end(engine: &Engine, im
     assert!(unpack(&ended) == ("spellbook.dat".into(), 1000, book));
 }
 
-/// That tells it from a whole one: see `spellbook::unpack`.
+/// That tells it from a whole one: see `archive::unpack`.
 pub fn a_file_that_is_cut_short_stays_root_s(engine: &Engine, image: &str) {
     let (guinea, _terminal) = Guinea::at_prompt(engine, image);
     let path = "/home/spellbook.dat";

@@ -14,7 +14,7 @@ use crate::door::{Body, Request, Response};
 use crate::http::error::ApiError;
 use crate::http::reply::{Handled, json_response, no_content, now, timestamp};
 use crate::http::{Outcome, Site, identity};
-use crate::session::pace::whole_seconds;
+use crate::session::admission::estimate::whole_seconds;
 use crate::session::quarantine::Aside;
 use crate::session::store::PlayerId;
 use crate::session::{LONGEST_DRAIN, Manager, SAMPLE_EVERY, Sample, Session, SessionId};

@@ -13,7 +13,7 @@ use crate::door::{Body, Request};
 use crate::http::error::ApiError;
 use crate::http::reply::{Handled, json_response, no_content, now, timestamp};
 use crate::http::{Outcome, Site, identity, terminal};
-use crate::session::pace::whole_seconds;
+use crate::session::admission::estimate::whole_seconds;
 use crate::session::{
     self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Standing, Status,
 };

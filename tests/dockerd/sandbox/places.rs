@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shellcraft::engine::{ContainerId, Unfinished};
-use shellcraft::session::spellbook;
+use shellcraft::session::spellbook::archive;
 
 use crate::attacker::Attacker;
 use crate::docker;
@@ -104,7 +104,7 @@ fn a_book_without_permissions_can_still_be_saved() {
         .get_archive(&id, "/home/spellbook.dat", 4 << 20)
         .expect("root reads it");
     assert_eq!(
-        spellbook::unpack(&archive, Unfinished::IsRoots)
+        archive::unpack(&archive, Unfinished::IsRoots)
             .expect("a file")
             .bytes,
         b"secret\n"

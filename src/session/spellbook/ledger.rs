@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Error, Manager, Session};
+use crate::session::{Error, Manager, Session};
 
 /// So much of each version that is saved is free.
 const FREE_BYTES: u64 = 16 * 1024;
@@ -24,14 +24,14 @@ const MOST_HOUSEHOLDS: usize = 16 * 1024;
 
 /// Debts in bytes.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(in crate::session) struct Ledger {
     /// What each owed at that time. Guards nothing else; nothing is called under it.
     debts: Mutex<HashMap<IpAddr, (u64, Instant)>>,
 }
 
 impl Ledger {
     /// Notes that a version of so many bytes was saved.
-    pub(super) fn charge(&self, household: IpAddr, bytes: u64, now: Instant) {
+    pub(in crate::session) fn charge(&self, household: IpAddr, bytes: u64, now: Instant) {
         let costs = bytes.saturating_sub(FREE_BYTES);
         let mut debts = self.debts.lock();
         if costs == 0 || !debts.contains_key(&household) && debts.len() >= MOST_HOUSEHOLDS {
@@ -42,14 +42,14 @@ impl Ledger {
     }
 
     /// How long the household has to wait until its debt is within its credit again.
-    pub(super) fn wait(&self, household: IpAddr, now: Instant) -> Option<Duration> {
+    pub(in crate::session) fn wait(&self, household: IpAddr, now: Instant) -> Option<Duration> {
         let debt = self.debts.lock().get(&household).copied()?;
         let excess = left(debt, now).checked_sub(CREDIT_BYTES)?;
         Some(Duration::from_secs(excess / PAID_PER_SECOND + 1))
     }
 
     /// Forgets who has paid.
-    pub(super) fn sweep(&self, now: Instant) {
+    pub(in crate::session) fn sweep(&self, now: Instant) {
         self.debts.lock().retain(|_, debt| left(*debt, now) > 0);
     }
 }
@@ -64,7 +64,7 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::StoredTooMuch`].
-    pub(super) fn check_stored(&self, household: IpAddr) -> Result<(), Error> {
+    pub(in crate::session) fn check_stored(&self, household: IpAddr) -> Result<(), Error> {
         match self.stored.wait(household, Instant::now()) {
             None => Ok(()),
             Some(retry_after) => {
@@ -75,7 +75,7 @@ impl Manager {
     }
 
     /// Notes that a version of the session's book was saved.
-    pub(super) fn charge_stored(&self, session: &Session, bytes: usize) {
+    pub(in crate::session) fn charge_stored(&self, session: &Session, bytes: usize) {
         if let Some(household) = session.owner().and_then(|owner| owner.household) {
             self.stored.charge(household, bytes as u64, Instant::now());
         }

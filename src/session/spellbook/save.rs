@@ -23,13 +23,13 @@
 
 use log::{debug, warn};
 
-use super::book_join::{self, Joined};
-use super::keep::Kept;
-use super::session::Session;
-use super::spellbook::Found;
-use super::store::{self, Book, BookVersion, PlayerId};
-use super::{Error, Manager};
 use crate::auth;
+use crate::session::session::Session;
+use crate::session::spellbook::archive::Found;
+use crate::session::spellbook::join::{self, Joined};
+use crate::session::spellbook::saver::Kept;
+use crate::session::store::{self, Book, BookVersion, PlayerId};
+use crate::session::{Error, Manager};
 use crate::terminal::frame::Notice;
 use crate::warn_throttled;
 
@@ -40,7 +40,7 @@ const TRIES: usize = 5;
 
 /// What a container had when its book was put there or saved last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Base {
+pub(in crate::session) enum Base {
     /// Nobody knows.
     #[default]
     Unknown,
@@ -54,7 +54,7 @@ pub(super) enum Base {
 
 impl Base {
     /// These bytes, if they are not too many to be kept.
-    pub(super) fn of(book: &[u8]) -> Base {
+    pub(in crate::session) fn of(book: &[u8]) -> Base {
         let name = auth::digest_bytes(book);
         match book.len() {
             ..=BASE_LIMIT_BYTES => Base::Known(book.into(), name),
@@ -63,7 +63,7 @@ impl Base {
     }
 
     /// The SHA-256.
-    pub(super) fn name(&self) -> Option<&str> {
+    pub(in crate::session) fn name(&self) -> Option<&str> {
         match self {
             Base::Unknown => None,
             Base::Left(name) | Base::Named(name) | Base::Known(_, name) => Some(name),
@@ -73,7 +73,7 @@ impl Base {
 
 impl Manager {
     /// Saves what was read, if it is a book and new.
-    pub(super) fn save(
+    pub(in crate::session) fn save(
         &self,
         session: &Session,
         read: Result<Found, Error>,
@@ -121,7 +121,7 @@ impl Manager {
 
     /// Has the record say what is the base now. Without that, the server's next life takes an older one for it, and joins
     /// what it need not.
-    pub(super) fn keep_base(&self, session: &Session) {
+    pub(in crate::session) fn keep_base(&self, session: &Session) {
         let name = session.book.lock().base.name().map(str::to_owned);
         let kept = self
             .store
@@ -142,7 +142,12 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub(super) fn file(&self, player: &PlayerId, book: &[u8], base: &Base) -> Result<Filed, Error> {
+    pub(in crate::session) fn file(
+        &self,
+        player: &PlayerId,
+        book: &[u8],
+        base: &Base,
+    ) -> Result<Filed, Error> {
         let mut over = base.name().map(str::to_owned);
         if let Some(name) = &over {
             match self.store.save_book_over(player, book, Some(name)) {
@@ -152,10 +157,10 @@ impl Manager {
         }
         let before = self.base_bytes(player, base)?;
         let before = match (base, &before) {
-            (Base::Known(bytes, _), _) => book_join::Base::Exact(bytes),
-            (Base::Named(_), Some(book)) => book_join::Base::Exact(&book.bytes),
-            (_, Some(book)) => book_join::Base::Likely(&book.bytes),
-            (_, None) => book_join::Base::Unknown,
+            (Base::Known(bytes, _), _) => join::Base::Exact(bytes),
+            (Base::Named(_), Some(book)) => join::Base::Exact(&book.bytes),
+            (_, Some(book)) => join::Base::Likely(&book.bytes),
+            (_, None) => join::Base::Unknown,
         };
         for _ in 0..TRIES {
             let newest = self.store.read_book(player)?;
@@ -164,7 +169,7 @@ impl Manager {
             let joined = match newest.as_slice() {
                 // There is none, or none any more.
                 b"" => Joined::Whole(book.to_vec()),
-                newest => book_join::join(before, book, newest),
+                newest => join::join(before, book, newest),
             };
             let (joined, filed) = match joined {
                 Joined::Whole(joined) => (joined, Filed::Whole),
@@ -195,7 +200,11 @@ impl Manager {
 
     /// Makes `book` the player's newest, whatever is it now. That is kept where no autosave pushes it out, and so is what
     /// another game saves meanwhile.
-    pub(super) fn replace_newest(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
+    pub(in crate::session) fn replace_newest(
+        &self,
+        player: &PlayerId,
+        book: &[u8],
+    ) -> Result<(), Error> {
         for _ in 0..TRIES {
             let newest = self.set_newest_aside(player, book)?;
             match self.store.save_book_over(player, book, Some(&newest)) {
@@ -207,7 +216,11 @@ impl Manager {
     }
 
     /// Keeps the player's newest book, before `next` takes its place. Returns its SHA-256.
-    pub(super) fn set_newest_aside(&self, player: &PlayerId, next: &[u8]) -> Result<String, Error> {
+    pub(in crate::session) fn set_newest_aside(
+        &self,
+        player: &PlayerId,
+        next: &[u8],
+    ) -> Result<String, Error> {
         let newest = self.store.read_book(player)?;
         let newest = newest.map_or_else(Vec::new, |book| book.bytes);
         if !newest.is_empty() && newest != next {
@@ -254,7 +267,7 @@ impl Manager {
 
 /// How a book got into the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filed {
+pub(in crate::session) enum Filed {
     /// With all that this game and others have changed.
     Whole,
     /// Another game has changed the same; its book was set aside.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
 
-use super::Manager;
-use super::store::{self, Shelf, Tending};
+use crate::session::Manager;
+use crate::session::store::{self, Shelf, Tending};
 
 /// How often: whoever plays here uses a book for other servers too, of which one may let expire what is unused for an hour.
 const EVERY: Duration = Duration::from_secs(1800);
@@ -73,8 +73,12 @@ impl Manager {
     /// Lets those books expire that nobody has used for so long, as an operator orders; a trial only counts them.
     ///
     /// # Errors
-    /// [`super::Error::Store`]; [`super::Error::Starting`], and who is to blame for it.
-    pub fn expire_books(&self, unused: Duration, is_trial: bool) -> Result<Shelf, super::Error> {
+    /// [`crate::session::Error::Store`]; [`crate::session::Error::Starting`], and who is to blame for it.
+    pub fn expire_books(
+        &self,
+        unused: Duration,
+        is_trial: bool,
+    ) -> Result<Shelf, crate::session::Error> {
         // Before that it is not known who plays.
         self.wait_until_settled()?;
         Ok(self.tend(Some(unused), is_trial)?)
@@ -123,7 +127,7 @@ impl Manager {
 }
 
 /// Starts the librarian. It returns when the manager stops.
-pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
+pub(in crate::session) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
     let builder = thread::Builder::new().name("librarian".into());
     builder.spawn(move || {
         let mut clock = Clock::new(Instant::now(), SystemTime::now());

@@ -4,7 +4,7 @@
 //! own thread at its end, before the container is removed. What the player has put in the book's place (a link, a
 //! device, a file of a terabyte) is not a book: nothing is saved then, and the versions there are stay.
 //!
-//! [`super::book_save`] draws a book's life, and decides what becomes of one.
+//! [`crate::session::spellbook::save`] draws a book's life, and decides what becomes of one.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,15 +16,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 use log::{info, warn};
 
-use super::book_save::Base;
-use super::calls::{self, Newcomer};
-use super::session::Session;
-use super::spellbook::{Found, Unreadable};
-use super::state::State;
-use super::store::{self, PlayerId};
-use super::{Error, Manager, SessionId, sandbox, spellbook};
 use crate::engine::types::PathStat;
 use crate::engine::{self, ContainerId};
+use crate::session::admission::calls::{self, Newcomer};
+use crate::session::session::Session;
+use crate::session::spellbook::archive;
+use crate::session::spellbook::archive::{Found, Unreadable};
+use crate::session::spellbook::save::Base;
+use crate::session::state::State;
+use crate::session::store::{self, PlayerId};
+use crate::session::{Error, Manager, SessionId, sandbox};
 use crate::warn_throttled;
 
 /// A tar of the largest book: its header, the book in whole blocks, the end.
@@ -44,35 +45,35 @@ const TURN_WAIT: Duration = Duration::from_secs(15);
 
 /// Requests for books, of all sessions, that are at the Engine at once. The Engine copies slower than clients ask, and the
 /// saver and newcomers need it too.
-pub(super) const REQUESTS_AT_ONCE: usize = 4;
+pub(in crate::session) const REQUESTS_AT_ONCE: usize = 4;
 /// And that wait for it, in all and of one household.
-pub(super) const REQUESTS_WAITING: usize = 64;
-pub(super) const REQUESTS_WAITING_PER_HOUSEHOLD: usize = 16;
+pub(in crate::session) const REQUESTS_WAITING: usize = 64;
+pub(in crate::session) const REQUESTS_WAITING_PER_HOUSEHOLD: usize = 16;
 
 /// What is known of a session's book. Guarded by the session's lock, which is held for moves only.
 #[derive(Debug, Default)]
-pub(super) struct BookNotes {
+pub(in crate::session) struct BookNotes {
     /// Whether a thread has its turn with the book: to save it or to put another one in its place.
     is_busy: bool,
     /// How many requests wait for theirs.
     waiting: usize,
     /// What the container had when it was put there or saved last.
-    pub(super) base: Base,
+    pub(in crate::session) base: Base,
     /// Size and time of the file when it was looked at last.
     seen: Option<(i64, String)>,
     /// When it was looked at last.
-    pub(super) checked: Option<Instant>,
+    pub(in crate::session) checked: Option<Instant>,
     /// Tries to save it that failed, since the last one that did not.
-    pub(super) failures: u32,
+    pub(in crate::session) failures: u32,
     /// Whether the player was told that it is not kept.
-    pub(super) is_told_of_no_room: bool,
+    pub(in crate::session) is_told_of_no_room: bool,
     /// Whether it is safe as it was at the session's end.
-    pub(super) is_final: bool,
+    pub(in crate::session) is_final: bool,
 }
 
 /// What came of saving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(in crate::session) enum Kept {
     /// The store has a new version.
     Saved,
     /// There was nothing new.
@@ -87,7 +88,7 @@ pub(super) enum Kept {
 
 /// One thread's turn with a session's book. INVARIANT: without turns an older copy could overtake a newer one on its way
 /// to the store. Not a lock, for it is held across calls to the Engine and the store, each of which has a deadline.
-pub(super) struct Turn<'a>(&'a Session);
+pub(in crate::session) struct Turn<'a>(&'a Session);
 
 impl<'a> Turn<'a> {
     /// For whoever must have it.
@@ -136,7 +137,7 @@ impl Drop for Turn<'_> {
 
 impl Manager {
     /// What a player's new session begins with; empty for a new player.
-    pub(super) fn book_of(&self, player: &PlayerId) -> Result<Vec<u8>, Error> {
+    pub(in crate::session) fn book_of(&self, player: &PlayerId) -> Result<Vec<u8>, Error> {
         let book = self.store.load_book(player)?;
         Ok(book.map_or_else(Vec::new, |book| book.bytes))
     }
@@ -225,7 +226,7 @@ impl Manager {
     }
 
     /// What was set aside is used when its player is there.
-    pub(super) fn use_aside(&self, player: &PlayerId) {
+    pub(in crate::session) fn use_aside(&self, player: &PlayerId) {
         if let Err(error) = self.store.load_book(&player.aside()) {
             warn_throttled!("what is set aside for {player} may expire: {error}");
         }
@@ -233,7 +234,7 @@ impl Manager {
 
     /// Has the books of this player's games saved that still go on, so that the next game begins with what they have
     /// learnt. What is not saved by then is joined with the next game's when it is.
-    pub(super) fn save_others(&self, player: &PlayerId) {
+    pub(in crate::session) fn save_others(&self, player: &PlayerId) {
         let began = Instant::now();
         let games: Vec<_> = self.sessions_of(player).collect();
         for game in games {
@@ -259,19 +260,19 @@ impl Manager {
     }
 
     /// Notes that the container holds `book`, which the store has too.
-    pub(super) fn note_book(&self, session: &Session, book: &[u8]) {
+    pub(in crate::session) fn note_book(&self, session: &Session, book: &[u8]) {
         session.book.lock().base = Base::of(book);
     }
 
     /// Puts `book` into the session's container.
-    pub(super) fn put_book(
+    pub(in crate::session) fn put_book(
         &self,
         session: &Session,
         container: &ContainerId,
         book: &[u8],
     ) -> Result<(), Error> {
         let _turn = Turn::take(session);
-        self.put(session, container, (book, &spellbook::pack(book)?))?;
+        self.put(session, container, (book, &archive::pack(book)?))?;
         self.note_book(session, book);
         Ok(())
     }
@@ -353,7 +354,7 @@ impl Manager {
         )?;
         self.save(&session, book_before, &owner.player)?;
         self.set_newest_aside(&owner.player, book)?;
-        self.put(&session, container, (book, &spellbook::pack_new(book)?))?;
+        self.put(&session, container, (book, &archive::pack_new(book)?))?;
         self.replace_newest(&owner.player, book)?;
         self.charge_stored(&session, book.len());
         // INVARIANT: noted only now: after a failure the end of the session saves it.
@@ -377,7 +378,7 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::NotABook`] for what is none, [`Error::BookInPart`] for what is not all of one; else what the Engine says.
-    pub(super) fn read_book(&self, container: &ContainerId) -> Result<Found, Error> {
+    pub(in crate::session) fn read_book(&self, container: &ContainerId) -> Result<Found, Error> {
         let stat = match self.stat_book(container) {
             Ok(stat) => stat,
             // DOCKER: 404 says either that there is no such file or that there is no such container.
@@ -402,7 +403,7 @@ impl Manager {
         let archive = self
             .engine
             .get_archive(container, &book_path(), ARCHIVE_LIMIT_BYTES)?;
-        spellbook::unpack(&archive, self.engine.unfinished()?).map_err(|cause| match cause {
+        archive::unpack(&archive, self.engine.unfinished()?).map_err(|cause| match cause {
             Unreadable::InPart => Error::BookInPart,
             // To be asked for again: of what is no book nothing is saved.
             Unreadable::Spoiled => engine::Error::Garbled {
@@ -427,7 +428,7 @@ impl Manager {
             read => return read,
         }
         let bytes = self.book_of(player)?;
-        self.put(session, container, (&bytes, &spellbook::pack(&bytes)?))?;
+        self.put(session, container, (&bytes, &archive::pack(&bytes)?))?;
         self.note_book(session, &bytes);
         warn!(
             "session={} its book was there in part only: put back as it was saved last",
@@ -482,7 +483,7 @@ impl Manager {
     }
 
     /// Saves the book, whatever its size and time say. For sessions that end.
-    pub(super) fn keep_book(
+    pub(in crate::session) fn keep_book(
         &self,
         session: &Session,
         container: &ContainerId,
@@ -493,7 +494,7 @@ impl Manager {
     }
 
     /// Puts the session on the saver's list, unless it is there already. Returns whether it is now and was not before.
-    pub(super) fn queue_save(&self, session: &Session) -> bool {
+    pub(in crate::session) fn queue_save(&self, session: &Session) -> bool {
         if session.is_save_queued.swap(true, Ordering::SeqCst) {
             return false;
         }
@@ -550,7 +551,7 @@ impl Manager {
     }
 
     /// Saves the book of a container that has no session any more, under a name of its own.
-    pub(super) fn keep_lost_book(
+    pub(in crate::session) fn keep_lost_book(
         &self,
         session_id: &str,
         container: &ContainerId,
@@ -591,7 +592,7 @@ impl Manager {
 
 impl Kept {
     /// The word in the metrics.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(in crate::session) fn as_str(self) -> &'static str {
         match self {
             Kept::Saved => "saved",
             Kept::Unchanged => "unchanged",
@@ -616,11 +617,11 @@ fn check_text(book: &[u8], before: Option<&[u8]>) -> Result<(), Error> {
 }
 
 fn book_path() -> String {
-    format!("{}/{}", sandbox::HOME, spellbook::FILE)
+    format!("{}/{}", sandbox::HOME, archive::FILE)
 }
 
 /// Starts the savers. They return when the manager stops.
-pub(super) fn spawn(
+pub(in crate::session) fn spawn(
     manager: &Arc<Manager>,
     list: &Receiver<SessionId>,
 ) -> io::Result<Vec<JoinHandle<()>>> {

@@ -13,7 +13,7 @@
 //! no other's waiting. A newcomer need not wait for its turn if somebody hands it what it waits for.
 //!
 //! Whoever waits does so on its own thread, at a channel of its own; the one whose turn ends hands its turn to the
-//! first in line. How long that takes is estimated by [`super::pace`].
+//! first in line. How long that takes is estimated by [`crate::session::admission::estimate`].
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -26,7 +26,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, sele
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::pace::{Load, Pace, retry_after};
+use crate::session::admission::estimate::{Load, Pace, retry_after};
 
 /// How often one that waits is asked whether it still does.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::sandbox::BOOK_LIMIT_BYTES;
+use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
 /// A joined book above this is written anew without what does not count, as the shells do: half of the file, so that they
 /// have room to tidy up in.
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn lines_are_those_of_the_shells() {
         // As `sandbox/GAME.md` shows them.
-        let game = include_str!("../../sandbox/GAME.md");
+        let game = include_str!("../../../sandbox/GAME.md");
         for change in ["learn greet echo Hello, $1!", "forget greet"] {
             let line = String::from_utf8(line_of(change.as_bytes())).expect("text");
             assert!(game.contains(&format!("    {line}\n")), "{line}");

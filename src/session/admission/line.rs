@@ -1,21 +1,21 @@
 //! The queue for new sessions as the manager runs it: who waits for a turn at the Engine, what is told of it, what is
-//! counted. The line itself is in [`super::calls`].
+//! counted. The line itself is in [`crate::session::admission::calls`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::calls::{Newcomer, NoTurn, QueueTicket, Served, Standing};
-use super::pool::Hope;
-use super::{Error, Manager, Session};
+use crate::session::admission::calls::{Newcomer, NoTurn, QueueTicket, Served, Standing};
+use crate::session::pool::Hope;
+use crate::session::{Error, Manager, Session};
 
 /// How long a newcomer waits for its turn at the Engine.
 const TURN_WAIT: Duration = Duration::from_secs(30);
 /// Newcomers that may wait. A machine that starts 4 a second lets the last of so many in just within [`TURN_WAIT`]; each
 /// holds a connection and a thread.
-pub(super) const WAITING_MAX: usize = 120;
+pub(in crate::session) const WAITING_MAX: usize = 120;
 /// Of one household: as many as may play from one address by default may come at once, as a class does, and there are
 /// places left for others.
-pub(super) const WAITING_PER_HOUSEHOLD: usize = 60;
+pub(in crate::session) const WAITING_PER_HOUSEHOLD: usize = 60;
 
 impl Manager {
     /// Does `call`, which asks much of the Engine, when it is the newcomer's turn; or does not, when the pool hands over a
@@ -23,7 +23,7 @@ impl Manager {
     ///
     /// # Errors
     /// What `call` says; [`Error::Busy`], [`Error::QueueFull`], [`Error::Left`], [`Error::Stopping`].
-    pub(super) fn in_turn<T>(
+    pub(in crate::session) fn in_turn<T>(
         &self,
         newcomer: Newcomer<'_>,
         hope: Hope<'_>,
@@ -58,7 +58,7 @@ impl Manager {
     }
 
     /// Counts one that gets no turn.
-    pub(super) fn turned_away(&self, no_turn: NoTurn) -> Error {
+    pub(in crate::session) fn turned_away(&self, no_turn: NoTurn) -> Error {
         let turned_away = &self.metrics.queue_turned_away;
         turned_away.with_label_values(&[reason(no_turn)]).inc();
         no_turn.into()
@@ -76,7 +76,7 @@ impl Manager {
 }
 
 /// What came of waiting.
-pub(super) enum InTurn<T> {
+pub(in crate::session) enum InTurn<T> {
     /// What the call has made.
     Made(T),
     /// What the pool had.

@@ -5,8 +5,8 @@
 use std::io::{self, Read};
 use std::time::SystemTime;
 
-use super::sandbox::{BOOK_LIMIT_BYTES, PLAYER_GID, PLAYER_UID};
 use crate::engine::Unfinished;
+use crate::session::sandbox::{BOOK_LIMIT_BYTES, PLAYER_GID, PLAYER_UID};
 
 /// The spellbook's file name under `/home`.
 pub const FILE: &str = "spellbook.dat";
