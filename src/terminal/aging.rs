@@ -16,8 +16,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::budget::PumpBudget;
 use super::frame::Close;
-use super::hub::{FIRST_SIZE, Hub, State};
+use super::hub::Hub;
 use super::past::Past;
+use super::state::{FIRST_SIZE, State};
 use crate::engine::Size;
 
 /// The scrollback may be so much over its limit before its oldest bytes are taken into the past.

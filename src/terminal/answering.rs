@@ -11,8 +11,9 @@
 use super::aging::{Aging, PICTURE_TIME, processor_time};
 use super::budget::PumpBudget;
 use super::emulator::is_asking;
-use super::hub::{Hub, State};
+use super::hub::Hub;
 use super::input::Typed;
+use super::state::State;
 
 /// A question may begin so much before the output that it ends in.
 const MOST_BEFORE: u64 = 128;

@@ -8,7 +8,8 @@
 //!                                          └──────────────┘
 //! ```
 //!
-//! * [`hub`]: one per container: fills the scrollback, holds the program back when its player lags.
+//! * [`hub`]: one per container: the locks, and who is woken. [`state`]: what it guards, and what follows from that. No I/O.
+//! * [`pump`]: fills the scrollback, and holds the program back when its player lags.
 //! * [`viewer_handle`]: a viewer's place at a hub: what it was sent, what it must be told.
 //! * [`input`]: keys on their way to the container.
 //! * [`scrollback`], [`past`]: the last bytes a container wrote, and the screen as it was before them. No I/O.
@@ -39,10 +40,12 @@ pub mod meters;
 pub mod parked_writer;
 pub mod past;
 pub mod present;
+pub mod pump;
 pub mod recording;
 pub mod scrollback;
 pub mod snapshot;
 pub mod split;
+pub mod state;
 pub mod typists;
 pub mod upgrade;
 pub mod viewer;

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::aging::{Aging, PICTURE_TIME, processor_time};
 use super::frame::Role;
-use super::hub::{Arrival, FIRST_SIZE, Hub, State};
+use super::hub::{Arrival, Hub};
 use super::past::Past;
+use super::state::{FIRST_SIZE, State};
 use super::viewer_handle::{Greeting, Screen};
 
 /// How long one waits for another's; longer than that takes.

@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use super::aging::processor_time;
-use super::hub::{Hub, State};
+use super::hub::Hub;
 use super::input::Count;
 use super::past::Past;
 use super::scrollback::Scrollback;
+use super::state::State;
 use crate::engine::Size;
 
 /// Up to here JavaScript counts exactly, and so do pages.

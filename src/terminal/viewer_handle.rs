@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::frame::{Close, Notice, Role};
-use super::hub::{Arrival, ExitNote, Hub, STALL_LIMIT, State};
+use super::hub::{Arrival, Hub, STALL_LIMIT};
 use super::input::{Input, Typed};
 use super::parked_writer::ParkedWriter;
 use super::split;
+use super::state::{ExitNote, State};
 use crate::engine::Size;
 
 /// The most one frame to a viewer carries, so that control messages never wait long.

@@ -1,0 +1,336 @@
+//! What one terminal is at a moment: its output, who looks at it, how big it is; and what follows from that. No lock and no
+//! I/O: [`super::hub`] has the lock around it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant, SystemTime};
+
+use prometheus::IntCounter;
+
+use super::frame::{Close, Notice, Role};
+use super::past::Past;
+use super::present::Present;
+use super::recording::Recording;
+use super::scrollback::Scrollback;
+use super::viewer_handle::{Greeting, Screen, ViewerState};
+use crate::engine::Size;
+
+/// When a page is cut off, the program stays held for so long at the page's window, so that a page that comes back
+/// finds everything; after that the program runs on and only the scrollback is kept.
+const AWAY_GRACE: Duration = Duration::from_secs(30);
+/// What is kept of an ended program's output for a player who was not there: why it ended is in its last words.
+const LAST_WORDS_BYTES: usize = 4 * 1024;
+/// Sizes that wait for the output before them to be taken in; the oldest give way.
+const SIZES: usize = 64;
+/// What a terminal has before its page has said its size.
+pub const FIRST_SIZE: Size = Size { cols: 80, rows: 24 };
+
+/// How a session's shell ended, as the page is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExitNote {
+    /// The exit code, where it is known.
+    pub code: Option<i64>,
+    /// `exited`, `killed`, `out_of_memory`…
+    pub reason: String,
+}
+
+pub(super) struct State {
+    pub(super) scrollback: Scrollback,
+    /// The terminal at the scrollback's start; none while that is the start of everything.
+    pub(super) past: Option<Box<Past>>,
+    /// Whether the emulator is at work on it elsewhere. INVARIANT: until it is given back only the session's thread
+    /// adds output, and nothing is forgotten.
+    pub(super) is_past_out: bool,
+    /// How many wait for it.
+    pub(super) past_wanted: usize,
+    /// Memory that it took when it was here last.
+    pub(super) past_bytes: usize,
+    /// Sizes by the offset at which they were set, where the past has not come to yet.
+    pub(super) sizes: VecDeque<(u64, Size)>,
+    pub(super) seats: Vec<ViewerState>,
+    pub(super) next_seat: u64,
+    pub(super) last_input: Instant,
+    /// The same for keys: who only says to be there is believed for [`super::viewer_handle::STAY_LIMIT`] after them.
+    pub(super) last_keys: Instant,
+    /// When the oldest keys were written that no output has followed yet.
+    pub(super) typed_at: Option<Instant>,
+    /// The offset of the output that followed keys, and when those were written; until it is sent.
+    pub(super) echo: Option<(u64, Instant)>,
+    pub(super) size: Option<Size>,
+    /// Counts the panics of the past's emulator.
+    pub(super) emulator_panics: IntCounter,
+    /// What players that have left had drawn, or what was answered without them: the questions in it are answered.
+    pub(super) answered: u64,
+    /// Whether the offset is only a guess: see [`super::snapshot`].
+    pub(super) is_uncharted: bool,
+    /// Set once: newcomers are turned away with it.
+    pub(super) closed: Option<Close>,
+    pub(super) exit: Option<ExitNote>,
+    /// Whether the player was told everything, the end included.
+    pub(super) is_read: bool,
+    pub(super) recording: Option<Recording>,
+    /// Whether nothing comes any more and nobody is let in: what was kept for viewers goes with the last of them.
+    pub(super) is_retired: bool,
+    /// The player's page was cut off: what it had drawn, and until when the program waits for it.
+    pub(super) away: Option<(u64, Instant)>,
+    /// Viewers were told that the Engine does not answer, and not yet that it does.
+    pub(super) is_engine_away: bool,
+}
+
+/// Whether the program has to wait for its player.
+pub(super) enum Hold {
+    No,
+    Yes,
+    /// For a page that was cut off and may come back, or that may draw again.
+    Until(Instant),
+}
+
+impl State {
+    /// Of a terminal without output and viewers.
+    pub(super) fn new(scrollback_bytes: usize, now: Instant, emulator_panics: IntCounter) -> Self {
+        Self {
+            scrollback: Scrollback::new(scrollback_bytes),
+            past: None,
+            is_past_out: false,
+            past_wanted: 0,
+            past_bytes: 0,
+            sizes: VecDeque::new(),
+            seats: Vec::new(),
+            next_seat: 0,
+            last_input: now,
+            last_keys: now,
+            typed_at: None,
+            echo: None,
+            size: None,
+            emulator_panics,
+            answered: 0,
+            is_uncharted: false,
+            closed: None,
+            exit: None,
+            is_read: false,
+            recording: None,
+            is_retired: false,
+            away: None,
+            is_engine_away: false,
+        }
+    }
+
+    pub(super) fn hold(&mut self, window_bytes: u64) -> Hold {
+        let end = self.scrollback.end();
+        let is_behind = |done: u64| end - done >= window_bytes;
+        let now = Instant::now();
+        let away = self.away;
+        if self.closed.is_some() {
+            return Hold::No;
+        }
+        let until = match (self.player_mut(), away) {
+            (Some(player), _) if is_behind(player.done()) => match player.stalls_at(now) {
+                Some(stall) => stall,
+                None => return Hold::Yes,
+            },
+            (None, Some((done, until))) if is_behind(done) => until,
+            _ => return Hold::No,
+        };
+        match now < until {
+            true => Hold::Until(until),
+            false => Hold::No,
+        }
+    }
+
+    /// A viewer has left.
+    pub(super) fn remove(&mut self, number: u64) {
+        let Some(index) = self.seats.iter().position(|seat| seat.number == number) else {
+            return;
+        };
+        let seat = self.seats.swap_remove(index);
+        if seat.role == Role::Player {
+            self.answered = self.answered.max(seat.done());
+            self.forget_echo();
+        }
+        // Who was sent away, or never says what it has drawn, does not come back for the rest.
+        if seat.role == Role::Player && seat.is_acking && !seat.is_closing() {
+            self.away = Some((seat.done(), Instant::now() + AWAY_GRACE));
+        }
+        self.wake_all();
+        self.release();
+    }
+
+    /// Gives the memory back that nobody needs any more.
+    pub(super) fn release(&mut self) {
+        if self.is_retired && self.seats.is_empty() {
+            let (mut words, end) = (Vec::new(), self.scrollback.end());
+            if self.has_last_words() {
+                let kept = LAST_WORDS_BYTES.min((end - self.scrollback.start()) as usize);
+                let start = end - kept as u64;
+                self.scrollback.copy_from(start, kept, &mut words);
+            }
+            self.scrollback = Scrollback::starting_at(end - words.len() as u64, words.len());
+            self.scrollback.push(&words);
+            (self.past, self.past_bytes) = (None, 0);
+            self.sizes = VecDeque::new();
+        }
+    }
+
+    /// Whether the program has ended by itself, and its player has not read to the end.
+    pub(super) fn has_last_words(&self) -> bool {
+        self.closed == Some(Close::ShellEnded) && self.exit.is_some() && !self.is_read
+    }
+
+    /// Drops all that belongs to the output so far, and sends everybody away to come back.
+    pub(super) fn begin_again(&mut self) {
+        (self.past, self.size, self.sizes) = (None, None, VecDeque::new());
+        // The thread that had it out is gone.
+        (self.is_past_out, self.past_bytes) = (false, 0);
+        (self.recording, self.away) = (None, None);
+        self.forget_echo();
+        for seat in &mut self.seats {
+            seat.close(Close::GoingAway);
+        }
+    }
+
+    /// What comes next is no answer to keys that were typed before.
+    pub(super) fn forget_echo(&mut self) {
+        (self.typed_at, self.echo) = (None, None);
+    }
+
+    pub(super) fn player(&self) -> Option<&ViewerState> {
+        self.seats
+            .iter()
+            .find(|seat| seat.role == Role::Player && !seat.is_closing())
+    }
+
+    pub(super) fn has_player(&self) -> bool {
+        self.player().is_some()
+    }
+
+    pub(super) fn player_mut(&mut self) -> Option<&mut ViewerState> {
+        self.seats
+            .iter_mut()
+            .find(|seat| seat.role == Role::Player && !seat.is_closing())
+    }
+
+    pub(super) fn spectators(&self) -> usize {
+        self.seats
+            .iter()
+            .filter(|seat| seat.role == Role::Spectator)
+            .count()
+    }
+
+    pub(super) fn shown_size(&self) -> Size {
+        self.size.unwrap_or(FIRST_SIZE)
+    }
+
+    pub(super) fn notify(&mut self, notice: &Notice) {
+        for seat in &mut self.seats {
+            seat.notify(notice.clone());
+        }
+    }
+
+    pub(super) fn wake_all(&self) {
+        for seat in &self.seats {
+            seat.wake();
+        }
+    }
+
+    pub(super) fn send_player_away(&mut self) {
+        self.away = None;
+        for seat in self
+            .seats
+            .iter_mut()
+            .filter(|seat| seat.role == Role::Player)
+        {
+            seat.close(Close::TakenOver);
+        }
+    }
+
+    /// How much of the output some player has drawn, or was sent, if it never says what it has drawn.
+    pub(super) fn answered(&self) -> u64 {
+        let players = self.seats.iter().filter(|seat| seat.role == Role::Player);
+        players.fold(self.answered, |most, seat| most.max(seat.done()))
+    }
+
+    /// Where a viewer that wants to go on at `from` can begin, and what it must draw before.
+    pub(super) fn greet(&mut self, from: Option<u64>) -> Greeting {
+        let is_exact = self.scrollback.has(from.unwrap_or(0));
+        let offset = if is_exact {
+            from.unwrap_or(0)
+        } else {
+            self.scrollback.start()
+        };
+        let past = self.past.as_mut().filter(|_| !is_exact);
+        let screen = past.map(|past| Screen {
+            size: past.size(),
+            data: past.redraw(),
+        });
+        if let Some(past) = &self.past {
+            // With what has just been drawn.
+            self.past_bytes = past.memory_bytes();
+        }
+        Greeting {
+            offset,
+            head: self.scrollback.end(),
+            answered: self.answered(),
+            is_exact,
+            screen,
+            settled: None,
+        }
+    }
+
+    /// Notes the player's size. Returns whether it is a new one.
+    pub(super) fn resize(&mut self, size: Size) -> bool {
+        if self.size == Some(size) {
+            return false;
+        }
+        self.size = Some(size);
+        let end = self.scrollback.end();
+        // Nothing was drawn in the one before.
+        if self.sizes.back().is_some_and(|(at, _)| *at == end) {
+            self.sizes.pop_back();
+        }
+        if self.sizes.len() == SIZES {
+            self.sizes.pop_front();
+        }
+        self.sizes.push_back((end, size));
+        if let Some(recording) = &mut self.recording
+            && recording.resize(size, Instant::now())
+        {
+            self.tell_full();
+        }
+        self.wake_all();
+        true
+    }
+
+    /// A recording that begins with this screen, and goes on with what has come since.
+    pub(super) fn record_from(
+        &self,
+        present: Option<Present>,
+        now: Instant,
+        date: SystemTime,
+    ) -> Recording {
+        // What came before is lost to it where that is too much to draw, or to keep until it is drawn.
+        let present = present.filter(|present| self.scrollback.has(present.offset));
+        let Some(Present { offset, screen }) = present else {
+            return Recording::new(self.shown_size(), now, date);
+        };
+        let mut recording = Recording::new(screen.size, now, date);
+        let mut since = Vec::new();
+        self.scrollback.copy_from(offset, usize::MAX, &mut since);
+        if offset > 0 {
+            recording.screen(&screen.data, now);
+        }
+        recording.output(&since, now);
+        if screen.size != self.shown_size() {
+            recording.resize(self.shown_size(), now);
+        }
+        recording
+    }
+
+    pub(super) fn tell_full(&mut self) {
+        for seat in self
+            .seats
+            .iter_mut()
+            .filter(|seat| seat.role == Role::Player)
+        {
+            seat.notify(Notice::recording_full());
+        }
+    }
+}
