@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -18,6 +18,7 @@ use crate::session::bundle::{self, Bundled};
 use crate::session::store::timed::Timed;
 use crate::session::{Grace, Manager, NotReady, ShutdownMode, store};
 use crate::terminal::viewer::Heartbeat;
+use crate::threads::{self, Kind};
 
 /// The operator's own door is small: a scraper, a browser, a command line.
 const PRIVATE_DESCRIPTORS: usize = 256;
@@ -196,7 +197,7 @@ impl App {
     /// When the system gives no thread.
     pub fn announce(&self, say: impl Fn(&str) + Send + 'static) -> io::Result<JoinHandle<()>> {
         let (manager, url) = (Arc::clone(&self.manager), self.address().to_string());
-        thread::Builder::new().name("ready".into()).spawn(move || {
+        threads::spawn(Kind::Ready, move || {
             let patience = Instant::now() + START_PATIENCE;
             let mut has_told = false;
             loop {

@@ -21,6 +21,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
 use crate::config::LogFormat;
+use crate::threads::Kind;
 pub use fields::{Entered, Field, enter};
 pub use log_throttle::LogThrottle;
 
@@ -28,8 +29,6 @@ pub use log_throttle::LogThrottle;
 static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);
 /// Lines that could not be written. There is nowhere else to say that standard error is gone, or its disk full.
 static LOST_LINES: AtomicU64 = AtomicU64::new(0);
-/// How the names of threads begin whose panics are caught, and counted there.
-const COUNTED_ELSEWHERE: [&str; 4] = ["door-conn", "http-", "s-", "w-"];
 
 /// Starts logging. Only the first call in a process has an effect.
 pub fn start(level: LevelFilter, format: LogFormat) {
@@ -61,10 +60,7 @@ fn note_panic(panic: &PanicHookInfo<'_>) {
     }
     let thread = std::thread::current();
     let name = thread.name().unwrap_or_default();
-    if !COUNTED_ELSEWHERE
-        .iter()
-        .any(|counted| name.starts_with(counted))
-    {
+    if !Kind::of(name).is_some_and(Kind::counts_its_panics) {
         OTHER_PANICS.fetch_add(1, Ordering::Relaxed);
     }
     // What was sliced or parsed when it panicked may be in it.

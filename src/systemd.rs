@@ -8,7 +8,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -16,6 +16,7 @@ use listenfd::ListenFd;
 
 use crate::config::Service;
 use crate::door::Listener;
+use crate::threads;
 
 /// systemd reads at once; if it does not, the word is not worth more of a wait.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -72,8 +73,7 @@ pub fn watch(
 ) -> io::Result<JoinHandle<()>> {
     // Twice as often as needed is what sd_watchdog_enabled(3) recommends; once more for a busy machine.
     let every = deadline / 3;
-    let thread = thread::Builder::new().name("watchdog".into());
-    thread.spawn(move || {
+    threads::spawn(threads::Kind::Watchdog, move || {
         loop {
             match is_alive() {
                 true => notifier.tell("WATCHDOG=1"),

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -24,9 +24,8 @@ use super::stop_event::StopEvent;
 use super::wire::{Cut, wait};
 use super::{Shared, conversation};
 use crate::logging::LogThrottle;
+use crate::threads::{self, Kind};
 
-/// A terminal runs on this stack; only touched pages count.
-const STACK_BYTES: usize = 256 * 1024;
 /// Without descriptors `accept` fails at once, again and again; a client can wait that long.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often ended threads are joined when nobody comes.
@@ -97,12 +96,10 @@ pub(super) fn spawn(
         alive,
         trouble: LogThrottle::default(),
     };
-    thread::Builder::new()
-        .name("door-accept".into())
-        .spawn(move || {
-            acceptor.accept_all();
-            acceptor.threads
-        })
+    threads::spawn(Kind::DoorAccept, move || {
+        acceptor.accept_all();
+        acceptor.threads
+    })
 }
 
 impl Acceptor {
@@ -191,23 +188,18 @@ impl Acceptor {
     fn serve(&self, stream: TcpStream, peer: IpAddr, place: Place) -> io::Result<JoinHandle<()>> {
         let (shared, alive, accepted) =
             (Arc::clone(&self.shared), self.alive.clone(), Instant::now());
-        thread::Builder::new()
-            .name("door-conn".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                // INVARIANT: dropped in reverse order, so the place is free before the close stops waiting for us.
-                let _alive = alive;
-                let mut place = place;
-                let _open = Gauge::raise(&shared.stats.connections_open);
-                conversation::run(&shared, stream, peer, accepted, &mut place);
-            })
+        threads::spawn(Kind::DoorConn, move || {
+            // INVARIANT: dropped in reverse order, so the place is free before the close stops waiting for us.
+            let _alive = alive;
+            let mut place = place;
+            let _open = Gauge::raise(&shared.stats.connections_open);
+            conversation::run(&shared, stream, peer, accepted, &mut place);
+        })
     }
 
     /// Joins the threads that have ended. Looking at twice as many as were left last time keeps it cheap.
     fn sweep(&mut self) {
-        for thread in self.threads.extract_if(.., |thread| thread.is_finished()) {
-            let _ = thread.join(); // Its panics are caught and counted where they happen.
-        }
+        threads::join_finished(&mut self.threads);
         self.sweep_at = SWEEP_FROM.max(self.threads.len() * 2);
     }
 }

@@ -55,6 +55,7 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use crate::logging::LogThrottle;
+use crate::threads;
 use accept::Threads;
 use backend::Server;
 use private_dir::PrivateDirectory;
@@ -202,15 +203,8 @@ impl Door {
         self.shared.in_flight.close();
         let has_timed_out =
             matches!(self.ended.recv_deadline(deadline), Err(error) if error.is_timeout());
-        let mut left_behind = 0;
-        for thread in self.threads.lock().drain(..) {
-            if has_timed_out && !thread.is_finished() {
-                left_behind += 1;
-            } else {
-                let _ = thread.join(); // Ended, or about to: it has nothing left to wait for.
-            }
-        }
-        left_behind + self.shared.server.close(deadline)
+        let connections: Threads = self.threads.lock().drain(..).collect();
+        threads::join_ended(connections, has_timed_out) + self.shared.server.close(deadline)
     }
 }
 

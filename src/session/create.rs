@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
@@ -24,10 +23,8 @@ use crate::engine::{self, Attach, ContainerId};
 use crate::logging;
 use crate::terminal::Hub;
 use crate::terminal::hub::FIRST_SIZE;
+use crate::threads;
 use crate::warn_throttled;
-
-/// The pump's buffer is on the heap; the deepest call is one to the Engine.
-const STACK_BYTES: usize = 256 * 1024;
 
 /// How long a player's new game waits for the book of the one before.
 const LAST_SAVE_WAIT: Duration = Duration::from_secs(5);
@@ -603,16 +600,10 @@ impl Manager {
     ) -> Result<(), Error> {
         let (manager, session, container) =
             (Arc::clone(self), Arc::clone(session), container.clone());
-        // 15 bytes are what Linux shows of a thread's name.
-        let name = format!("s-{}", session.id).chars().take(15).collect();
-        let body = move || {
+        let thread = threads::spawn_one(threads::Kind::Session, session.id, move || {
             let _entered = logging::enter(&[("session", &session.id)]);
             recover::run(&manager, &session, &container, attach);
-        };
-        let thread = thread::Builder::new()
-            .name(name)
-            .stack_size(STACK_BYTES)
-            .spawn(body)?;
+        })?;
         self.threads.lock().push(thread);
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
@@ -14,6 +14,7 @@ use log::warn;
 
 use super::{Error, Manager, SessionId, ShutdownMode};
 use crate::terminal::frame::{Level, Notice};
+use crate::threads;
 
 /// How long pages show that the end is near before it comes.
 const DRAIN_NOTICE: Duration = Duration::from_secs(2);
@@ -191,8 +192,7 @@ impl Manager {
 /// Starts the thread, which looks at the order again whenever `changes` has something. It returns when the manager stops.
 pub(super) fn spawn(manager: Arc<Manager>, changes: Receiver<()>) -> io::Result<JoinHandle<()>> {
     let stopped = manager.stopped.clone();
-    let builder = thread::Builder::new().name("drain".into());
-    builder.spawn(move || {
+    threads::spawn(threads::Kind::Drain, move || {
         loop {
             let now = Instant::now();
             // The lock is let go before anything is done.

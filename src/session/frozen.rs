@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use log::{debug, info};
@@ -13,6 +13,7 @@ use super::{Manager, Session};
 use crate::engine;
 use crate::engine::types::Event;
 use crate::terminal::frame::Notice;
+use crate::threads;
 
 /// Between two tries to be told, while the Engine is away.
 const RETRY: Duration = Duration::from_secs(2);
@@ -22,8 +23,7 @@ const PODMAN_EVERY: Duration = Duration::from_secs(10);
 
 /// Starts the thread. It returns when the manager stops.
 pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
-    let thread = thread::Builder::new().name("frozen".into());
-    thread.spawn(move || {
+    threads::spawn(threads::Kind::Frozen, move || {
         if !manager.wait_for_settling() {
             return;
         }

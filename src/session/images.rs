@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
@@ -19,6 +19,7 @@ use super::bundle::{Bundled, SOURCES};
 use super::quarantine::Kind;
 use super::{Error, Manager, Shell};
 use crate::engine;
+use crate::threads;
 
 /// How long a newcomer waits for an image: loading takes about a second.
 const NEWCOMER_WAIT: Duration = Duration::from_secs(2);
@@ -193,13 +194,10 @@ impl Manager {
 
 /// Starts the threads, if there is anything for them. They return when the manager stops.
 pub(super) fn spawn(manager: &Arc<Manager>) -> io::Result<Vec<JoinHandle<()>>> {
-    (0..manager.images.bundle.len())
-        .map(|index| {
-            let manager = Arc::clone(manager);
-            let thread = thread::Builder::new().name(format!("image-{index}"));
-            thread.spawn(move || keep_image(&manager, index))
-        })
-        .collect()
+    threads::spawn_all(threads::Kind::Image, manager.images.bundle.len(), |index| {
+        let manager = Arc::clone(manager);
+        move || keep_image(&manager, index)
+    })
 }
 
 fn keep_image(manager: &Manager, index: usize) {

@@ -70,7 +70,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use log::{debug, warn};
+use log::debug;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 pub use admission::calls::{Newcomer, Place, QueueTicket, Standing};
@@ -524,44 +524,5 @@ impl Manager {
     fn wanted_size(&self, session: &Session) -> Option<Size> {
         let wanted = session.hub.size()?;
         (*session.applied_size.lock() != Some(wanted)).then_some(wanted)
-    }
-
-    fn join_finished_threads(&self) {
-        let mut finished = Vec::new();
-        let mut threads = self.threads.lock();
-        let mut index = 0;
-        while index < threads.len() {
-            if threads[index].is_finished() {
-                finished.push(threads.swap_remove(index))
-            } else {
-                index += 1
-            }
-        }
-        drop(threads);
-        for thread in finished {
-            if thread.join().is_err() {
-                warn!("a session's thread ended with a panic");
-            }
-        }
-    }
-}
-
-/// Joins what finishes before `deadline`; returns the rest.
-fn join_until(mut threads: Vec<JoinHandle<()>>, deadline: Instant) -> Vec<JoinHandle<()>> {
-    loop {
-        let mut index = 0;
-        while index < threads.len() {
-            if threads[index].is_finished() {
-                // Its panic was logged and counted where it happened.
-                let _ = threads.swap_remove(index).join();
-            } else {
-                index += 1;
-            }
-        }
-        if threads.is_empty() || Instant::now() >= deadline {
-            return threads;
-        }
-        // std can't wait for a thread with a deadline; this happens once, at the end of the process.
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

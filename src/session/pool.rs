@@ -11,7 +11,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -22,6 +22,7 @@ use super::quarantine::Kind;
 use super::session::Session;
 use super::state::Reason;
 use super::{Error, Manager, Shell};
+use crate::threads;
 
 /// More than may be at the Engine at once: while one writes its record, another has its turn there.
 const MAKERS: usize = 6;
@@ -386,18 +387,14 @@ pub(super) fn spawn(manager: &Arc<Manager>) -> io::Result<Vec<JoinHandle<()>>> {
         _ => MAKERS,
     };
     let reviewer = Arc::clone(manager);
-    let review = thread::Builder::new()
-        .name("pool-review".into())
-        .spawn(move || review(&reviewer))?;
-    let mut threads = vec![review];
-    for index in 0..makers {
+    let mut all = vec![threads::spawn(threads::Kind::PoolReview, move || {
+        review(&reviewer)
+    })?];
+    all.extend(threads::spawn_all(threads::Kind::Pool, makers, |_| {
         let manager = Arc::clone(manager);
-        let maker = thread::Builder::new()
-            .name(format!("pool-{index}"))
-            .spawn(move || make_ahead(&manager))?;
-        threads.push(maker);
-    }
-    Ok(threads)
+        move || make_ahead(&manager)
+    })?);
+    Ok(all)
 }
 
 fn review(manager: &Manager) {

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use log::info;
@@ -14,6 +14,7 @@ use log::info;
 use super::state::{Reason, State};
 use super::{Manager, Session, revoked};
 use crate::terminal::frame::Notice;
+use crate::threads;
 use crate::warn_throttled;
 
 /// The player is told when so much idle time is left.
@@ -125,14 +126,14 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
     let tick = (manager.settings.idle_timeout / 10)
         .min(manager.settings.save_interval / 2)
         .clamp(Duration::from_millis(20), LONGEST_TICK);
-    thread::Builder::new().name("reaper".into()).spawn(move || {
+    threads::spawn(threads::Kind::Reaper, move || {
         if !adopt_all(&manager) {
             return;
         }
         let mut revoked_pace = revoked::Pace::new(Instant::now());
         loop {
             pass(&manager, Instant::now());
-            manager.join_finished_threads();
+            threads::join_finished(&mut manager.threads.lock());
             manager.forget_stale_records();
             manager.learn_revoked_at(&mut revoked_pace);
             manager.rates.sweep();

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, select};
 use log::debug;
@@ -15,6 +15,7 @@ use log::debug;
 use super::quarantine::Kind;
 use super::{Manager, Session, SessionId};
 use crate::engine::{self, Size};
+use crate::threads;
 
 /// Three that hang at the same moment hold nobody up.
 const THREADS: usize = 4;
@@ -24,30 +25,22 @@ pub(super) fn spawn(
     manager: &Arc<Manager>,
     list: &Receiver<SessionId>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    (0..THREADS)
-        .map(|index| spawn_one(index, Arc::clone(manager), list.clone()))
-        .collect()
+    threads::spawn_all(threads::Kind::Resizer, THREADS, |_| {
+        let (manager, list) = (Arc::clone(manager), list.clone());
+        move || resize_listed(&manager, &list)
+    })
 }
 
-fn spawn_one(
-    index: usize,
-    manager: Arc<Manager>,
-    list: Receiver<SessionId>,
-) -> io::Result<JoinHandle<()>> {
-    let stopped = manager.stopped.clone();
-    thread::Builder::new()
-        .name(format!("resizer-{index}"))
-        .spawn(move || {
-            loop {
-                select! {
-                    recv(list) -> id => match id {
-                        Ok(id) => resize(&manager, id),
-                        Err(_) => return,
-                    },
-                    recv(stopped) -> _ => return,
-                }
-            }
-        })
+fn resize_listed(manager: &Manager, list: &Receiver<SessionId>) {
+    loop {
+        select! {
+            recv(list) -> id => match id {
+                Ok(id) => resize(manager, id),
+                Err(_) => return,
+            },
+            recv(manager.stopped) -> _ => return,
+        }
+    }
 }
 
 fn resize(manager: &Manager, id: SessionId) {

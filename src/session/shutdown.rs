@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use super::Manager;
 use super::session::Session;
 use super::state::{Event, Reason, State};
-use super::{Manager, join_until};
 use crate::terminal::Close;
 use crate::terminal::frame::Notice;
+use crate::threads::join_until;
 
 /// What becomes of the sessions when the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -13,6 +13,7 @@ use log::debug;
 use parking_lot::Mutex;
 
 use super::{Manager, SessionId};
+use crate::threads;
 
 /// Sessions on the list; whoever finds it full is asked for at a later look.
 const LIST: usize = 1024;
@@ -79,7 +80,7 @@ pub(super) fn spawn(
     asked: Receiver<SessionId>,
 ) -> io::Result<JoinHandle<()>> {
     let stopped = manager.stopped.clone();
-    thread::Builder::new().name("stats".into()).spawn(move || {
+    threads::spawn(threads::Kind::Stats, move || {
         loop {
             select! {
                 recv(stopped) -> _ => return,

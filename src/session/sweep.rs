@@ -17,6 +17,7 @@ use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::{Error, Manager};
 use crate::engine::ContainerId;
 use crate::engine::types::ContainerSummary;
+use crate::threads;
 
 /// How often the Engine is asked for containers that no session has. A list takes 22 ms at 200 containers.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -37,8 +38,7 @@ struct Swept {
 
 /// Starts the thread, which begins when the last life's sessions are taken over. It returns when the manager stops.
 pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
-    let sweeper = thread::Builder::new().name("sweeper".into());
-    sweeper.spawn(move || {
+    threads::spawn(threads::Kind::Sweeper, move || {
         if !manager.wait_for_settling() {
             return;
         }
@@ -95,9 +95,8 @@ fn sweep(manager: &Manager, is_over: &(dyn Fn() -> bool + Sync)) -> Result<Swept
     };
     thread::scope(|scope| {
         for index in 1..WORKERS.min(lost.len()) {
-            let worker = thread::Builder::new().name(format!("sweeper-{index}"));
             // Without a thread the others do its work.
-            let _ = worker.spawn_scoped(scope, work);
+            let _ = threads::spawn_scoped(scope, threads::Kind::Sweeper, index, work);
         }
         work();
     });

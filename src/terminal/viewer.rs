@@ -28,6 +28,7 @@ use super::hub::{Next, Typed};
 use super::split::{self, Outgoing, ReadSide};
 use super::viewer_handle::{Greeting, Screen, ViewerHandle};
 use crate::logging::names;
+use crate::threads::{self, Kind};
 
 /// How long a client may take to answer our close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -35,7 +36,6 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// destroy the close frame on its way.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
-const STACK_BYTES: usize = 128 * 1024;
 
 /// How a client that is gone is told from one that is quiet.
 #[derive(Debug, Clone, Copy)]
@@ -140,10 +140,9 @@ pub fn run(
         terms,
     };
     let visit = thread::scope(|scope| {
-        let builder = thread::Builder::new()
-            .name(writer_name(terms.session_id))
-            .stack_size(STACK_BYTES);
-        let writer = builder.spawn_scoped(scope, || viewer.write(screen))?;
+        let name = names::short(&terms.session_id.to_string());
+        let writer =
+            threads::spawn_scoped(scope, Kind::ViewerWriter, name, || viewer.write(screen))?;
         let leaving = Leaving(&viewer);
         let input_bytes = viewer.read(&mut socket);
         drop(leaving);
@@ -157,11 +156,6 @@ pub fn run(
     })?;
     linger(stream);
     Ok(visit)
-}
-
-/// What the writer's thread is called: Linux shows 15 bytes of a name.
-pub fn writer_name(session_id: Uuid) -> String {
-    format!("w-{}", names::short(&session_id.to_string()))
 }
 
 /// Tells the writer that the reader has left, by a panic too.

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::binary::Process;
+use crate::binary::{self, Process};
 use crate::containers::unique;
 use crate::docker::{self, remaining, volumes_of};
 use crate::site::{Game, wait_for};
@@ -101,11 +101,8 @@ fn play(server: &Process, game: &Game, player: usize) {
 
 /// The names of a server's threads, sorted.
 fn thread_names(server: &Process) -> Vec<String> {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("procfs");
-    // A thread may end while we look.
-    let mut names: Vec<_> = tasks
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .map(|name| name.trim_end().to_owned())
+    let mut names: Vec<_> = binary::thread_names(server.pid())
+        .into_iter()
         // tiny_http's own come and go: its idle ones end after 5 s, all but four.
         .filter(|name| name != "tiny-http")
         .collect();

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use shellcraft::threads::Kind;
+
 /// All Rust files below a folder of the project, with their text.
 pub fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
@@ -142,7 +144,57 @@ fn threads_have_names_and_queues_have_bounds() {
         for word in ["thread::spawn(", "unbounded(", "mpsc::channel("] {
             assert!(!text.contains(word), "{word} in {}", path.display());
         }
+        // The self-test has threads of its own; the server's are all of a kind that the table tells of.
+        let is_free = path.ends_with("src/threads.rs")
+            || path.components().any(|part| part.as_os_str() == "cli");
+        assert!(
+            is_free || !text.contains("thread::Builder"),
+            "{}",
+            path.display()
+        );
     }
+}
+
+/// The rows of a table in the words of `lib.rs`: those whose first cell is code.
+fn rows(heading: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"))
+        .expect("lib.rs");
+    let (_, after) = text
+        .split_once(&format!("//! # {heading}\n"))
+        .expect("a heading");
+    let chapter = after.split("\n//! # ").next().expect("a chapter");
+    chapter
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | `"))
+        .map(|row| {
+            row.split('|')
+                .map(|cell| cell.trim().replace('`', ""))
+                .collect()
+        })
+        .collect()
+}
+
+/// Whether all threads that really run are in the table is seen in a running server, in `process.rs`.
+#[test]
+fn the_table_of_threads_has_every_kind() {
+    let told: Vec<String> = rows("Threads")
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    let first = |name: &str| name.split([',', ' ']).next().map(str::to_owned);
+    let bare = |name: String| {
+        name.trim_end_matches("-N")
+            .trim_end_matches("-id")
+            .to_owned()
+    };
+    let told: Vec<String> = told
+        .iter()
+        .filter_map(|name| first(name))
+        .map(bare)
+        .collect();
+    let all = Kind::ALL.map(Kind::name);
+    let expected: Vec<&str> = ["shellcraft"].into_iter().chain(all).collect();
+    assert_eq!(told, expected);
 }
 
 /// No async runtime, not even behind somebody else's default feature.

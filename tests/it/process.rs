@@ -9,8 +9,9 @@ use std::thread;
 
 use fake_engine::FakeEngine;
 use shellcraft::config;
+use shellcraft::threads::Kind;
 
-use crate::binary::{BINARY, Process};
+use crate::binary::{BINARY, Process, thread_names};
 use crate::containers::{PATIENCE, unique};
 use crate::site::wait_for;
 
@@ -291,4 +292,29 @@ fn after_a_crash_nothing_is_drawn_before_there_is_an_attach() {
     engine.release("ContainerAttach");
     // Another size, and the right one.
     assert!(engine.await_calls("ContainerResize", resizes + 2, PATIENCE));
+}
+
+/// The table of threads in `lib.rs` has every kind; here is seen that no thread is of any other.
+#[test]
+fn every_thread_is_of_a_kind_that_the_table_tells_of() {
+    let engine = FakeEngine::start();
+    let flags = ["--pool-size", "1"];
+    let server = Process::start(&engine.docker_host(), &unique(), &flags);
+    let game = server.create("rust");
+    let mut page = server.page(&game, None);
+    page.expect("$ ");
+    // Those that are there now and then: while games can't be started yet, on systemd's order, with images in the binary.
+    let rare = [Kind::Ready, Kind::Watchdog, Kind::Image];
+    let always: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|kind| !rare.contains(kind))
+        .collect();
+    wait_for("all kinds to be there", || {
+        let names = thread_names(server.pid());
+        let is_known = |name: &&String| *name == "shellcraft" || Kind::of(name).is_some();
+        let unknown: Vec<_> = names.iter().filter(|name| !is_known(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        let kinds: Vec<Kind> = names.iter().filter_map(|name| Kind::of(name)).collect();
+        always.iter().all(|kind| kinds.contains(kind))
+    });
 }

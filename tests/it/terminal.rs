@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use fake_engine::FakeEngine;
 use serde_json::json;
-use shellcraft::terminal::{Hub, viewer};
+use shellcraft::logging::names;
+use shellcraft::terminal::Hub;
+use shellcraft::threads::Kind;
 use tungstenite::Message;
 
 use crate::containers::PATIENCE;
@@ -586,7 +588,7 @@ fn a_huge_paste_under_a_flood_does_not_deadlock() {
 fn viewers_leave_no_thread_behind() {
     let (_engine, site, game) = playing();
     let hub = hub(&site, &game);
-    let name = viewer::writer_name(game.id.parse().expect("an id"));
+    let name = Kind::ViewerWriter.name_of(names::short(&game.id));
     let mut player = site.raw(&game);
     player.expect("$ ");
     assert_eq!(threads_named(&name), 1);

@@ -167,12 +167,27 @@ impl Process {
 
 /// The names of a process's threads, and where in the kernel each of them is.
 fn threads(pid: u32) -> String {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("procfs");
-    let told = tasks.flatten().map(|task| {
-        let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
-        format!("{} ({})", read("comm").trim(), read("syscall").trim())
-    });
+    let told = tasks(pid).map(|task| format!("{} ({})", task("comm"), task("syscall")));
     told.collect::<Vec<_>>().join(", ")
+}
+
+/// The names of a process's threads.
+pub fn thread_names(pid: u32) -> Vec<String> {
+    tasks(pid)
+        .map(|task| task("comm"))
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// What proc(5) has of each thread; of one that has just ended, empty texts.
+fn tasks(pid: u32) -> impl Iterator<Item = impl Fn(&str) -> String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("procfs");
+    tasks.flatten().map(|task| {
+        move |name: &str| {
+            let text = std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            text.trim().to_owned()
+        }
+    })
 }
 
 /// What a process has in memory of its own (`RssAnon` of proc(5)): not the pages of its binary, which the system takes

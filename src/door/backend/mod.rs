@@ -21,7 +21,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 use super::service::Service;
 use super::stats::{Stats, count};
 use crate::logging::LogThrottle;
+use crate::threads::{self, Kind};
 use router::Router;
 pub(in crate::door) use router::panic_message;
 pub(in crate::door) use tickets::{Facts, Ticket};
@@ -176,19 +177,17 @@ impl Server {
             Arc::clone(tiny),
             Arc::clone(retired),
         );
-        thread::Builder::new()
-            .name(format!("http-{index}"))
-            .spawn(move || {
-                let _alive = alive;
-                while !retired.load(Ordering::SeqCst) {
-                    match tiny.recv() {
-                        Ok(request) => router.serve(request),
-                        // Either we are retired, or this is the accept loop's last word: there may be requests
-                        // queued behind it.
-                        Err(error) => log::debug!("tiny_http: {error}"),
-                    }
+        threads::spawn_one(Kind::Http, index, move || {
+            let _alive = alive;
+            while !retired.load(Ordering::SeqCst) {
+                match tiny.recv() {
+                    Ok(request) => router.serve(request),
+                    // Either we are retired, or this is the accept loop's last word: there may be requests
+                    // queued behind it.
+                    Err(error) => log::debug!("tiny_http: {error}"),
                 }
-            })
+            }
+        })
     }
 
     /// Ends all router threads, as far as their handlers return by the deadline. Returns how many were left behind.
@@ -205,14 +204,7 @@ impl Server {
         let deadline = deadline.max(Instant::now() + CLOSE_TIME);
         let has_timed_out =
             matches!(ended.recv_deadline(deadline), Err(error) if error.is_timeout());
-        let mut left = 0;
-        for thread in routers {
-            if has_timed_out && !thread.is_finished() {
-                left += 1;
-            } else {
-                let _ = thread.join(); // Ended, or about to; handlers' panics are caught where they happen.
-            }
-        }
+        let left = threads::join_ended(routers, has_timed_out);
         if left > 0 {
             log::warn!("{left} requests were still being answered when the server closed");
         }
@@ -244,11 +236,9 @@ fn start_tiny(path: &Path) -> io::Result<tiny_http::Server> {
     let listener = UnixListener::bind(path)?;
     // tiny_http does not name its threads, and a thread without a name is called like the one that started it.
     // Also, it panics when it gets no thread.
-    let starter = thread::Builder::new()
-        .name("tiny-http".into())
-        .spawn(move || {
-            tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)
-        })?;
+    let starter = threads::spawn(Kind::TinyHttp, move || {
+        tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)
+    })?;
     starter
         .join()
         .unwrap_or_else(|_| Err(io::Error::other("no thread for tiny_http")))

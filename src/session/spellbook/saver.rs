@@ -10,7 +10,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
@@ -26,6 +26,7 @@ use crate::session::spellbook::save::Base;
 use crate::session::state::State;
 use crate::session::store::{self, PlayerId};
 use crate::session::{Error, Manager, SessionId, sandbox};
+use crate::threads;
 use crate::warn_throttled;
 
 /// A tar of the largest book: its header, the book in whole blocks, the end.
@@ -625,13 +626,10 @@ pub(in crate::session) fn spawn(
     manager: &Arc<Manager>,
     list: &Receiver<SessionId>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let saver = |number| {
+    threads::spawn_all(threads::Kind::Saver, SAVERS, |_| {
         let (manager, list) = (Arc::clone(manager), list.clone());
-        let body = move || save_listed(&manager, &list);
-        let name = format!("saver-{number}");
-        thread::Builder::new().name(name).spawn(body)
-    };
-    (1..=SAVERS).map(saver).collect()
+        move || save_listed(&manager, &list)
+    })
 }
 
 fn save_listed(manager: &Manager, list: &Receiver<SessionId>) {

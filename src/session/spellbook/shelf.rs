@@ -7,13 +7,14 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
 
 use crate::session::Manager;
 use crate::session::store::{self, Shelf, Tending};
+use crate::threads;
 
 /// How often: whoever plays here uses a book for other servers too, of which one may let expire what is unused for an hour.
 const EVERY: Duration = Duration::from_secs(1800);
@@ -128,8 +129,7 @@ impl Manager {
 
 /// Starts the librarian. It returns when the manager stops.
 pub(in crate::session) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
-    let builder = thread::Builder::new().name("librarian".into());
-    builder.spawn(move || {
+    threads::spawn(threads::Kind::Librarian, move || {
         let mut clock = Clock::new(Instant::now(), SystemTime::now());
         loop {
             let may_expire = clock.is_trusted(Instant::now(), SystemTime::now());
