@@ -17,10 +17,10 @@ use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use clap::ValueEnum;
 use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
-use crate::config::LogFormat;
 use crate::threads::Kind;
 pub use fields::{Entered, Field, enter};
 pub use log_throttle::LogThrottle;
@@ -29,6 +29,15 @@ pub use log_throttle::LogThrottle;
 static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);
 /// Lines that could not be written. There is nowhere else to say that standard error is gone, or its disk full.
 static LOST_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
 
 /// Starts logging. Only the first call in a process has an effect.
 pub fn start(level: LevelFilter, format: LogFormat) {

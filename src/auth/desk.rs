@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 
 use super::cookie::Names;
+use super::owner::PlayerId;
 use super::secret;
-use crate::session::store::PlayerId;
 
 /// How long a login lasts.
 pub const LOGIN_LIFE: Duration = Duration::from_secs(8 * 3600);

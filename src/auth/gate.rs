@@ -6,10 +6,11 @@ use std::time::SystemTime;
 use super::cookie::{self, CookieKey, Names, Player};
 use super::error::Refusal;
 use super::jwks::{Authorities, Jwks};
-use super::jwt::{Bearer, Demands, Key, Keys, Verifier};
+use super::jwt::{Bearer, Demands, Keys, Verifier};
+use super::key::Key;
+use super::owner::Owner;
+use super::owner::PlayerId;
 use super::secret;
-use crate::session::Owner;
-use crate::session::store::PlayerId;
 
 /// How players are known; what the operator has set.
 #[derive(Clone, Default)]

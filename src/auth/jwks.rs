@@ -16,7 +16,7 @@ use ureq::Agent;
 use ureq::tls::{self, PemItem, RootCerts, TlsConfig};
 
 use super::error::Refusal;
-use super::jwt::Key;
+use super::key::Key;
 
 /// Keys of this age are fetched anew.
 const FRESH_FOR: Duration = Duration::from_secs(600);

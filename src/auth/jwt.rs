@@ -6,13 +6,14 @@
 use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header, Validation};
+use jsonwebtoken::{Algorithm, Header, Validation};
 use serde_json::{Map, Value};
 
 use super::crypto;
 use super::error::Refusal;
 use super::jwks::Jwks;
-use crate::session::store::PlayerId;
+use super::key::Key;
+use super::owner::PlayerId;
 
 /// A token is no longer: the door takes heads of 16 KiB.
 const TOKEN_LIMIT_BYTES: usize = 8 * 1024;
@@ -20,19 +21,6 @@ const TOKEN_LIMIT_BYTES: usize = 8 * 1024;
 pub const LEEWAY: Duration = Duration::from_secs(10);
 /// A subject's name is no longer.
 const SUBJECT_LIMIT_BYTES: usize = 255;
-/// A secret has at least as many bytes as the hash (RFC 7518 §3.2).
-pub const SECRET_LEAST_BYTES: usize = 32;
-/// An RSA key of 2048 bits has more bytes than this in PKCS #1; shorter ones are not secure, and are not taken.
-const RSA_LEAST_BYTES: usize = 260;
-/// An Ed25519 key has as many.
-const ED_BYTES: usize = 32;
-
-/// A key that checks tokens, with the one algorithm that it is for.
-#[derive(Clone)]
-pub struct Key {
-    pub(super) algorithm: Algorithm,
-    pub(super) key: DecodingKey,
-}
 
 /// Where the key comes from.
 pub enum Keys {
@@ -93,66 +81,6 @@ pub struct Bearer {
 pub struct Verifier {
     keys: Keys,
     demands: Demands,
-}
-
-/// Why a key can't be used; for the operator.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadKey {
-    /// The secret is too short.
-    #[error("a secret of at least 32 bytes is needed (openssl rand -hex 32)")]
-    Short,
-    /// It is no public key that we understand.
-    #[error(
-        "a public key in PEM is needed, RSA of at least 2048 bits, P-256 or Ed25519 (openssl pkey -pubout)"
-    )]
-    NotPem,
-}
-
-impl Key {
-    /// The key of HS256.
-    ///
-    /// # Errors
-    /// [`BadKey::Short`].
-    pub fn of_secret(secret: &[u8]) -> Result<Key, BadKey> {
-        if secret.len() < SECRET_LEAST_BYTES {
-            return Err(BadKey::Short);
-        }
-        Ok(Key {
-            algorithm: Algorithm::HS256,
-            key: DecodingKey::from_secret(secret),
-        })
-    }
-
-    /// A public key, of RS256, ES256 or EdDSA.
-    ///
-    /// # Errors
-    /// [`BadKey::NotPem`].
-    pub fn of_pem(pem: &[u8]) -> Result<Key, BadKey> {
-        // A private key has no business on this server.
-        let is_public = pem.windows(10).any(|window| window == b"PUBLIC KEY");
-        if !is_public {
-            return Err(BadKey::NotPem);
-        }
-        let ed = DecodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key));
-        let ec = || DecodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key));
-        let rsa = || DecodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key));
-        let found = ed.or_else(|_| ec()).or_else(|_| rsa());
-        let (algorithm, key) = found.map_err(|_| BadKey::NotPem)?;
-        Key::of_public(algorithm, key).ok_or(BadKey::NotPem)
-    }
-
-    /// The key, if it is as strong as its algorithm wants and, for ES256, on its curve.
-    pub(super) fn of_public(algorithm: Algorithm, key: DecodingKey) -> Option<Key> {
-        let is_good = match (algorithm, key.kind()) {
-            (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(bytes)) => bytes.len() == ED_BYTES,
-            (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => crypto::is_on_p256(point),
-            (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => der.len() >= RSA_LEAST_BYTES,
-            // Looked at when it is used: shorter ones than 2048 bits check nothing.
-            (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { .. }) => true,
-            _ => false,
-        };
-        is_good.then_some(Key { algorithm, key })
-    }
 }
 
 impl Verifier {

@@ -9,9 +9,11 @@
 //! ```
 //!
 //! * [`gate`]: the decision, for `AUTH=anonymous` and `AUTH=jwt`. * [`cookie`]: signed cookies.
-//! * [`jwt`]: what a token must be like; [`jwks`]: public keys from an address; [`crypto`]: their mathematics.
+//! * [`jwt`]: what a token must be like; [`key`]: what checks it; [`jwks`]: public keys from an address; [`crypto`]: their
+//!   mathematics.
+//! * [`owner`]: whose something is. * [`player`]: the secret by which a browser is known again.
 //! * [`desk`]: browsers in which an operator has logged in.
-//! * [`tickets`]: one WebSocket each, for clients that can send no header. * [`secret`]: random, hashed, compared.
+//! * [`secret`]: random, hashed, compared.
 //!
 //! Knows nothing of HTTP servers and Docker.
 
@@ -22,13 +24,15 @@ pub mod error;
 pub mod gate;
 pub mod jwks;
 pub mod jwt;
+pub mod key;
+pub mod owner;
 pub mod player;
 pub mod probe;
 pub mod secret;
-pub mod tickets;
 
 pub use cookie::CookieKey;
 pub use error::Refusal;
 pub use gate::{Gate, Identity, Mode, Settings, Shown};
+pub use owner::{BadPlayerId, Owner, PlayerId};
 pub use player::PlayerSecret;
 pub use secret::{bearer, digest, digest_bytes, is_same_secret, new_token};

@@ -3,8 +3,8 @@
 //! What is stored is the secret's hash, so that the spellbooks on disk tell nobody how to be their owner. The cookie is
 //! signed ([`super::cookie`]), so that a browser believes only in secrets that came from us.
 
+use super::owner::PlayerId;
 use super::secret;
-use crate::session::store::PlayerId;
 
 /// Digits of a code that stand together.
 const GROUP: usize = 8;

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::Refusal;
 use super::jwks;
-use super::jwt::{Bearer, Demands, Key, Keys, OperatorClaim, Verifier};
+use super::jwt::{Bearer, Demands, Keys, OperatorClaim, Verifier};
+use super::key::Key;
 
 /// Nobody signs anything with it, so a token that passes is forged.
 const SECRET: &[u8] = b"a secret of a probe, as long as one must be";

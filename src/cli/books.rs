@@ -4,17 +4,17 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::remote::{DEADLINE, Error, Target, ask, ask_within, exchange, finish, table};
+use super::remote::{DEADLINE, Error, ask, ask_within, exchange, finish, table};
+use crate::auth::PlayerId;
 use crate::config::Config;
+use crate::config::command::{Books, Target};
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
-use crate::session::store::PlayerId;
 
 /// The server looks at every player's books.
 const EXPIRE_DEADLINE: Duration = Duration::from_secs(3600);
@@ -24,45 +24,6 @@ const COLUMNS: [(&str, &str); 3] = [
     ("BYTES", "bytes"),
     ("SAVED", "saved_at"),
 ];
-
-/// What to do with them.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Books {
-    /// List the players who have a spellbook.
-    List(Target),
-    /// Write a player's spellbook, as it was saved last, to a file.
-    Export {
-        /// The player's name, as the list has it.
-        player: String,
-        /// The file; standard output without it.
-        file: Option<PathBuf>,
-        /// Which server.
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Remove the spellbooks of players without a login that were neither saved nor loaded for so long.
-    Expire {
-        /// For how long, such as 90d, at least an hour.
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-        older_than: Duration,
-        /// Only tell how many those are.
-        #[arg(long)]
-        dry_run: bool,
-        /// Which server.
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Make a file a player's spellbook, unless they play.
-    Import {
-        /// The player's name, as the list has it.
-        player: String,
-        /// The file; - for standard input.
-        file: PathBuf,
-        /// Which server.
-        #[command(flatten)]
-        target: Target,
-    },
-}
 
 /// Does it.
 pub fn run(books: &Books, config: &Config) -> ExitCode {

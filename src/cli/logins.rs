@@ -4,51 +4,15 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::remote::{Error, Target, ask, finish, table};
+use super::remote::{Error, ask, finish, table};
+use crate::auth::PlayerId;
 use crate::config::Config;
-use crate::session::store::PlayerId;
+use crate::config::command::{Logins, Who};
 
 /// Columns of the list: title, field.
 const COLUMNS: [(&str, &str); 2] = [("PLAYER", "player"), ("REVOKED", "revoked_at")];
-
-/// What to do with them.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Logins {
-    /// End a player's logins: all tokens and cookies of before count no longer, and open terminals are closed.
-    Revoke {
-        /// Whose.
-        #[command(flatten)]
-        who: Who,
-        /// Which server.
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Take that back.
-    Restore {
-        /// Whose.
-        #[command(flatten)]
-        who: Who,
-        /// Which server.
-        #[command(flatten)]
-        target: Target,
-    },
-    /// List the players whose logins were revoked.
-    Revoked(Target),
-}
-
-/// A player, by either of two names.
-#[derive(Debug, Clone, Args)]
-#[group(required = true, multiple = false)]
-pub struct Who {
-    /// The player's name, as `shellcraft sessions --json` has it.
-    player: Option<String>,
-    /// The `sub` of the player's tokens.
-    #[arg(long)]
-    subject: Option<String>,
-}
 
 /// Does it.
 pub fn run(logins: &Logins, config: &Config) -> ExitCode {

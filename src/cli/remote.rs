@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::Request;
 
+use crate::config::command::Target;
 use crate::config::{Bind, Config};
 use crate::engine;
 use crate::logging::escape;
@@ -38,17 +38,6 @@ const COLUMNS: [(&str, &str); 12] = [
     ("VIEWERS", "viewers"),
     ("PEER", "peer"),
 ];
-
-/// Which server, and how to tell what it said.
-#[derive(Debug, Clone, Args)]
-pub struct Target {
-    /// The server's address, or unix:/path; http://METRICS_BIND or http://BIND:PORT without it.
-    #[arg(long, env = "SHELLCRAFT_URL", value_name = "URL")]
-    pub server: Option<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
 
 /// Why an order was not carried out; one sentence for the operator.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,8 @@ use super::parse::{Parsed, admin_token, redis_url};
 use crate::auth::cookie::{KEY_BYTES, Names};
 use crate::auth::gate::{JwtSettings, KeySource};
 use crate::auth::jwks::Authorities;
-use crate::auth::jwt::{Demands, Key, OperatorClaim};
+use crate::auth::jwt::{Demands, OperatorClaim};
+use crate::auth::key::Key;
 use crate::auth::{self, CookieKey, Mode};
 use crate::session::store::redis;
 
@@ -246,7 +247,7 @@ fn cookie_key(text: &str) -> Parsed<Secret> {
 }
 
 fn jwt_secret(text: &str) -> Parsed<Secret> {
-    long_enough(text, auth::jwt::SECRET_LEAST_BYTES)
+    long_enough(text, auth::key::SECRET_LEAST_BYTES)
 }
 
 fn long_enough(text: &str, least: usize) -> Parsed<Secret> {

@@ -2,6 +2,7 @@
 //!
 //! The only place that reads the environment. Each part of the server gets its own settings from here.
 
+pub mod command;
 mod explain;
 mod identity;
 mod parse;
@@ -20,19 +21,19 @@ use log::LevelFilter;
 pub use explain::{Stop, environment, misspelled};
 pub use service::Service;
 pub use values::{
-    Bind, BookExpiry, BooksQuota, FrameAncestors, LogFormat, Networks, Origins, Pace, RateLimit,
-    Shells,
+    Bind, BookExpiry, BooksQuota, FrameAncestors, Networks, Origins, Pace, RateLimit, Shells,
 };
 
 use explain::{explain, heedless_of_empty};
 use parse::*;
 
 use crate::auth;
-use crate::cli::Command;
+use crate::logging::LogFormat;
 use crate::session::store::{self, redis};
 use crate::session::{self, sandbox};
 use crate::terminal::budget::Paces;
 use crate::terminal::hub;
+use command::Command;
 
 /// Serves a game played at a real shell prompt: one container a player, joined to the browser.
 ///

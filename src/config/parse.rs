@@ -11,11 +11,11 @@ use ipnet::{IpNet, Ipv4Net};
 use log::LevelFilter;
 
 use super::values::{
-    Bind, BookExpiry, BooksQuota, FrameAncestors, LogFormat, Networks, Origins, Pace, RateLimit,
-    Shells,
+    Bind, BookExpiry, BooksQuota, FrameAncestors, Networks, Origins, Pace, RateLimit, Shells,
 };
 use crate::http::origin::{canonical, split_prefix};
 use crate::http::route;
+use crate::logging::LogFormat;
 use crate::session::Shell;
 use crate::session::rates::Rate;
 use crate::session::store::redis;

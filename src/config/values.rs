@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use ipnet::IpNet;
 
 use crate::session::Shell;
@@ -50,12 +49,3 @@ pub struct RateLimit(pub Option<Rate>);
 /// How much a second; none for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace(pub Option<u32>);
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// A JSON object a line.
-    Json,
-}

@@ -10,15 +10,16 @@ use serde_json::json;
 use super::error::ApiError;
 use super::origin::{self, Judgement, Reached};
 use super::route::NoRoute;
+use super::tickets::{Grant, TICKET_LIFE, Tickets};
 use super::{Outcome, Site, reply, terminal};
+use crate::auth::Owner;
+use crate::auth::PlayerId;
 use crate::auth::cookie::{self, CookieKey, Player};
 use crate::auth::desk;
-use crate::auth::tickets::{Grant, TICKET_LIFE, Tickets};
 use crate::auth::{self, Gate, Identity, PlayerSecret, Refusal, Shown};
 use crate::door::{Request, Response};
 use crate::metrics::Metrics;
-use crate::session::store::PlayerId;
-use crate::session::{self, Manager, Owner, Session, SessionId};
+use crate::session::{self, Manager, Session, SessionId};
 use crate::warn_throttled;
 
 /// Browsers keep cookies of 4096 bytes, name and attributes included.

@@ -21,6 +21,7 @@ pub mod pages;
 mod reply;
 pub mod route;
 mod terminal;
+pub mod tickets;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +30,6 @@ use std::time::Instant;
 use log::{Level, log};
 
 use crate::auth::desk::Desk;
-use crate::auth::tickets::Tickets;
 use crate::auth::{self, Gate, cookie};
 use crate::door;
 use crate::door::Connection;
@@ -44,6 +44,7 @@ use error::ApiError;
 use identity::Guard;
 use pages::Pages;
 use route::{NoRoute, Route};
+use tickets::Tickets;
 
 /// What the routes need to know beside the sessions.
 #[derive(Clone, Default)]

@@ -1,6 +1,6 @@
 //! The route table: what a method and a path mean. Pure.
 
-use crate::session::store::PlayerId;
+use crate::auth::PlayerId;
 use crate::session::{QueueTicket, SessionId};
 
 /// Everything that can be asked for.

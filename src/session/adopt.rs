@@ -15,12 +15,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use log::{info, warn};
 
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
-use super::session::{Owner, Session};
+use super::session::Session;
 use super::spellbook::save::Base;
 use super::state::{Event, Reason};
 use super::store::{Phase, Record, StoredScreen, StoredTypist, StoredUndrawn};
 use super::{Error, Manager, shells};
 use crate::auth::CookieKey;
+use crate::auth::Owner;
 use crate::engine::types::ContainerSummary;
 use crate::engine::{ContainerId, Size};
 use crate::terminal::input::Count;
@@ -317,7 +318,8 @@ fn undrawn_of(stored: &StoredUndrawn) -> Option<Undrawn> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::store::{FORMAT, PlayerId};
+    use crate::auth::PlayerId;
+    use crate::session::store::FORMAT;
 
     /// Two sessions that every table knows, and one that none does.
     const A: &str = "f47ac10b-58cc-4372-a567-0e02b2c3d479";

@@ -11,14 +11,15 @@ use log::{info, warn};
 
 use super::admission::calls::{Newcomer, NoPlace};
 use super::admission::line::{self, InTurn};
+use super::ids::SessionId;
 use super::pool::Hope;
 use super::quarantine::Kind;
-use super::session::{Owner, Session, SessionId};
+use super::session::Session;
 use super::spellbook::archive;
 use super::state::{Event, Reason, State};
-use super::store::{FORMAT, Phase, PlayerId, Record};
+use super::store::{FORMAT, Phase, Record};
 use super::{ENGINE_CALLS_AT_ONCE, Error, Manager, Shell, recover, sandbox};
-use crate::auth;
+use crate::auth::{self, Owner, PlayerId};
 use crate::engine::{self, Attach, ContainerId};
 use crate::logging;
 use crate::terminal::Hub;

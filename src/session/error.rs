@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::session::SessionId;
+use super::ids::SessionId;
 use super::state::Illegal;
 use super::store;
 use crate::engine;

@@ -20,8 +20,8 @@ use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 
-use super::store::PlayerId;
 use super::{Error, Manager};
+use crate::auth::PlayerId;
 
 /// Addresses, and players, that are remembered at once; about 150 bytes each.
 const MOST_KEYS: usize = 16 * 1024;

@@ -65,7 +65,7 @@ fn apply(manager: &Manager, session: &Session) {
         // The reaper queues it again.
         return;
     }
-    if session.wants_redraw.load(Ordering::SeqCst) && session.hub.input_stream().is_none() {
+    if session.wants_redraw.load(Ordering::SeqCst) && session.hub.input().stream().is_none() {
         // Nobody would see what is drawn. Whoever attaches queues it again.
         return;
     }

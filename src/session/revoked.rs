@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use log::{info, warn};
 use parking_lot::{Mutex, RwLock};
 
-use super::store::PlayerId;
 use super::{Error, Manager, Session};
+use crate::auth::PlayerId;
 
 /// How often the store is asked what other servers were told.
 const EVERY: Duration = Duration::from_secs(5);

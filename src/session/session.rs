@@ -1,98 +1,20 @@
 //! One session: who it is, where it is in its life, and its terminal.
 
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
-use serde::{Deserialize, Serialize};
-use uuid::{Uuid, Variant};
 
+use super::ids::SessionId;
 use super::spellbook::saver::BookNotes;
 use super::state::{Event, Illegal, Reason, State};
-use super::store::PlayerId;
 use crate::auth;
+use crate::auth::Owner;
 use crate::engine::{ContainerId, Size};
-use crate::logging::names;
 use crate::terminal::{Close, Hub};
-
-/// A session's id: a UUIDv4 (RFC 9562 §5.4), in its hyphenated lower-case form.
-///
-/// INVARIANT: printing one, by `{}` or `{:?}`, gives its short name, which may stand in any log; what opens the session
-/// has to be asked for, by [`SessionId::to_text`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SessionId(pub Uuid);
-
-impl SessionId {
-    /// A new random one: 122 bits that nobody guesses.
-    pub fn random() -> Self {
-        Self(Uuid::new_v4())
-    }
-
-    /// The whole of it: for addresses, answers to its owner, and the store.
-    pub fn to_text(self) -> String {
-        self.0.to_string()
-    }
-
-    /// By what it is called in the log and in the operator's lists: see [`names`].
-    pub fn log_name(self) -> String {
-        names::short(&self.to_text())
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.pad(&self.log_name())
-    }
-}
-
-impl fmt::Debug for SessionId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "SessionId({})", self.log_name())
-    }
-}
-
-/// A text that is no session id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a UUIDv4")]
-pub struct NotAnId;
-
-impl FromStr for SessionId {
-    type Err = NotAnId;
-
-    fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
-        // `try_parse` takes braces, URNs and capitals too; one session has one URL.
-        let is_canonical = id.get_version_num() == 4
-            && id.get_variant() == Variant::RFC4122
-            && id.to_string() == text;
-        if is_canonical {
-            Ok(Self(id))
-        } else {
-            Err(NotAnId)
-        }
-    }
-}
-
-/// What is read back from a store is as strict as what is read from a URL.
-impl TryFrom<String> for SessionId {
-    type Error = NotAnId;
-
-    fn try_from(text: String) -> Result<Self, NotAnId> {
-        text.parse()
-    }
-}
-
-impl From<SessionId> for String {
-    fn from(id: SessionId) -> String {
-        id.to_text()
-    }
-}
 
 /// One player's game.
 pub struct Session {
@@ -134,17 +56,6 @@ pub struct Session {
     peer: Mutex<Option<IpAddr>>,
     /// When a player's turn came to have it.
     turn: OnceLock<Instant>,
-}
-
-/// Whose a session is, once it has a player.
-#[derive(Debug, Clone)]
-pub struct Owner {
-    /// Hash of the secret that the owner was given.
-    pub token_hash: String,
-    /// Whose spellbook it has.
-    pub player: PlayerId,
-    /// Where it was started from; none for one that was taken over.
-    pub household: Option<IpAddr>,
 }
 
 /// When a player's game was ready.
@@ -467,33 +378,5 @@ fn close_for(reason: Reason) -> Close {
         Reason::Destroyed | Reason::MaxLifetime | Reason::NotNeeded => Close::Destroyed,
         Reason::Vanished | Reason::InternalError => Close::EngineFailed,
         Reason::Exited | Reason::Killed | Reason::OutOfMemory => Close::ShellEnded,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_canonical_uuid_v4_is_an_id() {
-        let id = SessionId::random();
-        assert_eq!(id.to_text().parse(), Ok(id));
-        for printed in [format!("{id}"), format!("{id:?}"), format!("{id:>50}")] {
-            assert!(!printed.contains(&id.to_text()), "{printed}");
-            assert!(printed.contains(&id.log_name()), "{printed}");
-        }
-        for text in [
-            "",
-            "1",
-            "00000000-0000-0000-0000-000000000000",
-            "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
-            "F47AC10B-58CC-4372-A567-0E02B2C3D479",
-            "{f47ac10b-58cc-4372-a567-0e02b2c3d479}",
-            "f47ac10b58cc4372a5670e02b2c3d479",
-            "f47ac10b-58cc-4372-a567-0e02b2c3d479/",
-            "../../../../../../../../etc/passwd",
-        ] {
-            assert_eq!(text.parse::<SessionId>(), Err(NotAnId), "{text}");
-        }
     }
 }

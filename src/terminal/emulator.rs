@@ -4,7 +4,7 @@
 //!  bytes ──▶ parser ──▶ control, sequences, sgr, commands ──▶ screen ── line ── attributes, clusters, links (tables)
 //!                       terminal (prints, holds the modes)      └─ resize
 //!  keys  ◀── answers, to what a program asks
-//!  text  ◀── redraw, redraw_lines, redraw_pen ◀── all of it
+//!  text  ◀── drawing ◀── redraw, redraw_lines, redraw_pen ◀── all of it
 //! ```
 //!
 //! Why one of our own: what a page is told to draw must leave it in the very state that it would be in had it seen
@@ -22,6 +22,7 @@ mod charset;
 mod clusters;
 mod commands;
 mod control;
+mod drawing;
 mod line;
 mod links;
 mod modes;

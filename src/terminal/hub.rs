@@ -11,33 +11,24 @@
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
-use uuid::Uuid;
 
 use super::frame::{Close, Notice, Role};
-use super::input::Input;
+use super::input::SharedInput;
 use super::meters::Meters;
-use super::parked_writer::ParkedWriter;
 use super::state::State;
 use super::typists::{Number, Typists};
-use super::viewer_handle::{Greeting, ViewerHandle, ViewerState};
 use super::wakeup::Wakeup;
 use crate::engine::Size;
 
 pub use super::input::Typed;
-pub use super::state::{ExitNote, FIRST_SIZE};
-pub use super::viewer_handle::Next;
+pub use super::state::FIRST_SIZE;
+pub use super::viewer_state::{Arrival, ExitNote, Next};
 
 /// What memory goes into, as metrics name it.
 pub const MEMORY_PARTS: [&str; 3] = ["scrollback", "state", "recording"];
-/// Spectators of one session.
-pub const MAX_SPECTATORS: usize = 64;
-
-/// A page that is there and has drawn nothing of a whole window for so long may never do so: its program runs on, and
-/// once the page draws again it is told what it has missed. A hidden page is woken up once a minute.
-pub(super) const STALL_LIMIT: Duration = Duration::from_secs(150);
 /// Downloads of one recording at once.
 const MAX_DOWNLOADS: usize = 2;
 
@@ -50,35 +41,10 @@ pub struct Limits {
     pub window_bytes: usize,
 }
 
-/// Who sits down, and with what.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival {
-    /// What it may do.
-    pub role: Role,
-    /// Whether it says what it has drawn.
-    pub is_acking: bool,
-    /// The offset to go on at.
-    pub from: Option<u64>,
-    /// Whether it wants the screen as it is now, and not the output that leads from there to it.
-    pub wants_screen: bool,
-    /// The page's own number, if it wants its keys counted.
-    pub page: Option<Uuid>,
-}
-
-/// Why nobody could sit down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoViewer {
-    /// The session is over; this is the code it was closed with.
-    Closed(Close),
-    /// There are as many spectators as there may be.
-    Full,
-}
-
 /// One container's terminal.
 pub struct Hub {
-    /// Guards the writing half of the attach and the count of keys. Held across non-blocking sends only.
-    /// Order: before `state`, where both are needed.
-    pub(super) input: Mutex<Input>,
+    /// The writing half of the attach and the count of keys. Taken before `state`, where both are needed.
+    pub(super) input: SharedInput,
     /// Guards the scrollback and who sits where. Held for memory copies only, never across I/O.
     pub(super) state: Mutex<State>,
     /// The past was taken out or given back, or nobody waits for it any more: see [`super::aging`]. Goes with `state`.
@@ -111,7 +77,7 @@ impl Hub {
         Self {
             number: typists.number(),
             typists,
-            input: Mutex::new(Input::default()),
+            input: SharedInput::default(),
             state: Mutex::new(State::new(
                 limits.scrollback_bytes,
                 now,
@@ -144,6 +110,11 @@ impl Hub {
         Self { meters, ..self }
     }
 
+    /// The writing half of its attach.
+    pub fn input(&self) -> &SharedInput {
+        &self.input
+    }
+
     /// Keys go to this attach from now on. Whoever was told that the Engine is away hears that it is back.
     pub fn connect_input(&self, stream: UnixStream) {
         self.input.lock().connect(stream);
@@ -173,78 +144,6 @@ impl Hub {
     pub fn hang_up(&self) {
         self.input.lock().hang_up();
         self.wake_pump();
-    }
-
-    /// A viewer sits down. A second player takes the first one's place, who is sent away with 4000.
-    ///
-    /// Without an offset to go on at, or with one that is no longer kept, the viewer gets the scrollback from
-    /// its start, and before that the screen as it was there.
-    ///
-    /// # Errors
-    /// [`NoViewer`].
-    pub fn join(self: &Arc<Self>, arrival: Arrival) -> Result<ViewerHandle, NoViewer> {
-        let present = self.present_for(arrival);
-        // INVARIANT: `input` before `state`. With both, no key of an earlier page can be written after its count
-        // was told to this one.
-        let mut input = self.input.lock();
-        let mut state = self.state.lock();
-        // What is out has offsets that a chart would change.
-        if state.is_uncharted || !state.scrollback.has(arrival.from.unwrap_or(0)) {
-            self.wait_for_past(&mut state);
-        }
-        if let Some(close) = state.closed
-            && !state.has_last_words()
-        {
-            return Err(NoViewer::Closed(close));
-        }
-        match arrival.role {
-            Role::Player => {
-                state.seats.iter_mut().for_each(|seat| seat.settle(&input));
-                state.send_player_away();
-            }
-            Role::Spectator if state.spectators() >= MAX_SPECTATORS => return Err(NoViewer::Full),
-            Role::Spectator => {}
-        }
-        if arrival.role == Role::Player {
-            state.chart(arrival.from);
-        }
-        let greeting = match present {
-            Some(present) => state.greet_with(present),
-            // Its terminal is empty, and the output alone does not fill it.
-            None if arrival.wants_screen => state.greet(None),
-            None => state.greet(arrival.from),
-        };
-        match (arrival.from, greeting.is_exact) {
-            (Some(_), true) => self.meters.resumed_exactly.inc(),
-            (Some(_), false) => self.meters.resumed_by_state.inc(),
-            (None, _) => {}
-        }
-        let page = arrival.page.filter(|_| arrival.role == Role::Player);
-        let settled = page.and_then(|page| input.settled(page, arrival.from.is_none()));
-        drop(input);
-        let rest = Arc::<ParkedWriter>::default();
-        let number = state.next_seat;
-        state.next_seat += 1;
-        let mut seat = ViewerState::new(number, arrival, greeting.offset, Arc::clone(&rest));
-        if state.is_engine_away {
-            seat.notify(Notice::engine_away());
-        }
-        state.seats.push(seat);
-        state.wake_all();
-        drop(state);
-        // A player that held the program may have been replaced by one that is further on.
-        self.wake_pump();
-        let greeting = Greeting {
-            settled,
-            ..greeting
-        };
-        Ok(ViewerHandle::new(
-            Arc::clone(self),
-            number,
-            arrival,
-            greeting,
-            rest,
-        ))
     }
 
     /// Sends everybody away with `close`, at once, and lets the pump run to the end of the output.
@@ -351,21 +250,6 @@ impl Hub {
         self.memory_by_part().iter().sum()
     }
 
-    /// Whether keys wait for the container to read them.
-    pub fn has_backlog(&self) -> bool {
-        self.input.lock().has_backlog()
-    }
-
-    /// The socket that takes keys, to wait until it takes more of them.
-    pub fn input_stream(&self) -> Option<Arc<UnixStream>> {
-        self.input.lock().stream()
-    }
-
-    /// Writes what waits, as much as goes without blocking.
-    pub fn drain_backlog(&self) {
-        self.input.lock().drain();
-    }
-
     /// Starts to record, with the screen as it is now. Returns whether no recording was there yet.
     pub fn start_recording(&self, now: Instant, date: SystemTime) -> bool {
         if self.has_recording() {
@@ -423,8 +307,10 @@ mod tests {
     use std::io;
 
     use super::super::state::Hold;
-    use super::super::viewer_handle::Screen;
+    use super::super::viewer_state::{STALL_LIMIT, Screen};
     use super::*;
+    use crate::terminal::viewer_handle::{MAX_SPECTATORS, NoViewer, ViewerHandle};
+    use std::time::Duration;
 
     const LIMITS: Limits = Limits {
         scrollback_bytes: 64 * 1024,

@@ -9,6 +9,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::net::SendFlags;
 use uuid::Uuid;
 
@@ -59,6 +60,39 @@ struct Typist {
     delivered: u64,
     /// So many bytes of others wait before its own.
     before: usize,
+}
+
+/// The writing half of one attach, as those share it who may write: the player's reader, and whoever connects it.
+#[derive(Clone, Default)]
+pub struct SharedInput(Arc<Mutex<Input>>);
+
+impl SharedInput {
+    /// Held across non-blocking sends only.
+    #[track_caller]
+    pub(super) fn lock(&self) -> MutexGuard<'_, Input> {
+        self.0.lock()
+    }
+
+    /// The same, unless somebody else has it.
+    #[track_caller]
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Input>> {
+        self.0.try_lock()
+    }
+
+    /// Whether keys wait for the container to read them.
+    pub fn has_backlog(&self) -> bool {
+        self.lock().has_backlog()
+    }
+
+    /// The socket that takes keys, to wait until it takes more of them.
+    pub fn stream(&self) -> Option<Arc<UnixStream>> {
+        self.lock().stream()
+    }
+
+    /// Writes what waits, as much as goes without blocking.
+    pub fn drain(&self) {
+        self.lock().drain();
+    }
 }
 
 impl Default for Input {

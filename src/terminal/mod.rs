@@ -10,7 +10,7 @@
 //!
 //! * [`hub`]: one per container: the locks, and who is woken. [`state`]: what it guards, and what follows from that. No I/O.
 //! * [`pump`]: fills the scrollback, and holds the program back when its player lags.
-//! * [`viewer_handle`]: a viewer's place at a hub: what it was sent, what it must be told.
+//! * [`viewer_state`]: what a viewer was sent, what it must be told. No I/O. [`viewer_handle`]: its place at a hub.
 //! * [`input`]: keys on their way to the container.
 //! * [`scrollback`], [`past`]: the last bytes a container wrote, and the screen as it was before them. No I/O.
 //! * [`emulator`]: a terminal that shows what the page's does. [`aging`] keeps it away from the hub's lock.
@@ -50,6 +50,7 @@ pub mod typists;
 pub mod upgrade;
 pub mod viewer;
 pub mod viewer_handle;
+pub mod viewer_state;
 pub mod wakeup;
 
 pub use frame::{Close, Role};

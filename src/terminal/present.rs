@@ -10,23 +10,15 @@ use std::time::{Duration, Instant};
 
 use super::aging::{Aging, PICTURE_TIME, processor_time};
 use super::frame::Role;
-use super::hub::{Arrival, Hub};
+use super::hub::Hub;
 use super::past::Past;
-use super::state::{FIRST_SIZE, State};
-use super::viewer_handle::{Greeting, Screen};
+use super::state::{FIRST_SIZE, Present, State};
+use super::viewer_state::{Arrival, Greeting, Screen};
 
 /// How long one waits for another's; longer than that takes.
 const WAIT: Duration = Duration::from_secs(2);
 /// The pause behind one, in times what it took.
 const PAUSE: u32 = 4;
-
-/// The terminal at one offset.
-pub(super) struct Present {
-    /// What comes at and after this offset is not in it. It lies between two characters, maybe within a sequence, which
-    /// the screen then ends within, too.
-    pub(super) offset: u64,
-    pub(super) screen: Screen,
-}
 
 impl Hub {
     /// The terminal as it is now. None where drawing it would take too much of the processor's time.

@@ -10,7 +10,7 @@ use super::frame::Role;
 use super::hub::Hub;
 use super::parked_writer::ParkedWriter;
 use super::state::Hold;
-use super::viewer_handle::ViewerState;
+use super::viewer_state::ViewerState;
 
 /// The most the pump reads at once. DOCKER: the Engine itself copies 32 KiB at a time.
 const READ_BYTES: usize = 32 * 1024;

@@ -20,7 +20,7 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::budget::{Budget, Leave};
 use super::frame::Close;
-use super::hub::Hub;
+use super::input::SharedInput;
 
 /// The largest message taken from a client.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
@@ -40,7 +40,7 @@ const IDLE_BUFFER_BYTES: usize = 4 * 1024;
 /// And it is where a client that sends too much is not read for a moment ([`super::budget`]).
 pub struct ReadSide {
     stream: Arc<TcpStream>,
-    hub: Arc<Hub>,
+    input: SharedInput,
     budget: Budget,
 }
 
@@ -48,7 +48,7 @@ pub struct ReadSide {
 pub fn reader(
     stream: Arc<TcpStream>,
     leftover: Vec<u8>,
-    hub: Arc<Hub>,
+    input: SharedInput,
     budget: Budget,
 ) -> WebSocket<ReadSide> {
     let config = WebSocketConfig::default()
@@ -58,7 +58,7 @@ pub fn reader(
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
     let side = ReadSide {
         stream,
-        hub,
+        input,
         budget,
     };
     WebSocket::from_partially_read(side, leftover, Role::Server, Some(config))
@@ -87,7 +87,7 @@ impl ReadSide {
     fn is_shut_within(&self, wait: Duration) -> io::Result<bool> {
         let until = Instant::now() + wait;
         loop {
-            let input = self.hub.input_stream().filter(|_| self.hub.has_backlog());
+            let input = self.input.stream().filter(|_| self.input.has_backlog());
             // That it hung up or broke is always told.
             let mut fds = vec![PollFd::new(&*self.stream, PollFlags::empty())];
             fds.extend(
@@ -111,15 +111,15 @@ impl ReadSide {
                 return Ok(true);
             }
             if fds.get(1).is_some_and(|input| !input.revents().is_empty()) {
-                self.hub.drain_backlog();
+                self.input.drain();
             }
         }
     }
 
     /// Waits until the client has sent something, writing the container's waiting keys meanwhile.
     fn wait_for_client(&self) -> io::Result<()> {
-        while self.hub.has_backlog() {
-            let Some(input) = self.hub.input_stream() else {
+        while self.input.has_backlog() {
+            let Some(input) = self.input.stream() else {
                 return Ok(());
             };
             let mut fds = [
@@ -132,7 +132,7 @@ impl ReadSide {
             }
             let (client, container) = (fds[0].revents(), fds[1].revents());
             if !container.is_empty() {
-                self.hub.drain_backlog();
+                self.input.drain();
             }
             if !client.is_empty() {
                 return Ok(());

@@ -8,10 +8,10 @@ use prometheus::IntCounter;
 
 use super::frame::{Close, Notice, Role};
 use super::past::Past;
-use super::present::Present;
 use super::recording::Recording;
 use super::scrollback::Scrollback;
-use super::viewer_handle::{Greeting, Screen, ViewerState};
+use super::split;
+use super::viewer_state::{ExitNote, Greeting, Screen, ViewerState};
 use crate::engine::Size;
 
 /// When a page is cut off, the program stays held for so long at the page's window, so that a page that comes back
@@ -24,13 +24,14 @@ const SIZES: usize = 64;
 /// What a terminal has before its page has said its size.
 pub const FIRST_SIZE: Size = Size { cols: 80, rows: 24 };
 
-/// How a session's shell ended, as the page is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExitNote {
-    /// The exit code, where it is known.
-    pub code: Option<i64>,
-    /// `exited`, `killed`, `out_of_memory`…
-    pub reason: String,
+/// The most that is sent past a resting writer, headers aside: a screenful of an editor, not a flood.
+const LITTLE_BYTES: usize = 4 * 1024;
+/// The terminal at one offset.
+pub(super) struct Present {
+    /// What comes at and after this offset is not in it. It lies between two characters, maybe within a sequence, which
+    /// the screen then ends within, too.
+    pub(super) offset: u64,
+    pub(super) screen: Screen,
 }
 
 pub(super) struct State {
@@ -332,5 +333,58 @@ impl State {
         {
             seat.notify(Notice::recording_full());
         }
+    }
+}
+
+impl State {
+    /// How many bytes of output its viewer may be sent now, of those that are kept.
+    pub(super) fn sendable(&self, index: usize, window_bytes: usize) -> usize {
+        let seat = &self.seats[index];
+        let unsent = self.scrollback.end() - seat.sent;
+        // Once the shell has ended the scrollback's own size bounds what is left.
+        let room = match (seat.is_acking, self.exit.is_some()) {
+            (true, false) => (window_bytes as u64).saturating_sub(seat.sent - seat.acked),
+            _ => u64::MAX,
+        };
+        unsent.min(room) as usize
+    }
+
+    /// Codes the next `count` bytes for a viewer as a binary frame. Returns when the player wrote the keys that they
+    /// are the first output after.
+    pub(super) fn code(
+        &mut self,
+        index: usize,
+        count: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Instant> {
+        let seat = &mut self.seats[index];
+        split::binary_header(count, out);
+        seat.sent += self.scrollback.copy_from(seat.sent, count, out) as u64;
+        let is_echo = |(offset, _): &mut (u64, Instant)| {
+            seat.role == Role::Player && !seat.is_closing() && seat.sent > *offset
+        };
+        self.echo.take_if(is_echo).map(|(_, typed_at)| typed_at)
+    }
+
+    /// Codes all that a viewer has not been sent yet, if that is output only, and little; else nothing. Returns what
+    /// [`State::code`] does.
+    pub(super) fn code_little(
+        &mut self,
+        number: u64,
+        window_bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Option<Instant>> {
+        let (spectators, size) = (self.spectators(), self.shown_size());
+        let index = self.seats.iter().position(|seat| seat.number == number)?;
+        let seat = &self.seats[index];
+        if seat.has_untold(spectators, size) || !self.scrollback.has(seat.sent) {
+            return None;
+        }
+        let unsent = self.scrollback.end() - seat.sent;
+        let count = self.sendable(index, window_bytes);
+        if count == 0 || count as u64 != unsent || count > LITTLE_BYTES {
+            return None;
+        }
+        Some(self.code(index, count, out))
     }
 }

@@ -26,7 +26,8 @@ use super::budget::{Budget, Paces};
 use super::frame::{self, BadFrame, Close, FromPage, Notice, Role, ToPage};
 use super::hub::{Next, Typed};
 use super::split::{self, Outgoing, ReadSide};
-use super::viewer_handle::{Greeting, Screen, ViewerHandle};
+use super::viewer_handle::ViewerHandle;
+use super::viewer_state::{Greeting, Screen};
 use crate::logging::names;
 use crate::threads::{self, Kind};
 
@@ -124,8 +125,8 @@ pub fn run(
     stream.set_read_timeout(None)?;
     let shared = Arc::new(stream.try_clone()?);
     let budget = Budget::new(terms.paces, Instant::now());
-    let hub = Arc::clone(seat.hub());
-    let mut socket = split::reader(Arc::clone(&shared), leftover, hub, budget);
+    let input = seat.hub().input().clone();
+    let mut socket = split::reader(Arc::clone(&shared), leftover, input, budget);
     let control = Control {
         pong: None,
         page_pong: None,
@@ -232,7 +233,7 @@ impl Viewer {
     /// Waits a moment for the container to read some of its keys, or for the first attach. Returns whether trying again
     /// makes sense.
     fn wait_for_room(&self) -> bool {
-        let input = self.seat.hub().input_stream();
+        let input = self.seat.hub().input().stream();
         // That the client is gone, or was sent away by our writer, is always told.
         let mut fds = vec![PollFd::new(&*self.stream, PollFlags::empty())];
         fds.extend(
@@ -246,7 +247,7 @@ impl Viewer {
         };
         // A failed or timed out poll is followed by another look, which is all that is needed.
         let _ = poll(&mut fds, Some(&tick));
-        self.seat.hub().drain_backlog();
+        self.seat.hub().input().drain();
         fds[0].revents().is_empty() && !self.seat.is_closing()
     }
 

@@ -1,6 +1,5 @@
-//! A viewer's place at a hub: what it has been sent, what it has drawn, what it must still be told.
+//! A viewer's place at a hub: how it sits down, and what its connection's two threads do there.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,197 +7,101 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::frame::{Close, Notice, Role};
-use super::hub::{Arrival, Hub, STALL_LIMIT};
-use super::input::{Input, Typed};
+use super::hub::Hub;
+use super::input::Typed;
 use super::parked_writer::ParkedWriter;
-use super::split;
-use super::state::{ExitNote, State};
+use super::state::State;
+use super::viewer_state::{Arrival, Greeting, Next, Screen, ViewerState};
 use crate::engine::Size;
 
 /// The most one frame to a viewer carries, so that control messages never wait long.
 const FRAME_BYTES: usize = 64 * 1024;
-/// The most that is sent past a resting writer, headers aside: a screenful of an editor, not a flood.
-const LITTLE_BYTES: usize = 4 * 1024;
-/// Notices that may wait for one viewer; older ones give way.
-const NOTICES: usize = 4;
 /// A player who types nothing may put off the end of an idle game for so long.
 pub const STAY_LIMIT: Duration = Duration::from_secs(2 * 3600);
 
-/// A screen to draw on a terminal that was just reset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Screen {
-    /// The terminal's size that it is meant for.
-    pub size: Size,
-    /// Text and escape sequences. They are not part of the output and have no offsets. Shared by all that are told the same.
-    pub data: Arc<str>,
+/// Spectators of one session.
+pub const MAX_SPECTATORS: usize = 64;
+
+/// Why nobody could sit down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoViewer {
+    /// The session is over; this is the code it was closed with.
+    Closed(Close),
+    /// There are as many spectators as there may be.
+    Full,
 }
 
-/// What a viewer is told first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Greeting {
-    /// Absolute offset of the first byte it gets.
-    pub offset: u64,
-    /// How far the output has come.
-    pub head: u64,
-    /// How much of that players have drawn before: the questions in it are answered.
-    pub answered: u64,
-    /// Whether that is where the viewer wanted to go on.
-    pub is_exact: bool,
-    /// What to draw before, where the output's beginning is not kept.
-    pub screen: Option<Screen>,
-    /// How many bytes of this page's keys are settled.
-    pub settled: Option<u64>,
-}
-
-/// What a viewer's writer has to do next.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Output was appended to the buffer, behind the frame header; `typed_at` is when the keys were written that it
-    /// follows, where it is the first to do so.
-    Output {
-        /// To be noted when the buffer is sent.
-        typed_at: Option<Instant>,
-    },
-    /// Output was lost to this spectator; greet it again and go on.
-    Skipped(Greeting),
-    /// A sentence for the viewer.
-    Notice(Notice),
-    /// So many spectators look on now: for the player.
-    Spectators(usize),
-    /// The player's terminal has this size now: for spectators.
-    Size(Size),
-    /// Nothing to do until the seat's wake-up.
-    Wait,
-    /// All output is sent and the shell has ended.
-    Exit(ExitNote),
-    /// Close with this code, whatever is still unsent.
-    Close(Close),
-}
-
-/// A viewer as its hub knows it. Guarded by the hub's lock.
-pub(super) struct ViewerState {
-    pub(super) number: u64,
-    pub(super) role: Role,
-    /// Whether the viewer says what it has drawn; otherwise what was handed to its socket counts.
-    pub(super) is_acking: bool,
-    page: Option<Uuid>,
-    /// How many bytes of its page's keys were settled when another took its place.
-    last_settled: Option<u64>,
-    pub(super) sent: u64,
-    acked: u64,
-    close: Option<Close>,
-    notices: VecDeque<Notice>,
-    told_spectators: usize,
-    told_size: Option<Size>,
-    /// Since when the program waits for it, without its having drawn anything.
-    pub(super) held_since: Option<Instant>,
-    rest: Arc<ParkedWriter>,
-}
-
-impl ViewerState {
-    pub(super) fn new(number: u64, arrival: Arrival, offset: u64, rest: Arc<ParkedWriter>) -> Self {
-        Self {
-            number,
-            role: arrival.role,
-            is_acking: arrival.is_acking,
-            page: arrival.page,
-            last_settled: None,
-            sent: offset,
-            acked: offset,
-            close: None,
-            notices: VecDeque::new(),
-            told_spectators: 0,
-            told_size: None,
-            held_since: None,
-            rest,
+impl Hub {
+    /// A viewer sits down. A second player takes the first one's place, who is sent away with 4000.
+    ///
+    /// Without an offset to go on at, or with one that is no longer kept, the viewer gets the scrollback from
+    /// its start, and before that the screen as it was there.
+    ///
+    /// # Errors
+    /// [`NoViewer`].
+    pub fn join(self: &Arc<Self>, arrival: Arrival) -> Result<ViewerHandle, NoViewer> {
+        let present = self.present_for(arrival);
+        // INVARIANT: `input` before `state`. With both, no key of an earlier page can be written after its count
+        // was told to this one.
+        let mut input = self.input.lock();
+        let mut state = self.state.lock();
+        // What is out has offsets that a chart would change.
+        if state.is_uncharted || !state.scrollback.has(arrival.from.unwrap_or(0)) {
+            self.wait_for_past(&mut state);
         }
-    }
-
-    /// Up to here the viewer no longer needs the scrollback.
-    pub(super) fn done(&self) -> u64 {
-        if self.is_acking {
-            self.acked
-        } else {
-            self.sent
+        if let Some(close) = state.closed
+            && !state.has_last_words()
+        {
+            return Err(NoViewer::Closed(close));
         }
-    }
-
-    pub(super) fn is_closing(&self) -> bool {
-        self.close.is_some()
-    }
-
-    /// Whether it gets no more output before it has said that it has drawn some.
-    pub(super) fn is_full(&self, window_bytes: u64) -> bool {
-        self.is_acking && self.sent - self.acked >= window_bytes
-    }
-
-    /// The program waits for it: until when, at most, if it does not draw anything. None if it never says what it has
-    /// drawn: then its socket tells.
-    pub(super) fn stalls_at(&mut self, now: Instant) -> Option<Instant> {
-        let since = *self.held_since.get_or_insert(now);
-        self.is_acking.then_some(since + STALL_LIMIT)
-    }
-
-    pub(super) fn wake(&self) {
-        self.rest.wake();
-    }
-
-    /// Another page is about to type: this is the last that is known of this one's keys.
-    pub(super) fn settle(&mut self, input: &Input) {
-        if self.role == Role::Player && !self.is_closing() {
-            self.last_settled = self.page.and_then(|page| input.settled_so_far(page));
+        match arrival.role {
+            Role::Player => {
+                state.seats.iter_mut().for_each(|seat| seat.settle(&input));
+                state.send_player_away();
+            }
+            Role::Spectator if state.spectators() >= MAX_SPECTATORS => return Err(NoViewer::Full),
+            Role::Spectator => {}
         }
-    }
-
-    pub(super) fn close(&mut self, close: Close) {
-        self.close.get_or_insert(close);
-        self.wake();
-    }
-
-    pub(super) fn notify(&mut self, notice: Notice) {
-        // Nothing is said twice running: a long paste may be refused in a hundred pieces.
-        if self.notices.back() == Some(&notice) {
-            return;
+        if arrival.role == Role::Player {
+            state.chart(arrival.from);
         }
-        if self.notices.len() == NOTICES {
-            self.notices.pop_front();
-        }
-        self.notices.push_back(notice);
-        self.wake();
-    }
-
-    fn has_untold(&self, spectators: usize, size: Size) -> bool {
-        let is_outdated = match self.role {
-            Role::Player => self.told_spectators != spectators,
-            Role::Spectator => self.told_size != Some(size),
+        let greeting = match present {
+            Some(present) => state.greet_with(present),
+            // Its terminal is empty, and the output alone does not fill it.
+            None if arrival.wants_screen => state.greet(None),
+            None => state.greet(arrival.from),
         };
-        self.close.is_some() || !self.notices.is_empty() || is_outdated
-    }
-
-    /// Number and resting place, to send it something.
-    pub(super) fn address(&self) -> (u64, Arc<ParkedWriter>) {
-        (self.number, Arc::clone(&self.rest))
-    }
-
-    /// What it has not been told yet, other than output.
-    fn untold(&mut self, spectators: usize, size: Size) -> Option<Next> {
-        if let Some(close) = self.close {
-            return Some(Next::Close(close));
+        match (arrival.from, greeting.is_exact) {
+            (Some(_), true) => self.meters.resumed_exactly.inc(),
+            (Some(_), false) => self.meters.resumed_by_state.inc(),
+            (None, _) => {}
         }
-        if let Some(notice) = self.notices.pop_front() {
-            return Some(Next::Notice(notice));
+        let page = arrival.page.filter(|_| arrival.role == Role::Player);
+        let settled = page.and_then(|page| input.settled(page, arrival.from.is_none()));
+        drop(input);
+        let rest = Arc::<ParkedWriter>::default();
+        let number = state.next_seat;
+        state.next_seat += 1;
+        let mut seat = ViewerState::new(number, arrival, greeting.offset, Arc::clone(&rest));
+        if state.is_engine_away {
+            seat.notify(Notice::engine_away());
         }
-        match self.role {
-            Role::Player if self.told_spectators != spectators => {
-                self.told_spectators = spectators;
-                Some(Next::Spectators(spectators))
-            }
-            Role::Spectator if self.told_size != Some(size) => {
-                self.told_size = Some(size);
-                Some(Next::Size(size))
-            }
-            _ => None,
-        }
+        state.seats.push(seat);
+        state.wake_all();
+        drop(state);
+        // A player that held the program may have been replaced by one that is further on.
+        self.wake_pump();
+        let greeting = Greeting {
+            settled,
+            ..greeting
+        };
+        Ok(ViewerHandle::new(
+            Arc::clone(self),
+            number,
+            arrival,
+            greeting,
+            rest,
+        ))
     }
 }
 
@@ -417,54 +320,6 @@ impl ViewerHandle {
             .seats
             .iter()
             .position(|seat| seat.number == self.number)
-    }
-}
-
-impl State {
-    /// How many bytes of output its viewer may be sent now, of those that are kept.
-    fn sendable(&self, index: usize, window_bytes: usize) -> usize {
-        let seat = &self.seats[index];
-        let unsent = self.scrollback.end() - seat.sent;
-        // Once the shell has ended the scrollback's own size bounds what is left.
-        let room = match (seat.is_acking, self.exit.is_some()) {
-            (true, false) => (window_bytes as u64).saturating_sub(seat.sent - seat.acked),
-            _ => u64::MAX,
-        };
-        unsent.min(room) as usize
-    }
-
-    /// Codes the next `count` bytes for a viewer as a binary frame. Returns when the player wrote the keys that they
-    /// are the first output after.
-    fn code(&mut self, index: usize, count: usize, out: &mut Vec<u8>) -> Option<Instant> {
-        let seat = &mut self.seats[index];
-        split::binary_header(count, out);
-        seat.sent += self.scrollback.copy_from(seat.sent, count, out) as u64;
-        let is_echo = |(offset, _): &mut (u64, Instant)| {
-            seat.role == Role::Player && !seat.is_closing() && seat.sent > *offset
-        };
-        self.echo.take_if(is_echo).map(|(_, typed_at)| typed_at)
-    }
-
-    /// Codes all that a viewer has not been sent yet, if that is output only, and little; else nothing. Returns what
-    /// [`State::code`] does.
-    pub(super) fn code_little(
-        &mut self,
-        number: u64,
-        window_bytes: usize,
-        out: &mut Vec<u8>,
-    ) -> Option<Option<Instant>> {
-        let (spectators, size) = (self.spectators(), self.shown_size());
-        let index = self.seats.iter().position(|seat| seat.number == number)?;
-        let seat = &self.seats[index];
-        if seat.has_untold(spectators, size) || !self.scrollback.has(seat.sent) {
-            return None;
-        }
-        let unsent = self.scrollback.end() - seat.sent;
-        let count = self.sendable(index, window_bytes);
-        if count == 0 || count as u64 != unsent || count > LITTLE_BYTES {
-            return None;
-        }
-        Some(self.code(index, count, out))
     }
 }
 

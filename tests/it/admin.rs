@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use fake_engine::FakeEngine;
 use serde_json::json;
-use shellcraft::session::store::PlayerId;
+use shellcraft::auth::PlayerId;
 
 use crate::binary::{BINARY, Process};
 use crate::site::{ADMIN_TOKEN, Client, Game, Reply, Site, wait_for};

@@ -271,7 +271,7 @@ fn what_a_page_says_is_never_behind_its_keys() {
     let (mut got, mut chunk) = (0, [0; 65536]);
     while got < taken {
         got += container.read(&mut chunk).expect("more");
-        hub.drain_backlog();
+        hub.input().drain();
     }
     assert_eq!(got, taken);
     assert!(!stage.viewer.is_finished());

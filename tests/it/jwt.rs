@@ -18,10 +18,11 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
 };
 use serde_json::{Value, json};
+use shellcraft::auth::PlayerId;
 use shellcraft::auth::Refusal;
 use shellcraft::auth::jwks::{Authorities, Jwks};
-use shellcraft::auth::jwt::{BadKey, Demands, Key, Keys, Verifier};
-use shellcraft::session::store::PlayerId;
+use shellcraft::auth::jwt::{Demands, Keys, Verifier};
+use shellcraft::auth::key::{BadKey, Key};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::containers::PATIENCE;

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use fake_engine::FakeEngine;
 use parking_lot::Mutex;
+use shellcraft::auth::PlayerId;
 use shellcraft::engine::{Engine, Watcher};
 use shellcraft::metrics::Metrics;
-use shellcraft::session::store::PlayerId;
 use shellcraft::session::store::memory::{Memory, Shared};
 use shellcraft::session::{
     Grace, Manager, Newcomer, Reason, Session, Settings, Shell, ShutdownMode, State, sandbox,
 };
-use shellcraft::terminal::hub::{self, Arrival, Typed};
-use shellcraft::terminal::viewer_handle::{Next, ViewerHandle};
+use shellcraft::terminal::hub::{self, Arrival, Next, Typed};
+use shellcraft::terminal::viewer_handle::ViewerHandle;
 use shellcraft::terminal::{Close, Role};
 
 use crate::containers::PATIENCE;
@@ -161,7 +161,9 @@ impl Server {
     /// The game goes on, with an attach that takes keys.
     #[track_caller]
     fn check_plays(&self, page: &mut Page, word: &str) {
-        wait_for("a new attach", || self.session.hub.input_stream().is_some());
+        wait_for("a new attach", || {
+            self.session.hub.input().stream().is_some()
+        });
         page.type_in(&format!("echo {word}\n"));
         page.expect(&format!("\r\n{word}\r\n"));
         assert_eq!(
@@ -373,7 +375,7 @@ fn a_stop_does_not_wait_for_the_next_try() {
     let (next, _) = start(&server.engine, &server.fault, &server.shared);
     next.wait_until_settled().expect("it takes over");
     let session = next.get(server.session.id).expect("the same game");
-    wait_for("an attach", || session.hub.input_stream().is_some());
+    wait_for("an attach", || session.hub.input().stream().is_some());
     assert_eq!(next.stop(ShutdownMode::Drain, Grace::of(PATIENCE)), 0);
     assert!(!server.is_there());
 }

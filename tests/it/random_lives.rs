@@ -13,13 +13,13 @@ use std::time::{Duration, Instant, SystemTime};
 use fake_engine::FakeEngine;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
+use shellcraft::auth::PlayerId;
 use shellcraft::auth::PlayerSecret;
 use shellcraft::engine::Engine;
 use shellcraft::metrics::Metrics;
 use shellcraft::session::store::memory::{Memory, Shared};
 use shellcraft::session::store::{
-    Book, BookEntry, BookVersion, CookieKeyBytes, Error, PlayerId, Record, SessionStore, Shelf,
-    Tending,
+    Book, BookEntry, BookVersion, CookieKeyBytes, Error, Record, SessionStore, Shelf, Tending,
 };
 use shellcraft::session::{
     Grace, Manager, NewSession, Newcomer, SessionId, Settings, Shell, ShutdownMode, State,

@@ -4,11 +4,12 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::time::{Duration, SystemTime};
 
+use shellcraft::auth::PlayerId;
 use shellcraft::session::SessionId;
+use shellcraft::session::store::SessionStore;
 use shellcraft::session::store::dir::Directory;
 use shellcraft::session::store::memory::{Memory, Shared};
 use shellcraft::session::store::redis::Redis;
-use shellcraft::session::store::{PlayerId, SessionStore};
 use tempfile::TempDir;
 
 use crate::redis_server::RedisServer;

@@ -311,7 +311,7 @@ fn nothing_acknowledged_is_lost_when_redis_is_killed() {
 /// Inserts a record, updates it, and saves a book that says how many there are; notes what was acknowledged.
 fn write_one(
     store: &Redis,
-    name: &shellcraft::session::store::PlayerId,
+    name: &shellcraft::auth::PlayerId,
     kept: &mut BTreeMap<SessionId, u64>,
 ) -> Result<(), Error> {
     let mut new = record(INSTANCE);

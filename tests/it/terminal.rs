@@ -529,7 +529,7 @@ fn a_broken_attach_is_made_again() {
                 .is_some_and(|it| it.attached > 0)
         });
         let hub = hub(&site, &game);
-        wait_for("keys to go there", || hub.input_stream().is_some());
+        wait_for("keys to go there", || hub.input().stream().is_some());
         page.type_in(&format!("echo round {round}\n"));
         page.expect(&format!("\r\nround {round}\r\n"));
     }

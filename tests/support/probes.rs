@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::UNIX_EPOCH;
 
 use shellcraft::auth;
+use shellcraft::auth::PlayerId;
 use shellcraft::config::{Config, Stop};
 use shellcraft::door;
 use shellcraft::engine::{self, Size, Unfinished};
 use shellcraft::session::sandbox::BOOK_LIMIT_BYTES;
 use shellcraft::session::spellbook::archive;
+use shellcraft::session::store::FORMAT;
 use shellcraft::session::store::record::{self, Unreadable};
-use shellcraft::session::store::{FORMAT, PlayerId};
 use shellcraft::terminal::emulator::{Emulator, is_asking};
 use shellcraft::terminal::frame::{self, FromPage};
 use shellcraft::terminal::meters::Meters;

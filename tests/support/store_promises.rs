@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use shellcraft::auth::PlayerId;
 use shellcraft::session::SessionId;
 use shellcraft::session::store::{
-    BOOK_VERSIONS, Error, FORMAT, Phase, PlayerId, REVOKED_MOST, Record, SessionStore, Shelf,
-    StoredScreen, StoredTypist, StoredUndrawn, Tending,
+    BOOK_VERSIONS, Error, FORMAT, Phase, REVOKED_MOST, Record, SessionStore, Shelf, StoredScreen,
+    StoredTypist, StoredUndrawn, Tending,
 };
 use uuid::Uuid;
 

@@ -17,9 +17,10 @@ use super::facts::{
 };
 use crate::cli::attack::Order;
 use crate::cli::finding::Finding;
-use crate::cli::remote::{self, Target};
+use crate::cli::remote;
 use crate::cli::selftest::bombs::ready_attacker;
 use crate::cli::selftest::{self, ground};
+use crate::config::command::Target;
 use crate::config::{Bind, Config};
 use crate::engine::Engine;
 use crate::session::sandbox::{self, PLAYER_UID};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::auth::PlayerId;
 use crate::cli::attack::RECORD;
 use crate::cli::finding::Finding;
 use crate::engine::{ContainerId, Size};
-use crate::session::store::PlayerId;
 use crate::session::{Error, Manager, Newcomer, Session};
 use crate::terminal::Role;
 use crate::terminal::hub::{Arrival, Next};

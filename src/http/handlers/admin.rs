@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::auth::PlayerId;
 use crate::auth::cookie;
 use crate::auth::desk::{self, LOGIN_LIFE};
 use crate::door;
@@ -16,7 +17,6 @@ use crate::http::reply::{Handled, json_response, no_content, now, timestamp};
 use crate::http::{Outcome, Site, identity};
 use crate::session::admission::estimate::whole_seconds;
 use crate::session::quarantine::Aside;
-use crate::session::store::PlayerId;
 use crate::session::{LONGEST_DRAIN, Manager, SAMPLE_EVERY, Sample, Session, SessionId};
 
 /// So much of what is set aside is told: when the Engine is away, all of it is.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::debug;
 use serde_json::json;
 
+use crate::auth::PlayerId;
 use crate::door::security_headers;
 use crate::door::{self, Connection};
 use crate::door::{Body, Request, Response};
@@ -15,7 +16,7 @@ use crate::http::reply::{json_response, timestamp};
 use crate::http::{Line, Outcome, Site};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
-use crate::session::store::{BookVersion, PlayerId};
+use crate::session::store::BookVersion;
 
 /// How long an upload may take.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(30);

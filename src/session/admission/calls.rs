@@ -604,7 +604,7 @@ mod tests {
     #[test]
     fn first_come_first_served() {
         let calls = Calls::new(1, 16, 16);
-        let order = Mutex::new(Vec::new());
+        let order: Mutex<_> = Mutex::new(Vec::new());
         let first = calls.turn(Newcomer::PATIENT, Instant::now());
         thread::scope(|scope| {
             for number in 0..10_usize {

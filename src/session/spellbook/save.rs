@@ -24,11 +24,12 @@
 use log::{debug, warn};
 
 use crate::auth;
+use crate::auth::PlayerId;
 use crate::session::session::Session;
 use crate::session::spellbook::archive::Found;
 use crate::session::spellbook::join::{self, Joined};
 use crate::session::spellbook::saver::Kept;
-use crate::session::store::{self, Book, BookVersion, PlayerId};
+use crate::session::store::{self, Book, BookVersion};
 use crate::session::{Error, Manager};
 use crate::terminal::frame::Notice;
 use crate::warn_throttled;

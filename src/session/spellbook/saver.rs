@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 use log::{info, warn};
 
+use crate::auth::PlayerId;
 use crate::engine::types::PathStat;
 use crate::engine::{self, ContainerId};
 use crate::session::admission::calls::{self, Newcomer};
@@ -24,7 +25,7 @@ use crate::session::spellbook::archive;
 use crate::session::spellbook::archive::{Found, Unreadable};
 use crate::session::spellbook::save::Base;
 use crate::session::state::State;
-use crate::session::store::{self, PlayerId};
+use crate::session::store;
 use crate::session::{Error, Manager, SessionId, sandbox};
 use crate::threads;
 use crate::warn_throttled;

@@ -31,10 +31,11 @@ use serde::{Deserialize, Serialize};
 use super::record::{self, Unreadable};
 use super::{
     BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, FORMAT, Phase,
-    PlayerId, RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, check_newest,
+    RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, check_newest,
     key_from_text, key_to_text, ms_revoked, room_of, those_after, time_of,
 };
 use crate::auth::CookieKey;
+use crate::auth::PlayerId;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use crate::warn_throttled;

@@ -12,10 +12,11 @@ use parking_lot::Mutex;
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, PlayerId, REVOKED_MOST,
-    Record, SessionStore, Shelf, Tending, check_newest, checksum, ms_revoked, room_of, those_after,
+    BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, REVOKED_MOST, Record,
+    SessionStore, Shelf, Tending, check_newest, checksum, ms_revoked, room_of, those_after,
     time_of,
 };
+use crate::auth::PlayerId;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 

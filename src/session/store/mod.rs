@@ -16,7 +16,6 @@ pub mod redis;
 pub mod timed;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,6 +25,7 @@ use uuid::Uuid;
 
 use super::SessionId;
 use super::sandbox::BOOK_LIMIT_BYTES;
+use crate::auth::PlayerId;
 
 /// The layout of records that this version writes. It reads older ones too.
 pub const FORMAT: u32 = 1;
@@ -123,48 +123,6 @@ pub struct StoredTypist {
     pub page: Uuid,
     /// So many bytes of its keys had come.
     pub come: u64,
-}
-
-/// A player, as stores know them: a name that tells nobody the secret by which they are recognised.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PlayerId(pub(super) String);
-
-/// A text that names no player.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a player's name has 1 to 128 characters of A-Z, a-z, 0-9 and -, and begins with a letter or digit"
-)]
-pub struct BadPlayerId;
-
-impl TryFrom<String> for PlayerId {
-    type Error = BadPlayerId;
-
-    /// It becomes a file's name and a part of a key, so nothing else may be in it.
-    fn try_from(name: String) -> Result<Self, BadPlayerId> {
-        let is_good = (1..=128).contains(&name.len())
-            && !name.starts_with('-')
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if is_good {
-            Ok(Self(name))
-        } else {
-            Err(BadPlayerId)
-        }
-    }
-}
-
-impl From<PlayerId> for String {
-    fn from(player: PlayerId) -> String {
-        player.0
-    }
-}
-
-impl fmt::Display for PlayerId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
 }
 
 /// All spellbooks together.

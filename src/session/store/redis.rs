@@ -29,10 +29,11 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
 use super::{
-    BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, PlayerId,
-    RECORD_LIFE, RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, checksum,
+    BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, RECORD_LIFE,
+    RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, checksum,
     key_from_text, key_to_text, ms_of, ms_revoked, those_after, time_of,
 };
+use crate::auth::PlayerId;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use link::{CALL, Link};

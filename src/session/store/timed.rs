@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::{
-    Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, PlayerId, Record, SessionStore,
-    Shelf, Tending,
+    Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, Record, SessionStore, Shelf, Tending,
 };
+use crate::auth::PlayerId;
 use crate::metrics::Metrics;
 use crate::session::SessionId;
 

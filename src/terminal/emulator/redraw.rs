@@ -1,43 +1,14 @@
 //! What draws a terminal on one that was just reset: the two screens, then all that decides what comes of the output that
 //! follows.
 
-use super::attributes::{Look, Pen};
+use super::attributes::Pen;
 use super::charset::Charset;
-use super::line::{Cell, Content};
+use super::drawing::{Detail, Drawing};
+use super::line::Cell;
 use super::modes::Modes;
 use super::redraw_lines::draw_lines;
 use super::screen::{Saved, Screen, Tabs};
-use super::terminal::{State, Terminal};
-
-/// Text and sequences to come, and the pen that they leave.
-pub(super) struct Drawing<'a> {
-    pub out: String,
-    pub state: &'a State,
-    /// None when it has to be made anew.
-    pub pen: Option<Pen>,
-    /// Whether a cursor was saved on the way.
-    pub has_saved: bool,
-    /// How much links may still take of it.
-    pub link_bytes_left: usize,
-    detail: Detail,
-}
-
-/// How much of the cells is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Detail {
-    All,
-    /// Colours of the palette, and no links.
-    Palette,
-    /// Characters alone.
-    Plain,
-}
-
-/// A link's address is drawn wherever it begins: one of 4 KB in every other cell would make hundreds of megabytes. Beyond
-/// this the text is drawn without.
-const LINKS_MOST_BYTES: usize = 128 * 1024;
-/// The most that is drawn with all details. A large screen of which every cell looks otherwise would take tens of megabytes,
-/// several times so in JSON.
-pub(super) const MOST_BYTES: usize = 2 * 1024 * 1024;
+use super::terminal::Terminal;
 
 impl Terminal {
     /// Text and escape sequences that draw this terminal on one that was just reset. At the end may be a sequence that is not
@@ -52,14 +23,7 @@ impl Terminal {
     }
 
     fn draw(&self, detail: Detail) -> Drawing<'_> {
-        let mut drawing = Drawing {
-            out: String::new(),
-            state: &self.state,
-            pen: Some(Pen::default()),
-            has_saved: false,
-            link_bytes_left: LINKS_MOST_BYTES,
-            detail,
-        };
+        let mut drawing = Drawing::new(&self.state, detail);
         drawing.all();
         drawing
     }
@@ -104,37 +68,6 @@ impl Drawing<'_> {
             self.go_to_cell(shown, x);
             self.reprint(cell);
         }
-    }
-
-    pub fn push(&mut self, text: &str) {
-        self.out.push_str(text);
-    }
-
-    /// Whether there is more of it than there should be; of characters alone there never is.
-    pub fn is_too_much(&self) -> bool {
-        self.out.len() > MOST_BYTES && self.detail != Detail::Plain
-    }
-
-    /// The pen that draws cells of this look.
-    pub fn pen_for(&self, look: Look) -> Pen {
-        let looks = &self.state.looks;
-        match self.detail {
-            Detail::All => looks.pen(look),
-            Detail::Palette => looks.pen_of_palette(look),
-            Detail::Plain => Pen::default(),
-        }
-    }
-
-    /// CSI with one number, which is left out where it is 1.
-    pub fn csi(&mut self, number: usize, last: char) {
-        match number {
-            1 => self.push(&format!("\x1b[{last}")),
-            _ => self.push(&format!("\x1b[{number}{last}")),
-        }
-    }
-
-    pub fn go_to(&mut self, x: usize, y: usize) {
-        self.push(&format!("\x1b[{};{}H", y + 1, x + 1));
     }
 
     fn palette(&mut self) {
@@ -364,29 +297,12 @@ impl Drawing<'_> {
         let pen = self.pen_for(cell.look);
         self.pen_without_saving(if is_own { &own } else { &pen });
     }
-
-    /// Prints what a cell has in it.
-    pub fn print(&mut self, cell: Cell) {
-        match cell.content() {
-            Content::Char(c) => self.out.push(c),
-            Content::Cluster(number) => {
-                let text = self.state.clusters.get(number);
-                let chars = if self.detail == Detail::Plain {
-                    1
-                } else {
-                    usize::MAX
-                };
-                self.out.extend(text.chars().take(chars));
-            }
-            Content::Nothing => {}
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::drawing::MOST_BYTES;
     use super::super::terminal::Terminal;
-    use super::MOST_BYTES;
 
     fn after(parts: &[&[u8]]) -> Terminal {
         let mut terminal = Terminal::new(20, 5);

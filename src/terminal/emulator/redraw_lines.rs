@@ -4,8 +4,8 @@
 //! that goes on in the next one is left by printing over its end, which is how the other terminal knows that it does.
 
 use super::attributes::{Look, Pen};
+use super::drawing::Drawing;
 use super::line::{Cell, Line};
-use super::redraw::Drawing;
 use super::screen::Screen;
 
 /// A wide blank, to be cut in two.

@@ -4,7 +4,7 @@ use super::attributes::{
     BLINK, BOLD, Color, DIM, EXTENDED, HIDDEN, INVERSE, ITALIC, OVERLINE, PROTECTED, Pen, STRIKE,
     UNDERLINE,
 };
-use super::redraw::Drawing;
+use super::drawing::Drawing;
 
 /// Flags with the numbers that set them and that take them away.
 const FLAGS: [(u16, u8, u8); 8] = [
