@@ -14,9 +14,10 @@ use log::debug;
 
 use super::call::{CONNECT_LIMIT, ERROR_ANSWER, words};
 use super::error::Error;
+use super::operation;
 use super::transport::connect;
 
-const CALL: &str = "ContainerAttach";
+const CALL: &str = operation::CONTAINER_ATTACH;
 
 /// The Engine answers an attach within milliseconds; on a host that starts many containers, within seconds.
 const DEADLINE: Duration = Duration::from_secs(10);

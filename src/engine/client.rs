@@ -25,6 +25,7 @@ use super::events::{self, Events};
 use super::names::{
     archive_target, is_image_name, label_filter, load_outcome, path_stat, segment, socket_path,
 };
+use super::operation;
 use super::podman;
 use super::transport::connect;
 use super::types::{
@@ -98,7 +99,7 @@ impl Engine {
 
     /// Whether the Engine answers, and who it is.
     pub fn ping(&self) -> Result<Ping> {
-        let answer = self.send_bare("SystemPing", "/_ping", PING)?;
+        let answer = self.send_bare(operation::SYSTEM_PING, "/_ping", PING)?;
         let ping = Ping {
             api_version: answer.header("Api-Version").unwrap_or_default().to_owned(),
             is_podman: answer.header("Libpod-API-Version").is_some(),
@@ -125,7 +126,7 @@ impl Engine {
 
     /// Which Engine it is, for the operator.
     pub fn version(&self) -> Result<Version> {
-        self.send_bare("SystemVersion", "/version", SHORT)?
+        self.send_bare(operation::SYSTEM_VERSION, "/version", SHORT)?
             .json(SMALL_ANSWER)
     }
 
@@ -147,7 +148,7 @@ impl Engine {
 
     /// All images on the Engine.
     pub fn images(&self) -> Result<Vec<ImageSummary>> {
-        self.get("ImageList", "/images/json".into())?
+        self.get(operation::IMAGE_LIST, "/images/json".into())?
             .json(LONG_ANSWER)
     }
 
@@ -161,7 +162,7 @@ impl Engine {
         if !is_image_name(name) {
             return Ok(None);
         }
-        match self.get("ImageInspect", format!("/images/{name}/json")) {
+        match self.get(operation::IMAGE_INSPECT, format!("/images/{name}/json")) {
             Ok(answer) => answer.json(SMALL_ANSWER).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -170,7 +171,7 @@ impl Engine {
 
     /// Gives the Engine the images in a tar archive of `docker save`'s kind.
     pub fn load_images(&self, tar: &mut dyn Read) -> Result<()> {
-        let call = "ImageLoad";
+        let call = operation::IMAGE_LOAD;
         let answer = self.send(Request {
             call,
             method: Method::POST,
@@ -209,7 +210,7 @@ impl Engine {
 
     fn delete_image(&self, target: String) -> Result<()> {
         let answer = self.send(Request {
-            call: "ImageDelete",
+            call: operation::IMAGE_DELETE,
             method: Method::DELETE,
             target,
             body: Body::Empty,
@@ -220,7 +221,8 @@ impl Engine {
 
     /// What the Engine says about itself and its host.
     pub fn info(&self) -> Result<SystemInfo> {
-        self.get("SystemInfo", "/info".into())?.json(SMALL_ANSWER)
+        self.get(operation::SYSTEM_INFO, "/info".into())?
+            .json(SMALL_ANSWER)
     }
 
     /// Creates a container called `name`; it does not run yet.
@@ -231,7 +233,7 @@ impl Engine {
             id: ContainerId,
             warnings: Option<Vec<String>>,
         }
-        let call = "ContainerCreate";
+        let call = operation::CONTAINER_CREATE;
         let is_podman = self.dialect()?.is_podman;
         let (target, json) = match is_podman {
             true => (
@@ -267,20 +269,23 @@ impl Engine {
 
     /// Starts a created container. One that runs already is fine.
     pub fn start(&self, id: &ContainerId) -> Result<()> {
-        let target = format!("/containers/{}/start", segment("ContainerStart", id)?);
-        self.post("ContainerStart", target, LONGEST)
+        let target = format!(
+            "/containers/{}/start",
+            segment(operation::CONTAINER_START, id)?
+        );
+        self.post(operation::CONTAINER_START, target, LONGEST)
     }
 
     /// What a container is and does.
     pub fn inspect(&self, id: &ContainerId) -> Result<Inspection> {
-        let call = "ContainerInspect";
+        let call = operation::CONTAINER_INSPECT;
         self.get(call, format!("/containers/{}/json", segment(call, id)?))?
             .json(SMALL_ANSWER)
     }
 
     /// What a container uses now. DOCKER: takes about a second, one-shot (API 1.41) or not.
     pub fn stats(&self, id: &ContainerId) -> Result<Stats> {
-        let call = "ContainerStats";
+        let call = operation::CONTAINER_STATS;
         let target = format!(
             "/containers/{}/stats?stream=false&one-shot=true",
             segment(call, id)?
@@ -291,14 +296,14 @@ impl Engine {
     /// Joins a container's terminal. DOCKER: one that has ended also agrees, then never says a word, so
     /// [`Engine::inspect`] first; one that was not started yet loses no output.
     pub fn attach(&self, id: &ContainerId) -> Result<Attach> {
-        let id = segment("ContainerAttach", id)?;
+        let id = segment(operation::CONTAINER_ATTACH, id)?;
         let dialect = self.dialect()?;
         let target = format!(
             "/v{}/containers/{id}/attach?stream=1&stdin=1&stdout=1&stderr=1&detachKeys={}",
             dialect.version,
             dialect.detach_keys()
         );
-        self.making("ContainerAttach", || {
+        self.making(operation::CONTAINER_ATTACH, || {
             attach::open(self.shared.wire.socket(), &target)
         })
     }
@@ -306,7 +311,7 @@ impl Engine {
     /// Gives a running container's terminal a size. DOCKER: 409 before the start; absurd sizes are accepted and
     /// wrap around, so check them before.
     pub fn resize(&self, id: &ContainerId, size: Size) -> Result<()> {
-        let call = "ContainerResize";
+        let call = operation::CONTAINER_RESIZE;
         let Size { cols, rows } = size;
         let target = format!(
             "/containers/{}/resize?w={cols}&h={rows}",
@@ -317,7 +322,7 @@ impl Engine {
 
     /// Asks a container to end, and makes it after `grace`. One that has ended already is fine.
     pub fn stop(&self, id: &ContainerId, grace: Duration) -> Result<()> {
-        let call = "ContainerStop";
+        let call = operation::CONTAINER_STOP;
         let target = format!(
             "/containers/{}/stop?t={}",
             segment(call, id)?,
@@ -330,9 +335,9 @@ impl Engine {
     pub fn kill(&self, id: &ContainerId) -> Result<()> {
         let target = format!(
             "/containers/{}/kill?signal=KILL",
-            segment("ContainerKill", id)?
+            segment(operation::CONTAINER_KILL, id)?
         );
-        match self.post("ContainerKill", target, LONG) {
+        match self.post(operation::CONTAINER_KILL, target, LONG) {
             Err(Error::Refused { status: 404, .. }) => Ok(()),
             Err(Error::Refused {
                 status: 409,
@@ -351,7 +356,7 @@ impl Engine {
 
     /// Removes a container and its anonymous volumes, running or not. One that is gone already is fine.
     pub fn remove(&self, id: &ContainerId) -> Result<()> {
-        let call = "ContainerDelete";
+        let call = operation::CONTAINER_DELETE;
         let result = self.send(Request {
             call,
             method: Method::DELETE,
@@ -385,7 +390,7 @@ impl Engine {
         struct WaitError {
             message: String,
         }
-        let call = "ContainerWait";
+        let call = operation::CONTAINER_WAIT;
         let answer = self.send(Request {
             call,
             method: Method::POST,
@@ -409,7 +414,7 @@ impl Engine {
     pub fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<ContainerSummary>> {
         let filters = encode(&label_filter(labels, None));
         self.get(
-            "ContainerList",
+            operation::CONTAINER_LIST,
             format!("/containers/json?all=1&filters={filters}"),
         )?
         .json(LONG_ANSWER)
@@ -419,7 +424,7 @@ impl Engine {
     pub fn list_with_label(&self, label: &str) -> Result<Vec<ContainerSummary>> {
         let filters = encode(&serde_json::json!({ "label": [label] }).to_string());
         self.get(
-            "ContainerList",
+            operation::CONTAINER_LIST,
             format!("/containers/json?all=1&filters={filters}"),
         )?
         .json(LONG_ANSWER)
@@ -427,7 +432,7 @@ impl Engine {
 
     /// What lies at `path` in a container, without following a link at its end.
     pub fn stat_archive(&self, id: &ContainerId, path: &str) -> Result<PathStat> {
-        let call = "ContainerArchiveInfo";
+        let call = operation::CONTAINER_ARCHIVE_INFO;
         let answer = self.send(Request {
             call,
             method: Method::HEAD,
@@ -446,7 +451,7 @@ impl Engine {
     /// A tar archive of what lies at `path` in a container, which may have ended. Never reads more than
     /// `limit_bytes`: a larger archive is [`Error::Garbled`]. What is in it is the player's to choose.
     pub fn get_archive(&self, id: &ContainerId, path: &str, limit_bytes: usize) -> Result<Vec<u8>> {
-        let call = "ContainerArchive";
+        let call = operation::CONTAINER_ARCHIVE;
         let target = archive_target(call, id, path)?;
         self.send(Request {
             call,
@@ -460,7 +465,7 @@ impl Engine {
 
     /// Unpacks a tar archive in the directory `dir` of a container, which need not run.
     pub fn put_archive(&self, id: &ContainerId, dir: &str, tar: &[u8]) -> Result<()> {
-        let call = "PutContainerArchive";
+        let call = operation::PUT_CONTAINER_ARCHIVE;
         let target = archive_target(call, id, dir)?;
         self.send(Request {
             call,
@@ -475,7 +480,7 @@ impl Engine {
 
     /// Listens to what happens to the containers that carry all of these labels, from now on.
     pub fn events(&self, labels: &[(&str, &str)]) -> Result<Events> {
-        let call = "SystemEvents";
+        let call = operation::SYSTEM_EVENTS;
         let filters = encode(&label_filter(labels, Some("container")));
         let target = format!("/events?filters={filters}");
         if let Some(events) = self.open_events(&target)? {
@@ -493,7 +498,7 @@ impl Engine {
     fn open_events(&self, target: &str) -> Result<Option<Events>> {
         let target = format!("/v{}{target}", self.dialect()?.version);
         debug!("engine call=SystemEvents GET {target}");
-        self.making("SystemEvents", || {
+        self.making(operation::SYSTEM_EVENTS, || {
             events::open(self.shared.wire.socket(), &target)
         })
     }
@@ -578,7 +583,7 @@ impl Engine {
     fn negotiate(&self) -> Result<Dialect> {
         let ping = self.ping()?;
         let newest = ApiVersion::parse(&ping.api_version).ok_or_else(|| Error::Garbled {
-            call: "SystemPing",
+            call: operation::SYSTEM_PING,
             what: format!(
                 "no Api-Version but {:?}",
                 words(ping.api_version.as_bytes())

@@ -10,9 +10,10 @@ use ureq::{Agent, BodyReader};
 
 use super::call::{self, parse};
 use super::error::Error;
+use super::operation;
 use super::types::Event;
 
-const CALL: &str = "SystemEvents";
+const CALL: &str = operation::SYSTEM_EVENTS;
 
 /// How long the Engine may take to begin. Once it has, silence just means that nothing happens.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);

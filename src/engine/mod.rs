@@ -15,6 +15,7 @@ mod dialect;
 pub mod error;
 mod events;
 mod names;
+pub mod operation;
 mod podman;
 #[doc(hidden)]
 pub mod probe;

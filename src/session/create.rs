@@ -576,7 +576,7 @@ impl Manager {
             // Its terminal would be silent for ever.
             if self.engine.inspect(container)?.state.status == "created" {
                 return Err(engine::Error::Garbled {
-                    call: "ContainerStart",
+                    call: engine::operation::CONTAINER_START,
                     what: "it was said to be started, and is not".into(),
                 }
                 .into());

@@ -178,7 +178,7 @@ impl Manager {
         self.engine.load_images(&mut archive.tar())?;
         if self.engine.image(image)?.is_none() {
             return Err(engine::Error::Garbled {
-                call: "ImageLoad",
+                call: engine::operation::IMAGE_LOAD,
                 what: format!("the archive in this binary has no {image}"),
             });
         }

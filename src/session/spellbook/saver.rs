@@ -295,7 +295,7 @@ impl Manager {
         match is_there {
             true => Ok(()),
             false => Err(engine::Error::Garbled {
-                call: "PutContainerArchive",
+                call: engine::operation::PUT_CONTAINER_ARCHIVE,
                 what: "what was said to be put there is not there".into(),
             }
             .into()),
@@ -409,7 +409,7 @@ impl Manager {
             Unreadable::InPart => Error::BookInPart,
             // To be asked for again: of what is no book nothing is saved.
             Unreadable::Spoiled => engine::Error::Garbled {
-                call: "ContainerArchive",
+                call: engine::operation::CONTAINER_ARCHIVE,
                 what: cause.to_string(),
             }
             .into(),
