@@ -11,12 +11,14 @@ use log::{info, warn};
 
 use crate::config::{Bind, Config};
 use crate::door::{self, Address, Door, Listener};
-use crate::engine::{self, Engine, HostError, Watcher};
+use crate::engine::{self, Engine, HostError};
+use crate::http::metrics::Exposition;
 use crate::http::{self, Side, Site, SiteService, assets};
-use crate::metrics::Metrics;
+use crate::logging;
+use crate::metrics::{self, Registry};
 use crate::session::bundle::{self, Bundled};
 use crate::session::store::timed::Timed;
-use crate::session::{Grace, Manager, NotReady, ShutdownMode, store};
+use crate::session::{self, Grace, Manager, NotReady, ShutdownMode, store};
 use crate::terminal::viewer::Heartbeat;
 use crate::threads::{self, Kind};
 
@@ -120,28 +122,27 @@ impl App {
         let private = config.metrics_bind;
         let private = private.map(|address| listen(address, "METRICS_BIND"));
         let private = private.transpose()?;
-        let metrics = Arc::new(Metrics::new().map_err(|error| Error::Build(error.to_string()))?);
-        let engine = Engine::watched(&config.docker_host, watcher(Arc::clone(&metrics)))?;
+        let stats = Arc::<door::Stats>::default();
+        let metrics = Metrics::new(&stats).map_err(|error| Error::Build(error.to_string()))?;
+        let engine = Engine::watched(&config.docker_host, metrics.engine.watcher())?;
         let quota_bytes = config.books_quota.0;
-        metrics
-            .books_quota_bytes
-            .set(quota_bytes.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)));
+        let quota = metrics::whole(quota_bytes.unwrap_or(0));
+        metrics.session.books.quota_bytes.set(quota);
         let instance = config.instance_name(port);
         let store = store::open(&config.store_choice(), &instance, quota_bytes)?;
-        let store = Arc::new(Timed::new(store, Arc::clone(&metrics)));
+        let store = Arc::new(Timed::new(store, metrics.store));
         let manager = Manager::start(
             engine,
             store,
             config.session_settings(port),
             images,
-            Arc::clone(&metrics),
+            metrics.session,
         )
         .map_err(Error::Threads)?;
-        let stats = Arc::<door::Stats>::default();
         let site = Site::new(
             Arc::clone(&manager),
-            metrics,
-            Arc::clone(&stats),
+            metrics.http,
+            metrics.exposition,
             http_settings(config),
         )
         .map_err(|error| Error::Build(error.to_string()))?;
@@ -271,6 +272,33 @@ impl App {
     }
 }
 
+/// Each area's metrics, on their way to where they are counted; all on the exposition's registry.
+struct Metrics {
+    engine: engine::Metrics,
+    store: store::metrics::Metrics,
+    session: session::Metrics,
+    http: http::Metrics,
+    exposition: Exposition,
+}
+
+impl Metrics {
+    /// All at zero. `stats` are the doors'.
+    fn new(stats: &Arc<door::Stats>) -> metrics::Result<Metrics> {
+        let registry = Registry::new()?;
+        Ok(Metrics {
+            engine: engine::Metrics::register(&registry)?,
+            store: store::metrics::Metrics::register(&registry)?,
+            session: session::Metrics::register(&registry)?,
+            http: http::Metrics::register(&registry)?,
+            exposition: Exposition {
+                door: door::Metrics::register(&registry, Arc::clone(stats))?,
+                log: logging::Metrics::register(&registry)?,
+                registry,
+            },
+        })
+    }
+}
+
 fn open(config: &Config) -> Result<Listener, Error> {
     match &config.bind {
         Bind::Ip(ip) => listen(SocketAddr::new(*ip, config.port), "PORT or BIND"),
@@ -286,12 +314,6 @@ fn listen(address: SocketAddr, setting: &'static str) -> Result<Listener, Error>
         address,
         setting,
         cause,
-    })
-}
-
-fn watcher(metrics: Arc<Metrics>) -> Watcher {
-    Box::new(move |call, took, error| {
-        metrics.note_engine_call(call, took, error.map(engine::Error::kind));
     })
 }
 

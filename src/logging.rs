@@ -4,12 +4,13 @@
 //! ([`escape`]). A line says whose request and which session it is about ([`fields`]). Warnings that strangers can cause
 //! come once a minute ([`log_throttle`]), and panics that they can cause have no line of their own ([`caught`]). Never logged:
 //! tokens, cookies, tickets, a request's query, keystrokes; and no session's id, wherever a line has it from: it has a short
-//! name there ([`names`]).
+//! name there ([`names`]). What is counted of it is in [`metrics`].
 
 pub mod caught;
 pub mod escape;
 pub mod fields;
 pub mod log_throttle;
+pub mod metrics;
 pub mod names;
 
 use std::io::{LineWriter, Stderr, Write};
@@ -24,6 +25,7 @@ use simplelog::{ConfigBuilder, WriteLogger};
 use crate::threads::Kind;
 pub use fields::{Entered, Field, enter};
 pub use log_throttle::LogThrottle;
+pub use metrics::Metrics;
 
 /// Panics of threads whose panics nobody else counts.
 static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shellcraft::engine::Size;
+use shellcraft::terminal::Metrics;
 use shellcraft::terminal::frame::{self, ToPage};
-use shellcraft::terminal::meters::Meters;
 use shellcraft::terminal::past::Past;
 use shellcraft::terminal::scrollback::Scrollback;
 use shellcraft::terminal::split;
@@ -155,7 +155,7 @@ fn read_all(socket: &mut WebSocket<Came<'_>>) -> usize {
 }
 
 fn past(criterion: &mut Criterion) {
-    let panics = Meters::default().emulator_panics;
+    let panics = Metrics::default().emulator_panics;
     let mut group = criterion.benchmark_group("past");
     group.throughput(Throughput::Bytes(MEBIBYTE as u64));
     for (name, piece) in [

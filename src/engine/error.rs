@@ -77,15 +77,52 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Its kind in one word, for metrics.
-    pub fn kind(&self) -> &'static str {
+/// The kinds of [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing answers at the socket.
+    Unreachable,
+    /// An error status.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// Cut in the middle.
+    Broken,
+    /// Nothing that we understand.
+    Garbled,
+}
+
+impl Kind {
+    /// All of them, for metrics.
+    pub const ALL: [Kind; 5] = [
+        Kind::Unreachable,
+        Kind::Refused,
+        Kind::TimedOut,
+        Kind::Broken,
+        Kind::Garbled,
+    ];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Error::Unreachable { .. } => "unreachable",
-            Error::Refused { .. } => "refused",
-            Error::TimedOut { .. } => "timed_out",
-            Error::Broken { .. } => "broken",
-            _ => "garbled",
+            Kind::Unreachable => "unreachable",
+            Kind::Refused => "refused",
+            Kind::TimedOut => "timed_out",
+            Kind::Broken => "broken",
+            Kind::Garbled => "garbled",
+        }
+    }
+}
+
+impl Error {
+    /// Its kind, for metrics.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Unreachable { .. } => Kind::Unreachable,
+            Error::Refused { .. } => Kind::Refused,
+            Error::TimedOut { .. } => Kind::TimedOut,
+            Error::Broken { .. } => Kind::Broken,
+            Error::Garbled { .. } | Error::NoCommonVersion { .. } => Kind::Garbled,
         }
     }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `client` has a function for each of the Engine's verbs; `dialect` chooses the API version; `podman` has the one call
-//! that Podman does in its own way.
+//! that Podman does in its own way; `metrics` counts the calls.
 
 mod attach;
 mod call;
@@ -14,6 +14,7 @@ mod client;
 mod dialect;
 pub mod error;
 mod events;
+pub mod metrics;
 mod names;
 pub mod operation;
 mod podman;
@@ -28,4 +29,5 @@ pub use client::{Engine, Watcher};
 pub use dialect::Unfinished;
 pub use error::{Error, HostError};
 pub use events::{Events, EventsCloser};
+pub use metrics::Metrics;
 pub use types::{ContainerId, Event, Inspection, PathStat, Ping, Size, SystemInfo, Version};

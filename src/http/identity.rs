@@ -11,14 +11,12 @@ use super::error::ApiError;
 use super::origin::{self, Judgement, Reached};
 use super::route::NoRoute;
 use super::tickets::{Grant, TICKET_LIFE, Tickets};
-use super::{Outcome, Site, reply, terminal};
-use crate::auth::Owner;
-use crate::auth::PlayerId;
+use super::{Metrics, Outcome, Site, reply, terminal};
 use crate::auth::cookie::{self, CookieKey, Player};
 use crate::auth::desk;
 use crate::auth::{self, Gate, Identity, PlayerSecret, Refusal, Shown};
+use crate::auth::{Owner, PlayerId};
 use crate::door::{Request, Response};
-use crate::metrics::Metrics;
 use crate::session::{self, Manager, Session, SessionId};
 use crate::warn_throttled;
 

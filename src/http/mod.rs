@@ -15,6 +15,7 @@ mod cors;
 pub mod error;
 mod handlers;
 mod identity;
+pub mod metrics;
 pub mod openapi;
 pub mod origin;
 pub mod pages;
@@ -31,17 +32,17 @@ use log::{Level, log};
 
 use crate::auth::desk::Desk;
 use crate::auth::{self, Gate, cookie};
-use crate::door;
 use crate::door::Connection;
 use crate::door::security_headers;
 use crate::door::{Answer, Request, RequestId, Response, Service};
 use crate::logging::{self, Entered, names};
-use crate::metrics::Metrics;
 use crate::session::{Manager, SessionId};
 use crate::terminal::budget::Paces;
 use crate::terminal::viewer::Heartbeat;
 use error::ApiError;
 use identity::Guard;
+use metrics::Exposition;
+pub use metrics::Metrics;
 use pages::Pages;
 use route::{NoRoute, Route};
 use tickets::Tickets;
@@ -68,7 +69,7 @@ pub struct Settings {
 pub struct Site {
     manager: Arc<Manager>,
     metrics: Arc<Metrics>,
-    door: Arc<door::Stats>,
+    exposition: Arc<Exposition>,
     pages: Pages,
     guard: Arc<Guard>,
     desk: Desk,
@@ -127,8 +128,8 @@ impl Site {
     /// For a template that is not valid.
     pub fn new(
         manager: Arc<Manager>,
-        metrics: Arc<Metrics>,
-        door: Arc<door::Stats>,
+        metrics: Metrics,
+        exposition: Exposition,
         settings: Settings,
     ) -> Result<Self, ramhorns::Error> {
         let shells = &manager.settings().shells;
@@ -142,8 +143,8 @@ impl Site {
         Ok(Self {
             openapi,
             manager,
-            metrics,
-            door,
+            metrics: Arc::new(metrics),
+            exposition: Arc::new(exposition),
             pages: Pages::new(&settings.frame_ancestors, prefix)?,
             guard: Arc::new(Guard {
                 gate: Gate::new(auth),
@@ -180,17 +181,10 @@ impl Site {
             known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH") => known,
             _ => "other",
         };
-        self.metrics
-            .requests
-            .with_label_values(&[method, line.pattern, &status.to_string()])
-            .inc();
+        self.metrics.count_request(method, line.pattern, status);
         let took = line.started.elapsed();
         if status != 101 {
-            let seconds = self
-                .metrics
-                .request_seconds
-                .with_label_values(&[line.pattern]);
-            seconds.observe(took.as_secs_f64());
+            self.metrics.note_duration(line.pattern, took);
         }
         // Tenths of a millisecond are enough for anybody.
         let duration_ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;

@@ -172,7 +172,8 @@ fn serve(
 ) {
     match viewer::run(&connection.stream, connection.leftover, seat, terms) {
         Ok(visit) => {
-            site.metrics.count_close(visit.close_code);
+            let terminals = &site.manager.metrics().terminals;
+            terminals.count_close(visit.close_code);
             let close_code = visit
                 .close_code
                 .map_or("none".into(), |code| code.to_string());

@@ -124,7 +124,7 @@ impl Manager {
             }
         }
         self.wait_for_attaches(sessions);
-        self.metrics.sessions_adopted.inc_by(adopted);
+        self.metrics.lives.adopted.inc_by(adopted);
         *self.is_settled.lock() = true;
         self.settled.notify_all();
         self.pool.wake();
@@ -221,10 +221,7 @@ impl Manager {
         if steps.into_iter().all(|event| session.step(event).is_ok()) {
             self.sessions.write().entry(session.id).or_insert(session);
         }
-        self.metrics
-            .sessions_ended
-            .with_label_values(&[Reason::Vanished.as_str()])
-            .inc();
+        self.metrics.lives.ended.of(Reason::Vanished).inc();
     }
 
     /// Without `INSTANCE` the port is part of the name: with another one, what ran before is nobody's.

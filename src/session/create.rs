@@ -12,6 +12,7 @@ use log::{info, warn};
 use super::admission::calls::{Newcomer, NoPlace};
 use super::admission::line::{self, InTurn};
 use super::ids::SessionId;
+use super::metrics::Limit;
 use super::pool::Hope;
 use super::quarantine::Kind;
 use super::session::Session;
@@ -93,10 +94,7 @@ impl Manager {
             ..newcomer
         };
         let (session, origin) = self.claim_or_make(newcomer, &shell, &owner, &book)?;
-        self.metrics
-            .sessions_created
-            .with_label_values(&[&shell.name])
-            .inc();
+        self.metrics.lives.count_created(&shell.name);
         info!(
             "session={} shell={} {origin} in {:?}",
             session.id,
@@ -295,7 +293,7 @@ impl Manager {
             session.id,
             session.shell
         );
-        self.metrics.sessions_failed.inc();
+        self.metrics.lives.failed.inc();
         self.sessions.write().remove(&session.id);
         // Nobody can hold it yet.
         let _ = session.step(Event::Failed);
@@ -362,9 +360,9 @@ impl Manager {
             ends.min().unwrap_or_default()
         };
         let settings = &self.settings;
-        let (reason, error) = match no_room {
+        let (limit, error) = match no_room {
             NoRoom::Player(sessions) => (
-                "too_many_sessions",
+                Limit::PerPlayer,
                 Error::TooManySessions {
                     limit: settings.sessions_per_player,
                     sessions: oldest_first(sessions),
@@ -372,21 +370,21 @@ impl Manager {
                 },
             ),
             NoRoom::Address(sessions) => (
-                "address_full",
+                Limit::PerAddress,
                 Error::AddressFull {
                     limit: settings.sessions_per_address,
                     retry_after: first_end(sessions),
                 },
             ),
             NoRoom::All(sessions) => (
-                "full",
+                Limit::All,
                 Error::Full {
                     limit: settings.max_sessions,
                     retry_after: first_end(sessions),
                 },
             ),
         };
-        self.metrics.count_refused(reason);
+        self.metrics.lives.refused.of(limit).inc();
         // Each on its own, for what is told once a minute shall not hide another.
         match no_room {
             NoRoom::Player(_) => warn_throttled!("refused a game: {error}"),

@@ -26,7 +26,7 @@
 //! * [`frozen`]: containers that are paused.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do.
 //! * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an operator orders it.
-//! * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives the process.
+//! * [`metrics`]: what is counted. * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
 
@@ -42,6 +42,7 @@ mod frozen;
 mod history;
 pub mod ids;
 pub mod images;
+pub mod metrics;
 pub mod pool;
 pub mod quarantine;
 pub mod rates;
@@ -79,6 +80,7 @@ pub use drain::LONGEST_DRAIN;
 pub use error::Error;
 pub use history::{SAMPLE_EVERY, Sample};
 pub use ids::{NotAnId, SessionId};
+pub use metrics::Metrics;
 pub use readiness::NotReady;
 pub use session::{Session, Snapshot};
 pub use shutdown::{Grace, ShutdownMode};
@@ -88,7 +90,6 @@ pub use watch::WATCH_LINK_LIFE;
 use crate::auth::CookieKey;
 use crate::auth::PlayerId;
 use crate::engine::{Engine, EventsCloser, Size};
-use crate::metrics::Metrics;
 use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival};
 use crate::terminal::typists::Typists;
@@ -166,7 +167,7 @@ pub struct Manager {
     engine: Engine,
     store: Arc<dyn SessionStore>,
     settings: Settings,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
     typists: Arc<Typists>,
     /// The session map. Held for look-ups and changes only: never across an Engine call or a channel send.
     sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
@@ -233,7 +234,7 @@ impl Manager {
         store: Arc<dyn SessionStore>,
         settings: Settings,
         bundle: Vec<Bundled>,
-        metrics: Arc<Metrics>,
+        metrics: Metrics,
     ) -> std::io::Result<Arc<Manager>> {
         // A session is on the list at most once, and stays countable a while after it was over.
         let most = settings.max_sessions.saturating_mul(2).max(16);

@@ -20,6 +20,7 @@ use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 
+use super::metrics::Limit;
 use super::{Error, Manager};
 use crate::auth::PlayerId;
 
@@ -156,7 +157,7 @@ impl Manager {
         player: Option<&PlayerId>,
     ) -> Result<(), Error> {
         self.rates.count(address, player).map_err(|retry_after| {
-            self.metrics.count_refused("rate_limited");
+            self.metrics.lives.refused.of(Limit::Rate).inc();
             crate::warn_throttled!(
                 "refused a game: one address, or one player, has started as many as RATE_LIMIT allows"
             );

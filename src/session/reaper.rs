@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use log::info;
 
+use super::metrics::Work;
 use super::state::{Reason, State};
 use super::{Manager, Session, revoked};
 use crate::terminal::frame::Notice;
@@ -152,7 +153,7 @@ fn adopt_all(manager: &Arc<Manager>) -> bool {
         match manager.adopt_all() {
             Ok(()) => return true,
             Err(error) => {
-                manager.metrics.count_reaper_failure("settle");
+                manager.metrics.reaper.count_failure(Work::Settle);
                 warn_throttled!("the sessions of before the start are not taken over yet: {error}");
             }
         }
@@ -168,11 +169,11 @@ fn pass(manager: &Manager, now: Instant) {
         max_lifetime: manager.settings.max_lifetime,
         save_interval: manager.settings.save_interval,
     };
-    let metrics = &manager.metrics;
+    let metrics = &manager.metrics.reaper;
     for session in manager.list() {
         let view = view(&session, now);
         if is_save_due(view, rules) && manager.queue_save(&session) {
-            metrics.reaper_saves_queued.inc();
+            metrics.saves_queued.inc();
         }
         match judge(view, rules) {
             Verdict::Keep => {
@@ -187,7 +188,7 @@ fn pass(manager: &Manager, now: Instant) {
                 // Illegal only when it has just ended by itself.
                 if session.order_end(reason).is_ok() {
                     info!("session={} reaped reason={}", session.id, reason.as_str());
-                    metrics.count_reaped(reason.as_str());
+                    metrics.ended.of(reason).inc();
                 }
             }
             Verdict::Forget => {

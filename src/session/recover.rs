@@ -77,7 +77,7 @@ pub(super) fn run(
         if catch_unwind(AssertUnwindSafe(life)).is_ok() {
             return;
         }
-        manager.metrics.panics.with_label_values(&["session"]).inc();
+        manager.metrics.lives.panics.inc();
         if session.snapshot().state.is_over() {
             return;
         }

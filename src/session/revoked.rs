@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use log::{info, warn};
 use parking_lot::{Mutex, RwLock};
 
+use super::metrics::Work;
 use super::{Error, Manager, Session};
 use crate::auth::PlayerId;
 
@@ -131,7 +132,7 @@ impl Manager {
         let pause = match self.learn_revoked() {
             Ok(()) => EVERY,
             Err(error) => {
-                self.metrics.count_reaper_failure("revoked");
+                self.metrics.reaper.count_failure(Work::Revoked);
                 warn!("whether another server has revoked somebody is not known: {error}");
                 RETRY
             }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 
 use super::Manager;
+use super::metrics::Work;
 use super::session::Session;
 use super::state::{Event, Reason, State};
 use crate::terminal::Close;
@@ -164,7 +165,7 @@ impl Manager {
         let stale: Vec<_> = self.stale_records.lock().iter().copied().collect();
         for id in stale {
             if self.store.remove(id).is_err() {
-                self.metrics.count_reaper_failure("forget_record");
+                self.metrics.reaper.count_failure(Work::ForgetRecord);
                 return;
             }
             self.stale_records.lock().remove(&id);

@@ -15,6 +15,7 @@ use log::{debug, info, warn};
 
 use super::quarantine::Kind;
 use super::session::Session;
+use super::spellbook::metrics::Outcome;
 use super::state::{Event, Illegal, Reason, State};
 use super::{Error, Manager};
 use crate::engine::Attach;
@@ -89,11 +90,7 @@ pub(super) fn run(
     session.hub.retire();
     let life = session.snapshot();
     let reason = life.reason.unwrap_or(Reason::Vanished);
-    manager
-        .metrics
-        .sessions_ended
-        .with_label_values(&[reason.as_str()])
-        .inc();
+    manager.metrics.lives.ended.of(reason).inc();
     info!(
         "session={} container={container} ended reason={} exit_code={} after={}s output_bytes={}",
         session.id,
@@ -291,13 +288,13 @@ fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
             Ok(kept) => {
                 manager.mend(Kind::Container, &name);
                 session.book.lock().is_final = true;
-                manager.metrics.count_save(kept.as_str());
+                manager.metrics.books.count_save(kept);
                 return true;
             }
             // It took its book with it; what was saved before stays.
             Err(Error::Engine(error)) if error.is_not_found() => return true,
             Err(error) => {
-                manager.metrics.count_save("failed");
+                manager.metrics.books.count_save(Outcome::Failed);
                 let cause = format!("it stays until its book is safe: {error}");
                 let wait = manager.set_aside(Kind::Container, &name, &cause);
                 if manager.is_abandoned_within(wait) {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use super::metrics::Work;
 use super::quarantine::Kind;
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::{Error, Manager};
@@ -48,7 +49,7 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
                 Ok(swept) if swept.left == 0 && settled.elapsed() >= LAST_LIFE_ECHO => SWEEP_EVERY,
                 Ok(_) => SWEEP_RETRY,
                 Err(error) => {
-                    manager.metrics.count_reaper_failure("sweep");
+                    manager.metrics.reaper.count_failure(Work::Sweep);
                     crate::warn_throttled!("sweep: {error}");
                     SWEEP_RETRY
                 }
@@ -128,7 +129,7 @@ fn remove_lost(manager: &Manager, container: &ContainerSummary) -> Result<bool, 
         return Err(Stays);
     }
     let aside = |error: &Error| {
-        manager.metrics.count_reaper_failure("sweep");
+        manager.metrics.reaper.count_failure(Work::Sweep);
         manager.set_aside(Kind::Container, &name, error);
         Stays
     };
@@ -138,17 +139,17 @@ fn remove_lost(manager: &Manager, container: &ContainerSummary) -> Result<bool, 
     {
         return Ok(false);
     }
-    manager.metrics.leftovers_found.inc();
+    manager.metrics.reaper.leftovers_found.inc();
     // INVARIANT: first its book, then the container.
     manager
         .keep_lost_book(session_id, &container.id)
         .map_err(|error| aside(&error))?;
     if manager.remove_container(&container.id).is_err() {
-        manager.metrics.count_reaper_failure("sweep");
+        manager.metrics.reaper.count_failure(Work::Sweep);
         return Err(Stays);
     }
     forget_dead(manager, session_id);
-    manager.metrics.leftovers_removed.inc();
+    manager.metrics.reaper.leftovers_removed.inc();
     Ok(true)
 }
 

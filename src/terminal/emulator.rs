@@ -231,7 +231,7 @@ fn piece_end(output: &[u8]) -> usize {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::terminal::meters::Meters;
+    use crate::terminal::Metrics;
 
     const SIZE: Size = Size { cols: 80, rows: 24 };
 
@@ -246,7 +246,7 @@ pub(super) mod tests {
 
     /// One that counts its own panics.
     fn emulator() -> (Emulator, IntCounter) {
-        let panics = Meters::default().emulator_panics;
+        let panics = Metrics::default().emulator_panics;
         (Emulator::new(SIZE, &panics), panics)
     }
 

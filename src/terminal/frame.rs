@@ -401,6 +401,22 @@ pub enum Close {
 }
 
 impl Close {
+    /// All of them, for metrics.
+    pub const ALL: [Close; 12] = [
+        Close::ShellEnded,
+        Close::GoingAway,
+        Close::ProtocolError,
+        Close::NotUtf8,
+        Close::NotAllowed,
+        Close::LoggedOut,
+        Close::TooMuch,
+        Close::TooBig,
+        Close::EngineFailed,
+        Close::TakenOver,
+        Close::Idle,
+        Close::Destroyed,
+    ];
+
     /// The code of the close frame (RFC 6455 §7.4; 4000 and above are ours).
     pub fn code(self) -> u16 {
         match self {

@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::frame::{Close, Notice, Role};
 use super::input::SharedInput;
-use super::meters::Meters;
+use super::metrics::{MemoryPart, Metrics};
 use super::state::State;
 use super::typists::{Number, Typists};
 use super::wakeup::Wakeup;
@@ -27,8 +27,6 @@ pub use super::input::Typed;
 pub use super::state::FIRST_SIZE;
 pub use super::viewer_state::{Arrival, ExitNote, Next};
 
-/// What memory goes into, as metrics name it.
-pub const MEMORY_PARTS: [&str; 3] = ["scrollback", "state", "recording"];
 /// Downloads of one recording at once.
 const MAX_DOWNLOADS: usize = 2;
 
@@ -59,7 +57,7 @@ pub struct Hub {
     /// Called after a new size was noted; must not block.
     pub(super) on_resize: Box<dyn Fn() + Send + Sync>,
     pub(super) limits: Limits,
-    pub(super) meters: Arc<Meters>,
+    pub(super) metrics: Arc<Metrics>,
     /// Bytes of keys that the container took.
     pub(super) typed_bytes: AtomicU64,
     /// Shared by all that download the recording now.
@@ -72,7 +70,7 @@ pub struct Hub {
 impl Hub {
     /// A hub without a container yet. `on_resize` is told that [`Hub::size`] has changed; it must not block.
     pub fn new(limits: Limits, now: Instant, on_resize: impl Fn() + Send + Sync + 'static) -> Self {
-        let meters = Arc::<Meters>::default();
+        let metrics = Arc::<Metrics>::default();
         let typists = Arc::<Typists>::default();
         Self {
             number: typists.number(),
@@ -81,7 +79,7 @@ impl Hub {
             state: Mutex::new(State::new(
                 limits.scrollback_bytes,
                 now,
-                meters.emulator_panics.clone(),
+                metrics.emulator_panics.clone(),
             )),
             past_moved: Condvar::new(),
             present_due: Mutex::new(now),
@@ -89,7 +87,7 @@ impl Hub {
             typed: Wakeup::default(),
             on_resize: Box::new(on_resize),
             limits,
-            meters,
+            metrics,
             typed_bytes: AtomicU64::new(0),
             downloads: Arc::default(),
         }
@@ -105,9 +103,9 @@ impl Hub {
     }
 
     /// The same, counted together with others.
-    pub fn metered(mut self, meters: Arc<Meters>) -> Self {
-        self.state.get_mut().emulator_panics = meters.emulator_panics.clone();
-        Self { meters, ..self }
+    pub fn metered(mut self, metrics: Arc<Metrics>) -> Self {
+        self.state.get_mut().emulator_panics = metrics.emulator_panics.clone();
+        Self { metrics, ..self }
     }
 
     /// The writing half of its attach.
@@ -237,17 +235,21 @@ impl Hub {
         self.state.lock().scrollback.end()
     }
 
-    /// Bytes of memory that output takes, by [`MEMORY_PARTS`].
-    pub fn memory_by_part(&self) -> [usize; 3] {
+    /// Bytes of memory that output takes.
+    pub fn memory_by_part(&self) -> [(MemoryPart, usize); MemoryPart::ALL.len()] {
         let state = self.state.lock();
         let (scrollback, past) = (state.scrollback.memory_bytes(), state.past_bytes);
         drop(state);
-        [scrollback, past, self.recording_bytes()]
+        [
+            (MemoryPart::Scrollback, scrollback),
+            (MemoryPart::State, past),
+            (MemoryPart::Recording, self.recording_bytes()),
+        ]
     }
 
     /// The same in all.
     pub fn memory_bytes(&self) -> usize {
-        self.memory_by_part().iter().sum()
+        self.memory_by_part().iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Starts to record, with the screen as it is now. Returns whether no recording was there yet.

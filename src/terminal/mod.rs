@@ -21,7 +21,7 @@
 //! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes.
 //! * [`split`]: how one WebSocket is safely used by those two threads.
 //! * [`frame`]: the wire language of `shellcraft.v1`. No I/O.
-//! * [`upgrade`]: the opening handshake.
+//! * [`upgrade`]: the opening handshake. * [`metrics`]: what all terminals together count.
 //!
 //! Bytes do not travel through channels: a viewer's writer copies what it has not sent yet from the one
 //! scrollback, and [`wakeup`] only says "look again". So memory is one scrollback per session
@@ -36,7 +36,7 @@ pub mod emulator;
 pub mod frame;
 pub mod hub;
 pub mod input;
-pub mod meters;
+pub mod metrics;
 pub mod parked_writer;
 pub mod past;
 pub mod present;
@@ -55,3 +55,4 @@ pub mod wakeup;
 
 pub use frame::{Close, Role};
 pub use hub::Hub;
+pub use metrics::Metrics;

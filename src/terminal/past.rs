@@ -101,13 +101,13 @@ impl Past {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::Metrics;
     use crate::terminal::emulator::tests::{DEADLY, seen as seen_at};
-    use crate::terminal::meters::Meters;
 
     const SIZE: Size = Size { cols: 40, rows: 10 };
 
     fn past() -> Past {
-        Past::new(SIZE, &Meters::default().emulator_panics)
+        Past::new(SIZE, &Metrics::default().emulator_panics)
     }
 
     /// A screen that has seen all of `output`, as text, cursor, modes and title.
@@ -210,7 +210,7 @@ mod tests {
             .collect();
         assert!(lines.len() > 300 << 10);
         for step in [7, 1000, 32 << 10] {
-            let panics = Meters::default().emulator_panics;
+            let panics = Metrics::default().emulator_panics;
             let mut past = Past::new(size, &panics);
             let output = format!("{DEADLY}{lines}\x1b[1;3");
             let (mut done, mut offered) = (0, 0);
@@ -232,7 +232,7 @@ mod tests {
             cols: 1000,
             rows: 100,
         };
-        let mut past = Past::new(size, &Meters::default().emulator_panics);
+        let mut past = Past::new(size, &Metrics::default().emulator_panics);
         past.absorb("\x1b[31mx\x1b[m ".repeat(50_000).as_bytes());
         let before = past.memory_bytes();
         let (one, other) = (past.redraw(), past.redraw());

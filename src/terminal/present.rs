@@ -114,9 +114,9 @@ mod tests {
 
     use super::*;
     use crate::engine::Size;
+    use crate::terminal::Metrics;
     use crate::terminal::emulator::tests::seen;
     use crate::terminal::hub::Limits;
-    use crate::terminal::meters::Meters;
 
     const LIMITS: Limits = Limits {
         scrollback_bytes: 64 * 1024,
@@ -139,7 +139,7 @@ mod tests {
             cols: side("width"),
             rows: side("height"),
         };
-        let mut past = Past::new(size, &Meters::default().emulator_panics);
+        let mut past = Past::new(size, &Metrics::default().emulator_panics);
         for event in lines {
             let data = event[2].as_str().expect("text");
             match event[1].as_str() {

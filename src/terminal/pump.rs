@@ -112,7 +112,7 @@ impl Hub {
 
     /// Adds output and wakes the viewers. Returns whether there are any.
     pub(super) fn push(&self, output: &[u8]) -> bool {
-        self.meters.output_bytes.inc_by(output.len() as u64);
+        self.metrics.output_bytes.inc_by(output.len() as u64);
         let mut state = self.state.lock();
         if let Some(typed_at) = state.typed_at.take() {
             let offset = state.scrollback.end();
@@ -162,14 +162,14 @@ impl Hub {
             let mut state = self.state.lock();
             state.code_little(number, self.limits.window_bytes, out)
         };
-        self.meters.sent_bytes.inc_by((out.len() - before) as u64);
+        self.metrics.sent_bytes.inc_by((out.len() - before) as u64);
         coded
     }
 
     /// Output that follows these keys has been sent to the player.
     pub(super) fn note_echo(&self, typed_at: Option<Instant>) {
         if let Some(typed_at) = typed_at {
-            self.meters.echo.observe(typed_at.elapsed().as_secs_f64());
+            self.metrics.echo.observe(typed_at.elapsed().as_secs_f64());
         }
     }
 }

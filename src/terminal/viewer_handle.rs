@@ -72,8 +72,8 @@ impl Hub {
             None => state.greet(arrival.from),
         };
         match (arrival.from, greeting.is_exact) {
-            (Some(_), true) => self.meters.resumed_exactly.inc(),
-            (Some(_), false) => self.meters.resumed_by_state.inc(),
+            (Some(_), true) => self.metrics.resumed_exactly.inc(),
+            (Some(_), false) => self.metrics.resumed_by_state.inc(),
             (None, _) => {}
         }
         let page = arrival.page.filter(|_| arrival.role == Role::Player);
@@ -191,7 +191,7 @@ impl ViewerHandle {
         if count > 0 {
             let count = count.min(FRAME_BYTES);
             let typed_at = state.code(index, count, out);
-            self.hub.meters.sent_bytes.inc_by(count as u64);
+            self.hub.metrics.sent_bytes.inc_by(count as u64);
             let seat = &state.seats[index];
             let frees_pump = !seat.is_acking && seat.role == Role::Player;
             drop(state);
@@ -253,7 +253,7 @@ impl ViewerHandle {
         drop(input);
         if typed == Typed::Taken {
             self.hub.typists.note(self.hub.number, now);
-            self.hub.meters.input_bytes.inc_by(keys.len() as u64);
+            self.hub.metrics.input_bytes.inc_by(keys.len() as u64);
             self.hub
                 .typed_bytes
                 .fetch_add(keys.len() as u64, Ordering::Relaxed);

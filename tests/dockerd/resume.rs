@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use shellcraft::engine::Size;
+use shellcraft::terminal::Metrics;
 use shellcraft::terminal::emulator::Emulator;
-use shellcraft::terminal::meters::Meters;
 
 use crate::containers::PATIENCE;
 use crate::dice::Dice;
@@ -116,7 +116,7 @@ impl Shown {
 }
 
 fn emulator(size: Size) -> Emulator {
-    Emulator::new(size, &Meters::default().emulator_panics)
+    Emulator::new(size, &Metrics::default().emulator_panics)
 }
 
 /// The same inside a full-screen editor, with pages that stay away so long that the scrollback has moved on:

@@ -10,8 +10,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Deserialize;
 use shellcraft::engine::Size;
+use shellcraft::terminal::Metrics;
 use shellcraft::terminal::emulator::Emulator;
-use shellcraft::terminal::meters::Meters;
 
 #[derive(Deserialize)]
 struct Case {
@@ -28,7 +28,7 @@ enum Step {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let panics = Meters::default().emulator_panics;
+    let panics = Metrics::default().emulator_panics;
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let case: Case = serde_json::from_str(&line?)?;

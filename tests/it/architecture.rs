@@ -90,6 +90,16 @@ fn each_folder_knows_only_what_it_may() {
     );
 }
 
+/// What keeps the registry knows none of the areas that count: each registers what is its own.
+#[test]
+fn metrics_know_no_area() {
+    let areas = [
+        "auth", "cli", "config", "door", "engine", "http", "logging", "session", "terminal",
+    ];
+    let areas = areas.map(|area| format!("crate::{area}"));
+    must_not_know("metrics", &areas.each_ref().map(String::as_str));
+}
+
 /// Commands stand above everything; and what runs among players knows as little as it can.
 #[test]
 fn nobody_needs_the_commands() {

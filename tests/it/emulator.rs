@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use shellcraft::engine::Size;
+use shellcraft::terminal::Metrics;
 use shellcraft::terminal::emulator::Emulator;
-use shellcraft::terminal::meters::Meters;
 
 use crate::probes::{self, RESIZE};
 
@@ -113,7 +113,7 @@ fn no_sequence_is_dear() {
     sequences.extend([4, 6, 7, 47, 1047, 1049].map(|mode| format!("\x1b[?{mode}h")));
     sequences.push("\x1b#8".to_owned());
     for (cols, rows) in LARGEST {
-        let panics = Meters::default().emulator_panics;
+        let panics = Metrics::default().emulator_panics;
         let mut emulator = Emulator::new(Size { cols, rows }, &panics);
         let full =
             "\x1b[38;5;200m\u{4e16}\x1b[41mab".repeat(usize::from(cols) * usize::from(rows) / 4);
@@ -130,7 +130,7 @@ fn no_sequence_is_dear() {
 
 #[test]
 fn screens_take_little_memory() {
-    let panics = Meters::default().emulator_panics;
+    let panics = Metrics::default().emulator_panics;
     let full = |(cols, rows): (u16, u16)| {
         let mut emulator = Emulator::new(Size { cols, rows }, &panics);
         let text =

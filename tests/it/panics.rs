@@ -11,10 +11,11 @@ use fake_engine::FakeEngine;
 use parking_lot::Mutex;
 use shellcraft::auth::PlayerId;
 use shellcraft::engine::{Engine, Watcher};
-use shellcraft::metrics::Metrics;
+use shellcraft::metrics::Registry;
 use shellcraft::session::store::memory::{Memory, Shared};
 use shellcraft::session::{
-    Grace, Manager, Newcomer, Reason, Session, Settings, Shell, ShutdownMode, State, sandbox,
+    Grace, Manager, Metrics, Newcomer, Reason, Session, Settings, Shell, ShutdownMode, State,
+    sandbox,
 };
 use shellcraft::terminal::hub::{self, Arrival, Next, Typed};
 use shellcraft::terminal::viewer_handle::ViewerHandle;
@@ -63,7 +64,6 @@ struct Server {
     engine: FakeEngine,
     fault: Arc<Fault>,
     shared: Shared,
-    metrics: Arc<Metrics>,
     manager: Arc<Manager>,
     session: Arc<Session>,
 }
@@ -72,7 +72,7 @@ fn player() -> PlayerId {
     PlayerId::try_from("player".to_owned()).expect("a good name")
 }
 
-fn start(engine: &FakeEngine, fault: &Arc<Fault>, shared: &Shared) -> (Arc<Manager>, Arc<Metrics>) {
+fn start(engine: &FakeEngine, fault: &Arc<Fault>, shared: &Shared) -> Arc<Manager> {
     let settings = Settings {
         instance: INSTANCE.to_owned(),
         shells: vec![Shell {
@@ -100,23 +100,22 @@ fn start(engine: &FakeEngine, fault: &Arc<Fault>, shared: &Shared) -> (Arc<Manag
         pool_size: 0,
     };
     let watched = Engine::watched(&engine.docker_host(), fault.watcher()).expect("a Unix socket");
-    let metrics = Arc::new(Metrics::new().expect("valid names"));
+    let registry = Registry::new().expect("valid names");
+    let metrics = Metrics::register(&registry).expect("valid names");
     let store = Arc::new(Memory::new(shared, INSTANCE));
-    let manager = Manager::start(watched, store, settings, Vec::new(), Arc::clone(&metrics));
-    (manager.expect("threads"), metrics)
+    Manager::start(watched, store, settings, Vec::new(), metrics).expect("threads")
 }
 
 impl Server {
     fn start() -> Server {
         let (engine, fault, shared) = (FakeEngine::start(), Arc::default(), Shared::default());
-        let (manager, metrics) = start(&engine, &fault, &shared);
+        let manager = start(&engine, &fault, &shared);
         let made = manager.new_session(Newcomer::PATIENT, None, &player());
         Server {
             session: made.expect("a game").session,
             engine,
             fault,
             shared,
-            metrics,
             manager,
         }
     }
@@ -147,7 +146,7 @@ impl Server {
     }
 
     fn counted(&self) -> u64 {
-        self.metrics.panics.with_label_values(&["session"]).get()
+        self.manager.metrics().lives.panics.get()
     }
 
     /// Breaks the attach, so that the session's thread asks the Engine why.
@@ -189,12 +188,10 @@ impl Server {
         assert!(!self.is_there());
         let books = self.shared.books(&player());
         assert_eq!(books.last().map(|book| book.bytes.as_slice()), Some(book));
-        let ended = &self.metrics.sessions_ended;
-        wait_for("the end to be counted", || {
-            ended.with_label_values(&[reason.as_str()]).get() == 1
-        });
+        let ended = self.manager.metrics().lives.ended.of(reason);
+        wait_for("the end to be counted", || ended.get() == 1);
         assert_eq!(
-            self.metrics.leftovers_found.get(),
+            self.manager.metrics().reaper.leftovers_found.get(),
             0,
             "the sweep found none"
         );
@@ -372,7 +369,7 @@ fn a_stop_does_not_wait_for_the_next_try() {
         .expect("it is not waited for");
     assert!(server.is_there());
     server.fault.order("", 0);
-    let (next, _) = start(&server.engine, &server.fault, &server.shared);
+    let next = start(&server.engine, &server.fault, &server.shared);
     next.wait_until_settled().expect("it takes over");
     let session = next.get(server.session.id).expect("the same game");
     wait_for("an attach", || session.hub.input().stream().is_some());

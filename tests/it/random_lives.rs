@@ -16,13 +16,13 @@ use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 use shellcraft::auth::PlayerId;
 use shellcraft::auth::PlayerSecret;
 use shellcraft::engine::Engine;
-use shellcraft::metrics::Metrics;
+use shellcraft::metrics::Registry;
 use shellcraft::session::store::memory::{Memory, Shared};
 use shellcraft::session::store::{
     Book, BookEntry, BookVersion, CookieKeyBytes, Error, Record, SessionStore, Shelf, Tending,
 };
 use shellcraft::session::{
-    Grace, Manager, NewSession, Newcomer, SessionId, Settings, Shell, ShutdownMode, State,
+    Grace, Manager, Metrics, NewSession, Newcomer, SessionId, Settings, Shell, ShutdownMode, State,
 };
 use shellcraft::terminal::frame::Role;
 use shellcraft::terminal::hub::{self, Arrival};
@@ -274,7 +274,8 @@ impl World {
             pool_size: 1,
         };
         let engine = Engine::new(&self.engine.docker_host()).expect("a Unix socket");
-        let metrics = Arc::new(Metrics::new().expect("valid names"));
+        let registry = Registry::new().expect("valid names");
+        let metrics = Metrics::register(&registry).expect("valid names");
         let manager = Manager::start(engine, Arc::new(store), settings, Vec::new(), metrics)
             .expect("threads");
         self.life = Some(Life { manager, is_cut });

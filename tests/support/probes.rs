@@ -14,9 +14,9 @@ use shellcraft::session::sandbox::BOOK_LIMIT_BYTES;
 use shellcraft::session::spellbook::archive;
 use shellcraft::session::store::FORMAT;
 use shellcraft::session::store::record::{self, Unreadable};
+use shellcraft::terminal::Metrics;
 use shellcraft::terminal::emulator::{Emulator, is_asking};
 use shellcraft::terminal::frame::{self, FromPage};
-use shellcraft::terminal::meters::Meters;
 use shellcraft::terminal::split::MAX_MESSAGE_BYTES;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
@@ -218,7 +218,7 @@ const EMULATOR_BYTES: usize = 5 << 20;
 /// Output of any kind is drawn without a panic and in bounded memory, whatever size the terminal has: [`RESIZE`] and two bytes
 /// give it another one. What redraws it is drawn, too.
 pub fn emulator(bytes: &[u8]) {
-    let panics = Meters::default().emulator_panics;
+    let panics = Metrics::default().emulator_panics;
     let mut size = Size { cols: 80, rows: 24 };
     let mut emulator = Emulator::new(size, &panics);
     let mut seen = Vec::new();

@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use shellcraft::engine::Size;
+use shellcraft::terminal::Metrics;
 use shellcraft::terminal::emulator::Emulator;
-use shellcraft::terminal::meters::Meters;
 
 use crate::procfs::Memory;
 use crate::report::{Row, Target};
@@ -143,7 +143,7 @@ fn many() -> Outcome<Row> {
 }
 
 fn emulator(size: Size) -> Emulator {
-    Emulator::new(size, &Meters::default().emulator_panics)
+    Emulator::new(size, &Metrics::default().emulator_panics)
 }
 
 /// One whose screen is full of text in colours.

@@ -10,7 +10,7 @@ use super::image;
 use crate::cli::attack::Terms;
 use crate::config::Config;
 use crate::engine::{self, Engine, HostError};
-use crate::metrics::Metrics;
+use crate::metrics::Registry;
 use crate::session::sandbox::INSTANCE_LABEL;
 use crate::session::store::memory::{Memory, Shared};
 use crate::session::{self, Grace, Manager, Shell, ShutdownMode, bundle};
@@ -90,15 +90,11 @@ impl Ground {
             name: ATTACKER.into(),
             image: image.clone(),
         });
-        let metrics = Metrics::new().map_err(|error| Error::Build(error.to_string()))?;
+        // They are not shown anywhere.
+        let metrics = Registry::new().and_then(|registry| session::Metrics::register(&registry));
+        let metrics = metrics.map_err(|error| Error::Build(error.to_string()))?;
         let store = Arc::new(Memory::new(&Shared::default(), &instance));
-        let manager = Manager::start(
-            engine.clone(),
-            store,
-            settings,
-            bundle::embedded(),
-            Arc::new(metrics),
-        )?;
+        let manager = Manager::start(engine.clone(), store, settings, bundle::embedded(), metrics)?;
         Ok(Ground {
             engine,
             manager,

@@ -99,11 +99,11 @@ impl Site {
     pub(in crate::http) fn admin_health(&self, request: &Request) -> Handled {
         self.check_operator(request)?;
         let manager = Arc::clone(&self.manager);
-        let metrics = Arc::clone(&self.metrics);
         let uptime = self.started.elapsed().as_secs();
         Ok(Outcome::Later(Box::new(move |_| {
             let pool = manager.pool_counts();
             let shells = shells(&manager);
+            let books = &manager.metrics().books;
             let disk = manager.disk().map(
                 |disk| json!({"free_bytes": disk.free_bytes, "total_bytes": disk.total_bytes}),
             );
@@ -123,10 +123,10 @@ impl Site {
                 "store": health(manager.store_health()),
                 "disk": disk,
                 "books": {
-                    "players": metrics.books_players.get(),
-                    "bytes": metrics.books_bytes.get(),
+                    "players": books.players.get(),
+                    "bytes": books.bytes.get(),
                     // 0 for no limit.
-                    "quota_bytes": metrics.books_quota_bytes.get(),
+                    "quota_bytes": books.quota_bytes.get(),
                 },
                 "quarantine": quarantine(&manager),
                 "history": history(&manager),

@@ -39,7 +39,7 @@ impl Manager {
         let served = self.calls.turn_or(newcomer, deadline, &hope.handed);
         if served.is_ok() {
             let waited = began.elapsed().as_secs_f64();
-            self.metrics.queue_wait.observe(waited);
+            self.metrics.queue.wait.observe(waited);
         }
         match served {
             Ok(Served::Handed(session)) => Ok(InTurn::Handed(session)),
@@ -59,8 +59,7 @@ impl Manager {
 
     /// Counts one that gets no turn.
     pub(in crate::session) fn turned_away(&self, no_turn: NoTurn) -> Error {
-        let turned_away = &self.metrics.queue_turned_away;
-        turned_away.with_label_values(&[reason(no_turn)]).inc();
+        self.metrics.queue.turned_away.of(no_turn.into()).inc();
         no_turn.into()
     }
 
@@ -81,16 +80,6 @@ pub(in crate::session) enum InTurn<T> {
     Made(T),
     /// What the pool had.
     Handed(Arc<Session>),
-}
-
-/// As the metric's label has it.
-fn reason(no_turn: NoTurn) -> &'static str {
-    match no_turn {
-        NoTurn::Full { .. } => "full",
-        NoTurn::HouseholdFull { .. } => "address_full",
-        NoTurn::TooLate { .. } => "too_late",
-        NoTurn::Left { .. } => "left",
-    }
 }
 
 impl From<NoTurn> for Error {

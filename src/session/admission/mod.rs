@@ -4,3 +4,4 @@
 pub mod calls;
 pub mod estimate;
 pub(super) mod line;
+pub mod metrics;

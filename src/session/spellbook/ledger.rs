@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::session::metrics::Limit;
 use crate::session::{Error, Manager, Session};
 
 /// So much of each version that is saved is free.
@@ -68,7 +69,7 @@ impl Manager {
         match self.stored.wait(household, Instant::now()) {
             None => Ok(()),
             Some(retry_after) => {
-                self.metrics.count_refused("stored_too_much");
+                self.metrics.lives.refused.of(Limit::Stored).inc();
                 Err(Error::StoredTooMuch { retry_after })
             }
         }

@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod join;
 pub(super) mod ledger;
+pub mod metrics;
 pub(super) mod save;
 pub(super) mod saver;
 pub(super) mod shelf;

@@ -23,6 +23,7 @@ use crate::session::admission::calls::{self, Newcomer};
 use crate::session::session::Session;
 use crate::session::spellbook::archive;
 use crate::session::spellbook::archive::{Found, Unreadable};
+use crate::session::spellbook::metrics::Outcome;
 use crate::session::spellbook::save::Base;
 use crate::session::state::State;
 use crate::session::store;
@@ -533,10 +534,10 @@ impl Manager {
             return;
         }
         match self.keep_changed_book(&session, container, &owner.player) {
-            Ok(Kept::Later) => self.metrics.count_save(Kept::Later.as_str()),
+            Ok(Kept::Later) => self.metrics.books.count_save(Kept::Later),
             Ok(kept) => {
                 session.book.lock().failures = 0;
-                self.metrics.count_save(kept.as_str());
+                self.metrics.books.count_save(kept);
             }
             Err(error) => {
                 // Not again at once; see `reaper::is_save_due`.
@@ -546,7 +547,7 @@ impl Manager {
                 drop(notes);
                 // For a game of the same player that waits to begin.
                 session.book_free.notify_all();
-                self.metrics.count_save("failed");
+                self.metrics.books.count_save(Outcome::Failed);
                 warn!("session={id} its book is not saved yet: {error}");
             }
         }
@@ -589,19 +590,6 @@ impl Manager {
         };
         info!("container={container} has no session; its book is kept as {player}");
         Ok(())
-    }
-}
-
-impl Kept {
-    /// The word in the metrics.
-    pub(in crate::session) fn as_str(self) -> &'static str {
-        match self {
-            Kept::Saved => "saved",
-            Kept::Unchanged => "unchanged",
-            Kept::NotABook => "not_a_book",
-            Kept::NoRoom => "no_room",
-            Kept::Later => "later",
-        }
     }
 }
 

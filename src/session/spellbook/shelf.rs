@@ -119,9 +119,9 @@ impl Manager {
             in_use: &in_use,
             goes_on: &|| !self.has_stopped_within(Duration::ZERO),
         })?;
-        self.metrics.note_shelf(&shelf);
+        self.metrics.books.note_shelf(&shelf);
         if !is_trial {
-            self.metrics.count_expired(shelf.expired);
+            self.metrics.books.expired.inc_by(shelf.expired);
         }
         Ok(shelf)
     }

@@ -11,6 +11,7 @@
 
 pub mod dir;
 pub mod memory;
+pub mod metrics;
 pub mod record;
 pub mod redis;
 pub mod timed;
