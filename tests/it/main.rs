@@ -37,6 +37,7 @@ mod emulator;
 mod engine_contract;
 mod engine_releases;
 mod engine_trouble;
+mod guides;
 mod heartbeat;
 mod heartbeat_flood;
 mod http_api;
