@@ -1,8 +1,13 @@
-//! What the README says of tests is true: each limit names the tests that show it, and they are there.
+//! The tables of the README and of the API's are whole: each limit names the tests that show it, each setting and each route
+//! has its row.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use clap::CommandFactory;
+use shellcraft::config::Config;
+use shellcraft::http::route::TABLE;
 
 use crate::architecture::rust_files;
 
@@ -26,10 +31,14 @@ fn tests() -> BTreeSet<String> {
     files.flat_map(names).collect()
 }
 
-/// The rows of the table below a heading, each as its cells.
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(path).expect("a text")
+}
+
+/// The rows of the README's table below a heading, each as its cells.
 fn table(heading: &str) -> Vec<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = fs::read_to_string(path).expect("the README");
+    let text = read("README.md");
     let (_, below) = text.split_once(heading).expect("the heading");
     let lines = below.lines().skip_while(|line| !line.starts_with('|'));
     let rows = lines.take_while(|line| line.starts_with('|')).skip(2);
@@ -54,5 +63,32 @@ fn each_limit_names_the_tests_that_show_it() {
         for name in named {
             assert!(tests.contains(name), "there is no test {name:?}: {row:?}");
         }
+    }
+}
+
+#[test]
+fn each_setting_has_a_row_and_each_row_is_a_setting() {
+    let command = Config::command();
+    let settings = command.get_arguments().filter_map(|setting| {
+        let name = setting.get_env()?.to_str()?;
+        Some(name.to_owned())
+    });
+    let settings: BTreeSet<String> = settings.collect();
+    let rows = table("\n## Settings\n").into_iter();
+    let named = rows.flat_map(|row| {
+        let names = row[0].split('`').skip(1).step_by(2);
+        names.map(str::to_owned).collect::<Vec<_>>()
+    });
+    assert_eq!(named.collect::<BTreeSet<String>>(), settings);
+}
+
+#[test]
+fn each_route_is_in_the_api_s_tables() {
+    let text = read("src/http/README.md");
+    for (method, pattern) in TABLE {
+        let is_named = ["`", "?"]
+            .iter()
+            .any(|end| text.contains(&format!("`{method} {pattern}{end}")));
+        assert!(is_named, "{method} {pattern}");
     }
 }
