@@ -16,7 +16,7 @@ use log::{info, warn};
 
 use super::sandbox::{INSTANCE_LABEL, SESSION_LABEL};
 use super::session::Session;
-use super::spellbook::save::Base;
+use super::spellbook::slot::Base;
 use super::state::{Event, Reason};
 use super::store::{Phase, Record, StoredScreen, StoredTypist, StoredUndrawn};
 use super::{Error, Manager, shells};

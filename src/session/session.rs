@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex};
 
 use super::ids::SessionId;
-use super::spellbook::saver::BookNotes;
+use super::spellbook::slot::BookSlot;
 use super::state::{Event, Illegal, Reason, State};
 use crate::auth;
 use crate::auth::Owner;
@@ -34,10 +34,8 @@ pub struct Session {
     image: OnceLock<String>,
     /// Whether somebody has frozen its container.
     is_paused: AtomicBool,
-    /// Its spellbook's, see [`super::spellbook::saver`].
-    pub(super) book: Mutex<BookNotes>,
-    /// Told when somebody has stopped saving the book.
-    pub(super) book_free: Condvar,
+    /// What is known of its spellbook, and whose turn with it is.
+    pub(super) book: BookSlot,
     /// Guards where the session is in its life. Held for moments, never across an Engine call.
     life: Mutex<Life>,
     /// Told of every step.
@@ -105,8 +103,7 @@ impl Session {
             container: OnceLock::new(),
             image: OnceLock::new(),
             is_paused: AtomicBool::new(false),
-            book: Mutex::default(),
-            book_free: Condvar::new(),
+            book: BookSlot::default(),
             life: Mutex::new(Life {
                 state: State::Creating,
                 reason: None,

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntGauge};
 
-use super::saver::Kept;
+use super::slot::Kept;
 use crate::metrics::{self, Counters, Label, Registry, whole};
 use crate::session::store::Shelf;
 

@@ -8,3 +8,4 @@ pub mod metrics;
 pub(super) mod save;
 pub(super) mod saver;
 pub(super) mod shelf;
+pub(super) mod slot;

@@ -28,49 +28,14 @@ use crate::auth::PlayerId;
 use crate::session::session::Session;
 use crate::session::spellbook::archive::Found;
 use crate::session::spellbook::join::{self, Joined};
-use crate::session::spellbook::saver::Kept;
+use crate::session::spellbook::slot::{Base, Kept};
 use crate::session::store::{self, Book, BookVersion};
 use crate::session::{Error, Manager};
 use crate::terminal::frame::Notice;
 use crate::warn_throttled;
 
-/// Bases above this are not kept in memory, for each game has one.
-const BASE_LIMIT_BYTES: usize = 64 * 1024;
 /// How often a book is joined with one that another game has just saved, before it is left for the next time.
 const TRIES: usize = 5;
-
-/// What a container had when its book was put there or saved last.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::session) enum Base {
-    /// Nobody knows.
-    #[default]
-    Unknown,
-    /// What the server's last life says: bytes of this SHA-256, unless it died before it had put them there.
-    Left(String),
-    /// Bytes of this SHA-256, too many to be kept here.
-    Named(String),
-    /// These, and their SHA-256.
-    Known(Box<[u8]>, String),
-}
-
-impl Base {
-    /// These bytes, if they are not too many to be kept.
-    pub(in crate::session) fn of(book: &[u8]) -> Base {
-        let name = auth::digest_bytes(book);
-        match book.len() {
-            ..=BASE_LIMIT_BYTES => Base::Known(book.into(), name),
-            _ => Base::Named(name),
-        }
-    }
-
-    /// The SHA-256.
-    pub(in crate::session) fn name(&self) -> Option<&str> {
-        match self {
-            Base::Unknown => None,
-            Base::Left(name) | Base::Named(name) | Base::Known(_, name) => Some(name),
-        }
-    }
-}
 
 impl Manager {
     /// Saves what was read, if it is a book and new.

@@ -24,7 +24,7 @@ use crate::session::session::Session;
 use crate::session::spellbook::archive;
 use crate::session::spellbook::archive::{Found, Unreadable};
 use crate::session::spellbook::metrics::Outcome;
-use crate::session::spellbook::save::Base;
+use crate::session::spellbook::slot::{Base, BookNotes, Kept, TURN_WAIT, Turn};
 use crate::session::state::State;
 use crate::session::store;
 use crate::session::{Error, Manager, SessionId, sandbox};
@@ -37,106 +37,16 @@ const ARCHIVE_LIMIT_BYTES: usize = sandbox::BOOK_LIMIT_BYTES as usize + 16 * 102
 /// Threads that save books while they are played with: one container that does not answer takes one of them.
 const SAVERS: usize = 4;
 
-/// Requests for one book that wait at once. A player has no use for two.
-const MOST_WAITING: usize = 4;
 /// How long a player's new game waits for the books of those that go on.
 const OTHERS_WAIT: Duration = Duration::from_secs(2);
 /// And how often it looks whether one of them has ended.
 const OTHERS_LOOK: Duration = Duration::from_millis(50);
-/// How long one of them waits: longer than the Engine's deadline for the call before it.
-const TURN_WAIT: Duration = Duration::from_secs(15);
-
 /// Requests for books, of all sessions, that are at the Engine at once. The Engine copies slower than clients ask, and the
 /// saver and newcomers need it too.
 pub(in crate::session) const REQUESTS_AT_ONCE: usize = 4;
 /// And that wait for it, in all and of one household.
 pub(in crate::session) const REQUESTS_WAITING: usize = 64;
 pub(in crate::session) const REQUESTS_WAITING_PER_HOUSEHOLD: usize = 16;
-
-/// What is known of a session's book. Guarded by the session's lock, which is held for moves only.
-#[derive(Debug, Default)]
-pub(in crate::session) struct BookNotes {
-    /// Whether a thread has its turn with the book: to save it or to put another one in its place.
-    is_busy: bool,
-    /// How many requests wait for theirs.
-    waiting: usize,
-    /// What the container had when it was put there or saved last.
-    pub(in crate::session) base: Base,
-    /// Size and time of the file when it was looked at last.
-    seen: Option<(i64, String)>,
-    /// When it was looked at last.
-    pub(in crate::session) checked: Option<Instant>,
-    /// Tries to save it that failed, since the last one that did not.
-    pub(in crate::session) failures: u32,
-    /// Whether the player was told that it is not kept.
-    pub(in crate::session) is_told_of_no_room: bool,
-    /// Whether it is safe as it was at the session's end.
-    pub(in crate::session) is_final: bool,
-}
-
-/// What came of saving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::session) enum Kept {
-    /// The store has a new version.
-    Saved,
-    /// There was nothing new.
-    Unchanged,
-    /// There is no book that could be saved.
-    NotABook,
-    /// There is no room for a new player's book.
-    NoRoom,
-    /// Somebody else has the turn; the reaper's next pass finds the book again.
-    Later,
-}
-
-/// One thread's turn with a session's book. INVARIANT: without turns an older copy could overtake a newer one on its way
-/// to the store. Not a lock, for it is held across calls to the Engine and the store, each of which has a deadline.
-pub(in crate::session) struct Turn<'a>(&'a Session);
-
-impl<'a> Turn<'a> {
-    /// For whoever must have it.
-    fn take(session: &'a Session) -> Turn<'a> {
-        let mut notes = session.book.lock();
-        session
-            .book_free
-            .wait_while(&mut notes, |notes| notes.is_busy);
-        notes.is_busy = true;
-        Turn(session)
-    }
-
-    /// Unless somebody else has it: for the saver, which others wait for.
-    fn take_if_free(session: &'a Session) -> Option<Turn<'a>> {
-        let mut notes = session.book.lock();
-        let is_free = !std::mem::replace(&mut notes.is_busy, true);
-        is_free.then(|| Turn(session))
-    }
-
-    /// For a request: a few of one session wait for each other, more are turned away.
-    fn take_asked(session: &'a Session) -> Result<Turn<'a>, Error> {
-        let due = Instant::now() + TURN_WAIT;
-        let mut notes = session.book.lock();
-        if notes.waiting >= MOST_WAITING {
-            return Err(Error::BookBusy);
-        }
-        notes.waiting += 1;
-        let waited = session
-            .book_free
-            .wait_while_until(&mut notes, |notes| notes.is_busy, due);
-        notes.waiting -= 1;
-        if waited.timed_out() {
-            return Err(Error::BookBusy);
-        }
-        notes.is_busy = true;
-        Ok(Turn(session))
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.book.lock().is_busy = false;
-        self.0.book_free.notify_all();
-    }
-}
 
 impl Manager {
     /// What a player's new session begins with; empty for a new player.
@@ -252,10 +162,8 @@ impl Manager {
             while game.snapshot().state == State::Running && began.elapsed() < OTHERS_WAIT {
                 let next_look = Instant::now() + OTHERS_LOOK;
                 let mut notes = game.book.lock();
-                let waited = game
-                    .book_free
-                    .wait_while_until(&mut notes, is_due, next_look);
-                if !waited.timed_out() {
+                let has_timed_out = game.book.wait_while_until(&mut notes, is_due, next_look);
+                if !has_timed_out {
                     break;
                 }
             }
@@ -274,7 +182,7 @@ impl Manager {
         container: &ContainerId,
         book: &[u8],
     ) -> Result<(), Error> {
-        let _turn = Turn::take(session);
+        let _turn = Turn::take(&session.book);
         self.put(session, container, (book, &archive::pack(book)?))?;
         self.note_book(session, book);
         Ok(())
@@ -314,7 +222,7 @@ impl Manager {
             .container()
             .filter(|_| !session.snapshot().state.is_over());
         let read = |container| {
-            let _turn = Turn::take_asked(&session)?;
+            let _turn = Turn::take_asked(&session.book)?;
             let _call = self.book_call(owner.household)?;
             self.read_or_mend(&session, container, &owner.player)
         };
@@ -345,7 +253,7 @@ impl Manager {
             self.check_stored(household)?;
         }
         // One turn for all of it: what is written in the new book must not be saved before the new book is.
-        let _turn = Turn::take_asked(&session)?;
+        let _turn = Turn::take_asked(&session.book)?;
         let _call = self.book_call(owner.household)?;
         // Before anything is changed.
         self.store.check_room(&owner.player)?;
@@ -463,7 +371,7 @@ impl Manager {
         container: &ContainerId,
         player: &PlayerId,
     ) -> Result<Kept, Error> {
-        let Some(turn) = Turn::take_if_free(session) else {
+        let Some(turn) = Turn::take_if_free(&session.book) else {
             return Ok(Kept::Later);
         };
         let stat = self.stat_book(container)?;
@@ -492,7 +400,7 @@ impl Manager {
         container: &ContainerId,
         player: &PlayerId,
     ) -> Result<Kept, Error> {
-        let _turn = Turn::take(session);
+        let _turn = Turn::take(&session.book);
         self.save(session, self.read_book(container), player)
     }
 
@@ -546,7 +454,7 @@ impl Manager {
                 notes.failures = notes.failures.saturating_add(1);
                 drop(notes);
                 // For a game of the same player that waits to begin.
-                session.book_free.notify_all();
+                session.book.notify_all();
                 self.metrics.books.count_save(Outcome::Failed);
                 warn!("session={id} its book is not saved yet: {error}");
             }
