@@ -9,6 +9,27 @@
 //! Start reading at [`app`]: the life of the process from top to bottom. Every module's header says what it
 //! is for and which threads run in it.
 //!
+//! # Modules
+//!
+//! Each knows only those above it; `tests/it/modules.rs` reads it off the sources.
+//!
+//! | module | knows | what it is |
+//! |---|---|---|
+//! | `texts` | – | what is in the binary beside its code |
+//! | `metrics` | – | the registry of what is counted |
+//! | `threads` | – | how threads are named, started and joined |
+//! | `auth` | – | who somebody is |
+//! | `logging` | auth, metrics, threads | log lines |
+//! | `door` | logging, metrics, threads | connections and requests, before anybody knows what they want |
+//! | `engine` | metrics | the Docker Engine's API |
+//! | `terminal` | engine, logging, metrics, threads | the bridge from a container's terminal to WebSockets |
+//! | `session` | auth, engine, logging, metrics, terminal, threads | games: containers, players, spellbooks |
+//! | `http` | auth, door, logging, metrics, session, terminal, texts | what requests want: routes, pages, answers |
+//! | `config` | auth, engine, http, logging, session, terminal | settings |
+//! | `systemd` | config, door, threads | sockets from systemd, and signs of life to it |
+//! | `cli` | auth, config, engine, logging, metrics, session, terminal, texts | what the program does besides serving |
+//! | `app` | config, door, engine, http, logging, metrics, session, terminal, threads | the life of the process |
+//!
 //! # Threads
 //!
 //! Every thread is started by [`threads`], has a name that `ps -L` and `top -H` show, and an owner that joins it. `N`, `id`

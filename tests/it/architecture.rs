@@ -25,7 +25,7 @@ pub fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// All Rust files below a folder of `src`, with their text up to the unit tests.
-fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+pub fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let files = rust_files(&format!("src/{folder}")).into_iter();
     let code = |text: String| {
         let (code, _) = text
@@ -166,7 +166,7 @@ fn threads_have_names_and_queues_have_bounds() {
 }
 
 /// The rows of a table in the words of `lib.rs`: those whose first cell is code.
-fn rows(heading: &str) -> Vec<Vec<String>> {
+pub fn rows(heading: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"))
         .expect("lib.rs");
     let (_, after) = text

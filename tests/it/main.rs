@@ -48,6 +48,7 @@ mod jwt;
 mod limits;
 mod logs;
 mod metrics;
+mod modules;
 mod openapi;
 mod outages;
 mod panics;
