@@ -25,11 +25,12 @@ run: ## install what is missing, build everything, start the server and print it
 test: ## all tests: crates, real Engine, page and browser; starts and stops what they need
 	@.ci/test
 
-check: ## format, lints and types
+check: ## format, lints, types and the documentation of the sources
 	@.ci/setup check
 	@$(MAKE) --no-print-directory web
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	npm --prefix static run check
 	shellcheck --external-sources .ci/setup .ci/engine .ci/test .ci/run .ci/audit .ci/fuzz .ci/host .ci/dist .ci/dist-aarch64 .ci/twice .ci/compose .ci/lib.sh .ci/rings.sh sandbox/build tests/dockerd/systemd/machine tests/host/machine
 

@@ -5,7 +5,7 @@
 //! neighbouring host, and nobody on the way, can put the attacker's own signed cookie in its place.
 //!
 //! Such a cookie must have `Path=/`, so what tells two servers below two paths of one host apart is the name: behind
-//! https://play.example.org/shell/ it ends in `.shell`. A path on the cookie would cost `__Host-`, and keeps nothing from
+//! `https://play.example.org/shell/` it ends in `.shell`. A path on the cookie would cost `__Host-`, and keeps nothing from
 //! pages of the same origin.
 
 use ring::hmac;

@@ -39,6 +39,8 @@ use command::Command;
 ///
 /// Every setting is an environment variable and a flag; the flag wins. Durations are written 30s, 15m, 2h;
 /// sizes 64MiB.
+// The words are the help of the command line, too.
+#[allow(rustdoc::bare_urls)]
 #[derive(Debug, Clone, Parser)]
 #[command(name = "shellcraft", version, about, long_about, term_width = 100)]
 pub struct Config {
