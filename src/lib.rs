@@ -58,6 +58,66 @@
 //! | `ready` | one, until games can be started | [`App::announce`] | the stop, for a moment | its end; the stop | `main` |
 //! | `watchdog` | one, where systemd asks for signs of life | [`Line::open`] | the line's close, for a third of the deadline | its end; the close | [`Line::close`] |
 //!
+//! # Locks
+//!
+//! Each lock is named by its module and field. Under a lock only those of the last column are taken, so no two threads wait
+//! for each other; log lines may be written under any ([`logging::log_throttle`]). Only those that say so are held over I/O.
+//!
+//! | lock | guards | is held | taken under it |
+//! |---|---|---|---|
+//! | `terminal::hub::present_due` | when the next picture may be drawn | over a drawing | `input`, `state` |
+//! | `terminal::input::SharedInput` | the writing half of the attach, and the count of keys | over sends that don't block | `state` |
+//! | `terminal::parked_writer::lent` | the socket of a writer that rests | over a send that doesn't block | `state` |
+//! | `terminal::hub::state` | the output, and who looks at it | for copies in memory | `is_raised` |
+//! | `terminal::wakeup::is_raised` | whether somebody shall look again | for a moment | – |
+//! | `terminal::viewer::control` | what the reader has for its writer: pongs, a close | for a moment | – |
+//! | `terminal::typists::last` | at which terminals keys were typed last | for a moment | – |
+//! | `session::sessions` | the session map | for look-ups and changes | `state` of the pool, `life`, `peer` |
+//! | `session::pool::state` | the sessions that wait for a player | for look-ups and changes | `life` |
+//! | `session::session::life` | where a session is in its life | for a moment | – |
+//! | `session::session::applied_size` | the size that the container was told last | for a moment | – |
+//! | `session::session::warned_of` | the ending that the player was last warned about | for a moment | – |
+//! | `session::session::peer` | where the player is | for a moment | – |
+//! | `session::spellbook::slot::notes` | what is known of a session's book, and whose turn with it is | for moves | – |
+//! | `session::spellbook::ledger::debts` | who has put how much into the store | for a moment | – |
+//! | `session::admission::calls::line` | who is at the Engine, and who waits | for look-ups and changes | – |
+//! | `session::rates::Table` | who has started how many games lately | for a moment | – |
+//! | `session::watch::links` | the links for spectators | for look-ups and changes | – |
+//! | `session::revoked::turn` | the turn of whoever asks the store for revoked logins, or tells it | over a call to the store | `since` |
+//! | `session::revoked::since` | whose logins were revoked, and when | for look-ups and changes | – |
+//! | `session::quarantine::cases` | what is set aside because it failed | for moves | – |
+//! | `session::images::missing` | the images that the Engine lacks | for moves | – |
+//! | `session::shells::homes` | what is in images' `/home` | for moves | – |
+//! | `session::asked::state` | the last answer to a question that many ask | for moves | – |
+//! | `session::stats::samples` | what containers use | for moves | – |
+//! | `session::history::History` | the last hour's samples | for moves | – |
+//! | `session::is_settled` | whether the last life's sessions are taken over | for a moment | – |
+//! | `session::stale_records` | records that are to be removed | for moves | – |
+//! | `session::order` | an operator's order to drain | for a moment | – |
+//! | `session::threads` | the sessions' threads | for moves, and joins of those that have ended | – |
+//! | `session::workers` | the manager's other threads | for moves | – |
+//! | `session::events_closer` | what ends the wait for the Engine's events | for a moment | – |
+//! | `session::stopper` | what ends the manager's threads when it is dropped | for a moment | – |
+//! | `session::abandoner` | the same for sessions' threads that are left behind | for a moment | – |
+//! | `session::store::memory::Shared` | everything | for look-ups and changes | – |
+//! | `session::store::dir::stripes` | a record or a player's books, each those that hash to it | over reads and writes of the disk | `book_bytes` |
+//! | `session::store::dir::book_bytes` | what all books take | for a moment | – |
+//! | `session::store::redis::link::is_away` | whether Redis has answered last | for a moment | – |
+//! | `engine::client::dialect` | how to speak to the Engine | for a moment | – |
+//! | `auth::jwks::fetching` | the turn of whoever fetches keys | over the exchange; nobody waits for it | `cache` |
+//! | `auth::jwks::cache` | the keys that were fetched | for look-ups and changes | – |
+//! | `auth::desk::logins` | browsers in which an operator has logged in | for look-ups and changes | – |
+//! | `auth::desk::failures` | who has failed to | for look-ups and changes | – |
+//! | `http::tickets::waiting` | tickets that wait | for look-ups and changes | – |
+//! | `door::acceptor` | the accept loop's thread | for a moment | – |
+//! | `door::threads` | the connections' threads | for moves | – |
+//! | `door::slots::counts` | how many connections there are, and whose | for look-ups and changes | – |
+//! | `door::accept::Pulse` | when the accept loop came round last | for moves | – |
+//! | `door::backend::running` | the running tiny_http, and its routers | over its start | – |
+//! | `door::backend::tickets::Tickets` | what the door knows of requests that tiny_http has | for look-ups and changes | – |
+//! | `metrics::scrape` | nothing: two scrapes don't mix | while gauges are set and written down | everything that a gauge is read from |
+//! | `logging::log_throttle::state` | when a line may be logged again | for a moment | – |
+//!
 //! [`App::announce`]: app::App::announce
 //! [`Door::close`]: door::Door::close
 //! [`Door::open`]: door::Door::open

@@ -207,6 +207,69 @@ fn the_table_of_threads_has_every_kind() {
     assert_eq!(told, expected);
 }
 
+/// The locks of a module's code, by their fields; one that is all of a type, by the type.
+fn locks_of(code: &str) -> Vec<String> {
+    let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let (mut last_type, mut locks) = (String::new(), Vec::new());
+    for line in code
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+    {
+        if let Some((_, after)) = line.split_once("struct ") {
+            last_type = after
+                .chars()
+                .take_while(|letter| is_name(*letter))
+                .collect();
+        }
+        let Some(at) = ["Mutex<", "RwLock<"]
+            .iter()
+            .find_map(|lock| line.find(lock))
+        else {
+            continue;
+        };
+        let before = &line[..at];
+        let is_declared = !["let ", "fn ", "impl", "use ", "->", "&"]
+            .iter()
+            .any(|word| before.contains(word));
+        if is_declared && !line[at..].starts_with("MutexGuard") {
+            let field = before.rsplit_once(": ").map(|(field, _)| field.trim());
+            let field = field.and_then(|field| field.rsplit([' ', ')']).next());
+            locks.push(field.unwrap_or(&last_type).to_owned());
+        }
+    }
+    locks
+}
+
+#[test]
+fn the_table_of_locks_has_every_lock() {
+    let mut found = Vec::new();
+    for (path, code) in sources("") {
+        let module = crate::modules::module_of(&path);
+        let module = module.filter(|module| !module.starts_with("cli"));
+        found.extend(module.into_iter().flat_map(|module| {
+            let locks = locks_of(&code).into_iter();
+            locks
+                .map(move |lock| format!("{module}::{lock}"))
+                .collect::<Vec<_>>()
+        }));
+    }
+    let mut told: Vec<String> = rows("Locks")
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    found.sort();
+    told.sort();
+    assert_eq!(told, found);
+}
+
+#[test]
+fn locks_are_seen_in_code() {
+    let code = "pub struct A {\n    /// Mutex<u8>\n    pub(super) one: Mutex<u8>,\n    two: [RwLock<u8>; 2],\n}\n\
+        struct B(Arc<Mutex<u8>>);\nfn f(lock: &Mutex<u8>) -> MutexGuard<u8> {\n    let x: Mutex<u8> = y;";
+    assert_eq!(locks_of(code), ["one", "two", "B"]);
+}
+
 /// No async runtime, not even behind somebody else's default feature.
 #[test]
 fn nothing_is_asynchronous() {

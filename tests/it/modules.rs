@@ -9,7 +9,7 @@ use crate::architecture::{rows, sources};
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
 /// The module that a file below `src` holds: `session::store` for `session/store/mod.rs`. None for the two roots.
-fn module_of(file: &Path) -> Option<String> {
+pub fn module_of(file: &Path) -> Option<String> {
     let below = file
         .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
         .expect("a file below src");
