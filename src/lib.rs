@@ -32,8 +32,8 @@
 //!
 //! # Threads
 //!
-//! Every thread is started by [`threads`], has a name that `ps -L` and `top -H` show, and an owner that joins it. `N`, `id`
-//! stand for what tells one of many from the others: a number, the first letters of a session's short name.
+//! Every thread is started by [`threads`], has a name that `ps -L` and `top -H` show, and an owner that joins it. `N`,
+//! `id` stand for what tells one of many from the others: a number, the first letters of a session's short name.
 //!
 //! | thread | how many | started by | blocks on | woken by | joined by |
 //! |---|---|---|---|---|---|
@@ -41,7 +41,7 @@
 //! | `door-accept` | one a door | [`Door::open`] | `poll` of the listener and of the stop event | a connection; the stop | [`Door::stop_accepting`] |
 //! | `door-conn` | one a connection, as many as the door has places | `door-accept` | `poll` and `read` of its socket, with a deadline; a place in the door's line; its answer | the client's bytes; the door's close; a WebSocket's writer that ends | `door-accept`, now and then; [`Door::close`] |
 //! | `tiny-http` | one that accepts, and its pool of at least four, a door | `door-conn` or [`Door::open`], anew when it has died | `accept` and `read` of its Unix socket | a request that the door forwards; the drop of its server | tiny_http, which lets them end by themselves |
-//! | `http-N` | as many as requests may be answered at once, a door | [`Door::open`] | tiny_http's queue; whatever a handler does | a request; `unblock` at the close | [`Door::close`] |
+//! | `http-N` | as many as requests may be answered simultaneously, a door | [`Door::open`] | tiny_http's queue; whatever a handler does | a request; `unblock` at the close | [`Door::close`] |
 //! | `w-id` | one a WebSocket | its `door-conn` | the viewer's wake-up, with the heartbeat's deadline; `write` of its socket, with a deadline | output, a notice, the reader's end | its `door-conn`, by the scope's end |
 //! | `s-id` | one a session | whoever creates it: `http-N`, `pool-N`, `reaper` | `read` of the terminal's socket; a player who lags; calls to the Engine | output; the container's end; the order to end, which shuts the socket | `reaper`; [`Manager::stop`] |
 //! | `reaper` | one | [`Manager::start`] | the stop, for the length of a tick | a tick; the stop | [`Manager::stop`] |
@@ -60,8 +60,9 @@
 //!
 //! # Locks
 //!
-//! Each lock is named by its module and field. Under a lock only those of the last column are taken, so no two threads wait
-//! for each other; log lines may be written under any ([`logging::log_throttle`]). Only those that say so are held over I/O.
+//! Each lock is named by its module and field. Under a lock only those of the last column are taken, so no two threads
+//! wait for each other; log lines may be written under any ([`logging::log_throttle`]). Only those that say so are held
+//! over I/O.
 //!
 //! | lock | guards | is held | taken under it |
 //! |---|---|---|---|

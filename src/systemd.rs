@@ -18,7 +18,7 @@ use crate::config::Service;
 use crate::door::Listener;
 use crate::threads;
 
-/// systemd reads at once; if it does not, the word is not worth more of a wait.
+/// systemd reads immediately; if it does not, the word is not worth more of a wait.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The line to systemd.

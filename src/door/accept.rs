@@ -26,7 +26,7 @@ use super::{Shared, conversation};
 use crate::logging::LogThrottle;
 use crate::threads::{self, Kind};
 
-/// Without descriptors `accept` fails at once, again and again; a client can wait that long.
+/// Without descriptors `accept` fails immediately, again and again; a client can wait that long.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often ended threads are joined when nobody comes.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
@@ -73,7 +73,7 @@ struct Acceptor {
     pulse: Arc<Pulse>,
     threads: Threads,
     sweep_at: usize,
-    // Every connection's thread holds a clone, so that the close can wait for all of them at once.
+    // Every connection's thread holds a clone, so that the close can wait for all of them at the same time.
     alive: Sender<Infallible>,
     trouble: LogThrottle,
 }
@@ -204,7 +204,7 @@ impl Acceptor {
     }
 }
 
-/// Refuses without ever waiting, as far as a socket takes an answer at once.
+/// Refuses without ever waiting, as far as a socket takes an answer immediately.
 fn turn_away(stream: &TcpStream, refusal: Rejection) {
     let (mut answer, body) = print(refusal.response(), RequestId::new(), Form::default());
     answer.extend_from_slice(&body);

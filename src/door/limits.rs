@@ -13,7 +13,8 @@ const DESCRIPTORS_PER_REQUEST: usize = 3;
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
 /// Above this, threads (one a connection) are the scarcer good.
 const MOST_CONNECTIONS: usize = 4096;
-/// Enough handlers at once to keep the Engine busy and `/healthz` quick; an idle router thread costs a stack page or two.
+/// Enough handlers at the same time to keep the Engine busy and `/healthz` quick; an idle router thread costs a stack page
+/// or two.
 const MOST_IN_FLIGHT: usize = 64;
 /// Ten seconds outlast a phone's change of cells; 64 kbit/s is what it is left with when its month's volume is used up,
 /// and then the page's script still comes, in a minute and a quarter.
@@ -25,18 +26,18 @@ const WRITE_PACE: Pace = Pace {
 /// What strangers may use. `Default` fits the process's descriptor limit, so raise that one first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once, terminals included; one more gets a 503.
+    /// Connections at the same time, terminals included; one more gets a 503.
     pub max_connections: usize,
-    /// Connections at once from one IPv4 address or one IPv6 /64; one more gets a 429. Trusted proxies are exempt: their
-    /// clients count, each as soon as its request has told whose it is.
+    /// Connections at the same time from one IPv4 address or one IPv6 /64; one more gets a 429. Trusted proxies are
+    /// exempt: their clients count, each as soon as its request has told whose it is.
     pub max_per_address: usize,
     /// Connections from trusted proxies that have not told yet whose request they bring: their share of
     /// `max_connections`, so that who speaks slowly through a proxy does not take the places of all others. Proxies send
     /// heads whole, so each needs its place for a moment only.
     pub max_untold: usize,
-    /// Requests at once inside tiny_http, which is also the number of router threads.
+    /// Requests at the same time inside tiny_http, which is also the number of router threads.
     pub max_in_flight: usize,
-    /// Requests at once inside tiny_http for one client (as told by trusted proxies).
+    /// Requests at the same time inside tiny_http for one client (as told by trusted proxies).
     pub max_in_flight_per_address: usize,
     /// The longest request head; longer gets 431.
     pub head_bytes: usize,

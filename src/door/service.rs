@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use super::message::{Request, Response};
 
-/// Answers requests. Called from many router threads at once; may block, within the door's `answer_deadline`.
+/// Answers requests. Called from many router threads at the same time; may block, within the door's `answer_deadline`.
 pub trait Service: Send + Sync + 'static {
     /// Answers one request. A panic in here becomes a 500.
     fn answer(&self, request: Request) -> Answer;

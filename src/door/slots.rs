@@ -87,7 +87,7 @@ impl Slots {
         })
     }
 
-    /// A slot at once. Without an address only the total counts.
+    /// A slot immediately. Without an address only the total counts.
     pub(super) fn take(self: &Arc<Slots>, address: Option<IpAddr>) -> Result<Slot, NoSlot> {
         self.take_by(address, Instant::now())
     }

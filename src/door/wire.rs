@@ -101,7 +101,7 @@ pub(super) fn send_all(
     send(socket, bytes, SendFlags::empty(), deadline, closing)
 }
 
-/// The same for bytes that more will follow at once, so that they need no packet of their own.
+/// The same for bytes that more will follow immediately, so that they need no packet of their own.
 pub(super) fn send_start(
     socket: impl AsFd,
     bytes: &[u8],

@@ -1,4 +1,4 @@
-//! Writes answers to strangers: to fast ones at once, to slow ones for as long as they keep up the least pace.
+//! Writes answers to strangers: to fast ones immediately, to slow ones for as long as they keep up the least pace.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;

@@ -32,7 +32,7 @@ pub const ERROR_ANSWER: usize = 16 << 10;
 /// How much of the Engine's own words ends up in an [`Error`], in characters.
 const WORDS: usize = 500;
 
-/// Connections kept open between calls: a few sessions start, end and are looked at at once.
+/// Connections kept open between calls: a few sessions start, end and are looked at at the same time.
 const IDLE_CONNECTIONS: usize = 8;
 
 /// What is left as it is in a query's value.

@@ -1,7 +1,7 @@
 //! The Engine's verbs, a function each.
 //!
 //! Any thread may call any of them at any time: each call takes a connection from a pool or opens its own,
-//! blocks until the answer is whole, and has a deadline. How many calls of a kind run at once is for the
+//! blocks until the answer is whole, and has a deadline. How many calls of a kind run at the same time is for the
 //! caller to bound.
 
 use std::io::Read;
@@ -331,7 +331,7 @@ impl Engine {
         self.post(call, target, grace + LONG)
     }
 
-    /// Ends a container at once. One that has ended or is gone already is fine.
+    /// Ends a container immediately. One that has ended or is gone already is fine.
     pub fn kill(&self, id: &ContainerId) -> Result<()> {
         let target = format!(
             "/containers/{}/kill?signal=KILL",
@@ -377,7 +377,7 @@ impl Engine {
     }
 
     /// Waits until a container does not run, for at most `limit`, and returns its exit code.
-    /// DOCKER: one that was never started does not run either: 0, at once.
+    /// DOCKER: one that was never started does not run either: 0, immediately.
     pub fn wait(&self, id: &ContainerId, limit: Duration) -> Result<i64> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

@@ -105,7 +105,7 @@ pub struct HostConfig {
     pub cpu_period: u64,
     /// Microseconds of processor time in each period.
     pub cpu_quota: u64,
-    /// Processes and threads at once, counted by the cgroup.
+    /// Processes and threads at the same time, counted by the cgroup.
     pub pids_limit: u32,
     /// Limits of each process.
     pub ulimits: Vec<Ulimit>,

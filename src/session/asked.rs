@@ -1,4 +1,4 @@
-//! An answer that many want at once and one fetches: whoever comes meanwhile waits for that one's.
+//! An answer that many want at the same time and one fetches: whoever comes meanwhile waits for that one's.
 //!
 //! No threads. Without it sixty `/readyz` at an Engine that hangs would be sixty connections to it.
 

@@ -42,7 +42,7 @@ enum NoRoom {
 enum Place<'a> {
     /// It has a session that waited.
     Taken(Arc<Session>),
-    /// It has a place in the map, so that a limit is a limit however many come at once, and one in line.
+    /// It has a place in the map, so that a limit is a limit however many come at the same time, and one in line.
     Reserved(Arc<Session>, Hope<'a>),
 }
 
@@ -105,7 +105,7 @@ impl Manager {
     }
 
     /// Waits until the books of this player's games that are just ending are safe. Who leaves one game and starts the
-    /// next at once would else begin with an older book. A container that fails is not waited for longer.
+    /// next immediately would else begin with an older book. A container that fails is not waited for longer.
     fn wait_for_last_saves(&self, player: &PlayerId) -> Result<(), Error> {
         let deadline = Instant::now() + LAST_SAVE_WAIT;
         for session in self.list() {

@@ -49,7 +49,7 @@ pub enum Error {
         /// When the first of them ends by itself, if nobody types in it.
         retry_after: Duration,
     },
-    /// The session's spellbook is being read and written by as many requests as may at once.
+    /// The session's spellbook is being read and written by as many requests as may at the same time.
     #[error("too many requests for one spellbook at once")]
     BookBusy,
     /// The address, or the player, has started too many sessions lately.

@@ -25,8 +25,10 @@
 //! * [`quarantine`]: what fails is set aside. * [`fitness`]: what an image must be like. * [`sweep`]: what no session has.
 //! * [`frozen`]: containers that are paused.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do.
-//! * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an operator orders it.
-//! * [`metrics`]: what is counted. * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives the process.
+//! * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an
+//! operator orders it.
+//! * [`metrics`]: what is counted. * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives
+//! the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
 
@@ -133,11 +135,11 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// However busy, a session ends after so long.
     pub max_lifetime: Option<Duration>,
-    /// Sessions alive at once.
+    /// Sessions alive at the same time.
     pub max_sessions: usize,
-    /// Sessions of one player alive at once.
+    /// Sessions of one player alive at the same time.
     pub sessions_per_player: usize,
-    /// `SESSIONS_PER_ADDRESS`: sessions started from one address, alive at once.
+    /// `SESSIONS_PER_ADDRESS`: sessions started from one address, alive at the same time.
     pub sessions_per_address: usize,
     /// How often one address, and one player, may start a session.
     pub rate: Option<Rate>,
@@ -149,11 +151,12 @@ pub struct Settings {
     pub pool_size: usize,
 }
 
-/// How many create, start and remove calls run at once; see [`admission::calls`].
+/// How many create, start and remove calls run at the same time; see [`admission::calls`].
 const ENGINE_CALLS_AT_ONCE: usize = 4;
 /// The same for containers that could not be removed before.
 const SLOW_CALLS_AT_ONCE: usize = 2;
-/// Containers of the last life that are attached to at once. An attach is quick; this many are for some that hang.
+/// Containers of the last life that are attached to at the same time. An attach is quick; this many are for some that
+/// hang.
 const ADOPTIONS_AT_ONCE: usize = 16;
 /// The Engine's and the store's health are asked at most so often, however many ask us.
 const HEALTH_FOR: Duration = Duration::from_secs(1);
@@ -208,7 +211,8 @@ pub struct Manager {
     /// Whether a stop leaves the containers where they are.
     leaves_containers: AtomicBool,
     is_stopping: AtomicBool,
-    /// What an operator has ordered. Held for moves only; may be taken while `sessions` is held, never the other way round.
+    /// What an operator has ordered. Held for moves only; may be taken while `sessions` is held, never the other way
+    /// round.
     order: Mutex<drain::Order>,
     /// Tells the drain's thread that it is another one.
     order_changed: Sender<()>,
@@ -370,7 +374,7 @@ impl Manager {
             // The server stops, and leaves the session to its next life, which can be asked again.
             return Err(Error::Stopping);
         }
-        // Of two that destroy at once only one has destroyed it.
+        // Of two that destroy at the same time only one has destroyed it.
         self.sessions
             .write()
             .remove(&id)
@@ -503,7 +507,7 @@ impl Manager {
             .count()
     }
 
-    /// Waits for so long; returns at once, with true, when the server stops.
+    /// Waits for so long; returns immediately, with true, when the server stops.
     pub fn has_stopped_within(&self, wait: Duration) -> bool {
         self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }

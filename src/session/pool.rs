@@ -24,7 +24,7 @@ use super::state::Reason;
 use super::{Error, Manager, Shell};
 use crate::threads;
 
-/// More than may be at the Engine at once: while one writes its record, another has its turn there.
+/// More than may be at the Engine at the same time: while one writes its record, another has its turn there.
 const MAKERS: usize = 6;
 /// One that has waited so long is replaced: what its image was then may not be what it is now.
 pub const MEMBER_LIFE: Duration = Duration::from_secs(6 * 3600);

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use super::Manager;
 
-/// More of a kind at once is no trouble of single things any more. The one that failed the longest ago gives way.
+/// More of a kind at the same time is no trouble of single things any more. The one that failed the longest ago gives way.
 const MOST: usize = 1024;
 /// Without a failure for so long after its time was over, it is well, or gone.
 const CALM: Duration = Duration::from_secs(60);
@@ -87,7 +87,7 @@ struct Case {
     cause: String,
     failed_at: Instant,
     not_before: Instant,
-    /// Whether to be started proves nothing: it was, and ended at once.
+    /// Whether to be started proves nothing: it was, and ended immediately.
     is_after_start: bool,
 }
 
@@ -132,7 +132,7 @@ impl Quarantine {
         self.note(kind, name, (cause.to_string(), false), now)
     }
 
-    /// The same of what was started, and has ended at once.
+    /// The same of what was started, and has ended immediately.
     pub fn fail_after_start(
         &self,
         kind: Kind,
@@ -191,7 +191,7 @@ impl Quarantine {
         self.cases.lock().remove(&(kind, name.to_owned())).is_some()
     }
 
-    /// It could be started, which is news only if it could not: one that ends at once proves nothing by its start.
+    /// It could be started, which is news only if it could not: one that ends immediately proves nothing by its start.
     pub fn mend_by_start(&self, kind: Kind, name: &str) -> bool {
         let mut cases = self.cases.lock();
         let key = (kind, name.to_owned());

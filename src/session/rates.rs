@@ -24,16 +24,16 @@ use super::metrics::Limit;
 use super::{Error, Manager};
 use crate::auth::PlayerId;
 
-/// Addresses, and players, that are remembered at once; about 150 bytes each.
+/// Addresses, and players, that are remembered at the same time; about 150 bytes each.
 const MOST_KEYS: usize = 16 * 1024;
 
-/// A network is 65,536 households, of which only a few play at once.
+/// A network is 65,536 households, of which only a few play at the same time.
 const HOUSEHOLDS_PER_NETWORK: u32 = 16;
 
 /// So many in so much time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many; all of them may come at once.
+    /// How many; all of them may come in one go.
     pub count: NonZeroU32,
     /// In what time.
     pub per: Duration,

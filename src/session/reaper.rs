@@ -54,7 +54,7 @@ pub struct View {
 pub struct Rules {
     /// Without human input.
     pub idle_timeout: Duration,
-    /// In all.
+    /// Longest lifetime.
     pub max_lifetime: Option<Duration>,
     /// Between two looks at a book.
     pub save_interval: Duration,
@@ -100,7 +100,7 @@ pub fn judge(view: View, rules: Rules) -> Verdict {
         .filter(|&(left, most)| is_soon(left, most))
         .map(|(left, _)| (left, Reason::MaxLifetime));
     let idle = Some((idle_left, Reason::Idle)).filter(|_| is_soon(idle_left, rules.idle_timeout));
-    // The one that comes first; of two at once the one that no key puts off.
+    // The one that comes first; of two at the same time the one that no key puts off.
     let first = old_age
         .into_iter()
         .chain(idle)
@@ -293,7 +293,7 @@ mod tests {
         );
         check(State::Running, 0.0, 60.0, None, End(Reason::MaxLifetime));
         check(State::Running, 15.0, 60.0, None, End(Reason::MaxLifetime));
-        // Both are near: told is the one that comes first, and of two at once the one that no key puts off.
+        // Both are near: told is the one that comes first, and of two at the same time the one that no key puts off.
         check(State::Running, 14.75, 59.5, None, Warn(Idle, MINUTE / 4));
         check(
             State::Running,

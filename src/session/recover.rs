@@ -109,7 +109,7 @@ pub(super) fn run(
 
 /// Lets go of the container, and does what the remedy is.
 fn apply(remedy: Remedy, session: &Session) {
-    // INVARIANT: at once: an attach that nobody reads holds the program, and takes keys whose echo nobody sees.
+    // INVARIANT: immediately: an attach that nobody reads holds the program, and takes keys whose echo nobody sees.
     session.hub.hang_up();
     session.hub.disconnect_input();
     let state = session.snapshot().state;

@@ -70,7 +70,7 @@ fn apply(manager: &Manager, session: &Session) {
         return;
     }
     if session.wants_redraw.swap(false, Ordering::SeqCst) {
-        // The program draws anew only for a size that is another one; the right one follows at once.
+        // The program draws anew only for a size that is another one; the right one follows immediately.
         let other = Size {
             rows: size.rows.saturating_sub(1).max(1),
             ..size

@@ -44,7 +44,7 @@ pub struct Session {
     pub(super) is_resize_queued: AtomicBool,
     /// The size the container has. Guards nothing else.
     pub(super) applied_size: Mutex<Option<Size>>,
-    /// Of what end its player was warned last. Guards nothing else.
+    /// The ending that the player was last warned about. Guards nothing else.
     warned_of: Mutex<Option<Reason>>,
     /// Whether the saver has it on its list.
     pub(super) is_save_queued: AtomicBool,
@@ -300,7 +300,7 @@ impl Session {
     }
 
     /// Orders the end. The session's thread, woken by the end of its attach, does all the rest; so this is
-    /// quick, needs no Engine, and may be said by several at once: the first reason counts.
+    /// quick, needs no Engine, and may be said by several at the same time: the first reason counts.
     pub fn order_end(&self, reason: Reason) -> Result<(), Illegal> {
         self.step_with(Event::EndWanted, |life| {
             if life.state == State::Ending {
@@ -361,7 +361,7 @@ impl Session {
         !is_due(&mut life)
     }
 
-    /// Notes of what end its player is warned, if of any. Returns whether that is news.
+    /// Notes which ending its player is warned about, if any. Returns whether that is news.
     pub(super) fn is_news(&self, warning: Option<Reason>) -> bool {
         std::mem::replace(&mut *self.warned_of.lock(), warning) != warning
     }

@@ -92,7 +92,7 @@ impl State {
             (Creating, Failed) => Ok(State::Removed),
             (Running | Prewarmed, EndWanted) => Ok(Ending),
             (Running | Prewarmed, ShellEnded) => Ok(Stopped),
-            // Wanting an end twice, or when it has come already, is no fault: several may want it at once.
+            // Wanting an end twice, or when it has come already, is no fault: several may want it at the same time.
             (Ending | Stopped | Saving, EndWanted) => Ok(self),
             (Ending, ShellEnded) | (Stopped, SaveBegan) => Ok(Saving),
             // A try that failed is made again.

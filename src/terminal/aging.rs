@@ -23,7 +23,7 @@ use crate::engine::Size;
 
 /// The scrollback may be so much over its limit before its oldest bytes are taken into the past.
 pub(super) const EXCESS_BYTES: usize = 32 * 1024;
-/// The most that leaves the hub at once. What has no end between two characters in so much is taken in as it is.
+/// The most that leaves the hub in one go. What has no end between two characters in so much is taken in as it is.
 const SLICE_BYTES: usize = 2 * EXCESS_BYTES;
 /// After so long the past is given back, for those who wait for it.
 const SLICE_TIME: Duration = Duration::from_millis(10);
@@ -339,7 +339,7 @@ mod tests {
         });
     }
 
-    /// In slices or at once, with sizes anywhere: the same picture.
+    /// In slices or in one go, with sizes anywhere: the same picture.
     #[test]
     fn slices_make_no_difference() {
         let lines: String = (0..4_000)

@@ -2,7 +2,7 @@
 //! colours it has. Each question is answered once:
 //!
 //! * while a player's page is there, by the page: it is asked nothing that lies before [`State::answered`];
-//! * while none is there, by this server's emulator, at once;
+//! * while none is there, by this server's emulator, immediately;
 //! * what a page was sent that left before it had drawn it, by the next one.
 //!
 //! Runs on the session's thread, behind the output that asks. The emulator's time is the terminal's own

@@ -29,8 +29,8 @@ const UNWATCHED_PER_SECOND: f64 = 256.0 * 1024.0;
 /// The same of output beside others who type: more than anybody reads. A flood takes most of its processor time from the
 /// Engine, which has no terminal to charge it to, so this is what leaves some to others.
 const BESIDE_PER_SECOND: f64 = 1024.0 * 1024.0;
-/// What a terminal at which somebody types may write at once all the same: what is on its way when a flood is ended. No more
-/// often than once in [`KEYS_EVERY`].
+/// What a terminal at which somebody types may write immediately all the same: what is on its way when a flood is ended.
+/// No more often than once in [`KEYS_EVERY`].
 const KEYS_BYTES: f64 = 2.0 * 1024.0 * 1024.0;
 const KEYS_EVERY: Duration = Duration::from_secs(1);
 /// Seconds of processor time a second that the emulator may take for one terminal. Output of programs that mean well takes
@@ -360,7 +360,7 @@ mod tests {
         }
     }
 
-    /// Output in pieces for an hour, at once whenever it may; how many bytes came of it.
+    /// Output in pieces for an hour, in one go whenever it may; how many bytes came of it.
     fn flood(is_watched: bool, has_others: bool, emulation: Duration) -> u64 {
         const PIECE: usize = 32 * 1024;
         let start = Instant::now();
@@ -415,7 +415,7 @@ mod tests {
         assert!((0.9..1.1).contains(&pause.as_secs_f64()), "{pause:?}");
     }
 
-    /// What is on its way when a flood is ended comes at once.
+    /// What is on its way when a flood is ended comes immediately.
     #[test]
     fn who_types_at_a_flood_gets_some_of_it_at_once() {
         let start = Instant::now();

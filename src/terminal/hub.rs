@@ -27,7 +27,7 @@ pub use super::input::Typed;
 pub use super::state::FIRST_SIZE;
 pub use super::viewer_state::{Arrival, ExitNote, Next};
 
-/// Downloads of one recording at once.
+/// Downloads of one recording at the same time.
 const MAX_DOWNLOADS: usize = 2;
 
 /// How much a hub keeps and how far it lets a program run ahead of its player.
@@ -47,8 +47,8 @@ pub struct Hub {
     pub(super) state: Mutex<State>,
     /// The past was taken out or given back, or nobody waits for it any more: see [`super::aging`]. Goes with `state`.
     pub(super) past_moved: Condvar,
-    /// When the next present may be drawn: see [`super::present`]. Held while one is, and by whoever waits for that, before
-    /// any other lock.
+    /// When the next present may be drawn: see [`super::present`]. Held while one is, and by whoever waits for that,
+    /// before any other lock.
     pub(super) present_due: Mutex<Instant>,
     /// Wakes the pump when the player has caught up.
     pub(super) pump_wake: Wakeup,
@@ -144,7 +144,7 @@ impl Hub {
         self.wake_pump();
     }
 
-    /// Sends everybody away with `close`, at once, and lets the pump run to the end of the output.
+    /// Sends everybody away with `close`, immediately, and lets the pump run to the end of the output.
     pub fn close(&self, close: Close) {
         let mut state = self.state.lock();
         state.closed.get_or_insert(close);
@@ -247,7 +247,7 @@ impl Hub {
         ]
     }
 
-    /// The same in all.
+    /// The memory of all parts together.
     pub fn memory_bytes(&self) -> usize {
         self.memory_by_part().iter().map(|(_, bytes)| bytes).sum()
     }

@@ -1,5 +1,5 @@
-//! The loop that reads what a container writes, on the session's thread: into the scrollback, and no faster than its player
-//! and its budget allow.
+//! The loop that reads what a container writes, on the session's thread: into the scrollback, and no faster than its
+//! player and its budget allow.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::parked_writer::ParkedWriter;
 use super::state::Hold;
 use super::viewer_state::ViewerState;
 
-/// The most the pump reads at once. DOCKER: the Engine itself copies 32 KiB at a time.
+/// The most the pump reads in one read. DOCKER: the Engine itself copies 32 KiB at a time.
 const READ_BYTES: usize = 32 * 1024;
 /// What it has room for while a session is quiet: 32 KiB for each would be half of all its memory.
 const QUIET_READ_BYTES: usize = 2 * 1024;
@@ -135,7 +135,7 @@ impl Hub {
             state.tell_full();
         }
         let is_watched = !state.seats.is_empty();
-        // Not under the lock: whoever is woken wants it at once.
+        // Not under the lock: whoever is woken wants it immediately.
         drop(state);
         if let Some((number, rest)) = player {
             let mut typed_at = None;

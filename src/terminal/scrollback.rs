@@ -118,7 +118,7 @@ mod tests {
         String::from_utf8(out).expect("the tests write ASCII")
     }
 
-    /// Pushes, and forgets what is too much at once.
+    /// Pushes, and forgets what is too much in one go.
     fn push(scrollback: &mut Scrollback, output: &[u8]) {
         scrollback.push(output);
         scrollback.forget(scrollback.excess());

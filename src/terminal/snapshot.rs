@@ -1,9 +1,9 @@
 //! What a terminal needs to go on in the server's next life: its offset and its screen.
 //!
 //! A server that is stopped takes a [`Snapshot`] of each terminal, and the next one goes on from there: pages come
-//! back at their offsets as if nothing had been, and send again the keys that had not come. After a crash there is none. Then the hub is *uncharted*: it
-//! counts from 0 until the first page comes back, whose offset it takes for its own. A hub whose own state may be wrong
-//! starts anew in the same way, except that it knows its offset ([`Hub::start_anew`]).
+//! back at their offsets as if nothing had been, and send again the keys that had not come. After a crash there is none.
+//! Then the hub is *uncharted*: it counts from 0 until the first page comes back, whose offset it takes for its own. A hub
+//! whose own state may be wrong starts anew in the same way, except that it knows its offset ([`Hub::start_anew`]).
 
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ pub struct Undrawn {
 }
 
 impl Hub {
-    /// Takes the last picture, when nobody pumps any more. Nearly all output becomes past: nobody can resume here. There is
-    /// no picture where drawing it would hold up the stop.
+    /// Takes the last picture, when nobody pumps any more. Nearly all output becomes past: nobody can resume here. There
+    /// is no picture where drawing it would hold up the stop.
     pub fn still(&self) -> Snapshot {
         let began = processor_time();
         let undrawn = self.undrawn(began);
@@ -121,7 +121,7 @@ impl Hub {
     }
 
     /// Forgets what the terminal shows, as a crash of the server would, but not how far the output has come. Pages are
-    /// sent away to come back at once (1001).
+    /// sent away to come back immediately (1001).
     pub fn start_anew(&self) {
         let mut state = self.state.lock();
         let end = state.scrollback.end();
@@ -270,7 +270,8 @@ mod tests {
         assert_eq!(settled(&hub, of(page, Some(0))), None);
     }
 
-    /// What a program has asked, and no page has drawn, is asked once more in the next life: however much that is, its end.
+    /// What a program has asked, and no page has drawn, is asked once more in the next life: however much that is, its
+    /// end.
     #[test]
     fn what_no_page_has_drawn_is_still_to_be_answered() {
         let output = b"hello\x1b[6n";
@@ -290,8 +291,8 @@ mod tests {
         assert_eq!(resized.still().undrawn, None, "drawn in another size");
     }
 
-    /// Wherever the output is cut, in the middle of a sequence or of a character: a page that is new after it shows what it
-    /// would have shown without.
+    /// Wherever the output is cut, in the middle of a sequence or of a character: a page that is new after it shows what
+    /// it would have shown without.
     #[test]
     fn a_stop_may_come_within_a_sequence() {
         let output = "a\x1b[1;31mb\u{4e16}\x1b]2;title\u{4e16}\x07c\x1b[2;5Hd".as_bytes();

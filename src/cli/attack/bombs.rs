@@ -126,7 +126,7 @@ fn threads(terms: &Terms) {
     }
     on(Bomb::Threads, format!("{count} threads, all busy"));
     loop {
-        // The place of one that ended is taken at once.
+        // The place of one that ended is taken immediately.
         let _ = thread::Builder::new()
             .name("thread-bomb".into())
             .spawn(|| {});

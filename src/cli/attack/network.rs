@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, Protocol, RawProtocol, SocketFlags, SocketType,
 use super::Terms;
 use crate::cli::finding::Finding;
 
-/// Without a route the answer comes at once.
+/// Without a route the answer comes immediately.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Where clouds answer questions about the machine, credentials included.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);

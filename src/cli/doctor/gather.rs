@@ -27,7 +27,7 @@ use crate::session::sandbox::{self, PLAYER_UID};
 use crate::session::store::{self, redis};
 use crate::session::{Shell, fitness};
 
-/// The server answers at once, unless its Engine hangs.
+/// The server answers immediately, unless its Engine hangs.
 const ASK: Duration = Duration::from_secs(10);
 /// The attacker runs into its limits within a second or two.
 const LIMITS: Duration = Duration::from_secs(60);

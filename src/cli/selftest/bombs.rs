@@ -28,7 +28,7 @@ const END: Duration = Duration::from_secs(10);
 /// A session's output takes at most its scrollback, its screen and a little; `SCROLLBACK` may be larger.
 const SCREENS_BYTES: usize = 8 << 20;
 
-/// Sizes that a terminal is given, and at once: between two of these pieces its output is read.
+/// Sizes that a terminal is given, and at the same time: between two of these pieces its output is read.
 const SIZES: u32 = 1_000_000;
 const SIZES_AT_ONCE: u32 = 10_000;
 

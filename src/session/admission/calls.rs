@@ -1,4 +1,4 @@
-//! How many heavy Engine calls run at once, and who is next.
+//! How many heavy Engine calls run at the same time, and who is next.
 //!
 //! DOCKER: starts contend. On 2 cores 3.4 a second at one, 5.3 at four, 5.7 at sixteen, where each then takes
 //! 2.2 s (20.10). So a few go in and the rest wait here, first come, first served.
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A turn that takes far too long, at a container whose call hangs, is set aside: it runs on, and the next one goes in
-//! beside it. Where all that run are slow and of other shells, one more may begin at once: a shell whose starts hang keeps
-//! no other's waiting. A newcomer need not wait for its turn if somebody hands it what it waits for.
+//! beside it. Where all that run are slow and of other shells, one more may begin immediately: a shell whose starts hang
+//! keeps no other's waiting. A newcomer need not wait for its turn if somebody hands it what it waits for.
 //!
 //! Whoever waits does so on its own thread, at a channel of its own; the one whose turn ends hands its turn to the
 //! first in line. How long that takes is estimated by [`crate::session::admission::estimate`].

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   the last turns' lengths ──┐
-//!   how long others run ──────┼─▶ seconds a turn ─▶ × place ÷ turns at once ─▶ estimate
-//!   turns at once ────────────┘
+//!   how long others run ──────┼─▶ seconds a turn ─▶ × place ÷ simultaneous turns ─▶ estimate
+//!   simultaneous turns ───────┘
 //! ```
 
 use std::collections::VecDeque;
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 const REMEMBERED: usize = 16;
 /// What is older says nothing about the Engine as it is now.
 const RECENT: Duration = Duration::from_secs(5 * 60);
-/// What a turn is taken for while none was measured. DOCKER: 0.7 s of a start with four at once on 2 cores (20.10).
+/// What a turn is taken for while none was measured. DOCKER: 0.7 s of a start with four at the same time on 2 cores
+/// (20.10).
 const GUESS: Duration = Duration::from_secs(1);
 /// No client is told to come back sooner, or later.
 const RETRY_SOONEST: Duration = Duration::from_secs(1);
@@ -28,7 +29,7 @@ pub struct Pace {
 /// What goes on at the Engine now.
 #[derive(Debug, Clone, Copy)]
 pub struct Load<'a> {
-    /// Turns that may run at once.
+    /// Turns that may run at the same time.
     pub at_once: usize,
     /// When those that run began.
     pub running_since: &'a [Instant],
@@ -90,7 +91,7 @@ mod tests {
         Duration::from_secs_f64(count)
     }
 
-    /// Turns as (seconds ago, seconds long) and ages of running ones in seconds; four at once.
+    /// Turns as (seconds ago, seconds long) and ages of running ones in seconds; four at the same time.
     #[track_caller]
     fn check(turns: &[(f64, f64)], running: &[f64], place: usize, expected: f64) {
         let now = Instant::now() + Duration::from_secs(3600);

@@ -13,8 +13,8 @@ const TURN_WAIT: Duration = Duration::from_secs(30);
 /// Newcomers that may wait. A machine that starts 4 a second lets the last of so many in just within [`TURN_WAIT`]; each
 /// holds a connection and a thread.
 pub(in crate::session) const WAITING_MAX: usize = 120;
-/// Of one household: as many as may play from one address by default may come at once, as a class does, and there are
-/// places left for others.
+/// Of one household: as many as may play from one address by default may come at the same time, as a class does, and there
+/// are places left for others.
 pub(in crate::session) const WAITING_PER_HOUSEHOLD: usize = 60;
 
 impl Manager {
@@ -43,7 +43,7 @@ impl Manager {
         }
         match served {
             Ok(Served::Handed(session)) => Ok(InTurn::Handed(session)),
-            // Both at once: the turn is the next one's.
+            // Both at the same time: the turn is the next one's.
             Ok(Served::Turn(turn)) => match hope.give_up() {
                 Some(session) => Ok(InTurn::Handed(session)),
                 None => {

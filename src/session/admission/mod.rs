@@ -1,5 +1,5 @@
-//! Who gets the Engine next: how many heavy calls run at once, who waits in line, and for how long. No thread of its own:
-//! whoever wants something waits here for it.
+//! Who gets the Engine next: how many heavy calls run at the same time, who waits in line, and for how long. No thread of
+//! its own: whoever wants something waits here for it.
 
 pub mod calls;
 pub mod estimate;

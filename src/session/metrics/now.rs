@@ -14,7 +14,7 @@ use crate::terminal::metrics::MemoryPart;
 pub struct Metrics {
     /// Sessions remembered, by shell and state.
     sessions: IntGaugeVec,
-    /// Sessions that may be played at once.
+    /// Sessions that may be played at the same time.
     limit: IntGauge,
     /// Pages and raw clients connected now, by role.
     viewers: Gauges<Role>,

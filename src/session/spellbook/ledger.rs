@@ -19,8 +19,8 @@ const FREE_BYTES: u64 = 16 * 1024;
 const CREDIT_BYTES: u64 = 64 * 1024 * 1024;
 /// What it pays off a second: 675 MiB a day.
 const PAID_PER_SECOND: u64 = 8 * 1024;
-/// Households that are remembered at once; beyond that newcomers are not counted, for who has so many addresses is
-/// slowed by `RATE_LIMIT`.
+/// Households that are remembered at the same time; beyond that newcomers are not counted, for who has so many addresses
+/// is slowed by `RATE_LIMIT`.
 const MOST_HOUSEHOLDS: usize = 16 * 1024;
 
 /// Debts in bytes.

@@ -41,8 +41,8 @@ const SAVERS: usize = 4;
 const OTHERS_WAIT: Duration = Duration::from_secs(2);
 /// And how often it looks whether one of them has ended.
 const OTHERS_LOOK: Duration = Duration::from_millis(50);
-/// Requests for books, of all sessions, that are at the Engine at once. The Engine copies slower than clients ask, and the
-/// saver and newcomers need it too.
+/// Requests for books, of all sessions, that are at the Engine at the same time. The Engine copies slower than clients
+/// ask, and the saver and newcomers need it too.
 pub(in crate::session) const REQUESTS_AT_ONCE: usize = 4;
 /// And that wait for it, in all and of one household.
 pub(in crate::session) const REQUESTS_WAITING: usize = 64;
@@ -199,7 +199,7 @@ impl Manager {
         self.engine.put_archive(container, sandbox::HOME, tar)?;
         session.book.lock().seen = None;
         let is_there = self.stat_book(container)?.size == book.len() as i64
-            // The game may have written in it at once.
+            // The game may have written in it immediately.
             || self.read_book(container)?.bytes.starts_with(book);
         match is_there {
             true => Ok(()),
@@ -237,8 +237,8 @@ impl Manager {
     /// Puts another book in the place of a session's, in its container and in the store.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Over`], [`Error::NotText`], [`Error::Store`] for one that is too big; what the Engine or the store
-    /// says.
+    /// [`Error::NotFound`], [`Error::Over`], [`Error::NotText`], [`Error::Store`] for one that is too big; what the Engine
+    /// or the store says.
     pub fn replace_book(&self, id: SessionId, book: &[u8]) -> Result<(), Error> {
         if book.len() as u64 > sandbox::BOOK_LIMIT_BYTES {
             return Err(store::Error::TooBig.into());
@@ -448,7 +448,7 @@ impl Manager {
                 self.metrics.books.count_save(kept);
             }
             Err(error) => {
-                // Not again at once; see `reaper::is_save_due`.
+                // Not again immediately; see `reaper::is_save_due`.
                 let mut notes = session.book.lock();
                 notes.checked = Some(Instant::now());
                 notes.failures = notes.failures.saturating_add(1);

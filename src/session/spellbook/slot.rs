@@ -1,5 +1,5 @@
-//! What a session knows of its book, and whose turn with it is. No I/O, and no thread of its own: savers, the session's own
-//! thread and those of requests take turns ([`Turn`]).
+//! What a session knows of its book, and whose turn with it is. No I/O, and no thread of its own: savers, the session's
+//! own thread and those of requests take turns ([`Turn`]).
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::auth;
 use crate::session::Error;
 
-/// Requests for one book that wait at once. A player has no use for two.
+/// Requests for one book that wait at the same time. A player has no use for two.
 const MOST_WAITING: usize = 4;
 /// How long one of them waits: longer than the Engine's deadline for the call before it.
 pub(super) const TURN_WAIT: Duration = Duration::from_secs(15);

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! A file is written in `tmp`, synced, renamed into its place, and the place's directory is synced: after a crash
-//! there is the old version or the new one. (Records of containers that wait for a player are not synced.) One `tmp` for all, since looking for leftovers in each player's directory
-//! would make the start slower with every player. What can't be read is renamed to `….broken`, beside where it was.
+//! there is the old version or the new one. (Records of containers that wait for a player are not synced.) One `tmp` for
+//! all, since looking for leftovers in each player's directory would make the start slower with every player. What can't
+//! be read is renamed to `….broken`, beside where it was.
 //!
 //! Every call blocks for as long as the disk does. [`folder`] has the files' ways, [`books`] the versions' names.
 
@@ -57,7 +58,7 @@ const LEAST_FREE_BYTES: u64 = BOOK_LIMIT_BYTES + RECORD_LIMIT_BYTES as u64;
 const TRIAL_BYTES: usize = 4096;
 /// That a book was loaded is written down when it was not for so long.
 const TOUCH_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// Writes at once, more or less: a few, since each waits for the disk and the disk can sync several in one go.
+/// Writes at the same time, more or less: a few, since each waits for the disk and the disk can sync several in one go.
 const STRIPES: usize = 16;
 
 /// The store below one `DATA_DIR`.
@@ -72,7 +73,7 @@ pub struct Directory {
     /// Makes the names in `tmp`.
     writes: AtomicU64,
     /// Guard reading, changing and writing of one record or one player's books; each guards those that hash to it.
-    /// Held while the disk writes and while an update's `change` runs, and never two at once.
+    /// Held while the disk writes and while an update's `change` runs, and never two at the same time.
     stripes: [Mutex<()>; STRIPES],
     quota_bytes: Option<u64>,
     /// What all books take, once they are counted. Held for a moment.

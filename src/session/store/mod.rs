@@ -338,8 +338,8 @@ pub fn open(
 }
 
 /// A store of one instance: the records of others are as if they were not there. Books are the players', whichever
-/// instance they play on. Calls from several threads at once are fine; what one has been told is done is there after
-/// a crash.
+/// instance they play on. Calls from several threads at the same time are fine; what one has been told is done is there
+/// after a crash.
 pub trait SessionStore: Send + Sync + 'static {
     /// Whether it can be read and written now.
     ///

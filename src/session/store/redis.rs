@@ -585,7 +585,7 @@ impl SessionStore for Redis {
         key_from_text(&kept, COOKIE_KEY)
     }
 
-    /// Of two servers that revoke at once one may go beyond the limit, which is there for the memory only.
+    /// Of two servers that revoke at the same time one may go beyond the limit, which is there for the memory only.
     fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error> {
         let name = player.to_string();
         let count: usize = self.link.call(cmd("HLEN").arg(REVOKED))?;

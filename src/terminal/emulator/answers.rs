@@ -9,7 +9,7 @@ use super::params::Params;
 use super::parser::Name;
 use super::terminal::State;
 
-/// A program that asks for more at once is not answered in full.
+/// A program that asks for more at the same time is not answered in full.
 const MAX_ANSWERS_BYTES: usize = 4 * 1024;
 
 /// Text, background and cursor: as in static/src/themes.ts.

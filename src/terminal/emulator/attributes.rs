@@ -98,7 +98,7 @@ pub type Look = u32;
 
 /// The look is in the table, under the number in its low bits.
 const IN_TABLE: Look = 1 << 31;
-/// Above so many different ones at once true colours become those of the palette, and the rest is left out.
+/// Above so many different ones at the same time true colours become those of the palette, and the rest is left out.
 const MAX_LOOKS: usize = 16 * 1024;
 
 /// Up to so many are not looked through for what is no longer needed.

@@ -4,7 +4,7 @@ use super::table::Table;
 
 /// Bytes of one character with its marks: more marks than that are left out.
 pub const MAX_CLUSTER_BYTES: usize = 48;
-/// Different ones at once in one terminal: more than texts in any script have.
+/// Different ones at the same time in one terminal: more than texts in any script have.
 const MAX_CLUSTERS: usize = 4096;
 /// Up to so many are not looked through for what is no longer needed.
 const FEW_CLUSTERS: usize = 512;

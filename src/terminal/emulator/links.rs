@@ -2,7 +2,7 @@
 
 use super::table::Table;
 
-/// Different links at once in one terminal, and their bytes. Text of other links is plain text.
+/// Different links at the same time in one terminal, and their bytes. Text of other links is plain text.
 const MAX_LINKS: usize = 1024;
 const MAX_BYTES: usize = 32 * 1024;
 

@@ -244,7 +244,7 @@ impl Parser {
         }
     }
 
-    /// One of the states in which control characters act at once.
+    /// One of the states in which control characters act immediately.
     fn sequence_char(&mut self, c: char, terminal: &mut impl Act) {
         match c {
             '\0'..' ' => {

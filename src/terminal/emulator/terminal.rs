@@ -1,7 +1,7 @@
 //! A terminal that does what the page's xterm.js 6 does: two screens, modes, and how characters are printed.
 //!
-//! How xterm.js behaves was found out by trying it; `tests/emulator` compares both. Where its behaviour is odd, so is this:
-//! what counts is that both show the same.
+//! How xterm.js behaves was found out by trying it; `tests/emulator` compares both. Where its behaviour is odd, so is
+//! this: what counts is that both show the same.
 
 use super::attributes::{Look, Looks, Pen, nearest};
 use super::charset::Charset;
@@ -288,7 +288,7 @@ impl State {
             // Where none fits, the next one goes on to the next line.
             let now = fit.clamp(1, left);
             if is_insert && fit > 0 {
-                // Room for all of them at once: to make it for one after the other costs a line each time.
+                // Room for all of them in one go: to make it for one after the other costs a line each time.
                 let blank = Cell::blank(self.look());
                 if let Some(line) = self.screen().here() {
                     line.insert(at, now * width, blank);
@@ -610,7 +610,7 @@ mod tests {
         check("\x1b(0q\x1b[2b", "─── @3,0");
     }
 
-    /// More colours than there is room for, all at once and one after the other.
+    /// More colours than there is room for, all in one go and one after the other.
     #[test]
     fn colours_without_end_take_no_memory() {
         let mut terminal = Terminal::new(400, 100);
@@ -666,7 +666,7 @@ mod tests {
         assert!(bytes < 1 << 20, "{bytes}");
     }
 
-    /// Of links that are not all on the screen at once none is lost.
+    /// Of links that are not all on the screen at the same time none is lost.
     #[test]
     fn links_of_a_long_listing_are_kept() {
         let mut terminal = Terminal::new(80, 24);
