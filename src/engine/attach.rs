@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-use super::call::{CONNECT_LIMIT, ERROR_ANSWER, words};
+use super::call::{CONNECT_LIMIT, ERROR_ANSWER, engine_message};
 use super::error::Error;
 use super::operation;
 use super::transport::connect;
@@ -173,7 +173,7 @@ fn refusal(stream: &mut UnixStream, head: Head, mut received: Vec<u8>, deadline:
     Error::Refused {
         call: CALL,
         status: head.status,
-        message: words(received.get(head.len..).unwrap_or_default()),
+        message: engine_message(received.get(head.len..).unwrap_or_default()),
     }
 }
 
@@ -219,7 +219,7 @@ fn broken(cause: io::Error) -> Error {
 fn garbled(what: &str) -> Error {
     Error::Garbled {
         call: CALL,
-        what: words(what.as_bytes()),
+        what: engine_message(what.as_bytes()),
     }
 }
 

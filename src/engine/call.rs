@@ -170,7 +170,7 @@ impl Wire {
             return Err(Error::Refused {
                 call,
                 status: status.as_u16(),
-                message: answer.into_words(),
+                message: answer.into_message(),
             });
         }
         Err(Error::Garbled {
@@ -242,7 +242,7 @@ impl Answer {
     }
 
     /// What an error answer says, as far as it can be read.
-    fn into_words(mut self) -> String {
+    fn into_message(mut self) -> String {
         let mut text = Vec::new();
         let limit = u64::try_from(ERROR_ANSWER).unwrap_or(u64::MAX);
         // A message that breaks off is still better than none.
@@ -252,7 +252,7 @@ impl Answer {
             .as_reader()
             .take(limit)
             .read_to_end(&mut text);
-        words(&text)
+        engine_message(&text)
     }
 }
 
@@ -288,13 +288,13 @@ pub fn explain(call: &'static str, socket: &Path, after: Duration, error: ureq::
 fn garbled(call: &'static str, what: &str) -> Error {
     Error::Garbled {
         call,
-        what: words(what.as_bytes()),
+        what: engine_message(what.as_bytes()),
     }
 }
 
 /// The Engine's message from an error answer: `{"message": …}`, or plain text from attach and from old
 /// Engines. Cut to a sane length and without control characters, since it goes to a log.
-pub fn words(answer: &[u8]) -> String {
+pub fn engine_message(answer: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Message {
         message: String,
@@ -318,7 +318,7 @@ mod tests {
 
     #[track_caller]
     fn check(answer: &str, expected: &str) {
-        assert_eq!(words(answer.as_bytes()), expected);
+        assert_eq!(engine_message(answer.as_bytes()), expected);
     }
 
     #[test]

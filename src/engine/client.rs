@@ -15,17 +15,17 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use ureq::http::Method;
 
+use super::answer::{load_outcome, path_stat};
 use super::attach::{self, Attach};
 use super::call::{
-    Answer, Body, CONNECT_LIMIT, LONG_ANSWER, Request, SMALL_ANSWER, Wire, encode, words,
+    Answer, Body, CONNECT_LIMIT, LONG_ANSWER, Request, SMALL_ANSWER, Wire, encode, engine_message,
 };
 use super::dialect::{ApiVersion, Dialect, Unfinished, choose};
 use super::error::{Error, HostError};
 use super::events::{self, Events};
-use super::names::{
-    archive_target, is_image_name, label_filter, load_outcome, path_stat, segment, socket_path,
-};
+use super::host::socket_path;
 use super::operation;
+use super::path::{archive_target, is_image_name, label_filter, segment};
 use super::podman;
 use super::transport::connect;
 use super::types::{
@@ -113,8 +113,8 @@ impl Engine {
     ///
     /// DOCKER: on its way out it closes its listener first, then ends the containers, and still answers on connections
     /// that it has (20.10). An archive that is taken of a container at that moment leaves its file system mounted,
-    /// and the container can never be removed. So whoever learns of a death knocks first.
-    pub fn knock(&self) -> Result<()> {
+    /// and the container can never be removed. So the thread that learns of a death calls this first.
+    pub fn probe(&self) -> Result<()> {
         connect(Path::new(&self.shared.socket), CONNECT_LIMIT)
             .map(drop)
             .map_err(|cause| Error::Unreachable {
@@ -262,7 +262,7 @@ impl Engine {
         };
         let created: Created = answer.json(SMALL_ANSWER)?;
         for warning in created.warnings.unwrap_or_default() {
-            self.pass_on(&words(warning.as_bytes()));
+            self.pass_on(&engine_message(warning.as_bytes()));
         }
         Ok(created.id)
     }
@@ -404,7 +404,7 @@ impl Engine {
             Some(WaitError { message }) if !message.is_empty() => Err(Error::Refused {
                 call,
                 status: 500,
-                message: words(message.as_bytes()),
+                message: engine_message(message.as_bytes()),
             }),
             _ => Ok(waited.status_code),
         }
@@ -586,7 +586,7 @@ impl Engine {
             call: operation::SYSTEM_PING,
             what: format!(
                 "no Api-Version but {:?}",
-                words(ping.api_version.as_bytes())
+                engine_message(ping.api_version.as_bytes())
             ),
         })?;
         // Only an Engine newer than us can have dropped what we speak, and only `/version` tells.

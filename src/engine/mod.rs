@@ -5,18 +5,21 @@
 //!    └─────attach, events───▶ attach, events ─────┘
 //! ```
 //!
-//! `client` has a function for each of the Engine's verbs; `dialect` chooses the API version; `podman` has the one call
+//! `client` has a function for each of the Engine's verbs; `host` says where it listens, `path` what a call's path has in it,
+//! `answer` what comes back where that is no plain JSON; `dialect` chooses the API version; `podman` has the one call
 //! that Podman does in its own way; `metrics` counts the calls.
 
+mod answer;
 mod attach;
 mod call;
 mod client;
 mod dialect;
 pub mod error;
 mod events;
+mod host;
 pub mod metrics;
-mod names;
 pub mod operation;
+mod path;
 mod podman;
 #[doc(hidden)]
 pub mod probe;

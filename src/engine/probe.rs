@@ -2,10 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
+use super::answer::{load_outcome, path_stat};
 use super::attach::head_length;
-use super::call::{parse, words};
+use super::call::{engine_message, parse};
 use super::events::read_line;
-use super::names::{load_outcome, path_stat};
 use super::types::{ContainerSummary, ImageSummary, Inspection, Version};
 
 /// What the Engine's words are called here.
@@ -35,7 +35,7 @@ pub fn readings(answer: &[u8]) -> Vec<&'static str> {
 
 /// The message in an error answer, as it reaches the log.
 pub fn message(answer: &[u8]) -> String {
-    words(answer)
+    engine_message(answer)
 }
 
 /// How long the head of an attach's answer is, once it is whole and an HTTP head at all.

@@ -26,9 +26,9 @@
 //! * [`frozen`]: containers that are paused.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do.
 //! * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an
-//! operator orders it.
+//!   operator orders it.
 //! * [`metrics`]: what is counted. * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives
-//! the process.
+//!   the process.
 //!
 //! Knows nothing of HTTP servers and WebSockets.
 

@@ -281,7 +281,7 @@ fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
     loop {
         let kept = manager
             .engine
-            .knock()
+            .probe()
             .map_err(Error::from)
             .and_then(|()| manager.keep_book(session, container, &owner.player));
         match kept {

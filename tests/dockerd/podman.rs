@@ -119,7 +119,7 @@ impl Podman {
     fn restart(&mut self, signal: &str) {
         self.end(signal);
         let engine = self.engine();
-        wait_for("the service to be gone", || engine.knock().is_err());
+        wait_for("the service to be gone", || engine.probe().is_err());
         // One that is killed leaves it.
         let _ = fs::remove_file(self.dir.path().join("run/podman.sock"));
         self.service = spawn_service(self.dir.path());
