@@ -25,9 +25,9 @@ use crate::threads::{self, Kind};
 /// The operator's own door is small: a scraper, a browser, a command line.
 const PRIVATE_DESCRIPTORS: usize = 256;
 
-/// A start that takes longer than this is worth a line.
+/// A start that takes longer than this is logged in a line of its own.
 const START_PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked whether games can be started, until they can.
+/// How often the server checks whether games can be started, until they can.
 const READY_EVERY: Duration = Duration::from_millis(100);
 
 /// Why the server could not start; one sentence for the operator.
@@ -36,19 +36,19 @@ pub enum Error {
     /// The address is taken, not ours, or below 1024.
     #[error("can't listen on {address}: {cause}; choose another {setting}")]
     Listen {
-        /// What was asked for.
+        /// The address or path that was asked for.
         address: SocketAddr,
-        /// Where it was.
+        /// The setting that names the address.
         setting: &'static str,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// The path is taken, or its directory is not ours.
     #[error("can't listen on unix:{}: {cause}; choose another BIND", .path.display())]
     ListenAtPath {
-        /// What was asked for.
+        /// The address or path that was asked for.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// `DOCKER_HOST` is not a Unix socket.
@@ -60,7 +60,7 @@ pub enum Error {
     /// What the server keeps can't be opened.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A template or a metric is broken: the binary is.
+    /// A template or a metric is broken, so the binary is broken.
     #[error("this binary is broken: {0}")]
     Build(String),
     /// The page was not built before the server.
@@ -74,14 +74,14 @@ pub enum Error {
 /// A server that is up.
 pub struct App {
     door: Door,
-    /// The operator's own, if there is one.
+    /// The operator's own door, if there is one.
     private_door: Option<Door>,
     manager: Arc<Manager>,
     grace: Duration,
 }
 
 impl App {
-    /// Starts everything. The Engine may be away: the server says so on `/readyz` and goes on trying.
+    /// Starts everything. The Engine may be unreachable: the server says so on `/readyz` and keeps trying.
     ///
     /// # Errors
     /// [`Error`].
@@ -89,7 +89,7 @@ impl App {
         App::start_with(config, None, bundle::embedded())
     }
 
-    /// The same on a socket that somebody else has opened, in place of the one that the settings name.
+    /// Starts everything on a socket that another process has opened, instead of the one that the settings name.
     ///
     /// # Errors
     /// [`Error`].
@@ -97,7 +97,7 @@ impl App {
         App::start_with(config, listener, bundle::embedded())
     }
 
-    /// The same with other sandbox images to give to the Engine than those that are in this binary.
+    /// Starts everything, and gives the Engine other sandbox images than those in this binary.
     ///
     /// # Errors
     /// [`Error`].
@@ -117,7 +117,7 @@ impl App {
             None => open(config)?,
         };
         let local = listener.address().clone();
-        // A Unix socket has none. Then the name of this server's containers is what it was before.
+        // A Unix socket has no port. The configured port then names this server's containers, as it did before.
         let port = local.tcp().map_or(config.port, |address| address.port());
         let private = config.metrics_bind;
         let private = private.map(|address| listen(address, "METRICS_BIND"));
@@ -191,8 +191,8 @@ impl App {
         })
     }
 
-    /// Says with `say` when games can be started, and before that what is missing, if that is anything but a start that
-    /// takes its time. The thread (`ready`) returns when it has said so, or the server stops.
+    /// Calls `say` when games can be started, and before that with what is missing, unless the start only takes its
+    /// time. The thread (`ready`) returns when it has said that games can be started, or when the server stops.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -218,13 +218,13 @@ impl App {
         })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> &Address {
         self.door.address()
     }
 
-    /// What tells whether this server lives: that it accepts, and that its sessions can be looked at. It does not return
-    /// where they can't, which says the same.
+    /// Returns the check of whether this server lives: it accepts connections, and its sessions can be looked at. The
+    /// check does not return where they can't, which means that the server does not live.
     pub fn vital_signs(&self) -> impl Fn() -> bool + Send + 'static {
         let (pulse, manager) = (self.door.pulse(), Arc::clone(&self.manager));
         move || {
@@ -233,7 +233,7 @@ impl App {
         }
     }
 
-    /// Where the operator's own address is, if there is one.
+    /// The operator's own address, if there is one.
     pub fn private_addr(&self) -> Option<SocketAddr> {
         self.private_door.as_ref()?.address().tcp()
     }
@@ -243,9 +243,9 @@ impl App {
         &self.manager
     }
 
-    /// Stops: no new connections, every page is told (1001), sessions are left to the next start or ended, threads
-    /// are joined; all of that within the grace. `changed_mind` is asked whether sessions that were left are to be
-    /// ended after all. Returns how many threads had to be left behind, usually none.
+    /// Stops the server: accepts no new connections, tells every page (1001), leaves the sessions to the next start or
+    /// ends them, and joins the threads; all of that within the grace. `changed_mind` is asked whether the sessions
+    /// that were left are to be ended after all. Returns how many threads had to be left behind, usually none.
     pub fn stop(self, mode: ShutdownMode, changed_mind: impl FnOnce() -> bool) -> usize {
         let began = Instant::now();
         let grace = Grace::of(self.grace);
@@ -257,7 +257,7 @@ impl App {
         self.manager.begin_stop(mode);
         let mut left = self.manager.stop(mode, grace) + self.door.close(grace.end_at);
         left += self.private_door.map_or(0, |door| door.close(grace.end_at));
-        // Sessions that requests were still making when the stop began.
+        // This stops the sessions that requests were still making when the stop began.
         left += self.manager.stop(mode, grace);
         if mode == ShutdownMode::Leave && changed_mind() {
             self.manager.drain_left(grace.give_up_at);
@@ -272,7 +272,7 @@ impl App {
     }
 }
 
-/// Each area's metrics, on their way to where they are counted; all on the exposition's registry.
+/// The metrics of each area, before they are handed to the code that counts. All are on the exposition's registry.
 struct Metrics {
     engine: engine::Metrics,
     store: store::metrics::Metrics,
@@ -282,7 +282,7 @@ struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero. `stats` are the doors'.
+    /// Creates all metrics at zero. `stats` are those of the doors.
     fn new(stats: &Arc<door::Stats>) -> metrics::Result<Metrics> {
         let registry = Registry::new()?;
         Ok(Metrics {

@@ -11,20 +11,20 @@
 //!
 //! # Modules
 //!
-//! Each knows only those above it; `tests/it/modules.rs` reads it off the sources.
+//! Each module knows only those above it; `tests/it/modules.rs` checks this from the sources.
 //!
 //! | module | knows | what it is |
 //! |---|---|---|
-//! | `texts` | – | what is in the binary beside its code |
-//! | `metrics` | – | the registry of what is counted |
+//! | `texts` | – | what the binary contains besides its code |
+//! | `metrics` | – | the registry of everything that is counted |
 //! | `threads` | – | how threads are named, started and joined |
-//! | `auth` | – | who somebody is |
+//! | `auth` | – | who a player or an operator is: tokens, logins |
 //! | `logging` | auth, metrics, threads | log lines |
-//! | `door` | logging, metrics, threads | connections and requests, before anybody knows what they want |
+//! | `door` | logging, metrics, threads | connections and requests, before it is known what they ask for |
 //! | `engine` | metrics | the Docker Engine's API |
 //! | `terminal` | engine, logging, metrics, threads | the bridge from a container's terminal to WebSockets |
 //! | `session` | auth, engine, logging, metrics, terminal, threads | games: containers, players, spellbooks |
-//! | `http` | auth, door, logging, metrics, session, terminal, texts | what requests want: routes, pages, answers |
+//! | `http` | auth, door, logging, metrics, session, terminal, texts | what requests ask for: routes, pages, answers |
 //! | `config` | auth, engine, http, logging, session, terminal | settings |
 //! | `systemd` | config, door, threads | sockets from systemd, and signs of life to it |
 //! | `cli` | auth, config, engine, logging, metrics, session, terminal, texts | what the program does besides serving |
@@ -32,8 +32,8 @@
 //!
 //! # Threads
 //!
-//! Every thread is started by [`threads`], has a name that `ps -L` and `top -H` show, and an owner that joins it. `N`,
-//! `id` stand for what tells one of many from the others: a number, the first letters of a session's short name.
+//! Every thread is started by [`threads`], has a name that `ps -L` and `top -H` show, and an owner that joins it. `N`
+//! and `id` stand for what distinguishes one of many threads: a number, or the first letters of a session's short name.
 //!
 //! | thread | how many | started by | blocks on | woken by | joined by |
 //! |---|---|---|---|---|---|
@@ -43,7 +43,7 @@
 //! | `tiny-http` | one that accepts, and its pool of at least four, a door | `door-conn` or [`Door::open`], anew when it has died | `accept` and `read` of its Unix socket | a request that the door forwards; the drop of its server | tiny_http, which lets them end by themselves |
 //! | `http-N` | as many as requests may be answered simultaneously, a door | [`Door::open`] | tiny_http's queue; whatever a handler does | a request; `unblock` at the close | [`Door::close`] |
 //! | `w-id` | one a WebSocket | its `door-conn` | the viewer's wake-up, with the heartbeat's deadline; `write` of its socket, with a deadline | output, a notice, the reader's end | its `door-conn`, by the scope's end |
-//! | `s-id` | one a session | whoever creates it: `http-N`, `pool-N`, `reaper` | `read` of the terminal's socket; a player who lags; calls to the Engine | output; the container's end; the order to end, which shuts the socket | `reaper`; [`Manager::stop`] |
+//! | `s-id` | one a session | the thread that creates the session: `http-N`, `pool-N`, `reaper` | `read` of the terminal's socket; a player who lags; calls to the Engine | output; the container's end; the order to end, which shuts the socket | `reaper`; [`Manager::stop`] |
 //! | `reaper` | one | [`Manager::start`] | the stop, for the length of a tick | a tick; the stop | [`Manager::stop`] |
 //! | `sweeper`, `sweeper-N` | one, and a few helpers while it sweeps | [`Manager::start`]; `sweeper` | the stop, for a minute; calls to the Engine | the minute's end; the stop | [`Manager::stop`]; `sweeper`, by the scope's end |
 //! | `saver-N` | a few | [`Manager::start`] | the list of books to look at; calls to the Engine and the store | a session on the list; the stop | [`Manager::stop`] |
@@ -60,17 +60,17 @@
 //!
 //! # Locks
 //!
-//! Each lock is named by its module and field. Under a lock only those of the last column are taken, so no two threads
-//! wait for each other; log lines may be written under any ([`logging::log_throttle`]). Only those that say so are held
-//! over I/O.
+//! Each lock is named by its module and field. A thread that holds a lock takes only locks of the last column, so no
+//! two threads wait for each other. Log lines may be written under any lock ([`logging::log_throttle`]). A lock is held
+//! over I/O only where the table says so.
 //!
 //! | lock | guards | is held | taken under it |
 //! |---|---|---|---|
 //! | `terminal::hub::present_due` | when the next picture may be drawn | over a drawing | `input`, `state` |
 //! | `terminal::input::SharedInput` | the writing half of the attach, and the count of keys | over sends that don't block | `state` |
 //! | `terminal::parked_writer::lent` | the socket of a writer that rests | over a send that doesn't block | `state` |
-//! | `terminal::hub::state` | the output, and who looks at it | for copies in memory | `is_raised` |
-//! | `terminal::wakeup::is_raised` | whether somebody shall look again | for a moment | – |
+//! | `terminal::hub::state` | the output, and the viewers | for copies in memory | `is_raised` |
+//! | `terminal::wakeup::is_raised` | whether the waiting thread has to look again | for a moment | – |
 //! | `terminal::viewer::control` | what the reader has for its writer: pongs, a close | for a moment | – |
 //! | `terminal::typists::last` | at which terminals keys were typed last | for a moment | – |
 //! | `session::sessions` | the session map | for look-ups and changes | `state` of the pool, `life`, `peer` |
@@ -79,12 +79,12 @@
 //! | `session::session::applied_size` | the size that the container was told last | for a moment | – |
 //! | `session::session::warned_of` | the ending that the player was last warned about | for a moment | – |
 //! | `session::session::peer` | where the player is | for a moment | – |
-//! | `session::spellbook::slot::notes` | what is known of a session's book, and whose turn with it is | for moves | – |
-//! | `session::spellbook::ledger::debts` | who has put how much into the store | for a moment | – |
-//! | `session::admission::calls::line` | who is at the Engine, and who waits | for look-ups and changes | – |
-//! | `session::rates::Table` | who has started how many games lately | for a moment | – |
+//! | `session::spellbook::slot::notes` | what is known of a session's book, and whose turn it is to work on it | for moves | – |
+//! | `session::spellbook::ledger::debts` | how much each player has put into the store | for a moment | – |
+//! | `session::admission::calls::line` | the calls that are at the Engine, and those that wait | for look-ups and changes | – |
+//! | `session::rates::Table` | how many games each address has started lately | for a moment | – |
 //! | `session::watch::links` | the links for spectators | for look-ups and changes | – |
-//! | `session::revoked::turn` | the turn of whoever asks the store for revoked logins, or tells it | over a call to the store | `since` |
+//! | `session::revoked::turn` | the turn of the thread that asks the store for revoked logins, or tells it of one | over a call to the store | `since` |
 //! | `session::revoked::since` | whose logins were revoked, and when | for look-ups and changes | – |
 //! | `session::quarantine::cases` | what is set aside because it failed | for moves | – |
 //! | `session::images::missing` | the images that the Engine lacks | for moves | – |
@@ -99,16 +99,16 @@
 //! | `session::workers` | the manager's other threads | for moves | – |
 //! | `session::events_closer` | what ends the wait for the Engine's events | for a moment | – |
 //! | `session::stopper` | what ends the manager's threads when it is dropped | for a moment | – |
-//! | `session::abandoner` | the same for sessions' threads that are left behind | for a moment | – |
+//! | `session::abandoner` | what ends the sessions' threads that are left behind | for a moment | – |
 //! | `session::store::memory::Shared` | everything | for look-ups and changes | – |
 //! | `session::store::dir::stripes` | a record or a player's books, each those that hash to it | over reads and writes of the disk | `book_bytes` |
-//! | `session::store::dir::book_bytes` | what all books take | for a moment | – |
-//! | `session::store::redis::link::is_away` | whether Redis has answered last | for a moment | – |
+//! | `session::store::dir::book_bytes` | the bytes that all books take | for a moment | – |
+//! | `session::store::redis::link::is_away` | whether the last call to Redis was answered | for a moment | – |
 //! | `engine::client::dialect` | how to speak to the Engine | for a moment | – |
-//! | `auth::jwks::fetching` | the turn of whoever fetches keys | over the exchange; nobody waits for it | `cache` |
+//! | `auth::jwks::fetching` | the turn of the thread that fetches keys | over the exchange; no thread waits for it | `cache` |
 //! | `auth::jwks::cache` | the keys that were fetched | for look-ups and changes | – |
 //! | `auth::desk::logins` | browsers in which an operator has logged in | for look-ups and changes | – |
-//! | `auth::desk::failures` | who has failed to | for look-ups and changes | – |
+//! | `auth::desk::failures` | failed attempts to log in | for look-ups and changes | – |
 //! | `http::tickets::waiting` | tickets that wait | for look-ups and changes | – |
 //! | `door::acceptor` | the accept loop's thread | for a moment | – |
 //! | `door::threads` | the connections' threads | for moves | – |

@@ -1,10 +1,11 @@
-//! Log lines to standard error, as text or as JSON; one event each, panics too.
+//! Writes log lines to standard error, as text or as JSON. Each event is one line, and so is each panic.
 //!
-//! What a terminal wrote or a stranger sent can't forge a line: it is made harmless where the line is made
-//! ([`escape`]). A line says whose request and which session it is about ([`fields`]). Warnings that strangers can cause
-//! come once a minute ([`log_throttle`]), and panics that they can cause have no line of their own ([`caught`]). Never logged:
-//! tokens, cookies, tickets, a request's query, keystrokes; and no session's id, wherever a line has it from: it has a short
-//! name there ([`names`]). What is counted of it is in [`metrics`].
+//! Text that a terminal wrote or a stranger sent can't forge a line: it is made harmless where the line is made
+//! ([`escape`]). A line names the request and the session that it is about ([`fields`]). Warnings that strangers can
+//! cause come once a minute ([`log_throttle`]), and panics that they can cause have no line of their own ([`caught`]).
+//! Tokens, cookies, tickets, a request's query and keystrokes are never logged. A session's id is never logged either,
+//! wherever the line got it from: the line has the session's short name instead ([`names`]). [`metrics`] has the
+//! counters of logging.
 
 pub mod caught;
 pub mod escape;
@@ -27,9 +28,10 @@ pub use fields::{Entered, Field, enter};
 pub use log_throttle::LogThrottle;
 pub use metrics::Metrics;
 
-/// Panics of threads whose panics nobody else counts.
+/// Panics of threads whose panics no other counter counts.
 static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);
-/// Lines that could not be written. There is nowhere else to say that standard error is gone, or its disk full.
+/// Lines that could not be written. This counter is the only place that shows that standard error is gone, or its disk
+/// full.
 static LOST_LINES: AtomicU64 = AtomicU64::new(0);
 
 /// How log lines look.
@@ -37,7 +39,7 @@ static LOST_LINES: AtomicU64 = AtomicU64::new(0);
 pub enum LogFormat {
     /// For people.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -54,7 +56,7 @@ pub fn start(level: LevelFilter, format: LogFormat) {
     }
 }
 
-/// How many threads panicked of those whose panics nobody else counts.
+/// How many threads panicked, among those whose panics no other counter counts.
 pub fn other_panics() -> u64 {
     OTHER_PANICS.load(Ordering::Relaxed)
 }
@@ -64,7 +66,7 @@ pub fn lost_lines() -> u64 {
     LOST_LINES.load(Ordering::Relaxed)
 }
 
-/// Rust's own words would be several lines.
+/// Logs a panic as one line; Rust's own message would take several lines.
 fn note_panic(panic: &PanicHookInfo<'_>) {
     if caught::is_looked_for(panic) {
         return;
@@ -74,7 +76,7 @@ fn note_panic(panic: &PanicHookInfo<'_>) {
     if !Kind::of(name).is_some_and(Kind::counts_its_panics) {
         OTHER_PANICS.fetch_add(1, Ordering::Relaxed);
     }
-    // What was sliced or parsed when it panicked may be in it.
+    // The message may contain what was being sliced or parsed when the thread panicked.
     let told = names::without_secrets(panic.payload_as_str().unwrap_or("(no text)"));
     let place = panic.location().map(ToString::to_string);
     let place = place.unwrap_or_default();
@@ -84,7 +86,7 @@ fn note_panic(panic: &PanicHookInfo<'_>) {
 /// simplelog's lines: time, level, and what [`sentence`] makes.
 struct Text(Box<WriteLogger<LineWriter<Output>>>);
 
-/// Standard error; what it does not take is counted and gone, for nobody is to wait for its reader.
+/// Standard error. Lines that it does not take are counted and dropped, because no thread is to wait for its reader.
 struct Output(Stderr);
 
 impl Write for Output {
@@ -104,7 +106,7 @@ impl Write for Output {
 impl Text {
     fn new(level: LevelFilter) -> Text {
         let config = ConfigBuilder::new()
-            // As wide on every line as `ts` is in JSON, and in UTC as well.
+            // The time has the same width on every line, like `ts` in JSON, and is in UTC as well.
             .set_time_format_custom(time::macros::format_description!(
                 "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
             ))
@@ -114,7 +116,7 @@ impl Text {
             // The crates below us log at debug too, which would drown our own lines.
             .add_filter_allow_str("shellcraft")
             .build();
-        // simplelog writes a line in pieces; one system call is to bring it out as a whole.
+        // simplelog writes a line in pieces; the line writer puts it out whole, with one system call.
         Text(WriteLogger::new(
             level,
             config,
@@ -143,7 +145,7 @@ impl Log for Text {
     }
 }
 
-/// One JSON object a line, which simplelog doesn't make.
+/// Writes one JSON object per line, which simplelog does not offer.
 struct Json;
 
 impl Log for Json {
@@ -154,7 +156,7 @@ impl Log for Json {
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
             let line = json_line(SystemTime::now(), record);
-            // Never fails: it counts.
+            // The write never fails: a line that is not taken is counted.
             let _ = Output(std::io::stderr()).write_all(line.as_bytes());
         }
     }
@@ -162,7 +164,7 @@ impl Log for Json {
     fn flush(&self) {}
 }
 
-/// What the record says, made harmless, and those of its fields that it does not show itself.
+/// The record's message, made harmless, followed by those of its fields that the message does not show itself.
 fn sentence(record: &Record) -> String {
     let said = names::without_ids(&record.args().to_string());
     let (fields, shown) = fields::of(record, &said);

@@ -1,7 +1,8 @@
 //! The server's start-up list, and what its signals mean.
 //!
-//! SIGTERM and SIGHUP leave the games to the next start: an upgrade is a stop and a start. SIGINT, which is somebody at the
-//! keyboard, saves and removes them, and so do a second SIGTERM, `--drain`, and an operator's `shellcraft drain`.
+//! SIGTERM and SIGHUP leave the games to the next start: an upgrade is a stop and a start. SIGINT, which comes from a
+//! person at the keyboard, saves and removes them. So do a second SIGTERM, `--drain`, and an operator's `shellcraft
+//! drain`.
 
 use std::process::ExitCode;
 
@@ -14,11 +15,11 @@ use shellcraft::systemd::{self, Line};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// A bad setting, as `EX_USAGE` is for most programs.
+/// The exit code for a bad setting, which most programs use for wrong usage.
 const BAD_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
-    // Not in the help: it is what a container of the self-test runs, and takes no settings.
+    // The help does not list this command: a container of the self-test runs it, and it takes no settings.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|word| word == "attack") {
         return cli::attack::main(&arguments[1..]);
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     for (name, setting) in config::misspelled(config::environment()) {
         log::warn!("{name} is in the environment and is no setting: is {setting} meant?");
     }
-    // Before anything is started, so that no signal finds us half up.
+    // The handlers are set before anything is started, so that no signal arrives at a half-started server.
     let mut signals = match Signals::new(ending_signals()) {
         Ok(signals) => signals,
         Err(cause) => return fail(&cause),
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
         Err(cause) => return fail(&cause),
     };
     app.manager().on_drained(|| {
-        // As if somebody at the keyboard had ended it; fails only for a signal that does not exist.
+        // This ends the server as Ctrl-C at the keyboard would; it fails only for a signal that does not exist.
         let _ = signal_hook::low_level::raise(SIGINT);
     });
     let announcer = match app.announce(print) {
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
         Err(cause) => return fail(&cause),
     };
     line.ready();
-    // Blocks until the first signal.
+    // This blocks until the first signal.
     let first = signals.forever().next();
     let mode = if config.drain || first == Some(SIGINT) {
         ShutdownMode::Drain
@@ -75,15 +76,15 @@ fn main() -> ExitCode {
         ShutdownMode::Leave
     };
     line.close();
-    // A terminal that closes may say so twice.
+    // A terminal that closes may send SIGHUP twice.
     app.stop(mode, || signals.pending().any(|signal| signal != SIGHUP));
-    // It has ended with the sessions; a panic of its own would have been logged.
+    // The announcer has ended with the sessions; a panic of its own would have been logged.
     let _ = announcer.join();
     ExitCode::SUCCESS
 }
 
-/// The signals that end the server: SIGHUP, of a terminal that was closed, too, unless somebody has asked for the
-/// opposite by `nohup`.
+/// The signals that end the server. SIGHUP, which a closed terminal sends, is one of them, unless the server was
+/// started with `nohup`.
 fn ending_signals() -> Vec<i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,8 +1,9 @@
-//! What systemd hands to a service and wants to hear of it: sockets that it has opened (socket activation), and words
-//! that the server is ready, lives, and stops (sd_notify(3)). Any manager that keeps to the same protocol will do.
+//! Handles what systemd gives to a service and what it wants to hear back: systemd gives sockets that it has opened
+//! (socket activation), and the server tells it that it is ready, lives, and stops (sd_notify(3)). Any manager that
+//! keeps to the same protocol will do.
 //!
-//! One thread, `watchdog`, where systemd wants to hear that the server lives; else none. It looks before it speaks, so a
-//! server that hangs falls silent and is started again.
+//! One thread, `watchdog`, runs here where systemd wants to hear that the server lives; otherwise none. It checks
+//! before it speaks, so a server that hangs falls silent and is started again.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -18,7 +19,7 @@ use crate::config::Service;
 use crate::door::Listener;
 use crate::threads;
 
-/// systemd reads immediately; if it does not, the word is not worth more of a wait.
+/// The longest wait for one message: systemd normally reads immediately, and the message is not worth a longer wait.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The line to systemd.
@@ -31,7 +32,7 @@ impl Notifier {
     /// Opens the line to the socket of this name (`NOTIFY_SOCKET`): a path, or an abstract name behind an `@`.
     ///
     /// # Errors
-    /// Nobody is there, or the name is none.
+    /// When no process listens on the socket, or the name is not valid.
     pub fn connect(name: &str) -> io::Result<Notifier> {
         let address = match name.strip_prefix('@') {
             Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -43,12 +44,12 @@ impl Notifier {
         Ok(Notifier { socket })
     }
 
-    /// The server listens.
+    /// Tells systemd that the server listens.
     pub fn ready(&self) {
         self.tell("READY=1");
     }
 
-    /// The server ends, as it was told or by itself.
+    /// Tells systemd that the server ends, by order or by itself.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");
     }
@@ -64,14 +65,14 @@ impl Notifier {
 /// `deadline`. It returns when `stop` is disconnected.
 ///
 /// # Errors
-/// The system gives no thread.
+/// When the system gives no thread.
 pub fn watch(
     notifier: Arc<Notifier>,
     deadline: Duration,
     is_alive: impl Fn() -> bool + Send + 'static,
     stop: Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
-    // Twice as often as needed is what sd_watchdog_enabled(3) recommends; once more for a busy machine.
+    // sd_watchdog_enabled(3) recommends twice as often as needed; this is three times, for a busy machine.
     let every = deadline / 3;
     threads::spawn(threads::Kind::Watchdog, move || {
         loop {
@@ -91,7 +92,7 @@ pub fn watch(
 /// The listening socket that systemd has opened for us (`LISTEN_FDS`), if it has.
 ///
 /// # Errors
-/// What we were given is no listening socket of a kind that we serve, or there is more than one.
+/// When systemd has given us something other than a listening socket of a kind that we serve, or more than one socket.
 pub fn inherited() -> io::Result<Option<Listener>> {
     let mut sockets = ListenFd::from_env();
     if sockets.len() > 1 {
@@ -107,19 +108,19 @@ pub fn inherited() -> io::Result<Option<Listener>> {
     socket.map(Listener::tcp).transpose()
 }
 
-/// All that systemd hears of a server, from its start to its end. Nothing where nobody listens.
+/// All that systemd hears from a server, from its start to its end. It sends nothing where systemd does not listen.
 #[derive(Debug, Default)]
 pub struct Line {
     notifier: Option<Arc<Notifier>>,
-    /// The thread's, and what ends it.
+    /// The watchdog's thread, and the sender whose drop ends it.
     watchdog: Option<(JoinHandle<()>, Sender<()>)>,
 }
 
 impl Line {
-    /// Opens it, and starts the watchdog where there is to be one. `is_alive` as in [`watch`].
+    /// Opens the line, and starts the watchdog where systemd asks for one. `is_alive` is the same as in [`watch`].
     ///
     /// # Errors
-    /// systemd does not listen where it says, or the system gives no thread.
+    /// When systemd does not listen where it says, or the system gives no thread.
     pub fn open(
         service: &Service,
         is_alive: impl Fn() -> bool + Send + 'static,
@@ -142,21 +143,22 @@ impl Line {
         })
     }
 
-    /// The server listens.
+    /// Tells systemd that the server listens.
     pub fn ready(&self) {
         if let Some(notifier) = &self.notifier {
             notifier.ready();
         }
     }
 
-    /// The server ends now. Its end has a time of its own (`TimeoutStopSec`), so the watchdog ends here.
+    /// Tells systemd that the server ends now. The stop has its own time limit (`TimeoutStopSec`), so the watchdog ends
+    /// here.
     pub fn close(self) {
         if let Some(notifier) = self.notifier {
             notifier.stopping();
         }
         if let Some((thread, stop)) = self.watchdog {
             drop(stop);
-            let _ = thread.join(); // It has nothing that panics.
+            let _ = thread.join(); // The thread has nothing that panics.
         }
     }
 }
@@ -172,7 +174,7 @@ mod tests {
         String::from_utf8_lossy(&word[..length]).into_owned()
     }
 
-    /// A line, and its other end.
+    /// A notifier, and the other end of its line.
     fn line() -> (Notifier, UnixDatagram) {
         let (socket, systemd) = UnixDatagram::pair().expect("sockets");
         let patience = Some(Duration::from_secs(30));
@@ -207,14 +209,14 @@ mod tests {
         let (stop, stopped) = bounded(0);
         let is_alive = {
             let lives = Arc::clone(&lives);
-            // Once alive, then it hangs.
+            // The server is alive once, then it hangs.
             move || lives.swap(false, Ordering::Relaxed)
         };
         let deadline = Duration::from_millis(3);
         let thread = watch(Arc::new(notifier), deadline, is_alive, stopped).expect("a thread");
         assert_eq!(hear(&systemd), "WATCHDOG=1");
         for _ in 0..2 {
-            // Seen dead and not told of, until it lives again.
+            // A server that was seen dead is not reported, until it lives again.
             lives.store(true, Ordering::Relaxed);
             assert_eq!(hear(&systemd), "WATCHDOG=1");
         }

@@ -1,8 +1,8 @@
-//! Texts that the binary has in it beside the page's files: the pages' templates, files for operators, and the API's
+//! Texts that the binary contains besides the page's files: the pages' templates, files for operators, and the API's
 //! description.
 //!
-//! They are read at the start, or once in a while and never in a hurry, so `make dist` packs them (`.ci/dist`: a tar in a gzip, with their
-//! names below `templates`). Other builds have them as they are. No threads.
+//! They are read at the start, or now and then without hurry, so `make dist` packs them (`.ci/dist`: a tar in a gzip,
+//! with their names below `templates`). Other builds contain them unpacked. No threads run here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// All texts by name, such as `landing.html` and `deploy/nginx.conf`.
 ///
 /// # Panics
-/// When `.ci/dist` has packed something else.
+/// When `.ci/dist` has packed anything but texts.
 pub fn all() -> BTreeMap<String, Cow<'static, [u8]>> {
     embedded()
 }
@@ -36,7 +36,7 @@ fn embedded() -> BTreeMap<String, Cow<'static, [u8]>> {
     texts.into_iter().map(owned).collect()
 }
 
-/// The files in a tar in a gzip.
+/// Unpacks the files of a tar in a gzip.
 #[cfg(any(feature = "images", test))]
 fn unpacked(packed: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     use std::io::Read;
@@ -55,16 +55,16 @@ fn unpacked(packed: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     Some(files)
 }
 
-/// Unpacks what gzip writes where it is given no name: a head of ten bytes, and at the end a sum and a length.
+/// Unpacks what gzip writes when it is given no file name: a head of ten bytes, the data, a checksum and a length.
 pub fn gunzip(packed: &[u8]) -> Option<Vec<u8>> {
-    /// More than anything here has.
+    /// The most bytes that are unpacked: more than any text here has.
     const LONGEST: usize = 8 << 20;
     let deflated = packed.get(10..packed.len().checked_sub(8)?)?;
     miniz_oxide::inflate::decompress_to_vec_with_limit(deflated, LONGEST).ok()
 }
 
-/// Packs a text as the content coding `deflate` has it (RFC 9110 8.4.1.2: in the zlib format). Quickly rather than well,
-/// for it is made anew for each request.
+/// Packs a text as the content coding `deflate` has it (RFC 9110 8.4.1.2: in the zlib format). The setting is fast
+/// rather than small, because the text is packed anew for each request.
 pub fn deflate(text: &[u8]) -> Vec<u8> {
     miniz_oxide::deflate::compress_to_vec_zlib(text, 1)
 }
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// As `.ci/dist` packs them.
+    /// A tar in a gzip, as `.ci/dist` packs it, is read.
     #[test]
     fn what_is_packed_is_unpacked() {
         let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");

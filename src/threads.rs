@@ -1,17 +1,17 @@
 //! The server's threads: what each kind is called, how large its stack is, how it is started, and how it is joined.
 //!
-//! Runs in no thread of its own. The table of all kinds, with what each blocks on and who joins it, is in the
-//! [crate's words](crate#threads). Only this file starts threads among the server's code, so that none is without a name;
-//! who starts one keeps its handle and joins it.
+//! This module has no thread of its own. The [crate's documentation](crate#threads) has the table of all kinds, with
+//! what each blocks on and what joins it. In the server's code only this file starts threads, so that none is without a
+//! name; the code that starts a thread keeps its handle and joins it.
 
 use std::fmt::Display;
 use std::io;
 use std::thread::{self, JoinHandle, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-/// Linux shows so many bytes of a thread's name (`TASK_COMM_LEN` less the NUL, prctl(2) `PR_SET_NAME`).
+/// The bytes of a thread's name that Linux shows (`TASK_COMM_LEN` less the NUL, prctl(2) `PR_SET_NAME`).
 const NAME_BYTES: usize = 15;
-/// How often it is looked whether threads have ended: std has no join with a deadline.
+/// How often a join with a deadline checks whether threads have ended: std has no such join.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A kind of thread.
@@ -21,7 +21,7 @@ pub enum Kind {
     DoorAccept,
     /// Reads one connection: its requests, and its WebSocket once it is one.
     DoorConn,
-    /// tiny_http's own, which it starts without a name: they are called like the one that starts them.
+    /// tiny_http's own threads, which it starts without a name: they get the name of the thread that starts them.
     TinyHttp,
     /// Runs the handlers of requests that tiny_http has read.
     Http,
@@ -58,7 +58,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in the order of the table.
+    /// All kinds, in the order of the table.
     pub const ALL: [Kind; 19] = [
         Kind::DoorAccept,
         Kind::DoorConn,
@@ -81,7 +81,7 @@ impl Kind {
         Kind::Watchdog,
     ];
 
-    /// Its name; one of many has `-` and its own behind it.
+    /// The kind's name; a thread that is one of many has `-` and its own name behind it.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::DoorAccept => "door-accept",
@@ -106,7 +106,7 @@ impl Kind {
         }
     }
 
-    /// The kind that a thread with this name is of.
+    /// The kind of a thread with this name.
     pub fn of(name: &str) -> Option<Kind> {
         let is_its = |kind: &Kind| {
             let own = name.strip_prefix(kind.name());
@@ -119,7 +119,7 @@ impl Kind {
             .max_by_key(|kind| kind.name().len())
     }
 
-    /// Whether a panic is caught, and counted as its kind's, where it happens.
+    /// Whether a panic of this kind is caught where it happens, and counted for its kind.
     pub const fn counts_its_panics(self) -> bool {
         matches!(
             self,
@@ -128,17 +128,17 @@ impl Kind {
     }
 
     /// The stack's bytes, for kinds of which there are as many as players: the usual 2 MiB are address space only, but
-    /// thousands of them meet limits on it. How much each uses is seen in `tests/dockerd/crowd.rs`.
+    /// thousands of them meet limits on it. `tests/dockerd/crowd.rs` shows how much each uses.
     const fn stack_bytes(self) -> Option<usize> {
         match self {
-            // The deepest call is one to the Engine. The pump's buffer is on the heap.
+            // The deepest call of these threads is one to the Engine. The pump's buffer is on the heap.
             Kind::DoorConn | Kind::Session => Some(256 * 1024),
             Kind::ViewerWriter => Some(128 * 1024),
             _ => None,
         }
     }
 
-    /// What one of many is called, as far as Linux shows it.
+    /// The name of one of many threads, as far as Linux shows it.
     pub fn name_of(self, own: impl Display) -> String {
         let name = format!("{}-{own}", self.name());
         name.chars().take(NAME_BYTES).collect()
@@ -153,7 +153,7 @@ impl Kind {
     }
 }
 
-/// Starts a thread that is alone of its kind, or like all others of it.
+/// Starts a thread that is the only one of its kind, or that is like all others of its kind.
 ///
 /// # Errors
 /// When the system gives no thread.
@@ -164,7 +164,7 @@ pub fn spawn<T: Send + 'static>(
     kind.builder(kind.name().to_owned()).spawn(body)
 }
 
-/// Starts one of many, called `kind-own`.
+/// Starts one of many threads, with the name `kind-own`.
 ///
 /// # Errors
 /// When the system gives no thread.
@@ -176,10 +176,10 @@ pub fn spawn_one<T: Send + 'static>(
     kind.builder(kind.name_of(own)).spawn(body)
 }
 
-/// Starts `count` of them, numbered from 0.
+/// Starts `count` threads of a kind, numbered from 0.
 ///
 /// # Errors
-/// When the system gives no thread. Those that were started before go on.
+/// When the system gives no thread. Threads that were started before go on.
 pub fn spawn_all<B: FnOnce() + Send + 'static>(
     kind: Kind,
     count: usize,
@@ -190,7 +190,7 @@ pub fn spawn_all<B: FnOnce() + Send + 'static>(
         .collect()
 }
 
-/// Starts one of many within a scope, which joins it at its end.
+/// Starts one of many threads within a scope, which joins it at the scope's end.
 ///
 /// # Errors
 /// When the system gives no thread.
@@ -203,29 +203,29 @@ pub fn spawn_scoped<'scope, T: Send + 'scope>(
     kind.builder(kind.name_of(own)).spawn_scoped(scope, body)
 }
 
-/// Joins those that have ended and takes them out. Panics were logged where they happened.
+/// Joins the threads that have ended and takes them out of the list. Panics were logged where they happened.
 pub fn join_finished(threads: &mut Vec<JoinHandle<()>>) {
     for thread in threads.extract_if(.., |thread| thread.is_finished()) {
-        let _ = thread.join(); // It returns immediately.
+        let _ = thread.join(); // The join returns immediately.
     }
 }
 
-/// Joins threads that have told by other means that they have ended, or are about to. With `has_timed_out` that is not
-/// known of all: the others are left behind, and their number is returned.
+/// Joins threads that are known by other means to have ended, or to be about to. With `has_timed_out` this is not known
+/// of all: those that still run are left behind, and their number is returned.
 pub fn join_ended(threads: Vec<JoinHandle<()>>, has_timed_out: bool) -> usize {
     let mut left_behind = 0;
     for thread in threads {
         if has_timed_out && !thread.is_finished() {
             left_behind += 1;
         } else {
-            let _ = thread.join(); // Its panic was logged where it happened.
+            let _ = thread.join(); // The thread's panic was logged where it happened.
         }
     }
     left_behind
 }
 
-/// Joins what ends before `deadline`, and returns the others. Looks again every few milliseconds: for the end of the
-/// process, or of one of its parts.
+/// Joins the threads that end before `deadline`, and returns the others. It looks again every few milliseconds, so it
+/// is meant for the end of the process, or of one of its parts.
 pub fn join_until(mut threads: Vec<JoinHandle<()>>, deadline: Instant) -> Vec<JoinHandle<()>> {
     loop {
         join_finished(&mut threads);
@@ -280,7 +280,7 @@ mod tests {
         assert!(join_until(left, soon).is_empty());
     }
 
-    /// A thread that panics is joined like another.
+    /// A thread that panics is joined like any other.
     #[test]
     fn a_panic_ends_with_its_thread() {
         let panics = spawn(Kind::Image, || panic!("on purpose")).unwrap();
