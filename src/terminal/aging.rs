@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Emulation may take long: a program can write, in three bytes, that a hundred thousand cells are to be filled. So it
-//! is done in slices, between which whoever needs the past gets it, and on the session's own thread, whose program waits
-//! meanwhile ([`super::budget`] says for how long). All else that the hub is asked is answered beside it.
+//! is done in slices, and between two slices a thread that needs the past gets it. It is done on the session's own
+//! thread, so that the session's program waits meanwhile ([`super::budget`] says for how long). The hub answers
+//! everything else at the same time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -21,28 +22,30 @@ use super::past::Past;
 use super::state::{FIRST_SIZE, State};
 use crate::engine::Size;
 
-/// The scrollback may be so much over its limit before its oldest bytes are taken into the past.
+/// How far the scrollback may be over its limit before its oldest bytes are taken into the past.
 pub(super) const EXCESS_BYTES: usize = 32 * 1024;
-/// The most that leaves the hub in one go. What has no end between two characters in so much is taken in as it is.
+/// The most output that leaves the hub in one slice. A sequence that is still not complete after this many bytes is
+/// taken in as it is.
 const SLICE_BYTES: usize = 2 * EXCESS_BYTES;
-/// After so long the past is given back, for those who wait for it.
+/// The length of a slice: after it the past is given back, for the threads that wait for it.
 const SLICE_TIME: Duration = Duration::from_millis(10);
-/// The emulator gets so much before the clock is looked at, and so much of what has no sequence in it.
+/// The emulator gets this many bytes before the clock is read, or [`PLAIN_STEP_BYTES`] of output without a sequence.
 const STEP_BYTES: usize = 128;
 const PLAIN_STEP_BYTES: usize = 4 * 1024;
-/// A stop waits no longer for one terminal's last picture; then there is none. A scrollback of ordinary output takes a
-/// twentieth of it, and as many terminals as one address may have are through within the grace of a stop.
+/// The longest that a stop waits for one terminal's last picture; after it there is no picture. A scrollback of
+/// ordinary output takes a twentieth of it, and as many terminals as one address may have are done within the grace of
+/// a stop.
 pub(super) const PICTURE_TIME: Duration = Duration::from_millis(200);
 
-/// The past and output on its way into it.
+/// The past, and output that is on its way into the past.
 pub(super) struct Aging {
     past: Box<Past>,
     /// Offset of the first byte of `output`.
     start: u64,
     output: Vec<u8>,
-    /// Sizes that were set before the end of `output`, and are not the past's yet.
+    /// Sizes that were set before the end of `output` and that the past does not have yet.
     sizes: VecDeque<(u64, Size)>,
-    /// How much the past has taken in.
+    /// How many bytes of `output` the past has taken in.
     done: usize,
 }
 
@@ -62,8 +65,8 @@ impl Aging {
         }
     }
 
-    /// Takes in what there is until it is done or a slice's time is over. Returns whether it is done, all but a sequence
-    /// whose end is still to come.
+    /// Takes in the output until all is taken in or the slice's time is over. Returns whether all is taken in, except a
+    /// sequence whose end is still to come.
     pub(super) fn absorb(&mut self) -> bool {
         let due = Instant::now() + SLICE_TIME;
         while self.absorb_to_next_size(due) {
@@ -75,13 +78,14 @@ impl Aging {
         false
     }
 
-    /// The terminal with all that there was, wherever that ends, and the offset of its end.
+    /// The terminal with all of the output, wherever that ends, and the offset of its end.
     pub(super) fn into_past(mut self) -> (Box<Past>, u64) {
         self.absorb_rest();
         (self.past, self.start + self.output.len() as u64)
     }
 
-    /// Returns whether it has come there, or to where the sequence begins that goes on there.
+    /// Takes in output up to the next size. Returns whether it has come there, or to the beginning of a sequence that
+    /// continues there.
     fn absorb_to_next_size(&mut self, due: Instant) -> bool {
         let place = |(at, _): &(u64, Size)| at.saturating_sub(self.start) as usize;
         let whole = self.output.len();
@@ -105,7 +109,7 @@ impl Aging {
         true
     }
 
-    /// Takes in all of it, where that is so much that no sequence which makes sense is as long.
+    /// Takes in all of the output if nothing was taken in and the output is longer than any sequence that makes sense.
     fn absorb_endless(&mut self) {
         if self.done == 0 && self.output.len() >= SLICE_BYTES {
             self.past.absorb_all(&self.output);
@@ -113,7 +117,7 @@ impl Aging {
         }
     }
 
-    /// Takes in the rest, wherever it ends.
+    /// Takes in the rest of the output, wherever it ends.
     fn absorb_rest(&mut self) {
         self.past.absorb_all(&self.output[self.done..]);
         self.done = self.output.len();
@@ -124,8 +128,8 @@ impl Aging {
 }
 
 impl Hub {
-    /// Takes what is too much for the scrollback into the past. Runs on the session's thread, which it may hold for
-    /// longer than the emulator takes: so long the program waits.
+    /// Takes what is too much for the scrollback into the past. Runs on the session's thread, and may hold it for
+    /// longer than the emulator takes; the program waits during that time.
     pub(super) fn age(&self, budget: &mut PumpBudget) {
         let mut left = self.state.lock().too_much();
         while left > 0 {
@@ -165,7 +169,7 @@ impl Hub {
         }
     }
 
-    /// Takes something out once nobody waits for the past any more.
+    /// Takes something out once no thread waits for the past any more.
     fn out_for<T>(&self, take: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         self.past_moved
@@ -178,7 +182,7 @@ impl Hub {
         self.past_moved.notify_all();
     }
 
-    /// Waits for the past to be here, a slice's time. The lock is released meanwhile, and held afterwards.
+    /// Waits until the past is back, which takes about a slice. The lock is released meanwhile, and held afterwards.
     pub(super) fn wait_for_past(&self, state: &mut MutexGuard<'_, State>) {
         state.past_wanted += 1;
         self.past_moved.wait_while(state, |state| state.is_past_out);
@@ -194,7 +198,7 @@ impl State {
         if excess < EXCESS_BYTES {
             return 0;
         }
-        // Only who comes back after the server's next start could still ask what was there.
+        // The old output can still be needed only by a page that comes back after the server's next start.
         if self.closed.is_some_and(|close| close != Close::GoingAway) {
             self.scrollback.forget(excess);
             return 0;
@@ -202,7 +206,7 @@ impl State {
         excess
     }
 
-    /// The oldest output that is to leave, and the past. None when the end has come meanwhile.
+    /// The oldest output that is to leave the scrollback, and the past. None when the terminal was closed meanwhile.
     fn begin_aging(&mut self, count: usize) -> Option<Aging> {
         match self.closed {
             Some(_) => None,
@@ -238,14 +242,15 @@ impl State {
     }
 }
 
-/// How much of a step that is all plain text there is at the beginning. With ESC, and with C1 after 0xc2, begin sequences.
+/// How many bytes at the beginning are plain text, up to one step. Sequences begin with ESC, or with a C1 character,
+/// whose first byte is 0xc2.
 fn plain_bytes(output: &[u8]) -> usize {
     let step = &output[..output.len().min(PLAIN_STEP_BYTES)];
     let sequence = step.iter().position(|byte| matches!(byte, 0x1b | 0xc2));
     sequence.unwrap_or(step.len())
 }
 
-/// How long this thread has had a processor, whatever else the machine does.
+/// The processor time that this thread has used, whatever else the machine does.
 pub(super) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
@@ -286,7 +291,7 @@ mod tests {
         hub
     }
 
-    /// While the emulator is at work, which is whenever the past is out, all else is answered.
+    /// While the emulator is at work, which is whenever the past is out, the hub answers everything else.
     #[test]
     fn nobody_waits_for_the_emulator() {
         let hub = hub(&FILLS.repeat(40_000));
@@ -298,7 +303,7 @@ mod tests {
             .expect("it is not over");
         aging.absorb();
         assert!(0 < aging.done && aging.done < aging.output.len());
-        // Status, metrics, the reaper; a page that goes on where it was; the end.
+        // These are the calls of status, metrics and the reaper, of a page that goes on where it was, and of the end.
         assert_eq!((hub.viewers(), hub.has_recording()), (0, false));
         assert!(hub.memory_bytes() > 0 && hub.output_bytes() == 120_000);
         hub.touch(Instant::now());
@@ -313,7 +318,7 @@ mod tests {
         assert_eq!(state.sizes.len(), 1, "the size of now is still to come");
     }
 
-    /// Who needs the past gets it after the slice, and the next slice waits for that.
+    /// A thread that needs the past gets it after the slice, and the next slice waits for that.
     #[test]
     fn who_needs_the_past_gets_it_between_two_slices() {
         let hub = hub(&b"hello ".repeat(20_000));
@@ -333,13 +338,13 @@ mod tests {
             }
             aging.absorb();
             hub.give_back(aging);
-            // Not before the newcomer has it.
+            // The past is taken out only after the newcomer has had it.
             assert_eq!(hub.out_for(|state| state.past_wanted), 0);
             assert!(newcomer.join().expect("no panic"));
         });
     }
 
-    /// In slices or in one go, with sizes anywhere: the same picture.
+    /// Output that is taken in by slices or as a whole gives the same picture, wherever the size changes.
     #[test]
     fn slices_make_no_difference() {
         let lines: String = (0..4_000)
@@ -377,7 +382,7 @@ mod tests {
         assert_eq!((still.offset, still.data.as_str()), (12_000_000, ""));
     }
 
-    /// What the emulator would have to do after the end is not done at all.
+    /// The emulator's work is not done at all once the terminal is closed.
     #[test]
     fn after_the_end_nothing_is_emulated() {
         let hub = hub(&FILLS.repeat(4_000_000));

@@ -1,9 +1,9 @@
-//! Answers what a program asks its terminal while no player is there: where the cursor is, what the terminal can do, which
-//! colours it has. Each question is answered once:
+//! Answers the questions that a program asks its terminal while no player is there: where the cursor is, what the
+//! terminal can do, which colours it has. Each question is answered once:
 //!
-//! * while a player's page is there, by the page: it is asked nothing that lies before [`State::answered`];
-//! * while none is there, by this server's emulator, immediately;
-//! * what a page was sent that left before it had drawn it, by the next one.
+//! * while a player's page is there, by the page, which answers nothing that lies before [`State::answered`];
+//! * while no player's page is there, immediately, by this server's emulator;
+//! * a question that was sent to a page which left before it had drawn it, by the next page.
 //!
 //! Runs on the session's thread, behind the output that asks. The emulator's time is the terminal's own
 //! ([`super::budget`]), and only output with a question in it costs any.
@@ -15,11 +15,11 @@ use super::hub::Hub;
 use super::input::Typed;
 use super::state::State;
 
-/// A question may begin so much before the output that it ends in.
+/// How many bytes before a piece of output a question may begin that ends in the piece.
 const MOST_BEFORE: u64 = 128;
 
 impl Hub {
-    /// Answers what the last output asks, if no player is there to do it.
+    /// Answers the questions in the last output, if no player is there to do it.
     pub(super) fn answer(&self, output: &[u8], budget: &mut PumpBudget) {
         let before = self.state.lock().before_last(output.len());
         // Most output asks nothing.
@@ -34,7 +34,7 @@ impl Hub {
         };
         let mut input = self.input.lock();
         let mut state = self.state.lock();
-        // Who has come meanwhile was told that it is still to be answered.
+        // A player who has come meanwhile was told that the question is still to be answered.
         if state.has_player() || state.closed.is_some() {
             return;
         }
@@ -43,7 +43,8 @@ impl Hub {
         }
     }
 
-    /// What the last so many bytes of the output are answered, and where they end. None where that takes too long.
+    /// The answers to the last `count` bytes of the output, and the offset of their end. None where that takes too
+    /// long.
     fn answers_to_last(&self, count: usize) -> Option<(String, u64)> {
         let began = processor_time();
         let (mut before, last) = {
@@ -62,8 +63,8 @@ impl Hub {
 }
 
 impl State {
-    /// What lies before the last so many bytes, where a question in them may begin. None while somebody is there who
-    /// answers it, or all is over.
+    /// The output before the last `count` bytes, in which a question may begin. None while a player is there who
+    /// answers it, or when the terminal is closed.
     fn before_last(&self, count: usize) -> Option<Vec<u8>> {
         if self.has_player() || self.closed.is_some() {
             return None;
@@ -77,7 +78,8 @@ impl State {
         Some(before)
     }
 
-    /// A copy of the terminal as it was before the last so many bytes, and those. To be called while nothing is added.
+    /// A copy of the terminal as it was before the last `count` bytes, and these bytes. It must be called while no
+    /// output is added.
     fn copy_but(&mut self, count: usize) -> (Aging, Vec<u8>) {
         let mut last = Vec::new();
         let start = self.scrollback.end().saturating_sub(count as u64);
@@ -141,7 +143,7 @@ mod tests {
         assert_eq!(answers(&mut container), "\x1b[1;6R");
         pump(&hub, b"no question\x1b[m");
         assert_eq!(answers(&mut container), "");
-        // Cut anywhere, and each once.
+        // The question may be cut anywhere, and is answered once.
         for cut in 1..4 {
             let (before, after) = b"\x1b[5n".split_at(cut);
             pump(&hub, before);
@@ -166,7 +168,7 @@ mod tests {
         seat.next(&mut out);
         drop(seat);
         assert_eq!(answers(&mut container), "");
-        // It was sent to a page that has not drawn it.
+        // The question was sent to a page that has not drawn it.
         let seat = hub.join(arrival(Role::Player, None)).expect("open");
         assert_eq!(seat.greeting().answered, 0);
         seat.next(&mut out);
@@ -189,7 +191,7 @@ mod tests {
         assert_eq!(answers(&mut container), expected);
     }
 
-    /// A program that asks without end for nobody has its own budget to spend.
+    /// A program that asks without end while no player is there spends only its own budget.
     #[test]
     fn many_questions_have_few_answers() {
         let (hub, mut container) = hub();

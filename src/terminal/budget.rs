@@ -1,40 +1,41 @@
 //! What one client and one terminal may use up: token buckets. Pure: `now` is a parameter.
 //!
-//! | who | of what | whoever is above it |
+//! | who | what is counted | what happens above the limit |
 //! | --- | --- | --- |
-//! | a client ([`Budget`]) | bytes and messages that it sends | is not read for a moment, and in the end sent away |
-//! | a terminal ([`PumpBudget`]) | output that nobody sees | its program waits |
-//! | | output while others type at theirs | its program waits |
+//! | a client ([`Budget`]) | bytes and messages that it sends | the client is not read for a moment, and in the end sent away |
+//! | a terminal ([`PumpBudget`]) | output while no viewer is there | its program waits |
+//! | | output while others type at other terminals | its program waits |
 //! | | time of the emulator that follows its output | its program waits |
 //!
-//! Above its pace a client is not read for a moment, so that TCP holds it back; a paste, however fast it comes, only
-//! takes longer then. A client that pushes on all the same, without a pause, is sent away. A program waits in its own
+//! Above its pace a client is not read for a moment, so that TCP holds it back; a paste, however fast it comes, then
+//! only takes longer. A client that still sends all it can, without a pause, is sent away. A program waits in its own
 //! `write`, as at a slow terminal, so that neither the Engine nor this server has work with it.
 //!
-//! Sizes have their bounds where they are kept: the scrollback (`SCROLLBACK`), the screen
-//! ([`super::frame::MAX_CELLS`]), a recording ([`super::recording::LIMIT_BYTES`]).
+//! The bounds of sizes are kept elsewhere: the scrollback (`SCROLLBACK`), the screen ([`super::frame::MAX_CELLS`]), a
+//! recording ([`super::recording::LIMIT_BYTES`]).
 
 use std::time::{Duration, Instant};
 
-/// A burst is what comes at the pace in so long.
+/// A burst is as much as comes at the pace in this time.
 const BURST_SECONDS: f64 = 8.0;
-/// A message of the largest size and what frames it must fit into a burst whatever the pace.
+/// The smallest burst in bytes: a message of the largest size, with its frame, must fit into a burst whatever the pace.
 const LEAST_BURST_BYTES: f64 = 1.25 * 1024.0 * 1024.0;
-/// The same for a few keys and acks.
+/// The smallest burst in messages: a few keys and acks must fit.
 const LEAST_BURST_MESSAGES: f64 = 64.0;
 
-/// Bytes of output a second that nobody sees: a flood for nobody costs next to nothing, and what writes a line now and
-/// then does not notice.
+/// Bytes of output a second while no viewer is there: a flood that no viewer sees costs next to nothing, and a program
+/// that writes a line now and then does not notice.
 const UNWATCHED_PER_SECOND: f64 = 256.0 * 1024.0;
-/// The same of output beside others who type: more than anybody reads. A flood takes most of its processor time from the
-/// Engine, which has no terminal to charge it to, so this is what leaves some to others.
+/// Bytes of output a second while others type at other terminals: more than a person can read. A flood takes most of
+/// its processor time in the Engine, which has no terminal to charge it to; so this limit is what leaves some for
+/// others.
 const BESIDE_PER_SECOND: f64 = 1024.0 * 1024.0;
-/// What a terminal at which somebody types may write immediately all the same: what is on its way when a flood is ended.
-/// No more often than once in [`KEYS_EVERY`].
+/// Bytes that a terminal may write immediately, in spite of the limits, when its player types: the output that is on
+/// its way when a flood is ended. This happens at most once in [`KEYS_EVERY`].
 const KEYS_BYTES: f64 = 2.0 * 1024.0 * 1024.0;
 const KEYS_EVERY: Duration = Duration::from_secs(1);
-/// Seconds of processor time a second that the emulator may take for one terminal. Output of programs that mean well takes
-/// a hundredth of it.
+/// Seconds of processor time a second that the emulator may take for one terminal. The output of ordinary programs
+/// takes a hundredth of it.
 const EMULATION_PER_SECOND: f64 = 0.25;
 
 /// The pace of one client.
@@ -68,11 +69,11 @@ impl Paces {
 /// Whether more may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
-    /// Yes.
+    /// Yes, now.
     Now,
-    /// After so long.
+    /// Not before this time has passed.
     After(Duration),
-    /// It has pushed for too long.
+    /// No: the client has pushed against its limits for too long.
     Never,
 }
 
@@ -82,7 +83,7 @@ pub struct Budget {
     bytes: Option<Bucket>,
     messages: Option<Bucket>,
     patience: Duration,
-    /// Since when it was always at a limit.
+    /// The time since which the client was always at a limit.
     pushing_since: Option<Instant>,
 }
 
@@ -144,16 +145,16 @@ pub struct PumpBudget {
     unwatched: Bucket,
     beside: Bucket,
     emulation: Bucket,
-    /// The keys that have given it something to spend.
+    /// The time of the keys that last gave the terminal more to spend.
     keys_at: Option<Instant>,
 }
 
 /// What goes on around a terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Around {
-    /// Somebody looks on.
+    /// Whether a viewer looks on.
     pub is_watched: bool,
-    /// Somebody types at another terminal.
+    /// Whether a player types at another terminal.
     pub has_others: bool,
     /// When its own player typed last.
     pub keys_at: Instant,
@@ -178,7 +179,7 @@ impl PumpBudget {
         }
     }
 
-    /// The emulator has worked for so long.
+    /// The emulator has worked for `time`.
     pub fn spend_emulation(&mut self, time: Duration) {
         self.emulation.used += time.as_secs_f64();
     }
@@ -190,7 +191,7 @@ impl PumpBudget {
             .all(|bucket| bucket.used <= bucket.burst)
     }
 
-    /// How long the program has to wait, as long as so much is used up.
+    /// How long the program has to wait for what it has used up.
     pub fn pause(&mut self, around: Around, now: Instant) -> Duration {
         if self
             .keys_at
@@ -200,7 +201,7 @@ impl PumpBudget {
             self.beside.used = (self.beside.used - KEYS_BYTES).max(0.0);
         }
         if !around.has_others {
-            // What nobody has felt is not paid for later.
+            // Output that has disturbed no other player is not paid for later.
             self.beside.used = self.beside.used.min(self.beside.burst);
         }
         let unwatched = self.unwatched.look(now).wait;
@@ -227,7 +228,7 @@ struct Bucket {
 /// A bucket at one moment.
 struct State {
     wait: Duration,
-    /// Half of the burst is there again, which it never is for a client that sends all it can.
+    /// Whether half of the burst is available again, which never happens for a client that sends all it can.
     is_calm: bool,
 }
 
@@ -314,7 +315,7 @@ mod tests {
     fn whoever_pushes_is_held_to_the_pace_and_then_sent_away() {
         let (gone, chunks) = push(PACES, 4096, Duration::ZERO);
         assert!(gone.is_some_and(|gone| gone > PACES.patience && gone < PACES.patience * 2));
-        // The burst's 8 s worth and what came in the 30 s of patience, in 4 KiB at 512 KiB/s.
+        // The burst is worth 8 s, and the patience is 30 s: this is the number of 4 KiB chunks at 512 KiB/s.
         let expected = (8 + 30) * 128;
         assert!((expected - 8..expected + 8).contains(&chunks), "{chunks}");
     }
@@ -360,7 +361,7 @@ mod tests {
         }
     }
 
-    /// Output in pieces for an hour, in one go whenever it may; how many bytes came of it.
+    /// Writes output in pieces for an hour, whenever it is allowed; returns how many bytes were written.
     fn flood(is_watched: bool, has_others: bool, emulation: Duration) -> u64 {
         const PIECE: usize = 32 * 1024;
         let start = Instant::now();
@@ -370,7 +371,7 @@ mod tests {
             budget.spend_emulation(emulation);
             bytes += PIECE as u64;
             let pause = budget.pause(around(is_watched, has_others, start), now);
-            // A read takes time too.
+            // Each read takes time too.
             now += pause.max(Duration::from_millis(1));
         }
         bytes
@@ -415,7 +416,7 @@ mod tests {
         assert!((0.9..1.1).contains(&pause.as_secs_f64()), "{pause:?}");
     }
 
-    /// What is on its way when a flood is ended comes immediately.
+    /// The output that is on its way when a flood is ended comes immediately.
     #[test]
     fn who_types_at_a_flood_gets_some_of_it_at_once() {
         let start = Instant::now();
@@ -432,7 +433,7 @@ mod tests {
         assert_eq!(pause, Duration::ZERO);
     }
 
-    /// A second of emulation for each piece: as many pieces as a quarter of the time has seconds.
+    /// Each piece takes a second of emulation, so the number of pieces is a quarter of the number of seconds.
     #[test]
     fn a_program_that_is_hard_to_follow_waits_whether_anybody_looks_or_not() {
         for is_watched in [true, false] {

@@ -26,9 +26,9 @@ pub enum FromPage {
     Resize(Size),
     /// The terminal has drawn the output up to this absolute offset.
     Ack(u64),
-    /// Answer with a pong that carries the same number.
+    /// The server answers with a pong that carries the same number.
     Ping(serde_json::Number),
-    /// Somebody is there, and has nothing to type.
+    /// The player is there, and has nothing to type.
     Stay,
 }
 
@@ -57,7 +57,7 @@ enum Wire {
 /// # Errors
 /// [`BadFrame`]; its `Display` is fit for the sender.
 pub fn parse(text: &str) -> Result<FromPage, BadFrame> {
-    // serde's messages quote the input only briefly, but a stranger wrote it: keep to our own words.
+    // serde's messages quote a little of the input, which a stranger wrote, so the answer has only our own words.
     let wire = serde_json::from_str(text).map_err(|cause| match cause.classify() {
         serde_json::error::Category::Data => {
             BadFrame::Malformed("unknown type, or a field is missing or wrong".into())
@@ -123,9 +123,9 @@ pub enum Level {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// The session ends soon unless somebody types.
+    /// The session ends soon unless the player types.
     IdleWarning,
-    /// The session ends soon whatever anybody types.
+    /// The session ends soon, even if the player types.
     LifetimeWarning,
     /// The Engine does not answer, so the terminal stands still.
     EngineAway,
@@ -141,17 +141,17 @@ pub enum Kind {
     BooksDiffer,
     /// A size was refused.
     BadSize,
-    /// An operator says something.
+    /// An operator's message.
     Operator,
     /// An operator looks on.
     OperatorWatches,
     /// The server is about to end this and all other games.
     Drain,
-    /// It is not, after all.
+    /// The drain was called off: the games go on.
     DrainUndone,
-    /// Somebody has frozen the container.
+    /// The container was frozen from outside.
     Paused,
-    /// And thawed it.
+    /// The container was thawed.
     Resumed,
 }
 
@@ -160,7 +160,7 @@ pub enum Kind {
 pub struct Notice {
     /// What it is about.
     pub kind: Kind,
-    /// How urgent.
+    /// How urgent it is.
     pub level: Level,
     /// The sentence.
     pub text: String,
@@ -170,7 +170,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// The session ends in so many seconds.
+    /// The session ends in `seconds`, because no key was typed for long.
     pub fn idle_warning(seconds: u64) -> Self {
         let text = format!("This game ends in {seconds} s unless you press a key.");
         Self {
@@ -179,7 +179,7 @@ impl Notice {
         }
     }
 
-    /// The session will have lived as long as one may in so many seconds.
+    /// In `seconds` the session will have reached the longest lifetime.
     pub fn lifetime_warning(seconds: u64) -> Self {
         let text = format!(
             "This game ends in {seconds} s: it has lasted as long as a game may. Your spellbook is kept."
@@ -208,7 +208,7 @@ impl Notice {
         Self::new(Kind::Drain, Level::Warning, text)
     }
 
-    /// All games end in so long.
+    /// All games end after `wait`.
     pub fn drain_in(wait: Duration) -> Self {
         let seconds = wait.as_secs().max(1);
         let text = match seconds {
@@ -224,7 +224,7 @@ impl Notice {
         }
     }
 
-    /// What [`Notice::drain_in`] said does not happen.
+    /// The drain that [`Notice::drain_in`] announced does not happen.
     pub fn drain_undone() -> Self {
         let text = "The server is not shut down after all: this game goes on.";
         Self::new(Kind::DrainUndone, Level::Info, text)
@@ -242,24 +242,24 @@ impl Notice {
         Self::new(Kind::EngineBack, Level::Info, text)
     }
 
-    /// Somebody has frozen the container.
+    /// The container was frozen from outside.
     pub fn paused() -> Self {
         let text = "Whoever runs this server has paused your game; it goes on when they let it.";
         Self::new(Kind::Paused, Level::Warning, text)
     }
 
-    /// And thawed it.
+    /// The container was thawed.
     pub fn resumed() -> Self {
         Self::new(Kind::Resumed, Level::Info, "Your game goes on.")
     }
 
-    /// What was typed while there was no attach.
+    /// Keys that were typed while there was no attach were lost.
     pub fn not_delivered() -> Self {
         let text = "The game does not answer; what you typed was not delivered.";
         Self::new(Kind::NotDelivered, Level::Error, text)
     }
 
-    /// What was typed while as much as may wait was not read by the game.
+    /// Keys were lost because the game did not read, and as many as may wait were already waiting.
     pub fn not_read() -> Self {
         let text = "The game does not read its keys; what you typed last was not delivered.";
         Self::new(Kind::NotDelivered, Level::Error, text)
@@ -303,16 +303,16 @@ impl Notice {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ToPage {
-    /// First of all, and again when output had to be skipped.
+    /// The first message, sent again when output had to be skipped.
     Hello {
         /// The session.
         session_id: Uuid,
         /// Absolute offset of the first byte that follows.
         offset: u64,
-        /// How far the output has come: what lies before that is history.
+        /// The offset that the output has reached: what lies before it is history.
         head: u64,
-        /// To the player: how much of that a player's page has drawn before. Questions of the program's behind it are still
-        /// to be answered.
+        /// For the player: the offset up to which a player's page has drawn the output before. The program's questions
+        /// after it are still to be answered.
         #[serde(skip_serializing_if = "Option::is_none")]
         answered: Option<u64>,
         /// What this viewer may do.
@@ -335,20 +335,20 @@ pub enum ToPage {
     },
     /// Answer to a ping.
     Pong {
-        /// As in the ping.
+        /// The same number as in the ping.
         t: serde_json::Number,
-        /// As in the hello.
+        /// The same number as in the hello.
         #[serde(skip_serializing_if = "Option::is_none")]
         input: Option<u64>,
     },
     /// Before the close frame: the last count of a page's keys, which the next server does not know.
     Keys {
-        /// As in the hello.
+        /// The same number as in the hello.
         input: u64,
     },
     /// A sentence for the player.
     Notice(Notice),
-    /// To the player: so many spectators look on.
+    /// For the player: the number of spectators.
     Spectators {
         /// How many.
         count: usize,
@@ -394,7 +394,7 @@ pub enum Close {
     EngineFailed,
     /// Another tab of the player took over.
     TakenOver,
-    /// Nobody typed for too long.
+    /// The player typed nothing for too long.
     Idle,
     /// The session was destroyed.
     Destroyed,

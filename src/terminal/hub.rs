@@ -1,4 +1,4 @@
-//! One container's terminal, shared by everybody who looks at it.
+//! One container's terminal, shared by all its viewers.
 //!
 //! The session's thread runs [`Hub::pump`]: it reads what the container writes into the scrollback and wakes
 //! the viewers, each of which copies from there at its own pace ([`super::viewer_handle`]). The player's pace is the
@@ -43,12 +43,13 @@ pub struct Limits {
 pub struct Hub {
     /// The writing half of the attach and the count of keys. Taken before `state`, where both are needed.
     pub(super) input: SharedInput,
-    /// Guards the scrollback and who sits where. Held for memory copies only, never across I/O.
+    /// Guards the scrollback and the viewers. Held for memory copies only, never across I/O.
     pub(super) state: Mutex<State>,
-    /// The past was taken out or given back, or nobody waits for it any more: see [`super::aging`]. Goes with `state`.
+    /// Signalled when the past was taken out or given back, or when no thread waits for it any more: see
+    /// [`super::aging`]. Used with the lock `state`.
     pub(super) past_moved: Condvar,
-    /// When the next present may be drawn: see [`super::present`]. Held while one is, and by whoever waits for that,
-    /// before any other lock.
+    /// When the next present may be drawn: see [`super::present`]. Held while one is drawn, and by the thread that
+    /// waits for its turn. Taken before any other lock.
     pub(super) present_due: Mutex<Instant>,
     /// Wakes the pump when the player has caught up.
     pub(super) pump_wake: Wakeup,
@@ -60,7 +61,7 @@ pub struct Hub {
     pub(super) metrics: Arc<Metrics>,
     /// Bytes of keys that the container took.
     pub(super) typed_bytes: AtomicU64,
-    /// Shared by all that download the recording now.
+    /// Shared by all downloads of the recording that are under way.
     downloads: Arc<()>,
     /// Where somebody types, and which of those terminals this is.
     pub(super) typists: Arc<Typists>,
@@ -93,7 +94,7 @@ impl Hub {
         }
     }
 
-    /// The same, among the terminals of a server: while somebody types at another one, a flood here is held back.
+    /// Puts the hub among the terminals of a server: while a player types at another one, a flood here is held back.
     pub fn among(self, typists: Arc<Typists>) -> Self {
         Self {
             number: typists.number(),
@@ -102,7 +103,7 @@ impl Hub {
         }
     }
 
-    /// The same, counted together with others.
+    /// Lets the hub count into `metrics`, together with other hubs.
     pub fn metered(mut self, metrics: Arc<Metrics>) -> Self {
         self.state.get_mut().emulator_panics = metrics.emulator_panics.clone();
         Self { metrics, ..self }
@@ -113,18 +114,18 @@ impl Hub {
         &self.input
     }
 
-    /// Keys go to this attach from now on. Whoever was told that the Engine is away hears that it is back.
+    /// Keys go to this attach from now on. Viewers that were told that the Engine is away are told that it is back.
     pub fn connect_input(&self, stream: UnixStream) {
         self.input.lock().connect(stream);
         let mut state = self.state.lock();
-        // Nobody knows what came of keys that the last attach took.
+        // It is not known what became of keys that the last attach took.
         state.forget_echo();
         if std::mem::take(&mut state.is_engine_away) {
             state.notify(&Notice::engine_back());
         }
     }
 
-    /// Tells everybody that the Engine does not answer, and newcomers too, until there is an attach again.
+    /// Tells all viewers that the Engine does not answer, and newcomers too, until there is an attach again.
     pub fn engine_away(&self) {
         self.input.lock().await_no_longer();
         let mut state = self.state.lock();
@@ -144,7 +145,7 @@ impl Hub {
         self.wake_pump();
     }
 
-    /// Sends everybody away with `close`, immediately, and lets the pump run to the end of the output.
+    /// Sends all viewers away with `close`, immediately, and lets the pump run to the end of the output.
     pub fn close(&self, close: Close) {
         let mut state = self.state.lock();
         state.closed.get_or_insert(close);
@@ -177,7 +178,7 @@ impl Hub {
         }
     }
 
-    /// The shell has ended: everybody gets what is left, then this note, then 1000.
+    /// The shell has ended: each viewer gets the rest of the output, then this note, then 1000.
     pub fn finish(&self, exit: ExitNote) {
         let mut state = self.state.lock();
         state.closed.get_or_insert(Close::ShellEnded);
@@ -185,8 +186,8 @@ impl Hub {
         state.wake_all();
     }
 
-    /// The session is over: its memory is given back when the last viewer has what is left, all but a program's last words
-    /// that its player has not read. A recording stays.
+    /// The session is over: its memory is given back when the last viewer has the rest of the output, except a
+    /// program's last words that its player has not read. A recording stays.
     pub fn retire(&self) {
         self.input.lock().forget();
         let mut state = self.state.lock();
@@ -194,12 +195,12 @@ impl Hub {
         state.release();
     }
 
-    /// Tells everybody a sentence.
+    /// Tells all viewers a sentence.
     pub fn notify(&self, notice: &Notice) {
         self.state.lock().notify(notice);
     }
 
-    /// When the player last typed something, or the start.
+    /// When the player last typed something, or the start if nothing was typed.
     pub fn last_input(&self) -> Instant {
         self.state.lock().last_input
     }
@@ -215,12 +216,12 @@ impl Hub {
         self.state.lock().size
     }
 
-    /// How many look on, the player included.
+    /// The number of viewers, the player included.
     pub fn viewers(&self) -> usize {
         self.state.lock().seats.len()
     }
 
-    /// How many of them are spectators.
+    /// The number of spectators.
     pub fn spectators(&self) -> usize {
         self.state.lock().spectators()
     }
@@ -275,10 +276,10 @@ impl Hub {
             .map(|recording| recording.text().to_owned())
     }
 
-    /// Leave to download the recording, until it is dropped: each download takes as much memory as the recording has,
-    /// for as long as its client wants to take. None while two are under way.
+    /// Permission to download the recording, held until it is dropped. Each download takes as much memory as the
+    /// recording, for as long as its client takes to read it. None while two are under way.
     pub fn download(&self) -> Option<Arc<()>> {
-        // Our own is one of them.
+        // The hub's own reference is one of them.
         (Arc::strong_count(&self.downloads) <= MAX_DOWNLOADS).then(|| Arc::clone(&self.downloads))
     }
 
@@ -327,7 +328,7 @@ mod tests {
         page: None,
     };
 
-    /// Pumps what a program without end would write; how much memory that takes.
+    /// Pumps what a program without end would write; returns how much memory that takes.
     #[track_caller]
     fn check_memory(start: &[u8], endless: &[u8]) {
         let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
@@ -340,7 +341,7 @@ mod tests {
             "{} bytes",
             hub.memory_bytes()
         );
-        // And a page that comes then is told something to draw.
+        // A page that comes then is told something to draw.
         let seat = hub.join(PLAYER).expect("it is not over");
         assert!(seat.greeting().screen.is_some() && !seat.greeting().is_exact);
     }
@@ -358,7 +359,7 @@ mod tests {
         check_memory(b"", b"\xff\xfe\x80");
     }
 
-    /// What has ended is remembered for minutes, and must not take a terminal's memory for so long.
+    /// A session that has ended is remembered for minutes, and must not take a terminal's memory during that time.
     #[test]
     fn a_retired_terminal_keeps_its_recording_only() {
         let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
@@ -388,7 +389,7 @@ mod tests {
         assert_eq!(hub.last_input(), hours(1));
         seat.stay(hours(3));
         assert_eq!(hub.last_input(), hours(1), "no key for three hours");
-        // There is no attach; who types is there all the same.
+        // There is no attach, but a player who types counts as present.
         seat.type_in(b"x", hours(4));
         seat.stay(hours(5));
         assert_eq!(hub.last_input(), hours(5));
@@ -401,7 +402,7 @@ mod tests {
         assert_eq!(hub.last_input(), hours(5));
     }
 
-    /// However many look on, the screen that they begin with is there once, and gone when the last has it.
+    /// However many viewers look on, the screen that they begin with is kept once, and freed when the last has it.
     #[test]
     fn all_spectators_begin_with_one_screen() {
         let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
@@ -425,7 +426,7 @@ mod tests {
                 .iter()
                 .all(|screen| Arc::ptr_eq(&screen.data, first))
         );
-        // The past's own, which it keeps until there is more output.
+        // One reference is the past's own, which it keeps until there is more output.
         assert_eq!(Arc::strong_count(first), MAX_SPECTATORS + 1);
         assert!(hub.memory_bytes() > first.len());
         hub.push(b"more");
@@ -499,7 +500,7 @@ mod tests {
             panic!("it has missed a lot");
         };
         assert!(greeting.screen.is_some() && greeting.offset > 200 * 1024);
-        // And from now on it is a slow one again.
+        // From now on the page is a slow one again.
         while seat.next(&mut out) != Next::Wait {}
         assert!(matches!(hold(&hub), Hold::Until(_)));
     }

@@ -1,8 +1,8 @@
 //! Keys on their way to the container: written without blocking, in order, each once.
 //!
-//! What the attach socket does not take waits in a bounded backlog; whoever passes by next writes it: the next
-//! keys, the pump after output, or a reader that has nothing else to do (see [`super::split`]). What still waits when
-//! the attach breaks goes to the next one.
+//! Keys that the attach socket does not take wait in a bounded backlog. They are written with the next keys, by the
+//! pump after output, or by a reader that has nothing else to do (see [`super::split`]). Keys that still wait when the
+//! attach breaks go to the next attach.
 
 use std::collections::VecDeque;
 use std::net::Shutdown;
@@ -23,7 +23,7 @@ pub enum Typed {
     Taken,
     /// The sender is not (or no longer) the player.
     NotPlayer,
-    /// No attach right now, so they were dropped.
+    /// There is no attach now, so the keys were dropped.
     NotConnected,
     /// The container has not read its last mebibyte of keys; these were not taken, try again.
     Full,
@@ -34,19 +34,20 @@ pub(super) struct Input {
     stream: Option<Arc<UnixStream>>,
     backlog: VecDeque<u8>,
     /// Whether the first attach is still to come. Keys wait for it: a page that comes back to a server which has just
-    /// started may be a moment faster.
+    /// started may be a moment faster than the attach.
     is_awaited: bool,
-    /// Whether keys are refused while they would only wait: the Engine does not answer, and nobody knows for how long.
+    /// Whether keys are refused because they would only wait: the Engine does not answer, and it is not known for how
+    /// long.
     is_refusing: bool,
     typist: Option<Typist>,
 }
 
-/// Whose keys were counted, and how far.
+/// The page whose keys were counted, and the count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
     /// The page's own number.
     pub page: Uuid,
-    /// So many bytes of its keys have come, and are delivered or reported as not delivered.
+    /// How many bytes of its keys have come, and are delivered or reported as not delivered.
     pub come: u64,
 }
 
@@ -54,26 +55,27 @@ pub struct Count {
 #[derive(Clone, Copy)]
 struct Typist {
     page: Uuid,
-    /// So many bytes of its keys have come: they are delivered, wait here, or were reported as not delivered.
+    /// How many bytes of its keys have come: they are delivered, wait here, or were reported as not delivered.
     come: u64,
-    /// So many of them, from the first one, are delivered for certain. While none wait, all that have come are settled.
+    /// How many of these bytes, from the first one, are delivered for certain. While none wait, all that have come are
+    /// settled.
     delivered: u64,
-    /// So many bytes of others wait before its own.
+    /// How many bytes of others' keys wait before its own.
     before: usize,
 }
 
-/// The writing half of one attach, as those share it who may write: the player's reader, and whoever connects it.
+/// The writing half of one attach, shared by the threads that may write: the player's reader and the session's thread.
 #[derive(Clone, Default)]
 pub struct SharedInput(Arc<Mutex<Input>>);
 
 impl SharedInput {
-    /// Held across non-blocking sends only.
+    /// The lock is held across non-blocking sends only.
     #[track_caller]
     pub(super) fn lock(&self) -> MutexGuard<'_, Input> {
         self.0.lock()
     }
 
-    /// The same, unless somebody else has it.
+    /// Takes the lock, unless another thread has it.
     #[track_caller]
     pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Input>> {
         self.0.try_lock()
@@ -89,14 +91,14 @@ impl SharedInput {
         self.lock().stream()
     }
 
-    /// Writes what waits, as much as goes without blocking.
+    /// Writes the keys that wait, as many as it can without blocking.
     pub fn drain(&self) {
         self.lock().drain();
     }
 }
 
 impl Default for Input {
-    /// Before the first attach.
+    /// The state before the first attach.
     fn default() -> Input {
         Input {
             stream: None,
@@ -109,7 +111,7 @@ impl Default for Input {
 }
 
 impl Input {
-    /// Keys go to this attach from now on, and first those that wait: no earlier one has taken them.
+    /// Keys go to this attach from now on. The keys that wait go first: no earlier attach has taken them.
     pub(super) fn connect(&mut self, stream: UnixStream) {
         self.is_awaited = false;
         self.stream = Some(Arc::new(stream));
@@ -123,7 +125,7 @@ impl Input {
         self.stream = None;
     }
 
-    /// Nobody takes what waits any more.
+    /// Drops the keys that wait: no attach will take them any more.
     pub(super) fn forget(&mut self) {
         self.backlog = VecDeque::new();
     }
@@ -143,13 +145,13 @@ impl Input {
 
     pub(super) fn hang_up(&self) {
         if let Some(stream) = &self.stream {
-            // Fails only when it is broken already.
+            // The shutdown fails only when the socket is broken already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
     /// How many bytes of its keys a page that comes back need not send again: those that wait here are kept for the
-    /// container. None when another page has typed since, for then nobody knows.
+    /// container. None when another page has typed since, because then the count is not known.
     pub(super) fn settled(&mut self, page: Uuid, is_new: bool) -> Option<u64> {
         match self.typist {
             Some(typist) if typist.page == page => Some(typist.come),
@@ -161,8 +163,8 @@ impl Input {
         }
     }
 
-    /// Who types, and how many bytes of its keys have come, for another server to count on from; none while some of them
-    /// wait here, for those are not delivered by anybody.
+    /// The page that types, and how many bytes of its keys have come, for another server to continue the count. None
+    /// while some keys wait here, because no server will deliver those.
     pub(super) fn last_count(&self) -> Option<Count> {
         let typist = self.typist.filter(|_| self.backlog.is_empty())?;
         Some(Count {
@@ -171,7 +173,7 @@ impl Input {
         })
     }
 
-    /// Counts on from where another server has left off.
+    /// Continues the count from where another server has left off.
     pub(super) fn count_on(&mut self, Count { page, come }: Count) {
         self.typist = Some(Typist {
             page,
@@ -195,7 +197,7 @@ impl Input {
         if let Some(page) = page
             && self.typist.is_none_or(|typist| typist.page != page)
         {
-            // A page that took its place back counts anew.
+            // The count of a page that took its place back begins anew.
             self.typist = Some(self.newcomer(page));
         }
         let typed = self.write(keys, page.is_some());
@@ -205,7 +207,7 @@ impl Input {
         typed
     }
 
-    /// So many bytes of the typist's keys were refused, and it is told so.
+    /// Notes that `count` bytes of the typist's keys were refused, and that the page is told so.
     pub(super) fn give_up(&mut self, count: usize, page: Option<Uuid>) {
         if page.is_some() && self.typist.map(|typist| typist.page) == page {
             self.note_come(count);
@@ -243,12 +245,12 @@ impl Input {
         } else {
             0
         };
-        // If the attach has just broken, the next one gets them.
+        // If the attach has just broken, the next one gets these keys.
         self.backlog.extend(&keys[sent..]);
         if is_typist {
             self.note_delivered(sent);
         } else if let Some(typist) = &mut self.typist {
-            // Keys of a raw client's: what the typist has waiting before them is settled with them.
+            // These are a raw client's keys: the typist's keys that wait before them are settled together with them.
             typist.before = self.backlog.len();
         }
         Typed::Taken
@@ -264,7 +266,7 @@ impl Input {
         }
     }
 
-    /// Writes what waits, as much as goes without blocking.
+    /// Writes the keys that wait, as many as it can without blocking.
     pub(super) fn drain(&mut self) {
         while !self.backlog.is_empty() {
             let (front, _) = self.backlog.as_slices();
@@ -331,7 +333,7 @@ mod tests {
         assert!(got == keys && !input.has_backlog());
     }
 
-    /// The page of a server that has just started is faster than the attach.
+    /// A page may come back to a server that has just started before the attach is there.
     #[test]
     fn keys_wait_for_the_first_attach_only() {
         let mut input = Input::default();
@@ -357,7 +359,7 @@ mod tests {
         assert_eq!(got, "again");
     }
 
-    /// A key counts as settled when a socket has taken it, and what none has taken goes to the next attach, once.
+    /// A key counts as settled when a socket has taken it. Keys that no socket has taken go to the next attach, once.
     #[test]
     fn keys_that_wait_when_an_attach_breaks_go_to_the_next() {
         let (mut input, mut first) = connected();
@@ -387,7 +389,7 @@ mod tests {
         assert_eq!(input.settled(page, false), Some(900_007));
     }
 
-    /// What waits is kept here, so a page that comes back must not send it again.
+    /// Keys that wait are kept here, so a page that comes back must not send them again.
     #[test]
     fn a_page_that_comes_back_does_not_send_what_waits() {
         let (mut input, _container) = connected();
