@@ -16,7 +16,7 @@ use super::viewer_state::ViewerState;
 const READ_BYTES: usize = 32 * 1024;
 /// What it has room for while a session is quiet: 32 KiB for each would be half of all its memory.
 const QUIET_READ_BYTES: usize = 2 * 1024;
-/// After so many small reads a flood is over.
+/// A flood is over after this many small reads.
 const QUIET_READS: u32 = 64;
 /// A read of this size or more is part of a flood: nobody reads so much, and nobody waits for it to the millisecond.
 const FLOOD_BYTES: usize = 1024;

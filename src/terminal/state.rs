@@ -41,7 +41,7 @@ pub(super) struct State {
     /// Whether the emulator is at work on it elsewhere. INVARIANT: until it is given back only the session's thread
     /// adds output, and nothing is forgotten.
     pub(super) is_past_out: bool,
-    /// How many wait for it.
+    /// How many threads wait for the past.
     pub(super) past_wanted: usize,
     /// Memory that it took when it was here last.
     pub(super) past_bytes: usize,
@@ -137,7 +137,7 @@ impl State {
         }
     }
 
-    /// A viewer has left.
+    /// Removes a viewer that has left.
     pub(super) fn remove(&mut self, number: u64) {
         let Some(index) = self.seats.iter().position(|seat| seat.number == number) else {
             return;
@@ -155,7 +155,7 @@ impl State {
         self.release();
     }
 
-    /// Gives the memory back that nobody needs any more.
+    /// Gives back the memory that is not needed any more.
     pub(super) fn release(&mut self) {
         if self.is_retired && self.seats.is_empty() {
             let (mut words, end) = (Vec::new(), self.scrollback.end());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Whoever has typed within that time is there, and feels what others do.
+/// A player who has typed within this time counts as present, and notices the load of other terminals.
 const PRESENT: Duration = Duration::from_secs(10);
 
 /// A terminal among those of its server.

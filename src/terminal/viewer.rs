@@ -43,7 +43,7 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 pub struct Heartbeat {
     /// Between two pings.
     pub every: Duration,
-    /// A client from which nothing at all came for so long is gone.
+    /// A client that has sent nothing for this long is gone.
     pub limit: Duration,
 }
 
