@@ -4,25 +4,27 @@
 //!   http ──▶ Manager ── RwLock<map> ──▶ Session ── Hub ──▶ viewers
 //!               │                          ▲
 //!               ├─ make: create, start ────┤ session's thread (live): pump, exit, removal
-//!               ├─ reaper thread ──────────┤ who is idle, what is over
-//!               ├─ sweeper thread ─────────┤ containers that no session has
-//!               ├─ frozen thread ──────────┤ containers that somebody has paused
+//!               ├─ reaper thread ──────────┤ which sessions are idle or over
+//!               ├─ sweeper thread ─────────┤ containers that belong to no session
+//!               ├─ frozen thread ──────────┤ containers that were paused
 //!               ├─ resizer threads ────────┤ the newest size of each terminal, to the Engine
 //!               ├─ saver threads ──────────┤ books that have changed, to the store
 //!               ├─ pool threads ───────────┘ containers for players who are still to come
 //!               ├─ drain thread: waits for the end that an operator has ordered
-//!               ├─ librarian thread: all books together, what they take and which expire
-//!               └─ images thread: the sandbox images that the binary brings, to the Engine
+//!               ├─ librarian thread: counts all books together, and deletes those that expire
+//!               └─ images thread: loads the sandbox images in this binary into the Engine
 //! ```
 //!
 //! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
 //! * [`recover`]: what happens when a session's thread panics.
 //! * [`spellbook`]: players' books, between containers and the store.
-//! * [`adopt`]: what the server's last life left. * [`pool`]: containers made ahead.
-//! * [`admission`]: the line for the Engine, and how long it takes. * [`rates`]: how often who may start a game.
+//! * [`adopt`]: takes over what the server's last life left. * [`pool`]: containers made ahead.
+//! * [`admission`]: the line for the Engine, and how long it takes. * [`rates`]: how often a player or an address may
+//!   start a game.
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
-//! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be.
-//! * [`quarantine`]: what fails is set aside. * [`fitness`]: what an image must be like. * [`sweep`]: what no session has.
+//! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be started.
+//! * [`quarantine`]: sets aside what fails. * [`fitness`]: what an image must be like. * [`sweep`]: removes what belongs
+//!   to no session.
 //! * [`frozen`]: containers that are paused.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do.
 //! * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an
@@ -30,7 +32,7 @@
 //! * [`metrics`]: what is counted. * [`revoked`]: players whose logins an operator has ended. * [`store`]: what outlives
 //!   the process.
 //!
-//! Knows nothing of HTTP servers and WebSockets.
+//! This module knows nothing of HTTP servers and WebSockets.
 
 pub mod admission;
 pub mod adopt;
@@ -120,20 +122,20 @@ pub struct Shell {
     pub image: String,
 }
 
-/// What the sessions are made of and how long they live.
+/// What sessions are made of, and how long they live.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whose containers these are; only containers with this label are ever touched.
+    /// The instance that the containers belong to. Only containers with its label are ever touched.
     pub instance: String,
-    /// The catalogue; the first is the default. Never empty.
+    /// The catalogue of shells; the first is the default. Never empty.
     pub shells: Vec<Shell>,
     /// What a container may use.
     pub limits: sandbox::Limits,
     /// What a terminal keeps.
     pub terminal: hub::Limits,
-    /// Without human input for so long, a session ends.
+    /// A session ends after this long without human input.
     pub idle_timeout: Duration,
-    /// However busy, a session ends after so long.
+    /// A session ends after this long, however busy it is.
     pub max_lifetime: Option<Duration>,
     /// Sessions alive at the same time.
     pub max_sessions: usize,
@@ -143,9 +145,9 @@ pub struct Settings {
     pub sessions_per_address: usize,
     /// How often one address, and one player, may start a session.
     pub rate: Option<Rate>,
-    /// A book that may have changed is looked at so often.
+    /// How often a book that may have changed is looked at.
     pub save_interval: Duration,
-    /// Books of players who may never be known again go after so long without use.
+    /// Books of players who may never be recognised again are deleted after this long without use.
     pub book_expiry: Option<Duration>,
     /// Containers of each shell that wait for a player.
     pub pool_size: usize,
@@ -153,14 +155,14 @@ pub struct Settings {
 
 /// How many create, start and remove calls run at the same time; see [`admission::calls`].
 const ENGINE_CALLS_AT_ONCE: usize = 4;
-/// The same for containers that could not be removed before.
+/// How many calls run at the same time for containers that could not be removed before.
 const SLOW_CALLS_AT_ONCE: usize = 2;
-/// Containers of the last life that are attached to at the same time. An attach is quick; this many are for some that
-/// hang.
+/// How many containers of the last life are attached to at the same time. An attach is quick; the number leaves room for
+/// some that hang.
 const ADOPTIONS_AT_ONCE: usize = 16;
-/// The Engine's and the store's health are asked at most so often, however many ask us.
+/// The Engine and the store are asked for their health at most once in this time, however many clients ask the server.
 const HEALTH_FOR: Duration = Duration::from_secs(1);
-/// How long a newcomer waits for the last life's sessions to be taken over.
+/// How long a newcomer waits until the last life's sessions are taken over.
 const SETTLE_WAIT: Duration = Duration::from_secs(5);
 /// How long `destroy` waits for the removal that it ordered.
 const DESTROY_WAIT: Duration = Duration::from_secs(15);
@@ -181,19 +183,19 @@ pub struct Manager {
     watch_links: WatchLinks,
     revoked: Revoked,
     calls: Calls,
-    /// For containers that could not be removed before: they keep nobody else waiting.
+    /// Calls for containers that could not be removed before, so that they keep no other call waiting.
     slow_calls: Calls,
-    /// For containers of the last life that are attached to.
+    /// Calls that attach to containers of the last life.
     adoptions: Calls,
     quarantine: Quarantine,
     /// Ends the stream of events. Held for moves only.
     events_closer: Mutex<Option<EventsCloser>>,
-    /// Who reads and writes books by request. What the server saves by itself does not wait here.
+    /// Requests that read and write books. What the server saves by itself does not wait here.
     book_calls: Calls,
     images: Images,
     pool: Pool,
     rates: Rates,
-    /// What households have written into the store.
+    /// How much each household has written into the store.
     stored: Ledger,
     resizes: Sender<SessionId>,
     saves: Sender<SessionId>,
@@ -202,11 +204,11 @@ pub struct Manager {
     shells: Shells,
     /// Whether the last life's sessions are taken over. Held for moves only.
     is_settled: Mutex<bool>,
-    /// Told by the store before that.
+    /// The key of players' cookies; the store hands it over before `is_settled` is set.
     cookie_key: OnceLock<CookieKey>,
-    /// Told when they are, and when the server stops.
+    /// Notified when the last life's sessions are taken over, and when the server stops.
     settled: Condvar,
-    /// Records of sessions that are over, which the store did not forget yet. Never held together with `sessions`.
+    /// Records of sessions that are over and that the store has not forgotten yet. Never held together with `sessions`.
     stale_records: Mutex<BTreeSet<SessionId>>,
     /// Whether a stop leaves the containers where they are.
     leaves_containers: AtomicBool,
@@ -214,25 +216,25 @@ pub struct Manager {
     /// What an operator has ordered. Held for moves only; may be taken while `sessions` is held, never the other way
     /// round.
     order: Mutex<drain::Order>,
-    /// Tells the drain's thread that it is another one.
+    /// Tells the drain's thread that the order has changed.
     order_changed: Sender<()>,
-    /// What ends the process when it is drained.
+    /// What ends the process when the drain is complete.
     on_drained: OnceLock<Box<dyn Fn() + Send + Sync>>,
     usage: stats::Usage,
     history: history::History,
-    /// Dropped by `stop`, which ends the workers.
+    /// `stop` drops it, which ends the workers.
     stopper: Mutex<Option<Sender<()>>>,
     stopped: Receiver<()>,
-    /// Dropped at the end of the grace: threads that still wait for the Engine leave their containers.
+    /// Dropped at the end of the grace period: threads that still wait for the Engine then leave their containers.
     abandoner: Mutex<Option<Sender<()>>>,
     abandoned: Receiver<()>,
 }
 
 impl Manager {
-    /// Starts the reaper and the resizer. Does not talk to the Engine yet: it may be away.
+    /// Starts the reaper and the resizer. Does not talk to the Engine yet, which may be unreachable.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// [`std::io::Error`] when the system gives no thread.
     pub fn start(
         engine: Engine,
         store: Arc<dyn SessionStore>,
@@ -240,7 +242,7 @@ impl Manager {
         bundle: Vec<Bundled>,
         metrics: Metrics,
     ) -> std::io::Result<Arc<Manager>> {
-        // A session is on the list at most once, and stays countable a while after it was over.
+        // A session is on the list at most once, and still counts for a while after it is over.
         let most = settings.max_sessions.saturating_mul(2).max(16);
         let (resizes, resize_list) = bounded(most);
         let (saves, save_list) = bounded(most);
@@ -314,18 +316,18 @@ impl Manager {
         Ok(manager)
     }
 
-    /// The settings it was started with.
+    /// The settings that the manager was started with.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// A session by its id; also one that is over, for as long as it is remembered.
+    /// A session by its id. A session that is over is found too, for as long as it is remembered.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub fn get(&self, id: SessionId) -> Result<Arc<Session>, Error> {
         self.sessions.read().get(&id).cloned().ok_or_else(|| {
-            // It may be one that is still to be taken over.
+            // It may be a session that is still to be taken over.
             if self.is_settled() {
                 Error::NotFound
             } else {
@@ -337,12 +339,12 @@ impl Manager {
     /// All sessions that are remembered, the oldest first.
     pub fn list(&self) -> Vec<Arc<Session>> {
         let mut sessions: Vec<_> = self.sessions.read().values().cloned().collect();
-        // Each is asked once: its time may begin meanwhile, and then the order would contradict itself.
+        // Each session is asked only once: its time may begin meanwhile, and then the order would contradict itself.
         sessions.sort_by_cached_key(|session| session.since());
         sessions
     }
 
-    /// Sits a viewer down at the session's terminal.
+    /// Adds a viewer to the session's terminal.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Over`], [`Error::TooManySpectators`].
@@ -357,8 +359,8 @@ impl Manager {
         Ok(seat)
     }
 
-    /// Ends a session: its pages are closed, its container is removed, it is forgotten. Blocks until that
-    /// has happened, 15 s at most; what was ordered happens all the same.
+    /// Ends a session: its pages are closed, its container is removed, it is forgotten. Blocks until that has happened,
+    /// for at most 15 s; the ordered end is carried out even when the call returns earlier.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::StillEnding`] when the Engine takes too long.
@@ -371,10 +373,10 @@ impl Manager {
             }
         }
         if session.snapshot().state == State::Kept {
-            // The server stops, and leaves the session to its next life, which can be asked again.
+            // The server stops, and leaves the session to its next life, which the client can ask again.
             return Err(Error::Stopping);
         }
-        // Of two that destroy at the same time only one has destroyed it.
+        // When two callers destroy a session at the same time, only one of them has destroyed it.
         self.sessions
             .write()
             .remove(&id)
@@ -382,20 +384,20 @@ impl Manager {
             .ok_or(Error::NotFound)
     }
 
-    /// Ends all games that run, as [`Manager::destroy`] does one. Returns how many have ended in time, and how many are
-    /// still about to.
+    /// Ends all games that run, as [`Manager::destroy`] ends one. Returns how many have ended in time, and how many are
+    /// still to end.
     pub fn destroy_all(&self) -> (usize, usize) {
         let sessions: Vec<_> = self.sessions.read().values().cloned().collect();
         let ordered: Vec<_> = sessions
             .into_iter()
             .filter(|session| session.owner().is_some())
-            // Illegal for one that is over, and for one that is still being made.
+            // Illegal for a session that is over, and for one that is still being made.
             .filter(|session| session.order_end(Reason::Destroyed).is_ok())
             .collect();
         let deadline = Instant::now() + DESTROY_WAIT;
         let left = || deadline.saturating_duration_since(Instant::now());
         let ended = ordered.iter().filter(|session| {
-            // One that a stop has left to the next life may be asked for again.
+            // An operator may ask again to end a session that a stop has left to the next life.
             let is_over =
                 session.wait_until_over(left()) && session.snapshot().state != State::Kept;
             if is_over {
@@ -407,7 +409,7 @@ impl Manager {
         (ended, ordered.len() - ended)
     }
 
-    /// When the session ends if nobody types any more.
+    /// When the session ends if no one types any more.
     pub fn expires_in(&self, session: &Session, now: Instant) -> Duration {
         let idle_left = self.settings.idle_timeout.saturating_sub(session.idle(now));
         let life_left = self
@@ -417,10 +419,10 @@ impl Manager {
         life_left.map_or(idle_left, |life_left| life_left.min(idle_left))
     }
 
-    /// Whether the Engine answers. At most one second old.
+    /// Whether the Engine answers. The answer is at most one second old.
     ///
     /// # Errors
-    /// Why it does not, for the log.
+    /// Why the Engine does not answer, for the log.
     pub fn engine_health(&self) -> Result<(), String> {
         self.engine_health.ask(|| {
             self.engine
@@ -430,21 +432,21 @@ impl Manager {
         })
     }
 
-    /// Whether the store answers. At most one second old.
+    /// Whether the store answers. The answer is at most one second old.
     ///
     /// # Errors
-    /// Why it does not, for the log.
+    /// Why the store does not answer, for the log.
     pub fn store_health(&self) -> Result<(), String> {
         self.store_health
             .ask(|| self.store.check().map_err(|error| error.to_string()))
     }
 
-    /// How big the disk is on which the store keeps things, if it keeps them on one and can tell.
+    /// The disk on which the store keeps things, if it keeps them on a disk and can tell.
     pub fn disk(&self) -> Option<store::Disk> {
         self.store.disk().ok().flatten()
     }
 
-    /// The key of players' cookies, once the store has told it.
+    /// The key of players' cookies, once the store has handed it over.
     ///
     /// # Errors
     /// [`Error::Starting`].
@@ -452,7 +454,7 @@ impl Manager {
         self.cookie_key.get().ok_or(Error::Starting)
     }
 
-    /// Whether there is such a player: one who has a session, or a book.
+    /// Whether this player is known, which means: has a session or a book.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -474,10 +476,10 @@ impl Manager {
         *self.is_settled.lock()
     }
 
-    /// Waits a moment for that.
+    /// Waits until the sessions of the server's last life are taken over, for at most a few seconds.
     ///
     /// # Errors
-    /// Who is to blame that it takes longer.
+    /// [`Error::Engine`] or [`Error::Store`] when that is why it takes longer; otherwise [`Error::Starting`].
     pub fn wait_until_settled(&self) -> Result<(), Error> {
         let deadline = Instant::now() + SETTLE_WAIT;
         let mut is_settled = self.is_settled.lock();
@@ -487,18 +489,18 @@ impl Manager {
             return Ok(());
         }
         drop(is_settled);
-        // Whoever is to blame.
+        // The error names what is to blame: the Engine or the store.
         self.engine.ping()?;
         self.store.check()?;
         Err(Error::Starting)
     }
 
-    /// Whether the server is on its way out.
+    /// Whether the server is stopping.
     pub fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::SeqCst)
     }
 
-    /// Sessions that are not over.
+    /// How many sessions are not over.
     pub fn count_alive(&self) -> usize {
         self.sessions
             .read()
@@ -507,7 +509,7 @@ impl Manager {
             .count()
     }
 
-    /// Waits for so long; returns immediately, with true, when the server stops.
+    /// Waits for at most `wait`; returns true immediately when the server stops.
     pub fn has_stopped_within(&self, wait: Duration) -> bool {
         self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }
@@ -527,7 +529,7 @@ impl Manager {
         }
     }
 
-    /// The size that the session's container lacks, if any.
+    /// The size that the session's container should have and does not have yet, if any.
     fn wanted_size(&self, session: &Session) -> Option<Size> {
         let wanted = session.hub.size()?;
         (*session.applied_size.lock() != Some(wanted)).then_some(wanted)

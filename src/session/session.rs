@@ -24,21 +24,21 @@ pub struct Session {
     pub shell: String,
     /// Its terminal.
     pub hub: Arc<Hub>,
-    /// When it was made or taken over.
+    /// When it was made, or taken over by this life of the server.
     pub made: Instant,
-    /// When its player's game was ready: not before that does anybody's time run.
+    /// When its player's game was ready. Neither its idle time nor its age runs before that.
     begun: OnceLock<Begun>,
     owner: OnceLock<Owner>,
     container: OnceLock<ContainerId>,
-    /// The id of the image that it was made of, if that is known.
+    /// The id of the image that it was made from, if that is known.
     image: OnceLock<String>,
-    /// Whether somebody has frozen its container.
+    /// Whether its container was paused.
     is_paused: AtomicBool,
-    /// What is known of its spellbook, and whose turn with it is.
+    /// What is known about its spellbook, and which thread has its turn with it.
     pub(super) book: BookSlot,
     /// Guards where the session is in its life. Held for moments, never across an Engine call.
     life: Mutex<Life>,
-    /// Told of every step.
+    /// Notified of every step.
     stepped: Condvar,
     /// Whether the resizer has it on its list.
     pub(super) is_resize_queued: AtomicBool,
@@ -48,20 +48,20 @@ pub struct Session {
     warned_of: Mutex<Option<Reason>>,
     /// Whether the saver has it on its list.
     pub(super) is_save_queued: AtomicBool,
-    /// Whether the shell should draw its line again when the page's size is known: nobody has its screen.
+    /// Whether the shell should draw its line again when the page's size is known, because the screen was lost.
     pub(super) wants_redraw: AtomicBool,
-    /// Where its player last came from. Guards nothing else.
+    /// The address its player last came from. Guards nothing else.
     peer: Mutex<Option<IpAddr>>,
-    /// When a player's turn came to have it.
+    /// When the turn came to give the session to a player.
     turn: OnceLock<Instant>,
 }
 
 /// When a player's game was ready.
 #[derive(Debug, Clone, Copy)]
 struct Begun {
-    /// For people, and for the next life of the server.
+    /// As wall-clock time, for people and for the next life of the server.
     created_at: SystemTime,
-    /// For durations.
+    /// As monotonic time, for durations.
     since: Instant,
 }
 
@@ -73,16 +73,16 @@ struct Life {
     over_at: Option<Instant>,
     /// Whether the store has the book as the container has left it.
     is_book_safe: bool,
-    /// Whether it was taken over and nobody knows yet if its shell still runs.
+    /// Whether it was taken over and it is not yet known if its shell still runs.
     is_unclear: bool,
 }
 
-/// A session's life at one moment.
+/// A session's life as it was at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Where it is.
+    /// The state it is in.
     pub state: State,
-    /// Why it ended or is about to.
+    /// Why it ended or is about to end.
     pub reason: Option<Reason>,
     /// The shell's exit code, once it has one.
     pub exit_code: Option<i64>,
@@ -123,14 +123,14 @@ impl Session {
         }
     }
 
-    /// When the turn of its player came: when it was taken from the pool for them, or began to be made.
+    /// When its player's turn came: when it was taken from the pool for the player, or began to be made.
     pub fn turn(&self) -> Option<Instant> {
         self.turn.get().copied()
     }
 
-    /// Notes that it is somebody's from now on, whoever that is.
+    /// Notes that the session belongs to a player from now on, whoever that is.
     pub(super) fn note_turn(&self) {
-        // Of one that is put back and taken again the first time stays; nobody waits then.
+        // A session that is put back and taken again keeps its first time. No player waits for it then.
         let _ = self.turn.set(Instant::now());
     }
 
@@ -139,7 +139,7 @@ impl Session {
         self.turn.get().is_none() && self.snapshot().state == State::Creating
     }
 
-    /// Whose it is; nobody's while it is prewarmed.
+    /// The player who owns it; none while it is prewarmed.
     pub fn owner(&self) -> Option<&Owner> {
         self.owner.get()
     }
@@ -150,17 +150,17 @@ impl Session {
             .is_some_and(|owner| auth::is_same_secret(&auth::digest(token), &owner.token_hash))
     }
 
-    /// Since when it has its player; since it was made if it has none.
+    /// Since when it has its player, or since when it exists if it has none.
     pub fn since(&self) -> Instant {
         self.begun.get().map_or(self.made, |begun| begun.since)
     }
 
-    /// When its player's game was ready, for people; nothing before that.
+    /// When its player's game was ready, as wall-clock time for people; nothing before that.
     pub fn created_at(&self) -> Option<SystemTime> {
         self.begun.get().map(|begun| begun.created_at)
     }
 
-    /// How old the game is. One that is not ready yet does not age: its player may stand in line, or wait for the
+    /// How old the game is. A game that is not ready yet does not age: its player may stand in line, or wait for the
     /// Engine.
     pub fn age(&self, now: Instant) -> Duration {
         if self.is_awaited() {
@@ -169,7 +169,7 @@ impl Session {
         now.saturating_duration_since(self.since())
     }
 
-    /// For how long nobody has typed. Not counted either while its player still waits for it.
+    /// For how long no one has typed. The time in which its player still waits for it does not count either.
     pub fn idle(&self, now: Instant) -> Duration {
         if self.is_awaited() {
             return Duration::ZERO;
@@ -182,18 +182,19 @@ impl Session {
         self.owner().is_some() && self.begun.get().is_none()
     }
 
-    /// The game is ready: its player's time runs from now on.
+    /// Notes that the game is ready: its player's time runs from now on.
     pub(super) fn start_clocks(&self, created_at: SystemTime) {
         let since = Instant::now();
-        // INVARIANT: first the idle time. What waited in the pool was idle all the while, and would be ended for it.
+        // INVARIANT: the idle time comes first. A session that waited in the pool was idle all the while, and would be
+        // ended for that.
         self.hub.touch(since);
-        // Taken as it is when it was said before; nobody does.
+        // Only the first call counts, and there is only one.
         let _ = self.begun.set(Begun { created_at, since });
     }
 
-    /// A game that goes on after a restart of the server is as old as it was.
+    /// Notes that a game goes on after a restart of the server, as old as it was.
     pub(super) fn go_on_since(&self, created_at: SystemTime) {
-        // A clock that was set back makes it younger, never a panic.
+        // A clock that was set back makes it younger; it never causes a panic.
         let age = created_at.elapsed().unwrap_or_default();
         let now = Instant::now();
         let since = now.checked_sub(age).unwrap_or(now);
@@ -205,12 +206,12 @@ impl Session {
         let _ = self.owner.set(owner);
     }
 
-    /// Notes where its player comes from.
+    /// Notes the address that its player comes from.
     pub fn note_peer(&self, peer: IpAddr) {
         *self.peer.lock() = Some(peer);
     }
 
-    /// Where its player last came from, if anybody did.
+    /// The address its player last came from, if one has.
     pub fn peer(&self) -> Option<IpAddr> {
         *self.peer.lock()
     }
@@ -225,7 +226,7 @@ impl Session {
         let _ = self.container.set(id);
     }
 
-    /// The id of the image that it was made of, if that is known.
+    /// The id of the image that it was made from, if that is known.
     pub(super) fn image(&self) -> Option<&str> {
         self.image.get().map(String::as_str)
     }
@@ -235,12 +236,12 @@ impl Session {
         let _ = self.image.set(id);
     }
 
-    /// Whether somebody has frozen its container.
+    /// Whether its container was paused.
     pub(super) fn is_paused(&self) -> bool {
         self.is_paused.load(Ordering::SeqCst)
     }
 
-    /// Notes whether somebody has. Returns whether that is news.
+    /// Notes whether its container is paused. Returns whether that has changed.
     pub(super) fn note_paused(&self, is_paused: bool) -> bool {
         self.is_paused.swap(is_paused, Ordering::SeqCst) != is_paused
     }
@@ -250,7 +251,7 @@ impl Session {
         self.snapshot().state == State::Prewarmed && !self.is_paused()
     }
 
-    /// Where it is in its life.
+    /// Where it is in its life now.
     pub fn snapshot(&self) -> Snapshot {
         let Life {
             state,
@@ -267,7 +268,7 @@ impl Session {
         }
     }
 
-    /// Moves on in its life.
+    /// Moves on in its life, as `event` says.
     pub(super) fn step(&self, event: Event) -> Result<State, Illegal> {
         self.step_with(event, |_| {})
     }
@@ -299,8 +300,8 @@ impl Session {
         Ok(state)
     }
 
-    /// Orders the end. The session's thread, woken by the end of its attach, does all the rest; so this is
-    /// quick, needs no Engine, and may be said by several at the same time: the first reason counts.
+    /// Orders the end. The session's thread, woken by the end of its attach, does all the rest. This call is therefore
+    /// quick and needs no Engine. Several threads may make it at the same time: the first reason counts.
     pub fn order_end(&self, reason: Reason) -> Result<(), Illegal> {
         self.step_with(Event::EndWanted, |life| {
             if life.state == State::Ending {
@@ -312,7 +313,7 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until it is over, at most `limit`. Returns whether it is.
+    /// Waits until it is over, for at most `limit`. Returns whether it is.
     pub fn wait_until_over(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut life = self.life.lock();
@@ -335,13 +336,13 @@ impl Session {
         self.life.lock().is_book_safe
     }
 
-    /// Notes whether it is still to be found out if the shell runs.
+    /// Notes whether it is still unknown if the shell runs.
     pub(super) fn set_unclear(&self, is_unclear: bool) {
         self.life.lock().is_unclear = is_unclear;
         self.stepped.notify_all();
     }
 
-    /// Waits until `deadline` until that is found out. Returns whether it is.
+    /// Waits until `deadline` until it is known whether the shell runs. Returns whether it is known.
     pub(super) fn wait_until_clear(&self, deadline: Instant) -> bool {
         let is_unclear = |life: &mut Life| life.is_unclear && !life.state.is_over();
         let mut life = self.life.lock();
@@ -350,7 +351,8 @@ impl Session {
         !is_unclear(&mut life)
     }
 
-    /// Waits until `deadline` for a book that is about to be saved because the session ends. Returns whether none is.
+    /// Waits until `deadline` for the save of a book that is due because the session ends. Returns whether none is due any
+    /// more.
     pub(super) fn wait_for_last_save(&self, deadline: Instant) -> bool {
         let is_due = |life: &mut Life| {
             let is_ending = matches!(life.state, State::Ending | State::Stopped | State::Saving);
@@ -361,7 +363,7 @@ impl Session {
         !is_due(&mut life)
     }
 
-    /// Notes which ending its player is warned about, if any. Returns whether that is news.
+    /// Notes which ending its player is warned about, if any. Returns whether that has changed.
     pub(super) fn is_news(&self, warning: Option<Reason>) -> bool {
         std::mem::replace(&mut *self.warned_of.lock(), warning) != warning
     }

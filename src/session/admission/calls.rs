@@ -1,19 +1,21 @@
 //! How many heavy Engine calls run at the same time, and who is next.
 //!
-//! DOCKER: starts contend. On 2 cores 3.4 a second at one, 5.3 at four, 5.7 at sixteen, where each then takes
-//! 2.2 s (20.10). So a few go in and the rest wait here, first come, first served.
+//! DOCKER: starts contend. On 2 cores the Engine makes 3.4 starts a second one at a time, 5.3 with four at the same time,
+//! and 5.7 with sixteen, where each then takes 2.2 s (20.10). So a few calls go in and the rest wait here, first come,
+//! first served.
 //!
 //! ```text
 //!   newcomers (bounded) ─┐
 //!   removals …           ┴▶ one line ─▶ at most `at_once` turns ─▶ Engine
 //! ```
 //!
-//! A turn that takes far too long, at a container whose call hangs, is set aside: it runs on, and the next one goes in
-//! beside it. Where all that run are slow and of other shells, one more may begin immediately: a shell whose starts hang
-//! keeps no other's waiting. A newcomer need not wait for its turn if somebody hands it what it waits for.
+//! A turn that takes far too long, because its container's call hangs, is set aside: it runs on, and the next one goes in
+//! beside it. Where all running turns are slow and belong to other shells, one more may begin immediately, so that a shell
+//! whose starts hang does not keep the others waiting. A newcomer no longer waits for its turn when another thread hands
+//! it what it waits for.
 //!
-//! Whoever waits does so on its own thread, at a channel of its own; the one whose turn ends hands its turn to the
-//! first in line. How long that takes is estimated by [`crate::session::admission::estimate`].
+//! Each caller waits on its own thread, at a channel of its own; the caller whose turn ends hands its turn to the first in
+//! line. How long that takes is estimated by [`crate::session::admission::estimate`].
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -28,16 +30,16 @@ use uuid::Uuid;
 
 use crate::session::admission::estimate::{Load, Pace, retry_after};
 
-/// How often one that waits is asked whether it still does.
+/// How often a waiting newcomer is asked whether it still waits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A turn this long holds nobody up any more. Under load a start takes 2 s.
+/// A turn that runs this long no longer holds the others up. Under load a start takes 2 s.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
-/// Where all turns take so long, a shell that has none gets one beside them. Longer than a start under load.
+/// Where all turns have run this long, a shell that has no turn gets one beside them. Longer than a start under load.
 const SLOW_AFTER: Duration = Duration::from_secs(3);
-/// So many that are stuck at a time: each is a connection to the Engine.
+/// The most turns that are set aside as stuck at a time: each is a connection to the Engine.
 const STUCK_MOST: usize = 8;
 
-/// By what a client asks for its place: a UUIDv4 that it made up.
+/// A UUIDv4 that a client made up, and with which it asks for its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueTicket(Uuid);
 
@@ -62,23 +64,23 @@ impl fmt::Display for QueueTicket {
     }
 }
 
-/// Somebody who wants a session, as far as the queue needs to know them.
+/// A client that wants a session, as far as the queue needs to know it.
 #[derive(Clone, Copy)]
 pub struct Newcomer<'a> {
-    /// The shell that it wants; empty where no shell has to do with it.
+    /// The shell that it wants; empty where the call is about no shell.
     pub shell: &'a str,
-    /// The address they come from, or the IPv6 /64; none for whom no limit of addresses is meant.
+    /// The address it comes from, or the IPv6 /64; none for a client that no limit of addresses is meant for.
     pub household: Option<IpAddr>,
     /// Whether the player has just come into being, for this game.
     pub is_new_player: bool,
-    /// By what they ask for their place, if they do.
+    /// The ticket with which it asks for its place, if it does.
     pub ticket: Option<QueueTicket>,
-    /// Whether they don't want it any more. Asked about once a second while they wait.
+    /// Whether it no longer wants the session. Asked about once a second while it waits.
     pub has_left: &'a dyn Fn() -> bool,
 }
 
 impl Newcomer<'_> {
-    /// One who says nothing and waits to the end.
+    /// A newcomer with no particulars that waits to the end.
     pub const PATIENT: Newcomer<'static> = Newcomer {
         shell: "",
         household: None,
@@ -88,23 +90,23 @@ impl Newcomer<'_> {
     };
 }
 
-/// Where somebody stands in the queue.
+/// Where a newcomer stands in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// The next one's is 1.
+    /// Its place; the next one's is 1.
     pub place: usize,
-    /// How many newcomers wait in all.
+    /// How many newcomers wait altogether.
     pub waiting: usize,
-    /// How long it will probably take.
+    /// How long it will probably wait.
     pub estimate: Duration,
 }
 
-/// What the line knows of a ticket.
+/// What the line knows about a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing: its request is not in line yet, has been answered, or was never made.
+    /// The line does not know it: its request is not in line yet, has been answered, or was never made.
     Unknown,
-    /// It waits for its turn.
+    /// Its newcomer waits for its turn.
     Waiting(Place),
     /// Its turn has come, and its container is being started.
     Starting,
@@ -113,25 +115,25 @@ pub enum Standing {
 /// Why a newcomer gets no turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoTurn {
-    /// As many of its household wait as may.
+    /// The most newcomers of its household that may wait do so already.
     HouseholdFull {
-        /// How many.
+        /// How many of the household wait.
         waiting: usize,
         /// When those who wait now will have had their turns.
         retry_after: Duration,
     },
-    /// As many wait as may.
+    /// The most newcomers that may wait do so already.
     Full {
-        /// How many.
+        /// How many wait.
         waiting: usize,
-        /// When those will have had their turns.
+        /// When those who wait now will have had their turns.
         retry_after: Duration,
     },
     /// Its turn did not come in time.
     TooLate {
         /// How long it has waited.
         waited: Duration,
-        /// When those who wait still will have had their turns.
+        /// When those who still wait will have had their turns.
         retry_after: Duration,
     },
     /// It has left.
@@ -141,12 +143,12 @@ pub enum NoTurn {
     },
 }
 
-/// Why a newcomer can't come to stand in line: so many are on their way there, or wait.
+/// Why a newcomer can't join the line: the number given already wait, or are about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoPlace {
-    /// Of its household.
+    /// That many of its household.
     OfHousehold(usize),
-    /// Of all.
+    /// That many newcomers altogether.
     OfAll(usize),
 }
 
@@ -155,7 +157,7 @@ pub struct Calls {
     at_once: usize,
     waiting_max: usize,
     waiting_per_household: usize,
-    /// Who runs and who waits. Held for look-ups and changes only: never across a call or a send.
+    /// The calls that run and the callers that wait. Held for look-ups and changes only: never across a call or a send.
     line: Mutex<Line>,
 }
 
@@ -185,8 +187,8 @@ struct Waiting {
 }
 
 impl Calls {
-    /// Lets `at_once` calls run at a time, while at most `waiting_max` newcomers wait, and of one household at most
-    /// `waiting_per_household`.
+    /// Lets `at_once` calls run at a time, while at most `waiting_max` newcomers wait, and at most `waiting_per_household`
+    /// of one household.
     pub fn new(at_once: usize, waiting_max: usize, waiting_per_household: usize) -> Self {
         Self {
             at_once,
@@ -196,7 +198,8 @@ impl Calls {
         }
     }
 
-    /// Runs one of the server's own calls when it is its turn: about containers of `shell`, or of any where it is empty.
+    /// Runs one of the server's own calls when it is its turn: a call about containers of `shell`, or about any container
+    /// where `shell` is empty.
     pub fn run<T>(&self, shell: &str, call: impl FnOnce() -> T) -> T {
         let (number, admitted) = {
             let mut line = self.line.lock();
@@ -216,7 +219,7 @@ impl Calls {
         call()
     }
 
-    /// Waits for a newcomer's turn, until `deadline`. The turn ends when what is returned is dropped.
+    /// Waits for a newcomer's turn, until `deadline`. The turn ends when the returned value is dropped.
     ///
     /// # Errors
     /// [`NoTurn`].
@@ -227,8 +230,8 @@ impl Calls {
         }
     }
 
-    /// Waits for a newcomer's turn, or for what somebody hands it in place of one, until `deadline`. The turn ends when
-    /// what is returned is dropped.
+    /// Waits for a newcomer's turn, or for what another thread hands it in place of one, until `deadline`. The turn ends
+    /// when the returned value is dropped.
     ///
     /// # Errors
     /// [`NoTurn`].
@@ -257,7 +260,7 @@ impl Calls {
         }))
     }
 
-    /// Whether one more may wait, if it must.
+    /// Checks that one more newcomer may wait, if it must.
     fn check_room(&self, line: &Line, newcomer: Newcomer<'_>, now: Instant) -> Result<(), NoTurn> {
         if line.has_room_for(newcomer.shell, self.at_once, now) {
             return Ok(());
@@ -280,7 +283,7 @@ impl Calls {
         Ok(())
     }
 
-    /// Returns what it was handed, or nothing when its turn has come.
+    /// Waits. Returns what the newcomer was handed, or nothing when its turn has come.
     fn wait<T>(
         &self,
         newcomer: Newcomer<'_>,
@@ -291,7 +294,7 @@ impl Calls {
             let look = LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now()));
             select! {
                 recv(admitted) -> _ => return Ok(None),
-                // INVARIANT: whoever lets it wait here keeps the sender; disconnected, this would spin.
+                // INVARIANT: the caller of `wait` keeps the sender; if `handed` were disconnected, this loop would spin.
                 recv(handed) -> gift => if let Ok(gift) = gift {
                     self.leave(number, admitted);
                     return Ok(Some(gift));
@@ -304,7 +307,7 @@ impl Calls {
             }
             let mut line = self.line.lock();
             let Some(index) = line.waiting.iter().position(|each| each.number == number) else {
-                // Its turn has come just now; the word is on its way.
+                // The turn has come just now; the message that says so is on its way.
                 drop(line);
                 let _ = admitted.recv();
                 return Ok(None);
@@ -322,7 +325,7 @@ impl Calls {
         }
     }
 
-    /// What somebody is told who can't even come to stand in line.
+    /// What a newcomer is told that can't even join the line.
     pub fn no_turn(&self, no_place: NoPlace) -> NoTurn {
         let (line, now) = (self.line.lock(), Instant::now());
         let retry_after = retry_after(line.estimate(self.at_once, line.waiting.len(), now));
@@ -363,14 +366,14 @@ impl Calls {
         })
     }
 
-    /// Goes out of the line without a turn. One that has come meanwhile is the next one's.
+    /// Leaves the line without a turn. If the turn has come meanwhile, it goes to the next one.
     fn leave(&self, number: u64, admitted: &Receiver<()>) {
         let mut line = self.line.lock();
         let index = line.waiting.iter().position(|each| each.number == number);
         let is_waiting = index.and_then(|index| line.waiting.remove(index)).is_some();
         drop(line);
         if !is_waiting {
-            // The word is on its way.
+            // The message that says its turn has come is on its way.
             let _ = admitted.recv();
             self.end(number);
         }
@@ -391,7 +394,7 @@ impl Calls {
         self.admit(now);
     }
 
-    /// Lets in whoever is next, while there is room.
+    /// Lets in those who are next, while there is room.
     fn admit(&self, now: Instant) {
         let mut admitted = Vec::new();
         let mut line = self.line.lock();
@@ -407,15 +410,15 @@ impl Calls {
         }
         drop(line);
         for next in admitted {
-            // INVARIANT: it is in the line no more, so it waits for this word however late it is. The channel has
-            // room for it.
+            // INVARIANT: it is no longer in the line, so it waits for this message however late it is. The channel has
+            // room for the message.
             let _ = next.admit.send(());
         }
     }
 }
 
 impl Line {
-    /// Begins a turn, or joins the line: then its number comes with where to wait.
+    /// Begins a turn, or joins the line. In the line, the number comes with the channel to wait at.
     fn enter(
         &mut self,
         at_once: usize,
@@ -451,21 +454,21 @@ impl Line {
         (number, Some(admitted))
     }
 
-    /// Whether one more turn may begin. Turns that take far too long are not counted, up to a number.
+    /// Whether one more turn may begin. Turns that take far too long are not counted, up to [`STUCK_MOST`] of them.
     fn has_room(&self, at_once: usize, now: Instant) -> bool {
         let is_stuck = |each: &&Running| now.saturating_duration_since(each.since) >= STUCK_AFTER;
         let stuck = self.running.iter().filter(is_stuck).count();
         self.running.len() - stuck.min(STUCK_MOST) < at_once
     }
 
-    /// The same for a turn of that shell, which may go in beside slow ones of others.
+    /// Whether one more turn may begin for `shell`. It may go in beside slow turns of other shells.
     fn has_room_for(&self, shell: &str, at_once: usize, now: Instant) -> bool {
         let is_slow = |each: &Running| now.saturating_duration_since(each.since) >= SLOW_AFTER;
         let is_no_hindrance = |each: &Running| each.shell != shell && is_slow(each);
         self.has_room(at_once, now) || self.running.iter().all(is_no_hindrance)
     }
 
-    /// Takes the first one out of the line that may begin, if one may.
+    /// Takes out of the line the first that may begin, if there is one.
     fn next(&mut self, at_once: usize, now: Instant) -> Option<Waiting> {
         let mut waiting = self.waiting.iter();
         let index = waiting.position(|each| self.has_room_for(&each.shell, at_once, now))?;
@@ -476,7 +479,7 @@ impl Line {
         self.waiting.iter().filter(|each| each.is_newcomer).count()
     }
 
-    /// How many of a household wait. Of none, whom no limit is meant for, nobody.
+    /// How many newcomers of a household wait; 0 for one without a household, for whom no limit is meant.
     fn household(&self, household: Option<IpAddr>) -> usize {
         let is_theirs = |each: &&Waiting| household.is_some() && each.household == household;
         self.waiting.iter().filter(is_theirs).count()
@@ -495,13 +498,13 @@ impl Line {
 
 /// What a newcomer has waited for.
 pub enum Served<'a, T> {
-    /// Its turn.
+    /// Its turn has come.
     Turn(Turn<'a>),
-    /// What it was handed, and needs no turn for.
+    /// What it was handed; it needs no turn for that.
     Handed(T),
 }
 
-/// One's turn, until it is dropped: after a panic too.
+/// A caller's turn, until it is dropped, also by a panic.
 pub struct Turn<'a> {
     calls: &'a Calls,
     number: u64,
@@ -636,7 +639,7 @@ mod tests {
         let standing = |number| calls.standing(ticket(number), Instant::now());
         let deadline = Instant::now() + PATIENCE;
         let first = calls.turn(with_ticket(1), deadline);
-        // One that need not wait is known as well.
+        // A newcomer that need not wait is known as well.
         assert_eq!(standing(1), Standing::Starting);
         thread::scope(|scope| {
             let second = scope.spawn(|| calls.turn(with_ticket(2), deadline));
@@ -668,10 +671,10 @@ mod tests {
             let refused = calls.turn(Newcomer::PATIENT, Instant::now() + PATIENCE);
             assert!(matches!(
                 refused.err(),
-                // A second for each, or more: the one that runs may have had its turn for longer by now.
+                // The estimate is a second for each, or more: the one that runs may have had its turn for longer by now.
                 Some(NoTurn::Full { waiting: 2, retry_after }) if retry_after.as_secs() >= 2
             ));
-            // The server's own calls are never refused, and don't count.
+            // The server's own calls are never refused, and are not counted.
             scope.spawn(|| calls.run("", || ()));
             until("the server to wait", || {
                 calls.line.lock().waiting.len() == 3
@@ -717,7 +720,7 @@ mod tests {
         assert!(calls.turn(Newcomer::PATIENT, Instant::now()).is_ok());
     }
 
-    /// A turn that hangs is not waited for for ever, and a dozen of them let no dozen more in.
+    /// A turn that hangs does not hold up the others for ever, and a dozen of them do not let a dozen more in.
     #[test]
     fn turns_that_take_far_too_long_hold_nobody_up() {
         let (calls, began) = (Calls::new(2, 16, 16), Instant::now());
@@ -745,7 +748,7 @@ mod tests {
         assert_eq!(running(), 2 + STUCK_MOST);
     }
 
-    /// One shell's starts hang: another's go on, one at a time, in their order.
+    /// The starts of one shell hang: those of another go on, one at a time, in their order.
     #[test]
     fn a_shell_whose_turns_are_slow_holds_up_no_other() {
         let (calls, began) = (Calls::new(2, 16, 16), Instant::now());
@@ -775,7 +778,7 @@ mod tests {
         // The clock of `end` is the real one, by which nothing is slow yet.
         calls.admit(at(5));
         assert!(runs(second) && !runs(third));
-        // The next shell waits while that one is quick, and is not passed by a later one.
+        // The next shell waits while that turn is quick, and is not passed by a later one.
         let (other, has_begun) = enter("other", 6);
         assert!(!has_begun);
         let (later, has_begun) = enter("later", 8);
@@ -799,7 +802,7 @@ mod tests {
         });
         assert_eq!(calls.waiting(), 0);
         drop(turn);
-        // Handed after its turn has come: the turn is the next one's.
+        // It was handed its session after its turn had come: the turn goes to the next one.
         let (line, admitted) = bounded(1);
         line.send(()).expect("room");
         let number = calls.line.lock().enter(1, "", None, Instant::now()).0;

@@ -1,4 +1,4 @@
-//! How long whoever waits for the Engine will still wait, from what was measured. Pure: no clock, no lock.
+//! Estimates from measured turns how long a caller will still wait for the Engine. Pure: no clock, no lock.
 //!
 //! ```text
 //!   the last turns' lengths ──┐
@@ -9,14 +9,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// So many turns are remembered. At the usual 5 a second that is the last few seconds.
+/// How many turns are remembered. At the usual 5 a second that is the last few seconds.
 const REMEMBERED: usize = 16;
-/// What is older says nothing about the Engine as it is now.
+/// A turn that is older than this says nothing about the Engine as it is now.
 const RECENT: Duration = Duration::from_secs(5 * 60);
-/// What a turn is taken for while none was measured. DOCKER: 0.7 s of a start with four at the same time on 2 cores
-/// (20.10).
+/// How long a turn is assumed to take while none was measured. DOCKER: a start takes 0.7 s with four at the same time on 2
+/// cores (20.10).
 const GUESS: Duration = Duration::from_secs(1);
-/// No client is told to come back sooner, or later.
+/// No client is told to come back sooner than this, or later than [`RETRY_LATEST`].
 const RETRY_SOONEST: Duration = Duration::from_secs(1);
 const RETRY_LATEST: Duration = Duration::from_secs(60);
 
@@ -31,9 +31,9 @@ pub struct Pace {
 pub struct Load<'a> {
     /// Turns that may run at the same time.
     pub at_once: usize,
-    /// When those that run began.
+    /// When the running turns began.
     pub running_since: &'a [Instant],
-    /// Which one in the queue is asked about, the next being 1.
+    /// The place in the queue that is asked about; the next one's is 1.
     pub place: usize,
 }
 
@@ -46,7 +46,7 @@ impl Pace {
         self.turns.push_back((now, took));
     }
 
-    /// How long until that place's turn begins.
+    /// How long it takes until the turn of `load.place` begins.
     pub fn estimate(&self, now: Instant, load: Load<'_>) -> Duration {
         let recent = self
             .turns
@@ -57,7 +57,7 @@ impl Pace {
             .running_since
             .iter()
             .map(|&since| now.saturating_duration_since(since));
-        // Turns that run longer than any that has ended tell of an Engine that has become slow, before one ends.
+        // Turns that run longer than any that has ended show that the Engine has become slow, before one of them ends.
         let turn = mean(recent)
             .unwrap_or(GUESS)
             .max(mean(ages).unwrap_or_default());
@@ -65,13 +65,13 @@ impl Pace {
     }
 }
 
-/// When a client that is turned away should come back, if the queue takes so long.
+/// When a client that is turned away should come back, if the queue takes as long as `estimate`.
 pub fn retry_after(estimate: Duration) -> Duration {
     let seconds = Duration::from_secs(whole_seconds(estimate));
     seconds.clamp(RETRY_SOONEST, RETRY_LATEST)
 }
 
-/// Seconds to tell people: a part of one counts as one.
+/// Whole seconds, as people are told: a part of a second counts as one.
 pub fn whole_seconds(estimate: Duration) -> u64 {
     estimate.as_secs() + u64::from(estimate.subsec_nanos() > 0)
 }

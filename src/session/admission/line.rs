@@ -1,5 +1,5 @@
-//! The queue for new sessions as the manager runs it: who waits for a turn at the Engine, what is told of it, what is
-//! counted. The line itself is in [`crate::session::admission::calls`].
+//! The queue for new sessions as the manager runs it: who waits for a turn at the Engine, what clients are told about it,
+//! what is counted. The line itself is in [`crate::session::admission::calls`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,26 +10,26 @@ use crate::session::{Error, Manager, Session};
 
 /// How long a newcomer waits for its turn at the Engine.
 const TURN_WAIT: Duration = Duration::from_secs(30);
-/// Newcomers that may wait. A machine that starts 4 a second lets the last of so many in just within [`TURN_WAIT`]; each
-/// holds a connection and a thread.
+/// How many newcomers may wait. On a machine that starts 4 a second, the last of them gets its turn just within
+/// [`TURN_WAIT`]. Each holds a connection and a thread.
 pub(in crate::session) const WAITING_MAX: usize = 120;
-/// Of one household: as many as may play from one address by default may come at the same time, as a class does, and there
-/// are places left for others.
+/// How many newcomers of one household may wait. As many as may play from one address by default may come at the same
+/// time, as a class does, and places are left for others.
 pub(in crate::session) const WAITING_PER_HOUSEHOLD: usize = 60;
 
 impl Manager {
-    /// Does `call`, which asks much of the Engine, when it is the newcomer's turn; or does not, when the pool hands over a
-    /// session that nobody before the newcomer waits for.
+    /// Runs `call`, which asks much of the Engine, when it is the newcomer's turn; does not run it when the pool hands
+    /// over a session first. The pool does so only when no one before the newcomer waits for it.
     ///
     /// # Errors
-    /// What `call` says; [`Error::Busy`], [`Error::QueueFull`], [`Error::Left`], [`Error::Stopping`].
+    /// The error of `call`; [`Error::Busy`], [`Error::QueueFull`], [`Error::Left`], [`Error::Stopping`].
     pub(in crate::session) fn in_turn<T>(
         &self,
         newcomer: Newcomer<'_>,
         hope: Hope<'_>,
         call: impl FnOnce() -> Result<T, Error>,
     ) -> Result<InTurn<T>, Error> {
-        // Nobody need wait for a server that will start nothing any more.
+        // No newcomer need wait for a server that will start nothing any more.
         let has_left = || self.is_stopping() || (newcomer.has_left)();
         let newcomer = Newcomer {
             has_left: &has_left,
@@ -43,7 +43,7 @@ impl Manager {
         }
         match served {
             Ok(Served::Handed(session)) => Ok(InTurn::Handed(session)),
-            // Both at the same time: the turn is the next one's.
+            // Both have come at the same time: the turn goes to the next one.
             Ok(Served::Turn(turn)) => match hope.give_up() {
                 Some(session) => Ok(InTurn::Handed(session)),
                 None => {
@@ -57,7 +57,7 @@ impl Manager {
         }
     }
 
-    /// Counts one that gets no turn.
+    /// Counts a newcomer that gets no turn, and returns what it is told.
     pub(in crate::session) fn turned_away(&self, no_turn: NoTurn) -> Error {
         self.metrics.queue.turned_away.of(no_turn.into()).inc();
         no_turn.into()
@@ -74,7 +74,7 @@ impl Manager {
     }
 }
 
-/// What came of waiting.
+/// How the wait ended.
 pub(in crate::session) enum InTurn<T> {
     /// What the call has made.
     Made(T),

@@ -1,11 +1,11 @@
-//! What is counted of the line for the Engine.
+//! The metrics of the line for the Engine.
 
 use prometheus::{Histogram, IntGauge};
 
 use super::calls::NoTurn;
 use crate::metrics::{self, Counters, Label, Registry};
 
-/// From no wait at all to the longest that anybody is let wait.
+/// From no wait at all to the longest that a newcomer may wait.
 const WAIT_SECONDS: [f64; 9] = [0.01, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0];
 
 /// The metrics of newcomers that wait.
@@ -13,17 +13,17 @@ const WAIT_SECONDS: [f64; 9] = [0.01, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0]
 pub struct Metrics {
     /// Newcomers that wait for their turn at the Engine. Set at a scrape.
     pub length: IntGauge,
-    /// How long newcomers waited for their turn, those that got it.
+    /// How long the newcomers that got their turn had waited for it.
     pub wait: Histogram,
     /// Newcomers that got no turn, by reason.
     pub turned_away: Counters<NoTurnReason>,
 }
 
 impl Metrics {
-    /// All at zero, on a registry.
+    /// Registers all metrics, at zero, on a registry.
     ///
     /// # Errors
-    /// Only for a name that is forbidden or taken, which a test would show.
+    /// Only when a name is forbidden or taken, which a test would show.
     pub fn register(registry: &Registry) -> metrics::Result<Metrics> {
         Ok(Metrics {
             length: registry.gauge(
@@ -59,7 +59,7 @@ pub enum NoTurnReason {
 }
 
 impl NoTurnReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [NoTurnReason; 4] = [
         NoTurnReason::Full,
         NoTurnReason::AddressFull,

@@ -1,5 +1,5 @@
-//! Who gets the Engine next: how many heavy calls run at the same time, who waits in line, and for how long. No thread of
-//! its own: whoever wants something waits here for it.
+//! Decides who gets the Engine next: how many heavy calls run at the same time, who waits in line, and for how long. The
+//! module has no thread of its own: each caller waits here on its own thread.
 
 pub mod calls;
 pub mod estimate;

@@ -6,8 +6,8 @@
 //!                              └─ memory   for tests
 //! ```
 //!
-//! No threads of its own: every call blocks the caller, who must not hold a lock. A store that is away says
-//! so ([`Error::Unavailable`]) within a few seconds, and works again by itself when it is back.
+//! The store has no threads of its own: every call blocks the caller, who must not hold a lock. A store that cannot be
+//! reached says so ([`Error::Unavailable`]) within a few seconds, and works again by itself when it is back.
 
 pub mod dir;
 pub mod memory;
@@ -30,14 +30,14 @@ use crate::auth::PlayerId;
 
 /// The layout of records that this version writes. It reads older ones too.
 pub const FORMAT: u32 = 1;
-/// Versions of a spellbook that are kept, the newest included.
+/// How many versions of a spellbook are kept, the newest included.
 pub const BOOK_VERSIONS: usize = 5;
-/// A block of most file systems.
+/// The block size of most file systems.
 const BLOCK_BYTES: u64 = 4096;
-/// A store may forget a record that nobody has written for so long: whoever made it is not coming back. So a session
-/// that lives longer has its record updated in between; an update that changes nothing is enough.
+/// A store may forget a record that was not written for this long: the server that made it is not coming back. A session
+/// that lives longer therefore has its record updated in between; an update that changes nothing is enough.
 pub const RECORD_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Players whose logins are revoked at a time.
+/// The most players whose logins are revoked at a time.
 pub const REVOKED_MOST: usize = 10_000;
 /// No record is bigger. A screen that does not fit is left out.
 pub const RECORD_LIMIT_BYTES: usize = 1024 * 1024;
@@ -47,11 +47,11 @@ pub const RECORD_LIMIT_BYTES: usize = 1024 * 1024;
 pub struct Record {
     /// The layout; see [`FORMAT`].
     pub format: u32,
-    /// Counts the updates, from 1: an update that overlooked another one is made again.
+    /// Counts the updates, from 1. An update that overlooked another one is made again.
     pub revision: u64,
     /// The session.
     pub session_id: SessionId,
-    /// Whose container it is.
+    /// The instance that the container belongs to.
     pub instance: String,
     /// The shell's name in the catalogue.
     pub shell: String,
@@ -59,24 +59,25 @@ pub struct Record {
     pub phase: Phase,
     /// The container's id at the Engine.
     pub container: String,
-    /// What the container was made from: one made otherwise is not given to new players.
+    /// What the container was made from. A container whose policy is another one is not given to new players.
     pub policy: String,
-    /// Whose spellbook is in it.
+    /// The player whose spellbook is in it.
     pub player: Option<PlayerId>,
     /// Hash of the secret that the owner was given.
     pub token_hash: Option<String>,
-    /// When the player got it, or when the container was made, in milliseconds since 1970.
+    /// When the player got the session, or when the container was made if there is no player yet, in milliseconds since
+    /// 1970.
     pub created_at_ms: u64,
-    /// SHA-256 of the book as the container had it when it was put there or saved last, in hexadecimal. Left out by older
-    /// versions.
+    /// SHA-256 of the book, in hexadecimal, as it was in the container when it was put there or saved last. Older versions
+    /// leave it out.
     #[serde(default)]
     pub book: Option<String>,
-    /// What its terminal showed when the server stopped. Left out where the record would become too big with it.
+    /// What its terminal showed when the server stopped. Left out if the record would become too big with it.
     #[serde(default)]
     pub screen: Option<StoredScreen>,
 }
 
-/// Where a session's record stands.
+/// Which phase a session's record describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -95,9 +96,9 @@ pub struct StoredScreen {
     pub cols: u16,
     /// Rows.
     pub rows: u16,
-    /// Text and escape sequences that draw it on a terminal that was just reset.
+    /// Text and escape sequences that draw the screen on a terminal that was just reset.
     pub data: String,
-    /// The first bytes of a character whose last ones were still to come.
+    /// The first bytes of a character whose last bytes had not arrived yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<u8>,
     /// The last output before the offset, if no player's page has drawn it.
@@ -111,29 +112,29 @@ pub struct StoredScreen {
 /// Output that no page has drawn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredUndrawn {
-    /// What draws the terminal as it was before.
+    /// Text and escape sequences that draw the terminal as it was before that output.
     pub data: String,
     /// The output, in base64 (RFC 4648 §4).
     pub output: String,
 }
 
-/// How far the keys of a page were counted.
+/// How many of a page's keys were counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredTypist {
     /// The page's own number, `client` in its address.
     pub page: Uuid,
-    /// So many bytes of its keys had come.
+    /// How many bytes of its keys had arrived.
     pub come: u64,
 }
 
-/// All spellbooks together.
+/// What all spellbooks together amount to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shelf {
     /// Players who have one.
     pub players: u64,
-    /// Bytes that all their versions take, in whole blocks of 4 KiB each, as a file system has them.
+    /// Bytes that all their versions take, in whole blocks of 4 KiB each, as a file system stores them.
     pub bytes: u64,
-    /// Players whose books were too old and are gone now, or would be if this were no trial.
+    /// Players whose books were too old and are deleted now, or would be if this were not a trial.
     pub expired: u64,
 }
 
@@ -142,23 +143,25 @@ pub struct Shelf {
 pub struct Disk {
     /// Bytes that may still be written.
     pub free_bytes: u64,
-    /// Bytes in all.
+    /// The disk's size in bytes.
     pub total_bytes: u64,
 }
 
 /// How the books are to be looked through.
 pub struct Tending<'a> {
-    /// Books of players who can't be known again by a name go when they were neither saved nor loaded for so long.
+    /// Books of players who can't be recognised again by a name are deleted when they were neither saved nor loaded for
+    /// this long.
     pub expiry: Option<Duration>,
-    /// Whether the expired are counted only, and stay.
+    /// Whether expired books are only counted, and stay.
     pub is_trial: bool,
-    /// Whose books stay however old, for they are being played with.
+    /// The players whose books stay however old they are, because they are being played with.
     pub in_use: &'a HashSet<PlayerId>,
-    /// Asked now and then whether to go on.
+    /// Called now and then to ask whether to go on.
     pub goes_on: &'a dyn Fn() -> bool,
 }
 
-/// A version of so many bytes takes so many: a file system gives whole blocks, and many small books are many.
+/// The bytes on disk that a version of `bytes` bytes takes: a file system allocates whole blocks, so many small books take
+/// much more than their bytes.
 fn room_of(bytes: u64) -> u64 {
     bytes.max(1).next_multiple_of(BLOCK_BYTES)
 }
@@ -168,7 +171,7 @@ fn room_of(bytes: u64) -> u64 {
 pub struct Book {
     /// The file's bytes, 1 MiB at most.
     pub bytes: Vec<u8>,
-    /// When.
+    /// When it was saved.
     pub saved_at: SystemTime,
 }
 
@@ -186,7 +189,7 @@ pub struct BookVersion {
 /// A player's newest book, as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BookEntry {
-    /// Whose it is.
+    /// The player whose book it is.
     pub player: PlayerId,
     /// Its size.
     pub bytes: u64,
@@ -194,10 +197,10 @@ pub struct BookEntry {
     pub saved_at: SystemTime,
 }
 
-/// Why a store did not do it.
+/// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It can't be reached or written now; nothing has changed, or it is not known whether it has.
+    /// The store can't be reached or written now. Either nothing has changed, or it is not known whether something has.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
     /// There is a record with that id already.
@@ -213,16 +216,16 @@ pub enum Error {
     Newer {
         /// Which record.
         what: String,
-        /// Its format.
+        /// The format of that record.
         found: u32,
     },
-    /// Another process uses it.
+    /// Another process uses the store.
     #[error("{0}: choose another DATA_DIR, or end the other server first")]
     Locked(String),
     /// The player's newest book is not the one that this one was to follow.
     #[error("another game has saved a newer spellbook")]
     Overtaken,
-    /// All books together take as much as they may, and this player has none yet.
+    /// All books together take as much as they may, and this player has no book yet.
     #[error(
         "all spellbooks together take the {quota_bytes} bytes of BOOKS_QUOTA, so no new player's is kept: raise it, or remove old books"
     )]
@@ -230,7 +233,7 @@ pub enum Error {
         /// `BOOKS_QUOTA`.
         quota_bytes: u64,
     },
-    /// As many players are revoked as may be.
+    /// As many players are revoked as are allowed.
     #[error(
         "{REVOKED_MOST} players are revoked, which is the limit: restore those whose tokens have run out"
     )]
@@ -243,12 +246,12 @@ pub enum Error {
 /// A key that signs cookies.
 pub type CookieKeyBytes = [u8; crate::auth::cookie::KEY_BYTES];
 
-/// The key as it is written down.
+/// The key as text, as it is stored.
 fn key_to_text(key: &CookieKeyBytes) -> String {
     crate::auth::secret::to_hex(key) + "\n"
 }
 
-/// The reverse; `place` is where it was found.
+/// The reverse of [`key_to_text`]; `place` says where the text was found.
 fn key_from_text(text: &[u8], place: &str) -> Result<CookieKeyBytes, Error> {
     let text = std::str::from_utf8(text).unwrap_or_default().trim_end();
     let key = crate::auth::secret::from_hex(text);
@@ -267,25 +270,25 @@ fn ms_of(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The reverse.
+/// The reverse of [`ms_of`].
 fn time_of(ms: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }
 
-/// The same, and never before that moment; later if something later is kept.
+/// `at` in milliseconds, rounded up so that it is never earlier than `at`; `kept` if that is later.
 fn ms_revoked(at: SystemTime, kept: Option<u64>) -> u64 {
     const ALMOST_ONE: Duration = Duration::from_nanos(999_999);
     ms_of(at.checked_add(ALMOST_ONE).unwrap_or(at)).max(kept.unwrap_or(0))
 }
 
-/// Those that come after `after`, by name.
+/// The players that come after `after`, by name.
 fn those_after(mut players: Vec<PlayerId>, after: Option<&PlayerId>) -> Vec<PlayerId> {
     players.retain(|player| after.is_none_or(|after| player > after));
     players.sort();
     players
 }
 
-/// Whether the newest book has the SHA-256 `over`, if that matters. None counts as an empty one.
+/// Whether the newest book has the SHA-256 `over`, if one is given. No book counts as an empty one.
 fn check_newest(newest: Option<&Book>, over: Option<&str>) -> Result<(), Error> {
     let newest = newest.map_or(&b""[..], |book| &book.bytes);
     match over {
@@ -295,7 +298,7 @@ fn check_newest(newest: Option<&Book>, over: Option<&str>) -> Result<(), Error> 
 }
 
 impl BookVersion {
-    /// Of this book.
+    /// The list entry of this book.
     fn of(book: &Book) -> BookVersion {
         BookVersion {
             sha256: checksum(&book.bytes),
@@ -305,7 +308,7 @@ impl BookVersion {
     }
 }
 
-/// SHA-256 in hexadecimal: whether a book is whole.
+/// SHA-256 in hexadecimal, which shows whether a book is whole.
 fn checksum(bytes: &[u8]) -> String {
     crate::auth::digest_bytes(bytes)
 }
@@ -319,8 +322,8 @@ pub enum Choice {
     Redis(redis::Url),
 }
 
-/// Opens the store of this instance, whose books may take `quota_bytes` together. A Redis that is away is fine: it may
-/// come.
+/// Opens the store of this instance, whose books may take `quota_bytes` together. It is no error when Redis can't be
+/// reached: it may come later.
 ///
 /// # Errors
 /// [`Error::Locked`] and [`Error::Unavailable`] from a directory.
@@ -337,17 +340,16 @@ pub fn open(
     })
 }
 
-/// A store of one instance: the records of others are as if they were not there. Books are the players', whichever
-/// instance they play on. Calls from several threads at the same time are fine; what one has been told is done is there
-/// after a crash.
+/// The store of one instance. It never shows the records of other instances. Books belong to the players, whichever
+/// instance they play on. Several threads may call it at the same time. What a caller was told is done survives a crash.
 pub trait SessionStore: Send + Sync + 'static {
-    /// Whether it can be read and written now.
+    /// Whether the store can be read and written now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     fn check(&self) -> Result<(), Error>;
 
-    /// The disk that it is on; none for a store that is elsewhere, or on a file system that has no idea.
+    /// The disk that the store is on; none for a store that is elsewhere, or on a file system that does not tell.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -361,29 +363,29 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`Error::Exists`], [`Error::TooBig`], [`Error::Unavailable`].
     fn insert(&self, record: &Record) -> Result<(), Error>;
 
-    /// Changes a record, and returns it as it is then, its revision one higher. `change` may be called again
-    /// when somebody else was faster. The session's id, its instance and the layout stay as they are.
+    /// Changes a record, and returns the changed record, whose revision is one higher. `change` may be called again when
+    /// another update came first. The session's id, its instance and the layout stay as they are.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Newer`], [`Error::TooBig`], [`Error::Unavailable`].
     fn update(&self, id: SessionId, change: &mut dyn FnMut(&mut Record)) -> Result<Record, Error>;
 
-    /// Forgets a record. That there is none is fine.
+    /// Forgets a record. It is no error when there is none.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     fn remove(&self, id: SessionId) -> Result<(), Error>;
 
-    /// All records of this instance, in any order. One that can't be read is set aside, with a line in the
-    /// log that says where; the rest is returned.
+    /// All records of this instance, in any order. A record that can't be read is set aside, and a line in the log says
+    /// where; the others are returned.
     ///
     /// # Errors
     /// [`Error::Newer`], [`Error::Unavailable`].
     fn list(&self) -> Result<Vec<Record>, Error>;
 
-    /// Saves a new version of a player's book; the oldest beyond [`BOOK_VERSIONS`] go. One that is the same
-    /// as the newest adds no version. With `over` only if the newest has that SHA-256, where none counts as an empty one:
-    /// found out and saved in one step.
+    /// Saves a new version of a player's book, and deletes the oldest beyond [`BOOK_VERSIONS`]. A book that is the same as
+    /// the newest adds no version. With `over`, the book is saved only if the newest has that SHA-256, where no book
+    /// counts as an empty one; check and save are one step.
     ///
     /// # Errors
     /// [`Error::Overtaken`], [`Error::TooBig`], [`Error::NoRoom`], [`Error::Unavailable`].
@@ -394,7 +396,7 @@ pub trait SessionStore: Send + Sync + 'static {
         over: Option<&str>,
     ) -> Result<(), Error>;
 
-    /// The same, whatever the newest is.
+    /// Saves a new version of a player's book like [`SessionStore::save_book_over`], whatever the newest is.
     ///
     /// # Errors
     /// As [`SessionStore::save_book_over`].
@@ -402,25 +404,25 @@ pub trait SessionStore: Send + Sync + 'static {
         self.save_book_over(player, book, None)
     }
 
-    /// The versions of a player's book, newest first. Whether they are whole is not looked at.
+    /// The versions of a player's book, newest first. It does not check whether they are whole.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error>;
 
-    /// The version of that SHA-256, if there is one and it is whole.
+    /// The version with that SHA-256, if there is one and it is whole.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     fn read_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error>;
 
-    /// The newest version of a player's book that is whole, without a note that it was used.
+    /// The newest version of a player's book that is whole. It does not count as a use of the book.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     fn read_book(&self, player: &PlayerId) -> Result<Option<Book>, Error>;
 
-    /// The same for somebody who plays: it counts as used now.
+    /// The newest version of a player's book that is whole, for a player who plays: the book counts as used now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -432,44 +434,45 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`Error::NoRoom`], [`Error::Unavailable`].
     fn check_room(&self, player: &PlayerId) -> Result<(), Error>;
 
-    /// Counts the books anew, as they are, and lets those go that are too old. It may take minutes, while all other calls
-    /// go on.
+    /// Counts the books anew, as they are, and deletes those that are too old. It may take minutes; all other calls go on
+    /// meanwhile.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error>;
 
-    /// Players who have a book, by name: the first `most` of those that come after `after`. Whether their books are whole
-    /// is not looked at.
+    /// Players who have a book, by name: the first `most` of those that come after `after`. It does not check whether
+    /// their books are whole.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error>;
 
-    /// The key that signs players' cookies: the one that is kept, or else `new`, which is kept from now on. One for all
-    /// instances, as the books are.
+    /// The key that signs players' cookies: the one that is stored; otherwise `new`, which is stored from now on. All
+    /// instances share one key, as they share the books.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], also for something else in its place: to overwrite it could make all players strangers.
+    /// [`Error::Unavailable`], also when something else is in the key's place: to overwrite it could make all players
+    /// strangers.
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error>;
 
-    /// Keeps that a player's logins of before `at`, in whole milliseconds, rounded up, are revoked; of before what is kept
-    /// already if that is later, as after a clock was put back. Returns which. One for all instances, as the books are.
-    ///
+    /// Revokes the player's logins from before `at`, in whole milliseconds, rounded up. If a later moment is stored
+    /// already, as after a clock was put back, that one stays. Returns the moment that is stored. All instances share it,
+    /// as they share the books.
     /// # Errors
     /// [`Error::TooManyRevoked`], [`Error::Unavailable`].
     fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error>;
 
-    /// Forgets that. That it was not so is fine.
+    /// Forgets that a player's logins are revoked. It is no error when they are not.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     fn restore(&self, player: &PlayerId) -> Result<(), Error>;
 
-    /// Who is revoked, and since when, in any order.
+    /// The players whose logins are revoked, and since when, in any order.
     ///
     /// # Errors
-    /// [`Error::Newer`]; [`Error::Unavailable`], also for something else in its place: without it, logins that an operator
-    /// has ended would count again.
+    /// [`Error::Newer`]; [`Error::Unavailable`], also when something else is in the list's place: without the list, logins
+    /// that an operator has ended would count again.
     fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error>;
 }
