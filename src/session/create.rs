@@ -1,7 +1,7 @@
 //! Makes a session: a place in the map first, then its container, then its thread.
 //!
-//! A player's session is claimed from the pool where one waits there, and made from nothing where none does;
-//! either way its record is stored before the player hears of it.
+//! A player's session is claimed from the pool where one waits there; otherwise it is made from scratch. Either way its
+//! record is stored before the player hears of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -28,10 +28,10 @@ use crate::terminal::hub::FIRST_SIZE;
 use crate::threads;
 use crate::warn_throttled;
 
-/// How long a player's new game waits for the book of the one before.
+/// How long a player's new game waits for the book of the game before it.
 const LAST_SAVE_WAIT: Duration = Duration::from_secs(5);
 
-/// Whose sessions are as many as there may be.
+/// The limit that is reached, with the sessions that count for it.
 enum NoRoom {
     Player(Vec<Arc<Session>>),
     Address(Vec<Arc<Session>>),
@@ -40,9 +40,10 @@ enum NoRoom {
 
 /// Where a newcomer stands.
 enum Place<'a> {
-    /// It has a session that waited.
+    /// It has a prewarmed session.
     Taken(Arc<Session>),
-    /// It has a place in the map, so that a limit is a limit however many come at the same time, and one in line.
+    /// It has a place in the map and one in line. The place in the map makes sure that a limit holds however many
+    /// newcomers come at the same time.
     Reserved(Arc<Session>, Hope<'a>),
 }
 
@@ -50,17 +51,17 @@ enum Place<'a> {
 pub struct NewSession {
     /// The session.
     pub session: Arc<Session>,
-    /// The owner's secret. Nobody keeps it but the owner.
+    /// The owner's secret. No one but the owner keeps it.
     pub token: String,
 }
 
 impl Manager {
-    /// Makes a session of the shell called `shell`, or of the default one, with `player`'s spellbook in it. A
-    /// prewarmed one takes milliseconds; else it blocks for about as long as a container's start takes, longer when
-    /// others are being made.
+    /// Makes a session of the shell called `shell`, or of the default one, with `player`'s spellbook in it. A prewarmed
+    /// session takes milliseconds. Otherwise the call blocks for about as long as a container's start takes, and longer
+    /// when others are being made.
     ///
     /// # Errors
-    /// Any [`Error`] but `NotFound` and `StillEnding`; nothing is left behind then.
+    /// Any [`Error`] but `NotFound` and `StillEnding`. Nothing is left behind then.
     pub fn new_session(
         self: &Arc<Self>,
         newcomer: Newcomer<'_>,
@@ -104,20 +105,21 @@ impl Manager {
         Ok(NewSession { session, token })
     }
 
-    /// Waits until the books of this player's games that are just ending are safe. Who leaves one game and starts the
-    /// next immediately would else begin with an older book. A container that fails is not waited for longer.
+    /// Waits until the books of this player's games that are just ending are safe. Otherwise a player who leaves one game
+    /// and immediately starts the next would begin with an older book. A container that fails is not waited for any
+    /// longer.
     fn wait_for_last_saves(&self, player: &PlayerId) -> Result<(), Error> {
         let deadline = Instant::now() + LAST_SAVE_WAIT;
         for session in self.list() {
             let is_theirs = session.owner().is_some_and(|owner| owner.player == *player);
             if is_theirs && !session.wait_for_last_save(deadline) {
-                // Whoever is to blame.
+                // The error names what is to blame: the Engine or the store.
                 self.engine.ping()?;
                 self.store.check()?;
                 let container = session.container().map(ToString::to_string);
                 let has_failed = |name: String| self.quarantine.has_failed(Kind::Container, &name);
                 if container.is_some_and(has_failed) {
-                    // Its book is joined with the new game's whenever it can be had.
+                    // Its book is joined with the new game's as soon as it can be read.
                     warn_throttled!("session={} its player begins without its book", session.id);
                     continue;
                 }
@@ -136,8 +138,8 @@ impl Manager {
         found.ok_or_else(|| Error::UnknownShell(name.unwrap_or_default().to_owned()))
     }
 
-    /// A session that waited, or the next one that is made ahead, or one of the newcomer's own: whatever is there first
-    /// when all who came before have theirs.
+    /// Gives the owner a prewarmed session, or the next one that is made ahead, or one made for this newcomer: whichever
+    /// is there first once all who came before have theirs.
     fn claim_or_make(
         self: &Arc<Self>,
         newcomer: Newcomer<'_>,
@@ -162,18 +164,18 @@ impl Manager {
         }
     }
 
-    /// Gives a session that waited to the owner it has now. Returns whether it could still be had: it may have ended.
+    /// Prepares a prewarmed session for the owner that it has now. Returns false when the session has ended meanwhile.
     fn settle_claim(&self, session: &Session, owner: &Owner, book: &[u8]) -> Result<bool, Error> {
         let Some(container) = session.container() else {
             return Ok(false);
         };
         if session.step(Event::Claimed).is_err() {
-            // It has ended while it waited; its thread sees to the rest.
+            // It ended while it waited; its thread does the rest.
             return Ok(false);
         }
         let created_at = SystemTime::now();
-        // INVARIANT: stored before the book is in, or after a crash somebody else could be given it; and before the
-        // answer goes out.
+        // INVARIANT: stored before the book is put in, because otherwise another player could be given it after a crash;
+        // and before the answer goes out.
         let claimed = self
             .note_claim(session.id, owner, created_at)
             .and_then(|()| match book {
@@ -189,7 +191,7 @@ impl Manager {
             });
         if let Err(error) = claimed {
             warn_throttled!("session={} could not be claimed: {error}", session.id);
-            // INVARIANT: nobody has played in it. Saved late, its copy of the book would overwrite a newer one.
+            // INVARIANT: no one has played in it. Saved late, its copy of the book would overwrite a newer one.
             session.book.lock().is_final = true;
             let _ = session.order_end(Reason::Destroyed);
             return Err(error);
@@ -205,8 +207,9 @@ impl Manager {
         owner: &Owner,
         created_at: SystemTime,
     ) -> Result<(), Error> {
-        // INVARIANT: what its container has now. After a crash before the player's own is in, what they learn there is
-        // carried into theirs, and not taken for all that they know.
+        // INVARIANT: the record names the book that the container has now, an empty one. After a crash before the player's
+        // own book is put in, what the player learns there is carried into their book, and not taken for all that they
+        // know.
         let name = auth::digest_bytes(b"");
         self.store.update(id, &mut |record| {
             record.book = Some(name.clone());
@@ -218,7 +221,7 @@ impl Manager {
         Ok(())
     }
 
-    /// A prewarmed session that is the owner's from now on, or a place for one, and one in line.
+    /// A prewarmed session that belongs to the owner from now on; otherwise a place in the map and one in line.
     fn take_or_reserve(self: &Arc<Self>, shell: &Shell, owner: &Owner) -> Result<Place<'_>, Error> {
         let session = self.empty_session(SessionId::random(), &shell.name);
         let mut sessions = self.sessions.write();
@@ -242,7 +245,7 @@ impl Manager {
         Ok(Place::Reserved(session, self.pool.hope_for(&shell.name)))
     }
 
-    /// The session that was handed over is the owner's, in place of the one that was still to be made.
+    /// Gives the owner the session that was handed over, in place of the one that was still to be made.
     fn take_place_of(
         &self,
         reserved: &Session,
@@ -256,7 +259,7 @@ impl Manager {
             handed.set_owner(owner.clone());
         }
         drop(sessions);
-        // Nobody can hold it yet.
+        // No other thread holds it yet.
         let _ = reserved.step(Event::Failed);
         if is_draining {
             self.pool.give_back(handed);
@@ -277,7 +280,7 @@ impl Manager {
         }
         sessions.insert(session.id, Arc::clone(&session));
         drop(sessions);
-        // Nobody waits for it.
+        // No newcomer waits for it.
         let made = self
             .calls
             .run(&shell.name, || self.make_container(&session, shell, b""));
@@ -286,7 +289,7 @@ impl Manager {
         Ok(session)
     }
 
-    /// Closes the books on a session that could not be made.
+    /// Removes a session that could not be made from the map and the store.
     fn unmake(&self, session: &Session, error: &Error) {
         warn_throttled!(
             "session={} shell={} could not be made: {error}",
@@ -295,12 +298,12 @@ impl Manager {
         );
         self.metrics.lives.failed.inc();
         self.sessions.write().remove(&session.id);
-        // Nobody can hold it yet.
+        // No other thread holds it yet.
         let _ = session.step(Event::Failed);
         self.forget_record(session.id);
     }
 
-    /// A session that nobody knows yet.
+    /// A new session, which is in no list yet.
     pub(super) fn empty_session(self: &Arc<Self>, id: SessionId, shell: &str) -> Arc<Session> {
         let manager: Weak<Manager> = Arc::downgrade(self);
         let on_resize = move || {
@@ -318,7 +321,8 @@ impl Manager {
         Arc::new(Session::new(id, shell, hub))
     }
 
-    /// Whether one more may play, and this player and this household one more. Those that wait for a player do not count.
+    /// Checks that one more player may play, and that this player and this household may have one more session. Sessions
+    /// that wait for a player do not count.
     fn check_room(
         &self,
         sessions: &HashMap<SessionId, Arc<Session>>,
@@ -351,10 +355,11 @@ impl Manager {
         Ok(())
     }
 
-    /// Turns away for want of room. INVARIANT: the sessions' lock is not held: each of theirs is asked, and may be busy.
+    /// Turns a newcomer away because a limit is reached. INVARIANT: the sessions' lock is not held: each session in
+    /// `no_room` is asked, and may be busy.
     fn turn_away(&self, no_room: &NoRoom) -> Error {
         let now = Instant::now();
-        // When a place is free at the latest, unless somebody types on.
+        // When a place is free at the latest, unless a player goes on typing.
         let first_end = |sessions: &[Arc<Session>]| {
             let ends = sessions.iter().map(|session| self.expires_in(session, now));
             ends.min().unwrap_or_default()
@@ -385,7 +390,7 @@ impl Manager {
             ),
         };
         self.metrics.lives.refused.of(limit).inc();
-        // Each on its own, for what is told once a minute shall not hide another.
+        // Each limit has a log line of its own: a line that is logged once a minute must not hide another.
         match no_room {
             NoRoom::Player(_) => warn_throttled!("refused a game: {error}"),
             NoRoom::Address(_) => warn_throttled!("refused a game: {error}"),
@@ -394,7 +399,7 @@ impl Manager {
         error
     }
 
-    /// Makes the container when it is the newcomer's turn, unless a session is handed over before that.
+    /// Makes the container when it is the newcomer's turn, unless a session is handed over first.
     fn make_or_receive(
         self: &Arc<Self>,
         newcomer: Newcomer<'_>,
@@ -414,7 +419,7 @@ impl Manager {
         }
     }
 
-    /// Stores and starts a session whose container was made, and notes what came of the making.
+    /// Stores and starts a session whose container was made, and notes how the making ended.
     fn finish_making(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -474,7 +479,7 @@ impl Manager {
         }
     }
 
-    /// What containers of a shell are made from now, in one word: one made otherwise is stale.
+    /// What a shell's containers are made from now, as one word. A container with another word is stale.
     pub(super) fn policy(&self, shell: &str) -> String {
         let image = self
             .settings
@@ -494,7 +499,7 @@ impl Manager {
         auth::digest(&text).chars().take(16).collect()
     }
 
-    /// Creates, fills, attaches and starts the container; removes it again when any of that fails.
+    /// Creates, fills, attaches and starts the container; removes it again when any of these steps fails.
     fn make_container(
         &self,
         session: &Session,
@@ -513,8 +518,8 @@ impl Manager {
         Ok((container, attach))
     }
 
-    /// Creates the container of the very image that was judged: its name may mean another one by now. Returns that
-    /// image's id, where it is known.
+    /// Creates the container from exactly the image that was judged: the image's name may mean another image by now.
+    /// Returns the image's id, if it is known.
     fn create_container(
         &self,
         session: &Session,
@@ -536,7 +541,8 @@ impl Manager {
         let mut image_id = self.check_image(shell)?;
         let mut created = create(image_id.as_deref());
         if created.as_ref().is_err_and(engine::Error::is_not_found) {
-            // Built anew since, and the one before removed. Once: an Engine may say so of each.
+            // The image was built anew since, and the old one removed. It is tried only once more: an Engine may answer so
+            // for each image.
             self.forget_look(shell);
             image_id = self.check_image(shell)?;
             created = create(image_id.as_deref());
@@ -560,10 +566,10 @@ impl Manager {
         book: &[u8],
     ) -> Result<Attach, Error> {
         let book = archive::pack(book)?;
-        // INVARIANT: before the start. `/home` is root's, so the player could never create the file, and
-        // nothing else can ever be created beside it.
+        // INVARIANT: before the start. `/home` belongs to root, so the player could never create the file, and nothing
+        // else can ever be created beside it.
         self.engine.put_archive(container, sandbox::HOME, &book)?;
-        // INVARIANT: before the start, or the first output is lost.
+        // INVARIANT: before the start; otherwise the first output is lost.
         let attach = self.engine.attach(container)?;
         self.engine
             .start(container)
@@ -571,7 +577,7 @@ impl Manager {
         // DOCKER: a TTY starts at 0×0 below API 1.42. The shells ask again on SIGWINCH.
         if let Err(error) = self.engine.resize(container, FIRST_SIZE) {
             warn!("container={container} {error}");
-            // Its terminal would be silent for ever.
+            // The container was not started, and its terminal would be silent for ever.
             if self.engine.inspect(container)?.state.status == "created" {
                 return Err(engine::Error::Garbled {
                     call: engine::operation::CONTAINER_START,
@@ -583,14 +589,14 @@ impl Manager {
         Ok(attach)
     }
 
-    /// Removes a container that no session needs. What the Engine keeps all the same, the sweep finds.
+    /// Removes a container that no session needs. If that fails, the sweep finds the container.
     fn discard(&self, container: &ContainerId) {
         if let Err(error) = self.engine.remove(container) {
             warn!("container={container} left for the sweep: {error}");
         }
     }
 
-    /// Starts the session's thread. Without an attach it begins by finding out how the container is.
+    /// Starts the session's thread. Without an attach the thread begins by finding out the state of the container.
     pub(super) fn spawn_session(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -607,17 +613,17 @@ impl Manager {
         Ok(())
     }
 
-    /// Whether a labelled container is one that we know and take care of.
+    /// Whether a labelled container belongs to a session that this server knows and that is not over.
     pub(super) fn is_ours_alive(&self, session_id: &str, container: &ContainerId) -> bool {
         let session = session_id.parse().ok().and_then(|id| self.get(id).ok());
         session.is_some_and(|session| {
-            // While it is being created we don't know its container's id.
+            // While the container is being created, the session does not know its id.
             let is_its = session.container().is_none_or(|its| its == container);
             is_its && !session.snapshot().state.is_over()
         })
     }
 
-    /// For one that was made while the server began to stop.
+    /// Says farewell to a session that was made while the server began to stop.
     pub(super) fn bid_farewell_if_stopping(&self, session: &Session) {
         if self.is_stopping() && session.snapshot().state != State::Creating {
             self.bid_farewell(session);
@@ -625,14 +631,15 @@ impl Manager {
     }
 }
 
-/// Whether one more may come to stand in line. Those who will be turned away there take a place among those who may play
-/// until they are: a flood would take all of them for a moment, and others would be told that there are none.
+/// Checks that one more newcomer may join the line. Newcomers who will be turned away in the line count as players until
+/// they are: without this check a flood of them would take all places for a moment, and others would be told that the
+/// server is full.
 fn check_line(sessions: &HashMap<SessionId, Arc<Session>>, owner: &Owner) -> Result<(), NoPlace> {
     let in_line = sessions.values().filter(|session| session.is_in_line());
     let owners: Vec<_> = in_line.filter_map(|session| session.owner()).collect();
     let is_theirs = |one: &&&Owner| one.household.is_some() && one.household == owner.household;
     let of_household = owners.iter().filter(is_theirs).count();
-    // Those whose turn comes without waiting are among them.
+    // The sessions whose turn comes without waiting are among them.
     if of_household >= line::WAITING_PER_HOUSEHOLD + ENGINE_CALLS_AT_ONCE {
         return Err(NoPlace::OfHousehold(of_household));
     }

@@ -1,4 +1,4 @@
-//! Why a session could not be had, told to two people: `Display` to the operator, `player_message` to a stranger.
+//! Why a session could not be had, for two readers: `Display` is for the operator, `player_message` for a stranger.
 
 use std::io;
 use std::time::Duration;
@@ -20,10 +20,10 @@ pub enum Error {
     /// The session is over.
     #[error("the session is over")]
     Over,
-    /// There are as many spectators as there may be.
+    /// As many spectators watch as are allowed.
     #[error("too many spectators")]
     TooManySpectators,
-    /// There are as many sessions as there may be.
+    /// As many sessions run as are allowed.
     #[error("{limit} sessions run, as many as MAX_SESSIONS allows")]
     Full {
         /// `MAX_SESSIONS`.
@@ -31,17 +31,17 @@ pub enum Error {
         /// When the first of them ends by itself, if nobody types in it.
         retry_after: Duration,
     },
-    /// The player has as many sessions as one may have.
+    /// The player has as many sessions as one player may have.
     #[error("the player has {limit} sessions, as many as SESSIONS_PER_PLAYER allows")]
     TooManySessions {
         /// `SESSIONS_PER_PLAYER`.
         limit: usize,
-        /// Those that the player has, the oldest first.
+        /// The player's sessions, the oldest first.
         sessions: Vec<SessionId>,
         /// When the first of them ends by itself, if nobody types in it.
         retry_after: Duration,
     },
-    /// The address has as many sessions as one may have.
+    /// The address has as many sessions as one address may have.
     #[error("the address has {limit} sessions, as many as SESSIONS_PER_ADDRESS allows")]
     AddressFull {
         /// `SESSIONS_PER_ADDRESS`.
@@ -49,7 +49,7 @@ pub enum Error {
         /// When the first of them ends by itself, if nobody types in it.
         retry_after: Duration,
     },
-    /// The session's spellbook is being read and written by as many requests as may at the same time.
+    /// As many requests as are allowed read and write the session's spellbook already.
     #[error("too many requests for one spellbook at once")]
     BookBusy,
     /// The address, or the player, has started too many sessions lately.
@@ -72,29 +72,29 @@ pub enum Error {
         /// When the queue should be through.
         retry_after: Duration,
     },
-    /// As many wait for the Engine as may.
+    /// As many newcomers wait for the Engine as are allowed.
     #[error("{waiting} wait for the Engine already, which is the limit")]
     QueueFull {
-        /// How many.
+        /// How many wait.
         waiting: usize,
         /// When the queue should be through.
         retry_after: Duration,
     },
-    /// As many from one address wait for the Engine as may.
+    /// As many newcomers from one address wait for the Engine as are allowed.
     #[error("{waiting} from one address wait for the Engine already, which is the limit")]
     QueueAddressFull {
-        /// How many.
+        /// How many from that address wait.
         waiting: usize,
         /// When the queue should be through.
         retry_after: Duration,
     },
-    /// Whoever wanted the session has hung up while it waited for the Engine.
+    /// The client that wanted the session hung up while it waited for the Engine.
     #[error("the client hung up after {waited:?} in the queue")]
     Left {
         /// How long we waited.
         waited: Duration,
     },
-    /// The server is on its way out.
+    /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
     /// The shell's image is not on the Engine.
@@ -105,7 +105,7 @@ pub enum Error {
     /// The shell's image is in this binary, and not on the Engine yet.
     #[error("image {0:?} is not on the Engine yet")]
     ImageNotLoaded(String),
-    /// The shell can't be started, whoever wants it: its image or `RUNTIME` is at fault, not the Engine.
+    /// The shell can't be started for any player: its image or `RUNTIME` is at fault, not the Engine.
     #[error("shell {shell} can't be started: {cause}")]
     ShellBroken {
         /// Its name in the catalogue.
@@ -125,16 +125,16 @@ pub enum Error {
     /// The store failed us.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// What lies in the spellbook's place is no file, or too big.
+    /// What lies in the spellbook's place is not a file, or is too big.
     #[error("there is no spellbook to read: {0}")]
     NotABook(String),
-    /// What was uploaded is no spellbook of any kind that the game's shells could read.
+    /// What was uploaded is not a spellbook of any kind that the game's shells could read.
     #[error("what was uploaded is not text, and so no spellbook")]
     NotText,
-    /// A spellbook was being put into the container when the Engine or the server ended, and not all of it is there.
+    /// The Engine or the server ended while a spellbook was being put into the container, and only a part of it is there.
     #[error("the spellbook is in the container in part only")]
     BookInPart,
-    /// The player has a game, whose book would be saved over the new one.
+    /// The player has a running game, whose book would be saved over the new one.
     #[error("the player has a game that runs")]
     Playing,
     /// There is no drain that could be undone.
@@ -143,13 +143,13 @@ pub enum Error {
     /// The sessions of the server's last life have not been taken over yet.
     #[error("the sessions of before the start are not taken over yet")]
     Starting,
-    /// The end was ordered, and is still on its way.
+    /// The end was ordered, and has not come yet.
     #[error("the session was ordered to end, and has not within {0:?}")]
     StillEnding(Duration),
 }
 
 impl Error {
-    /// What a stranger may read: one sentence to act on, nothing of the host or the Engine.
+    /// What a stranger may read: one sentence that says what to do, and nothing about the host or the Engine.
     pub fn player_message(&self) -> String {
         match self {
             Error::UnknownShell(_) => "There is no such shell; choose one that the start page offers.".into(),

@@ -1,12 +1,13 @@
 //! Containers made ahead: started and attached, they wait for their player.
 //!
-//! Threads: a few makers (`pool-0` …), each making one container at a time while the pool lacks some; how many of
-//! them may be at the Engine together with players is for [`super::admission::calls`] to say. What is lacking, and what is
-//! too much, is decided by a pure function, [`wanted`]. One more thread, `pool-review`, looks at what waits, be there a
-//! pool or not: it ends what is too much, has ended, is frozen, or is of an image that was built anew since.
+//! Threads: a few makers (`pool-0` …), each of which makes one container at a time while the pool lacks some. How many of
+//! them may be at the Engine together with players is decided by [`super::admission::calls`]. What is lacking, and what is
+//! too much, is decided by a pure function, [`wanted`]. One more thread, `pool-review`, looks at the waiting containers,
+//! whether there is a pool or not: it ends those that are too many, have ended, are frozen, or are of an image that was
+//! built anew since.
 //!
-//! Pool and line are one queue: who finds nothing waiting stands in line with a [`Hope`], and the next container that
-//! is made ahead is the first one's who hopes for such a shell, however many come after.
+//! Pool and line are one queue: a newcomer who finds no container waiting stands in line with a [`Hope`]. The next
+//! container that is made ahead goes to the first newcomer who hopes for that shell, however many come after.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -24,23 +25,23 @@ use super::state::Reason;
 use super::{Error, Manager, Shell};
 use crate::threads;
 
-/// More than may be at the Engine at the same time: while one writes its record, another has its turn there.
+/// More makers than may be at the Engine at the same time: while one writes its record, another has its turn there.
 const MAKERS: usize = 6;
-/// One that has waited so long is replaced: what its image was then may not be what it is now.
+/// A container that has waited this long is replaced: its image may not be the same by now.
 pub const MEMBER_LIFE: Duration = Duration::from_secs(6 * 3600);
-/// One whose program ends by itself before it is so old has failed: a shell waits for its player for ever.
+/// A container whose program ends by itself before this age has failed: a shell waits for its player for ever.
 const SHORT_LIFE: Duration = Duration::from_secs(10);
-/// So much of the host's memory the pool never touches.
+/// The host's memory that the pool always leaves free.
 const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
-/// What a waiting container costs the host: its shell, its shim, what the Engine keeps of it (13 MiB resident on
+/// What a waiting container costs the host: its shell, its shim, and what the Engine keeps for it (13 MiB resident on
 /// Engine 20.10), rounded up.
 const MEMBER_BYTES: u64 = 16 * 1024 * 1024;
 /// How often makers without work look again.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How often images and the host's memory are looked at. Until then players may get what an image was.
+/// How often images and the host's memory are looked at. In between, players may get containers of an older image.
 const REVIEW_EVERY: Duration = Duration::from_secs(2);
 
-/// How many containers of each shell should wait, on a host with so much memory available.
+/// How many containers of each shell should wait on a host with `available` bytes of memory available.
 pub fn wanted(
     pool_size: usize,
     shells: usize,
@@ -50,7 +51,7 @@ pub fn wanted(
     let Some(available) = available_bytes else {
         return pool_size;
     };
-    // What the pool has already is not available any more.
+    // The memory that the pool's containers take already is no longer available.
     let room = available.saturating_sub(RESERVE_BYTES) / MEMBER_BYTES;
     let short_of_memory = available < RESERVE_BYTES;
     let in_all = if short_of_memory {
@@ -74,17 +75,17 @@ struct PoolState {
     waiting: HashMap<String, VecDeque<Arc<Session>>>,
     /// How many are being made, by shell.
     making: HashMap<String, usize>,
-    /// How many should wait, by the last look at the host's memory.
+    /// How many of each shell should wait, by the last look at the host's memory.
     wanted: usize,
-    /// Who waits for one, by shell, the first first.
+    /// The newcomers that wait for a container, by shell, the first of them first.
     hopes: HashMap<String, VecDeque<Hopeful>>,
     last_number: u64,
 }
 
-/// Somebody who found nothing waiting.
+/// A newcomer who found no container waiting.
 struct Hopeful {
     number: u64,
-    /// Has room for one.
+    /// Where the newcomer is handed a session. Has room for one.
     hand: Sender<Arc<Session>>,
 }
 
@@ -93,14 +94,14 @@ pub(super) struct Hope<'a> {
     pool: &'a Pool,
     shell: String,
     number: u64,
-    /// What it is handed.
+    /// The session that it is handed.
     pub(super) handed: Receiver<Arc<Session>>,
-    /// So that `handed` is never disconnected.
+    /// Keeps `handed` from being disconnected.
     _hand: Sender<Arc<Session>>,
 }
 
 impl Hope<'_> {
-    /// Waits no longer. Returns what it was handed meanwhile.
+    /// Stops waiting. Returns the session that it was handed meanwhile, if any.
     pub(super) fn give_up(&self) -> Option<Arc<Session>> {
         self.pool.withdraw(&self.shell, self.number);
         self.handed.try_recv().ok()
@@ -115,8 +116,8 @@ impl Drop for Hope<'_> {
     }
 }
 
-/// Whether a member's program has ended by itself, and much too soon. One that was killed may have gone with its Engine,
-/// which says nothing of the shell.
+/// Whether a waiting container's program has ended by itself, and much too soon. A program that was killed may have gone
+/// down with its Engine, which says nothing about the shell.
 fn has_ended_early(session: &Session) -> bool {
     let is_by_itself = matches!(
         session.snapshot().reason,
@@ -127,14 +128,14 @@ fn has_ended_early(session: &Session) -> bool {
 }
 
 impl PoolState {
-    /// Hands one over to the first who hopes for it, or lets it wait.
+    /// Hands a session to the first newcomer who hopes for it; otherwise lets it wait.
     fn add(&mut self, session: Arc<Session>, is_first: bool) {
         let mut session = session;
         let hopes = self.hopes.get_mut(&session.shell);
         if let Some(hopes) = hopes {
             while let Some(first) = hopes.pop_front() {
                 session.note_turn();
-                // Fails only for one who has given up, and is about to say so.
+                // This fails only for a newcomer who has given up, and is about to say so.
                 match first.hand.try_send(session) {
                     Ok(()) => return,
                     Err(refused) => session = refused.into_inner(),
@@ -150,7 +151,7 @@ impl PoolState {
 }
 
 impl Pool {
-    /// One that waits, the oldest first, unless others hope for one. It is the taker's from now on.
+    /// Takes a waiting session, the oldest first, unless newcomers hope for one. It belongs to the caller from now on.
     pub(super) fn take(&self, shell: &str) -> Option<Arc<Session>> {
         let mut state = self.state.lock();
         if state
@@ -173,7 +174,7 @@ impl Pool {
         taken
     }
 
-    /// Stands in line for the next one of that shell.
+    /// Joins the line for the next session of that shell.
     pub(super) fn hope_for(&self, shell: &str) -> Hope<'_> {
         let (hand, handed) = bounded(1);
         let mut state = self.state.lock();
@@ -200,7 +201,7 @@ impl Pool {
         }
     }
 
-    /// Adds one that waits, unless it does already.
+    /// Adds a waiting session, unless it is there already.
     pub(super) fn give(&self, session: &Arc<Session>) {
         let mut state = self.state.lock();
         let mut waiting = state.waiting.values().flatten();
@@ -209,7 +210,7 @@ impl Pool {
         }
     }
 
-    /// Puts one back that was handed to somebody who has left.
+    /// Puts back a session that was handed to a newcomer who has left.
     pub(super) fn give_back(&self, session: Arc<Session>) {
         self.state.lock().add(session, true);
     }
@@ -219,7 +220,7 @@ impl Pool {
         self.changed.notify_all();
     }
 
-    /// How many wait, by shell; one that has ended or is frozen does not wait.
+    /// How many wait, by shell. A session that has ended or is frozen does not count.
     pub(super) fn counts(&self) -> HashMap<String, usize> {
         let waits = |session: &&Arc<Session>| session.may_be_claimed();
         let state = self.state.lock();
@@ -230,7 +231,7 @@ impl Pool {
             .collect()
     }
 
-    /// Those of which there are too many now, or that are not fit to be anybody's: no longer in the pool.
+    /// Takes out of the pool, and returns, the sessions that are too many now or are not fit for a player.
     fn cull(&self, wanted: usize, is_fit: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
         let mut state = self.state.lock();
         let is_news = std::mem::replace(&mut state.wanted, wanted) != wanted;
@@ -254,7 +255,7 @@ impl Pool {
         culled
     }
 
-    /// A shell of which one more is to be made, by the caller.
+    /// The shell of which the caller is to make one more container, if any.
     fn next_job(&self, shells: &[Shell], may_be_made: impl Fn(&Shell) -> bool) -> Option<Shell> {
         let mut state = self.state.lock();
         let wanted = state.wanted;
@@ -262,7 +263,7 @@ impl Pool {
             state.waiting.get(&shell.name).map_or(0, VecDeque::len)
                 + state.making.get(&shell.name).copied().unwrap_or(0)
         };
-        // The one of which there are fewest.
+        // The shell of which there are fewest.
         let shells = shells.iter().filter(|shell| may_be_made(shell));
         let shell = shells.min_by_key(|shell| has(&state, shell))?;
         if has(&state, shell) >= wanted {
@@ -272,7 +273,7 @@ impl Pool {
         Some(shell.clone())
     }
 
-    /// Notes what came of a job.
+    /// Notes the result of a job.
     fn job_done(&self, shell: &Shell, made: Option<Arc<Session>>) {
         let mut state = self.state.lock();
         if let Some(making) = state.making.get_mut(&shell.name) {
@@ -283,7 +284,7 @@ impl Pool {
         }
     }
 
-    /// Waits for something to change, at most so long.
+    /// Waits for something to change, for at most `most`.
     fn rest(&self, most: Duration) {
         let mut state = self.state.lock();
         self.changed.wait_for(&mut state, most);
@@ -296,7 +297,7 @@ impl Manager {
         self.pool.counts()
     }
 
-    /// For how long no more containers of a shell are made ahead, after failures; only of those that have to wait.
+    /// For how long no more containers of a shell are made ahead, after failures. Shells that need not wait are left out.
     pub fn pool_backoffs(&self) -> HashMap<String, Duration> {
         let shells = self.settings.shells.iter();
         shells
@@ -304,7 +305,8 @@ impl Manager {
             .collect()
     }
 
-    /// One that can't be started keeps neither the Engine busy nor the others waiting.
+    /// How long to wait before another container of this shell is made. A shell that can't be started should neither keep
+    /// the Engine busy nor keep the others waiting.
     fn pool_waits(&self, shell: &str) -> Option<Duration> {
         let kinds = [Kind::Shell, Kind::Pool].into_iter();
         kinds
@@ -312,14 +314,14 @@ impl Manager {
             .max()
     }
 
-    /// Makes one container, and notes what came of it.
+    /// Makes one container, and notes the result.
     fn make_one(self: &Arc<Self>, shell: &Shell) {
         let made = match self.prewarm(shell) {
             Ok(session) => {
                 self.mend(Kind::Pool, &shell.name);
                 Some(session)
             }
-            // Nothing is wrong with the shell; and what is has been noted.
+            // Either nothing is wrong with the shell, or it has been noted already.
             Err(Error::Stopping | Error::ShellBroken { .. }) => None,
             Err(error) => {
                 self.set_aside(Kind::Pool, &shell.name, &error);
@@ -329,7 +331,7 @@ impl Manager {
         self.pool.job_done(shell, made);
     }
 
-    /// The shells whose images are there, as far as we know.
+    /// The shells whose images are on the Engine, as far as is known.
     fn makeable(&self) -> Vec<Shell> {
         let shells = self.settings.shells.iter();
         let has_image = |shell: &&Shell| !self.images.lacks(&shell.image);
@@ -358,7 +360,7 @@ impl Manager {
                 self.note_short_life(&session.shell, exit_code);
                 continue;
             }
-            // INVARIANT: nobody's game is ended for the pool's sake.
+            // INVARIANT: no player's game is ended for the pool's sake.
             if session.owner().is_some() {
                 continue;
             }
@@ -370,7 +372,7 @@ impl Manager {
     }
 }
 
-/// Memory that can be had without swapping (`MemAvailable` of proc(5)), if the system tells.
+/// Memory that is available without swapping (`MemAvailable` of proc(5)), if the system tells.
 fn available_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text
@@ -380,7 +382,7 @@ fn available_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Starts the threads; no makers when there is no pool. They return when the manager stops.
+/// Starts the threads, without makers when there is no pool. They return when the manager stops.
 pub(super) fn spawn(manager: &Arc<Manager>) -> io::Result<Vec<JoinHandle<()>>> {
     let makers = match manager.settings.pool_size {
         0 => 0,
@@ -482,7 +484,8 @@ mod tests {
         session
     }
 
-    /// Whoever came first is handed what is made next, and who comes later takes nothing that waits before them.
+    /// The newcomer who came first is handed what is made next, and one who comes later takes nothing that waits before
+    /// that.
     #[test]
     fn what_is_made_is_the_first_one_s_who_hopes_for_it() {
         let pool = Pool::default();
@@ -495,7 +498,7 @@ mod tests {
         pool.give(&sessions[0]);
         let id = |session: Option<Arc<Session>>| session.map(|session| session.id);
         assert!(pool.take("rust").is_none(), "others were there before");
-        // It leaves without having looked: the next one's.
+        // It leaves without having looked: the session goes to the next one.
         drop(first);
         assert_eq!(id(second.give_up()), Some(sessions[0].id));
         pool.give(&sessions[1]);

@@ -12,8 +12,8 @@
 //!   from prewarmed to saving:  container gone ─▶ missing      server leaves ─▶ kept
 //! ```
 //!
-//! Pure: one function from a state and an event to the next state. A prewarmed one can end in the same ways as
-//! a running one.
+//! Pure: one function from a state and an event to the next state. A prewarmed session can end in the same ways as a
+//! running one.
 
 use serde::Serialize;
 
@@ -26,17 +26,17 @@ pub enum State {
     Prewarmed,
     /// Its shell runs.
     Running,
-    /// It was decided to end it; its container is being killed.
+    /// The end was decided; its container is being killed.
     Ending,
     /// Its shell has ended; the container still exists.
     Stopped,
-    /// Its container is dead; what must be kept of it is being kept.
+    /// Its container is dead; what must be kept of it is being saved.
     Saving,
-    /// Its container is removed, by us.
+    /// Its container was removed by this server.
     Removed,
-    /// Its container is gone, and it was not us.
+    /// Its container is gone, and this server did not remove it.
     Missing,
-    /// The server stops, and leaves its container to the next one.
+    /// The server stops, and leaves its container to the next server.
     Kept,
 }
 
@@ -45,23 +45,23 @@ pub enum State {
 pub enum Event {
     /// The container runs and is attached.
     Ready,
-    /// The same, and no player has asked for it yet.
+    /// The container runs and is attached, and no player has asked for it yet.
     Prepared,
     /// A player gets it.
     Claimed,
     /// The container could not be made.
     Failed,
-    /// Somebody wants the session to end: its player, an operator, the reaper, the end of the server.
+    /// The session is to end: the player, an operator, the reaper or the end of the server wants it.
     EndWanted,
     /// The container's first process has ended.
     ShellEnded,
-    /// What must be kept is about to be read from the dead container.
+    /// The server is about to read from the dead container what must be kept.
     SaveBegan,
-    /// The container is removed.
+    /// The container was removed.
     Removed,
-    /// The Engine does not know the container any more.
+    /// The Engine no longer knows the container.
     ContainerGone,
-    /// The server ends, and does not touch the container any more.
+    /// The server ends, and leaves the container alone from now on.
     ServerLeaves,
 }
 
@@ -69,17 +69,17 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a session that is {state:?} can't meet {event:?}")]
 pub struct Illegal {
-    /// The state it was in.
+    /// The state that the session was in.
     pub state: State,
-    /// What was said to have happened.
+    /// The event that was reported.
     pub event: Event,
 }
 
 impl State {
-    /// Where `event` leads.
+    /// The state that `event` leads to.
     ///
     /// # Errors
-    /// [`Illegal`], and the state stays as it was.
+    /// [`Illegal`]; the state then stays as it was.
     pub fn next(self, event: Event) -> Result<State, Illegal> {
         use Event::{
             Claimed, ContainerGone, EndWanted, Failed, Prepared, Ready, Removed, SaveBegan,
@@ -92,10 +92,11 @@ impl State {
             (Creating, Failed) => Ok(State::Removed),
             (Running | Prewarmed, EndWanted) => Ok(Ending),
             (Running | Prewarmed, ShellEnded) => Ok(Stopped),
-            // Wanting an end twice, or when it has come already, is no fault: several may want it at the same time.
+            // Wanting an end twice, or when it has come already, is no fault: several threads may want it at the same
+            // time.
             (Ending | Stopped | Saving, EndWanted) => Ok(self),
             (Ending, ShellEnded) | (Stopped, SaveBegan) => Ok(Saving),
-            // A try that failed is made again.
+            // A save that failed is tried again.
             (Saving, SaveBegan) => Ok(Saving),
             (Saving, Removed) => Ok(State::Removed),
             (Running | Prewarmed | Ending | Stopped | Saving, ContainerGone) => Ok(Missing),
@@ -104,7 +105,7 @@ impl State {
         }
     }
 
-    /// All of them, for metrics.
+    /// All states, for metrics.
     pub const ALL: [State; 9] = [
         State::Creating,
         State::Prewarmed,
@@ -117,7 +118,7 @@ impl State {
         State::Kept,
     ];
 
-    /// The word, for metrics.
+    /// The state's word, for metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             State::Creating => "creating",
@@ -132,7 +133,7 @@ impl State {
         }
     }
 
-    /// What clients are told.
+    /// The status that clients are told.
     pub fn status(self) -> Status {
         match self {
             State::Creating | State::Prewarmed | State::Running | State::Kept => Status::Running,
@@ -141,7 +142,7 @@ impl State {
         }
     }
 
-    /// Whether nothing more will happen to it here.
+    /// Whether nothing more will happen to the session in this server.
     pub fn is_over(self) -> bool {
         matches!(self, State::Removed | State::Missing | State::Kept)
     }
@@ -165,15 +166,15 @@ pub enum Status {
 pub enum Reason {
     /// The player left the shell.
     Exited,
-    /// Something killed the shell.
+    /// The shell was killed.
     Killed,
     /// The shell used more memory than it may.
     OutOfMemory,
-    /// Nobody typed for too long.
+    /// No one typed for too long.
     Idle,
     /// It lived as long as a session may.
     MaxLifetime,
-    /// Somebody asked for it to be destroyed.
+    /// A client or an operator asked for it to be destroyed.
     Destroyed,
     /// The server ended.
     ServerStopped,
@@ -186,7 +187,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All of them, for metrics.
+    /// All reasons, for metrics.
     pub const ALL: [Reason; 10] = [
         Reason::Exited,
         Reason::Killed,
@@ -200,7 +201,7 @@ impl Reason {
         Reason::InternalError,
     ];
 
-    /// The word.
+    /// The reason's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Exited => "exited",
@@ -297,7 +298,7 @@ mod tests {
         }
     }
 
-    /// No way leads to the removal of a container except through `Saving`, or from one that never was.
+    /// The removal of a container always passes through `Saving`, unless the container never came to be.
     #[test]
     fn nothing_is_removed_unsaved() {
         for state in STATES {
