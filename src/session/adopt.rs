@@ -30,21 +30,20 @@ use crate::terminal::snapshot::{MAX_UNDRAWN_BYTES, Snapshot, Undrawn};
 /// A container that takes longer to be attached to than this is set aside.
 const ATTACH_WAIT: Duration = Duration::from_secs(3);
 
-/// What is to be done with a record or a container.
+/// What is to be done about a record or a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The container has a record: a session goes on, or its end is seen to.
+    /// The container has a record: a session goes on, or its end is carried out.
     TakeOver(Box<Record>, ContainerId),
-    /// The container is gone: the session is missing, and its record of no use.
+    /// The container is gone: the session is missing, and its record is of no use.
     Missing(Box<Record>),
-    /// The container waits for a player, and was made otherwise than containers are made now.
+    /// The container waits for a player, and was not made in the way containers are made now.
     Stale(Box<Record>, ContainerId),
     /// The container has no record: its book is saved under a name of its own, and it is removed.
     Orphan(String, ContainerId),
 }
 
-/// Matches records with the containers of the same instance. `policy` tells what a shell's containers are made from
-/// now.
+/// Matches records with the containers of the same instance. `policy` says what a shell's containers are made from now.
 pub fn plan(
     records: Vec<Record>,
     containers: &[ContainerSummary],
@@ -58,7 +57,7 @@ pub fn plan(
     }
     let mut steps = Vec::new();
     for record in records {
-        // Labels can be copied, ids can't: of several the one that the record names.
+        // Labels can be copied, ids can't: of several containers the right one is the one that the record names.
         let candidates = by_session.remove(record.session_id.to_text().as_str());
         let container = candidates.and_then(|all| {
             let named = all
@@ -94,13 +93,14 @@ pub fn plan(
 }
 
 impl Manager {
-    /// Takes over everything, once. Returns when to try again if the Engine or the store is away.
+    /// Takes over everything, once. Returns an error, after which to try again, if the Engine or the store can't be
+    /// reached.
     pub(super) fn adopt_all(self: &Arc<Self>) -> Result<(), Error> {
         let began = Instant::now();
-        // INVARIANT: before the key, with which cookies begin to count.
+        // INVARIANT: before the key, because cookies count from then on.
         self.learn_revoked()?;
         let key = self.store.cookie_key(&CookieKey::random_bytes())?;
-        // Fails when a try before this one has come so far, and then it is the same.
+        // This fails when an earlier try has come this far; the key is the same then.
         let _ = self.cookie_key.set(CookieKey::new(&key));
         let records = self.store.list()?;
         let containers = self
@@ -119,7 +119,7 @@ impl Manager {
                     missing += 1;
                     self.note_missing(&record);
                 }
-                // The sweep finds it.
+                // The sweep finds the container.
                 Step::Stale(..) | Step::Orphan(..) => {}
             }
         }
@@ -138,8 +138,8 @@ impl Manager {
         Ok(())
     }
 
-    /// Lets the sessions' threads attach, all at the same time. One whose container hangs is not waited for: its thread
-    /// goes on trying, and pages find it as while the Engine is away.
+    /// Lets the sessions' threads attach, all at the same time. A session whose container hangs is not waited for: its
+    /// thread goes on trying, and pages see what they see while the Engine is away.
     fn wait_for_attaches(&self, sessions: Vec<Arc<Session>>) {
         let deadline = Instant::now() + ATTACH_WAIT;
         for session in sessions {
@@ -149,7 +149,7 @@ impl Manager {
         }
     }
 
-    /// Returns the session, whose thread attaches now; nothing where a try before this one has come so far.
+    /// Returns the session, whose thread attaches now; nothing when an earlier try has taken it over already.
     fn take_over(
         self: &Arc<Self>,
         record: &Record,
@@ -160,7 +160,8 @@ impl Manager {
             return Ok(None);
         }
         if record.screen.is_some() {
-            // INVARIANT: before anything is added to it: after a crash it would be a screen of long ago.
+            // INVARIANT: the stored screen is removed before the session goes on: after a crash it would be a screen from
+            // long ago.
             self.store
                 .update(record.session_id, &mut |record| record.screen = None)?;
         }
@@ -209,7 +210,7 @@ impl Manager {
         session
     }
 
-    /// The page that comes back is told what became of its session.
+    /// Keeps a session whose container is gone, so that the page that comes back is told what happened to it.
     fn note_missing(self: &Arc<Self>, record: &Record) {
         self.forget_record(record.session_id);
         if record.phase == Phase::Prewarmed {
@@ -217,21 +218,22 @@ impl Manager {
         }
         let session = self.session_of(record);
         let steps = [Event::Ready, Event::ContainerGone];
-        // Legal in this order.
+        // Both steps are legal in this order.
         if steps.into_iter().all(|event| session.step(event).is_ok()) {
             self.sessions.write().entry(session.id).or_insert(session);
         }
         self.metrics.lives.ended.of(Reason::Vanished).inc();
     }
 
-    /// Without `INSTANCE` the port is part of the name: with another one, what ran before is nobody's.
+    /// Warns about containers of other ports. Without `INSTANCE` the port is part of the instance's name: after a start on
+    /// another port the former containers belong to no server.
     fn tell_of_strays(&self) {
         let Ok(all) = self.engine.list_with_label(INSTANCE_LABEL) else {
             return;
         };
         let names = all.iter().filter_map(|one| one.labels.get(INSTANCE_LABEL));
         for (other, (port, count)) in strays(&self.settings.instance, names.map(String::as_str)) {
-            // A server that runs there is another one, and its games are well.
+            // A server that answers there is another one, and its games are fine.
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
                 warn!(
@@ -243,7 +245,7 @@ impl Manager {
     }
 }
 
-/// Other instances on this host that are named by their ports, as this one is: how many containers each has.
+/// The other instances on this host that are named after their ports, as this one is, and how many containers each has.
 fn strays<'a>(
     instance: &str,
     all: impl Iterator<Item = &'a str>,
@@ -267,7 +269,7 @@ fn strays<'a>(
     strays
 }
 
-/// As the store keeps it.
+/// A screen in the form in which the store keeps it.
 pub(super) fn stored_screen(still: &Snapshot) -> StoredScreen {
     StoredScreen {
         offset: still.offset,
@@ -302,10 +304,10 @@ fn still_of(screen: &StoredScreen) -> Snapshot {
     }
 }
 
-/// What can't be read, or is more than a server writes, is left out.
+/// The undrawn output that was stored. What can't be read, or is more than a server writes, is left out.
 fn undrawn_of(stored: &StoredUndrawn) -> Option<Undrawn> {
     let output = BASE64.decode(&stored.output).ok()?;
-    // And a part of a character.
+    // The 4 bytes are for a part of a character.
     (output.len() < MAX_UNDRAWN_BYTES + 4).then(|| Undrawn {
         data: stored.data.clone(),
         output,
@@ -318,7 +320,7 @@ mod tests {
     use crate::auth::PlayerId;
     use crate::session::store::FORMAT;
 
-    /// Two sessions that every table knows, and one that none does.
+    /// Two sessions that are in every table, and one that is in none.
     const A: &str = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
     const B: &str = "1b4e28ba-2fa1-4d2e-883f-0016d3cca427";
 
@@ -352,7 +354,7 @@ mod tests {
         }
     }
 
-    /// Steps as words, in order: what, the session's first letters, the container.
+    /// Steps as words, in order: what is done, the session's first letters, the container.
     #[track_caller]
     fn check(records: Vec<Record>, containers: &[ContainerSummary], expected: &[&str]) {
         let short = |id: &str| id.chars().take(4).collect::<String>();
@@ -405,7 +407,7 @@ mod tests {
         );
     }
 
-    /// Only one that nobody plays is given up because containers are made otherwise now.
+    /// Containers are made in another way now: only a container that no one plays in is given up for that.
     #[test]
     fn a_stale_container_goes_unless_it_has_a_player() {
         let old = |phase| vec![record(A, "c1", phase, "rust-before")];
@@ -428,7 +430,7 @@ mod tests {
         assert!(strays("mine", all.into_iter()).is_empty());
     }
 
-    /// Somebody has copied the labels: the container that the record names is the session's, in whatever order they come.
+    /// Someone has copied the labels: the container that the record names is the session's, in whatever order they come.
     #[test]
     fn of_two_with_one_label_the_record_decides() {
         let (real, copy) = (container("c1", Some(A)), container("c2", Some(A)));
@@ -440,7 +442,7 @@ mod tests {
                 &expected,
             );
         }
-        // A record that names none of them.
+        // A record that names neither container.
         check(
             vec![record(A, "c9", Phase::Claimed, "rust-now")],
             &[container("c1", Some(A)), container("c2", Some(A))],
@@ -448,7 +450,7 @@ mod tests {
         );
     }
 
-    /// Ids are long, and records name their first twelve digits.
+    /// Ids are long, and records may name only their first twelve digits.
     #[test]
     fn long_ids_are_known_by_their_beginning() {
         let (one, two) = ("a".repeat(64), "b".repeat(64));

@@ -1,12 +1,14 @@
-//! An answer that many want at the same time and one fetches: whoever comes meanwhile waits for that one's.
+//! An answer that many threads want at the same time and one of them fetches: threads that come meanwhile wait for that
+//! answer.
 //!
-//! No threads. Without it sixty `/readyz` at an Engine that hangs would be sixty connections to it.
+//! No threads of its own. Without this, sixty requests for `/readyz` at an Engine that hangs would be sixty connections to
+//! it.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// The last answer, and whether somebody fetches the next one.
+/// The last answer, and whether a thread is fetching the next one.
 pub(super) struct Asked<T> {
     fresh_for: Duration,
     /// Held for moves only, never while the answer is fetched.
@@ -15,13 +17,13 @@ pub(super) struct Asked<T> {
 }
 
 struct State<T> {
-    /// When it came, and what it was.
+    /// When the last answer came, and what it was.
     last: Option<(Instant, T)>,
     is_asking: bool,
 }
 
 impl<T: Clone> Asked<T> {
-    /// Nothing has been asked yet; an answer is good for so long.
+    /// Makes one that has no answer yet. An answer stays fresh for `fresh_for`.
     pub(super) fn new(fresh_for: Duration) -> Asked<T> {
         Asked {
             fresh_for,
@@ -33,7 +35,7 @@ impl<T: Clone> Asked<T> {
         }
     }
 
-    /// The last answer, if it is not older than that. Never asks, and so never waits.
+    /// The last answer, if it is younger than `at_most`. Never asks, and so never waits.
     pub(super) fn last(&self, at_most: Duration) -> Option<T> {
         let state = self.state.lock();
         let last = state.last.as_ref();
@@ -41,12 +43,13 @@ impl<T: Clone> Asked<T> {
         young.map(|(_, answer)| answer.clone())
     }
 
-    /// The last answer is no longer true.
+    /// Forgets the last answer, because it is no longer true.
     pub(super) fn forget(&self) {
         self.state.lock().last = None;
     }
 
-    /// The answer: the last one while it is fresh, else what `ask` brings, which runs once however many want it.
+    /// Returns the last answer while it is fresh; otherwise the answer of `ask`, which runs once however many threads want
+    /// it.
     pub(super) fn ask(&self, ask: impl FnOnce() -> T) -> T {
         let mut state = self.state.lock();
         loop {
@@ -70,7 +73,7 @@ impl<T: Clone> Asked<T> {
     }
 }
 
-/// Somebody asks for as long as this lives, a panic included: else all others would wait for ever.
+/// A thread asks for as long as this lives. The drop also runs after a panic; otherwise all others would wait for ever.
 struct Asking<'a, T>(&'a Asked<T>);
 
 impl<T> Drop for Asking<'_, T> {
@@ -112,7 +115,7 @@ mod tests {
                 })
                 .collect();
             begins.recv().expect("the first asks");
-            // For all of them: whoever else has asked gets an answer too, and is counted.
+            // A round of sixty threads: all that have asked get an answer, and are counted.
             for _ in 0..60 {
                 answer.send(7).expect("somebody waits");
             }

@@ -1,8 +1,9 @@
 //! The sandbox images that are packed into this binary, if it was built with them (`make dist`).
 //!
-//! `.ci/dist` writes what `docker save` gives of each, one after the other and packed as one, which is a good deal
-//! smaller than each by itself, as `target/images/images.lzma2`. `images.list` says what is in it, a line an image: its name, the
-//! hash that `sandbox/build` also puts on the image as [`SOURCES`], and its bytes. No thread of its own.
+//! `.ci/dist` writes the output of `docker save` for each image, one after the other and packed together, as
+//! `target/images/images.lzma2`; packed together they are much smaller than each packed alone. `images.list` says what is
+//! in it, a line for each image: its name, the hash that `sandbox/build` also puts on the image as [`SOURCES`], and its
+//! bytes. The module has no thread of its own.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read};
@@ -10,41 +11,41 @@ use std::io::{self, ErrorKind, Read};
 use lzma_rust2::Lzma2Reader;
 use lzma_rust2::filter::bcj::BcjReader;
 
-/// The label by which an image of ours is known, and which build of it.
+/// The label that marks an image as one of this project's, and says which build it is.
 pub const SOURCES: &str = "org.shellcraft.sources";
 
 /// An image in an archive.
 #[derive(Debug, Clone)]
 pub struct Bundled {
-    /// Its name, without a tag: `latest` is meant.
+    /// Its name, without a tag, which means `latest`.
     pub image: String,
-    /// What it was made of: the value of its label [`SOURCES`].
+    /// What it was made from: the value of its label [`SOURCES`].
     pub sources: String,
-    /// What `docker save` wrote.
+    /// The output of `docker save`.
     pub archive: Archive,
 }
 
 /// An archive of images.
 #[derive(Debug, Clone)]
 pub enum Archive {
-    /// As it is.
+    /// An archive that is not packed.
     Plain(Vec<u8>),
     /// A part of what `xz --format=raw --x86 --lzma2=dict=8MiB` has packed.
     Packed {
-        /// All of it.
+        /// The whole packed stream.
         bytes: Cow<'static, [u8]>,
-        /// Where the archive begins, unpacked.
+        /// Where the archive begins in the unpacked stream.
         start: u64,
-        /// How long it is, unpacked.
+        /// How long it is in the unpacked stream.
         length: u64,
     },
 }
 
-/// What unpacking takes of memory, while it lasts.
+/// The memory that unpacking takes while it runs.
 const DICTIONARY_BYTES: u32 = 8 << 20;
 
 impl Archive {
-    /// Reads the tar in it.
+    /// A reader of the archive's tar.
     pub fn tar(&self) -> Box<dyn Read + '_> {
         match self {
             Archive::Plain(bytes) => Box::new(bytes.as_slice()),
@@ -61,10 +62,10 @@ impl Archive {
     }
 }
 
-/// Reads from some place on. What is before has to be unpacked too.
+/// A reader that begins at some offset. What comes before has to be unpacked too.
 struct Behind<R> {
     all: R,
-    /// Bytes that are still to be passed over.
+    /// Bytes that are still to be skipped.
     skip: u64,
 }
 
@@ -86,7 +87,7 @@ impl<R: Read> Read for Behind<R> {
 #[folder = "target/images"]
 struct Files;
 
-/// What is in this binary; nothing unless it was built with the feature `images`.
+/// The images in this binary; none unless it was built with the feature `images`.
 #[cfg(feature = "images")]
 pub fn embedded() -> Vec<Bundled> {
     let file = |name| Files::get(name).map(|file| file.data);
@@ -96,7 +97,7 @@ pub fn embedded() -> Vec<Bundled> {
     listed(&String::from_utf8_lossy(&list), bytes)
 }
 
-/// What is in this binary; nothing unless it was built with the feature `images`.
+/// The images in this binary; none unless it was built with the feature `images`.
 #[cfg(not(feature = "images"))]
 pub fn embedded() -> Vec<Bundled> {
     Vec::new()

@@ -1,7 +1,7 @@
-//! Notices from the operator, and the end that an operator orders: newcomers are turned away, the pages told, and when
+//! Notices from the operator, and the end that an operator orders: newcomers are turned away, the pages are told, and when
 //! the time has come all games are saved and removed. Until then the order can be taken back.
 //!
-//! One thread (`drain`), which waits for the time that was ordered.
+//! One thread (`drain`) waits for the time that was ordered.
 
 use std::io;
 use std::mem;
@@ -18,9 +18,9 @@ use crate::threads;
 
 /// How long pages show that the end is near before it comes.
 const DRAIN_NOTICE: Duration = Duration::from_secs(2);
-/// So long before an end that was ordered earlier, pages are told once more.
+/// Pages are told once more this long before an end that was ordered earlier.
 const REMINDER: Duration = Duration::from_secs(60);
-/// Without an order there is no hurry.
+/// How long the thread sleeps when there is no order.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
 /// The longest time from an order to the end.
 pub const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3600);
@@ -28,31 +28,31 @@ pub const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3600);
 /// What an operator has ordered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Order {
-    /// To go on.
+    /// The server goes on.
     #[default]
     None,
-    /// To end then; newcomers are turned away meanwhile.
+    /// The server ends at `due`; newcomers are turned away meanwhile.
     EndAt {
         due: Instant,
         /// Whether pages are still to be told once more.
         reminds: bool,
     },
-    /// To end now, which nothing takes back.
+    /// The server ends now, which can't be taken back.
     End,
 }
 
 /// What the thread has to do.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// Nothing before that; without one, before another order.
+    /// Nothing is due before that time; without a time, nothing is due before another order.
     Wait(Option<Instant>),
-    /// Tell pages that it ends in so long.
+    /// Tell the pages that the end comes in this time.
     Remind(Duration),
     End,
 }
 
 impl Order {
-    /// What there is to do by now, which counts as done.
+    /// What is due by now. The order then counts it as done.
     fn next(&mut self, now: Instant) -> Step {
         match self {
             Order::None | Order::End => Step::Wait(None),
@@ -81,7 +81,7 @@ impl Manager {
         *self.order.lock() != Order::None || self.is_stopping()
     }
 
-    /// How long it is until an end that was ordered, and can still be taken back.
+    /// How long it is until an end that was ordered and can still be taken back.
     pub fn drains_in(&self) -> Option<Duration> {
         match *self.order.lock() {
             Order::EndAt { due, .. } => Some(due.saturating_duration_since(Instant::now())),
@@ -89,14 +89,14 @@ impl Manager {
         }
     }
 
-    /// Says what ends the process once [`Manager::drain`] was asked for. Without it the server stays, drained.
+    /// Sets what ends the process once [`Manager::drain`] was asked for. Without it the server stays up, drained.
     pub fn on_drained(&self, end: impl Fn() + Send + Sync + 'static) {
-        // Said once, by `main`.
+        // It is set once, by `main`.
         let _ = self.on_drained.set(Box::new(end));
     }
 
-    /// Turns newcomers away, tells every page, and after a moment ends all games and the process. Blocks for that
-    /// moment. Returns how many games that were; none if it is under way already.
+    /// Turns newcomers away, tells every page, and after a moment ends all games and the process. Blocks for that moment.
+    /// Returns how many games there were; none if the end is under way already.
     pub fn drain(&self) -> usize {
         match mem::replace(&mut *self.order.lock(), Order::End) {
             Order::End => 0,
@@ -104,11 +104,11 @@ impl Manager {
         }
     }
 
-    /// Turns newcomers away, tells every page, and does what [`Manager::drain`] does in so long, at most
-    /// [`LONGEST_DRAIN`]. An order before this one no longer counts. Returns how many games there are.
+    /// Turns newcomers away, tells every page, and does after `wait`, or after [`LONGEST_DRAIN`] if that is shorter, what
+    /// [`Manager::drain`] does. An earlier order no longer counts. Returns how many games there are.
     ///
     /// # Errors
-    /// [`Error::Stopping`] when an end is under way.
+    /// [`Error::Stopping`] when an end is under way already.
     pub fn drain_in(&self, wait: Duration) -> Result<usize, Error> {
         let due = Instant::now() + wait.min(LONGEST_DRAIN);
         let reminds = wait > REMINDER;
@@ -117,10 +117,10 @@ impl Manager {
         self.notify(None, &Notice::drain_in(wait))
     }
 
-    /// Takes the order back: newcomers are let in again, and pages told. Returns on how many games'.
+    /// Takes the order back: newcomers are let in again, and pages are told. Returns how many games' pages were told.
     ///
     /// # Errors
-    /// [`Error::NoDrain`] when there is none, or it is under way.
+    /// [`Error::NoDrain`] when there is no order, or it is being carried out.
     pub fn undo_drain(&self) -> Result<usize, Error> {
         match self.change_order(Order::None) {
             Some(Order::EndAt { .. }) => self.notify(None, &Notice::drain_undone()),
@@ -128,7 +128,7 @@ impl Manager {
         }
     }
 
-    /// Returns the order before; none, and nothing is changed, when that is carried out already.
+    /// Replaces the order, and returns the former one. Returns none, and changes nothing, when that is being carried out.
     fn change_order(&self, new: Order) -> Option<Order> {
         let mut order = self.order.lock();
         if *order == Order::End || self.is_stopping() {
@@ -136,7 +136,7 @@ impl Manager {
         }
         let old = mem::replace(&mut *order, new);
         drop(order);
-        // Full only when the thread is about to look anyway.
+        // The channel is full only when the thread is about to look anyway.
         let _ = self.order_changed.try_send(());
         self.pool.wake();
         Some(old)
@@ -146,7 +146,7 @@ impl Manager {
     fn end_all(&self) -> usize {
         let games = self.notify(None, &Notice::drain()).unwrap_or(0);
         if games > 0 && self.has_stopped_within(DRAIN_NOTICE) {
-            // Somebody else ends the process, and decides what becomes of the games.
+            // Another thread ends the process, and decides what happens to the games.
             return games;
         }
         match self.on_drained.get() {
@@ -156,7 +156,7 @@ impl Manager {
         games
     }
 
-    /// Says something on one game's pages, or on all. Returns on how many games'.
+    /// Shows a notice on the pages of one game, or of all games. Returns on how many games' pages it is shown.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Over`].
@@ -175,7 +175,8 @@ impl Manager {
         }
     }
 
-    /// The same with an operator's own words.
+    /// Shows an operator's own words on the pages of one game, or of all games. Returns on how many games' pages they are
+    /// shown.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Over`].
@@ -189,13 +190,14 @@ impl Manager {
     }
 }
 
-/// Starts the thread, which looks at the order again whenever `changes` has something. It returns when the manager stops.
+/// Starts the thread, which looks at the order again whenever `changes` receives something. It returns when the manager
+/// stops.
 pub(super) fn spawn(manager: Arc<Manager>, changes: Receiver<()>) -> io::Result<JoinHandle<()>> {
     let stopped = manager.stopped.clone();
     threads::spawn(threads::Kind::Drain, move || {
         loop {
             let now = Instant::now();
-            // The lock is let go before anything is done.
+            // The lock is released before anything is done.
             let step = manager.order.lock().next(now);
             let wait = match step {
                 Step::Wait(None) => LOOK_EVERY,

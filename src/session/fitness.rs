@@ -1,21 +1,21 @@
-//! What an image must be like to be players': pure, for the server and for `doctor`.
+//! Judges whether an image is fit for players: pure, for the server and for `doctor`.
 
 use std::io;
 
 use super::sandbox::{HOME, PLAYER_GID, PLAYER_UID};
 use crate::engine::types::ImageConfig;
 
-/// An image's `/home` is small; more than this is not read.
+/// The most that is read of an image's `/home`, which is small.
 pub const HOME_LIMIT_BYTES: usize = 64 * 1024 * 1024;
-/// What players are meant to write to.
+/// The file that players are meant to write to.
 const BOOK: &str = "/home/spellbook.dat";
 
-/// Why containers of such an image can't be players', if so, in words for the operator.
+/// Why containers of such an image can't be given to players, in words for the operator; none when they can.
 pub fn judge(image: &ImageConfig) -> Option<String> {
     if image.cmd.is_empty() && image.entrypoint.is_empty() {
         return Some("it has no CMD, so there is nothing to run: give it one".into());
     }
-    // DOCKER: each of them becomes a directory on the host's disk that no limit holds.
+    // DOCKER: each volume becomes a directory on the host's disk that no limit applies to.
     let is_home = |path: &str| path.trim_end_matches('/') == HOME;
     let volume = image.volumes.keys().find(|path| !is_home(path))?;
     Some(format!(
@@ -23,7 +23,7 @@ pub fn judge(image: &ImageConfig) -> Option<String> {
     ))
 }
 
-/// The same for what is in its `/home`, which a container gets on the host's disk.
+/// The same judgement about what is in the image's `/home`, which a container gets on the host's disk.
 pub fn judge_home(loose: &[String]) -> Option<String> {
     if loose.is_empty() {
         return None;
@@ -34,10 +34,10 @@ pub fn judge_home(loose: &[String]) -> Option<String> {
     ))
 }
 
-/// What a player may write to of an archive's directories and files, with the paths that they have in a container.
+/// The directories and files of an archive that a player may write to, with the paths that they have in a container.
 ///
 /// # Errors
-/// When it is no tar.
+/// When it is not a tar.
 pub fn writable_in(archive: &[u8]) -> io::Result<Vec<String>> {
     let mut places = Vec::new();
     for entry in tar::Archive::new(archive).entries()? {
@@ -102,7 +102,7 @@ mod tests {
         );
     }
 
-    /// A directory of the player's, one for all, a file of the player's group.
+    /// A directory of the player's, a directory for all, a file of the player's group.
     #[test]
     fn what_players_may_write_to_is_found() {
         let mut tar = tar::Builder::new(Vec::new());

@@ -1,5 +1,5 @@
-//! The thread (`frozen`) that is told by the Engine when somebody freezes one of our containers (`docker pause`), or
-//! thaws it: its player reads why nothing moves, and the pool gives it to nobody.
+//! The thread (`frozen`) that is told by the Engine when one of this server's containers is frozen (`docker pause`) or
+//! thawed: its player reads why nothing moves, and the pool gives the container to no player.
 
 use std::io;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::engine::types::Event;
 use crate::terminal::frame::Notice;
 use crate::threads;
 
-/// Between two tries to be told, while the Engine is away.
+/// The pause between two tries to subscribe, while the Engine is away.
 const RETRY: Duration = Duration::from_secs(2);
-/// PODMAN: its service does not end while it tells events, and takes keys that go nowhere meanwhile (4.3.1). So it is
-/// looked at now and then.
+/// PODMAN: its service does not end while it sends events, and accepts keys that go nowhere meanwhile (4.3.1). So its
+/// containers are looked at now and then instead.
 const PODMAN_EVERY: Duration = Duration::from_secs(10);
 
 /// Starts the thread. It returns when the manager stops.
@@ -44,15 +44,15 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
     })
 }
 
-/// Hears of what happens until the Engine ends it, or the manager does.
+/// Listens to events until the Engine ends them, or the manager does.
 fn listen(manager: &Manager) -> Result<(), engine::Error> {
     let events = manager.engine.events(&ours(manager))?;
     *manager.events_closer.lock() = Some(events.closer());
-    // INVARIANT: looked at after the closer is there for `stop` to take: of the two one sees the other.
+    // INVARIANT: this is checked after the closer is there for `stop` to take: one of the two then sees the other.
     if manager.is_stopping() {
         return Ok(());
     }
-    // INVARIANT: after the events have begun, or what happens in between is missed.
+    // INVARIANT: after the events have begun; otherwise what happens in between is missed.
     look(manager)?;
     for event in events {
         hear(manager, &event?);
@@ -103,7 +103,7 @@ fn notice(is_paused: bool) -> Notice {
     }
 }
 
-/// Whoever sits down at a frozen game is told.
+/// Tells a viewer that joins a frozen game that it is frozen.
 pub(super) fn tell_newcomer(session: &Session) {
     if session.is_paused() {
         session.hub.notify(&Notice::paused());

@@ -1,4 +1,4 @@
-//! What the last hour was like: a sample a minute, for the operator's charts.
+//! What the last hour was like: a sample each minute, for the operator's charts.
 //!
 //! No threads; the reaper takes the samples.
 
@@ -10,7 +10,7 @@ use super::Manager;
 
 /// How often a sample is taken.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(60);
-/// Samples that are kept: an hour.
+/// How many samples are kept: an hour's.
 const KEPT: usize = 60;
 
 /// The server at one moment.
@@ -30,9 +30,9 @@ pub(super) struct History(Mutex<Samples>);
 
 #[derive(Debug, Default)]
 struct Samples {
-    /// The oldest first.
+    /// The kept samples, the oldest first.
     kept: Vec<Sample>,
-    /// When the last was taken, and what containers had written then.
+    /// When the last sample was taken, and what containers had written by then.
     last: Option<(Instant, u64)>,
 }
 
@@ -74,7 +74,7 @@ impl Manager {
         self.history.0.lock().kept.clone()
     }
 
-    /// Takes a sample, if it is time.
+    /// Takes a sample, if it is time for one.
     pub(super) fn note_history(&self, now: Instant) {
         if !self.history.0.lock().is_due(now) {
             return;
@@ -115,7 +115,7 @@ mod tests {
         samples.note(now, 1, 0, 1_000_000);
         assert!(!samples.is_due(now + SAMPLE_EVERY / 2));
         assert_eq!(samples.kept[0].output, 0);
-        // A reaper that was held up counts the time that has passed.
+        // When the reaper was held up, the time that has really passed counts.
         samples.note(now + SAMPLE_EVERY * 10, 1, 0, 1_060_000);
         assert_eq!(samples.kept[1].output, 100);
     }

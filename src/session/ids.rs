@@ -1,4 +1,4 @@
-//! What sessions are called: a UUIDv4 for its owner and the store, a short name for the log.
+//! The names of sessions: a UUIDv4 for its owner and the store, a short name for the log.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,24 +10,24 @@ use crate::logging::names;
 
 /// A session's id: a UUIDv4 (RFC 9562 §5.4), in its hyphenated lower-case form.
 ///
-/// INVARIANT: printing one, by `{}` or `{:?}`, gives its short name, which may stand in any log; what opens the session
-/// has to be asked for, by [`SessionId::to_text`].
+/// INVARIANT: printing an id, by `{}` or `{:?}`, gives its short name, which may stand in any log. The whole id, which
+/// opens the session, has to be asked for with [`SessionId::to_text`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId(pub Uuid);
 
 impl SessionId {
-    /// A new random one: 122 bits that nobody guesses.
+    /// A new random id: 122 bits that no one can guess.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
 
-    /// The whole of it: for addresses, answers to its owner, and the store.
+    /// The whole id: for addresses, answers to its owner, and the store.
     pub fn to_text(self) -> String {
         self.0.to_string()
     }
 
-    /// By what it is called in the log and in the operator's lists: see [`names`].
+    /// The session's name in the log and in the operator's lists: see [`names`].
     pub fn log_name(self) -> String {
         names::short(&self.to_text())
     }
@@ -45,7 +45,7 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// A text that is no session id.
+/// The error for a text that is not a session id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUIDv4")]
 pub struct NotAnId;
@@ -55,7 +55,7 @@ impl FromStr for SessionId {
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
-        // `try_parse` takes braces, URNs and capitals too; one session has one URL.
+        // `try_parse` accepts braces, URNs and capitals too; but a session has only one URL.
         let is_canonical = id.get_version_num() == 4
             && id.get_variant() == Variant::RFC4122
             && id.to_string() == text;
@@ -67,7 +67,7 @@ impl FromStr for SessionId {
     }
 }
 
-/// What is read back from a store is as strict as what is read from a URL.
+/// What is read from a store is checked as strictly as what is read from a URL.
 impl TryFrom<String> for SessionId {
     type Error = NotAnId;
 

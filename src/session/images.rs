@@ -1,9 +1,10 @@
-//! Gives the Engine the images that this binary brings along, so that nobody has to.
+//! Gives the Engine the images that this binary contains, so that no operator has to.
 //!
-//! One thread, `image-0` …, for each such image that the catalogue names: loading one may take minutes. At the start,
-//! and whenever a container could not be made because its image was gone, it looks at the Engine and loads what is
-//! missing or of another build. One that fails is set aside ([`super::quarantine`]). Until then games of that shell are refused and the server is not ready. What to do is decided by a pure
-//! function, [`judge`]; an image without our label is an operator's own and never touched.
+//! One thread, `image-0` …, for each such image that the catalogue names: loading one may take minutes. At the start, and
+//! whenever a container could not be made because its image was gone, the thread looks at the Engine and loads the image
+//! if it is missing or is of another build. An image that fails is set aside ([`super::quarantine`]). Until the image is
+//! there, games of its shell are refused and the server is not ready. A pure function, [`judge`], decides what to do; an
+//! image without our label is an operator's own and is never touched.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,20 +25,20 @@ use crate::threads;
 /// How long a newcomer waits for an image: loading takes about a second.
 const NEWCOMER_WAIT: Duration = Duration::from_secs(2);
 
-/// What is to be done about an image.
+/// How the image on the Engine compares with the one in this binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the one we bring.
+    /// It is the one in this binary.
     Current,
-    /// There is none of this name.
+    /// There is no image of this name.
     Absent,
     /// Another build of ours has the name.
     Outdated,
-    /// Somebody else's image has the name.
+    /// An image that is not ours has the name.
     Foreign,
 }
 
-/// What the labels of the image on the Engine, if there is one, mean for the one we bring.
+/// What the labels of the image on the Engine, if there is one, mean for the image in this binary.
 pub fn judge(labels: Option<&BTreeMap<String, String>>, sources: &str) -> Verdict {
     match labels.map(|labels| labels.get(SOURCES)) {
         None => Verdict::Absent,
@@ -47,10 +48,10 @@ pub fn judge(labels: Option<&BTreeMap<String, String>>, sources: &str) -> Verdic
     }
 }
 
-/// The images that the binary brings and the catalogue names.
+/// The images that are in this binary and that the catalogue names.
 pub(super) struct Images {
     bundle: Vec<Bundled>,
-    /// Those that are not known to be on the Engine, and why the last try failed, if it did. Held for moves only.
+    /// The images that are not known to be on the Engine, and why the last try failed, if it did. Held for moves only.
     missing: Mutex<BTreeMap<String, Option<String>>>,
     changed: Condvar,
     /// Wakes the threads, in the order of the bundle. One place each is enough.
@@ -58,7 +59,7 @@ pub(super) struct Images {
 }
 
 impl Images {
-    /// Nothing is known of the Engine yet, so all are missing.
+    /// Makes the table. Nothing is known about the Engine yet, so all images count as missing.
     pub(super) fn new(bundle: Vec<Bundled>, shells: &[Shell]) -> Images {
         let is_named = |bundled: &Bundled| {
             let mut images = shells.iter().map(|shell| shell.image.as_str());
@@ -74,19 +75,19 @@ impl Images {
         }
     }
 
-    /// What an image that we bring is made of; nothing for others.
+    /// What an image of this binary was made from; empty for other images.
     pub(super) fn sources(&self, image: &str) -> &str {
         let mut bundle = self.bundle.iter();
         let found = bundle.find(|bundled| bundled.image == untagged(image));
         found.map_or("", |bundled| &bundled.sources)
     }
 
-    /// Whether a container of this image need not even be tried.
+    /// Whether there is no point in trying to make a container of this image.
     pub(super) fn lacks(&self, image: &str) -> bool {
         self.missing.lock().contains_key(untagged(image))
     }
 
-    /// Notes that a container could not be made for want of its image; whether we bring it.
+    /// Notes that a container could not be made because its image was missing. Returns whether this binary has the image.
     pub(super) fn note_missing(&self, image: &str) -> bool {
         let image = untagged(image);
         let mut bundle = self.bundle.iter().zip(&self.alarms);
@@ -94,7 +95,7 @@ impl Images {
             return false;
         };
         self.missing.lock().entry(image.to_owned()).or_default();
-        // Full: it has been woken already.
+        // The channel is full when the thread has been woken already.
         let _ = alarm.try_send(());
         true
     }
@@ -125,7 +126,7 @@ impl Manager {
     /// Whether all images that this binary brings are on the Engine.
     ///
     /// # Errors
-    /// Which is not, and why, for the log.
+    /// Says which image is missing, and why, for the log.
     pub fn images_health(&self) -> Result<(), String> {
         match self.images.missing.lock().first_key_value() {
             None => Ok(()),
@@ -142,7 +143,7 @@ impl Manager {
         {
             return Ok(());
         }
-        // Whoever is to blame.
+        // The error names what is to blame: the Engine.
         self.engine.ping()?;
         Err(Error::ImageNotLoaded(shell.image.clone()))
     }
@@ -155,7 +156,7 @@ impl Manager {
         }
     }
 
-    /// Sees to it that the Engine has this image.
+    /// Makes sure that the Engine has this image.
     fn provide(&self, bundled: &Bundled) -> Result<(), engine::Error> {
         let Bundled {
             image,
@@ -192,7 +193,7 @@ impl Manager {
     }
 }
 
-/// Starts the threads, if there is anything for them. They return when the manager stops.
+/// Starts the threads, if there is anything for them to do. They return when the manager stops.
 pub(super) fn spawn(manager: &Arc<Manager>) -> io::Result<Vec<JoinHandle<()>>> {
     threads::spawn_all(threads::Kind::Image, manager.images.bundle.len(), |index| {
         let manager = Arc::clone(manager);
@@ -227,7 +228,7 @@ fn keep_image(manager: &Manager, index: usize) {
     }
 }
 
-/// An image's name without the tag that is meant anyway.
+/// An image's name without the tag `latest`, which is meant anyway.
 fn untagged(image: &str) -> &str {
     image.strip_suffix(":latest").unwrap_or(image)
 }

@@ -1,6 +1,6 @@
-//! What fails is set aside: a container, an image, a shell, a call. Each has a back-off of its own, so that whatever is
-//! beside it goes on at full speed; and each is named, once in the log, and for as long as it lasts in the metrics and
-//! to the operator.
+//! Sets aside what fails: a container, an image, a shell, a call. Each has a back-off of its own, so that everything
+//! beside it goes on at full speed. Each is named once in the log, and for as long as it lasts in the metrics and to the
+//! operator.
 //!
 //! ```text
 //!                fail            fail          fail …                 twice as long each time, up to a limit
@@ -9,7 +9,8 @@
 //!    └─────────────┘  mended, or silent for a while
 //! ```
 //!
-//! No threads, and no clock but in the manager's own functions. Whoever does the work asks, and notes what came of it.
+//! No threads, and no clock except in the manager's own functions. The thread that does the work asks, and notes the
+//! result.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,9 +21,10 @@ use parking_lot::Mutex;
 
 use super::Manager;
 
-/// More of a kind at the same time is no trouble of single things any more. The one that failed the longest ago gives way.
+/// The most cases of one kind. With more at the same time, the trouble no longer lies in single things. The case that
+/// failed the longest ago gives way.
 const MOST: usize = 1024;
-/// Without a failure for so long after its time was over, it is well, or gone.
+/// Something that has not failed for this long after its wait was over is well again, or gone.
 const CALM: Duration = Duration::from_secs(60);
 
 /// What can fail by itself.
@@ -34,14 +36,14 @@ pub enum Kind {
     Image,
     /// A shell that can't be started.
     Shell,
-    /// A shell of which the pool can make no more, for a reason that may be the Engine's.
+    /// A shell of which the pool can make no more containers, for a reason that may be the Engine's.
     Pool,
     /// A terminal whose size can't be set.
     Resize,
 }
 
 impl Kind {
-    /// All of them, for metrics.
+    /// All kinds, for metrics.
     pub const ALL: [Kind; 5] = [
         Kind::Container,
         Kind::Image,
@@ -50,7 +52,7 @@ impl Kind {
         Kind::Resize,
     ];
 
-    /// The word.
+    /// The kind's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Container => "container",
@@ -61,11 +63,11 @@ impl Kind {
         }
     }
 
-    /// How long one is left alone after its first failure, and at most.
+    /// How long a thing of this kind is left alone after its first failure, and at most.
     fn waits(self) -> (Duration, Duration) {
         let seconds = Duration::from_secs;
         match self {
-            // Somebody's game, or their book: as soon as it may help.
+            // A player's game or book depends on it: it is tried again as soon as that may help.
             Kind::Container => (Duration::from_millis(100), seconds(5)),
             Kind::Image | Kind::Shell | Kind::Pool | Kind::Resize => {
                 (Duration::from_millis(500), seconds(30))
@@ -81,26 +83,26 @@ pub struct Quarantine {
     cases: Mutex<BTreeMap<(Kind, String), Case>>,
 }
 
-/// One that has failed.
+/// A thing that has failed.
 struct Case {
     failures: u32,
     cause: String,
     failed_at: Instant,
     not_before: Instant,
-    /// Whether to be started proves nothing: it was, and ended immediately.
+    /// Whether a successful start proves nothing, because the thing was started and ended immediately.
     is_after_start: bool,
 }
 
-/// One that has failed, as it is told.
+/// A thing that has failed, as it is shown to the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aside {
-    /// What it is.
+    /// What kind of thing it is.
     pub kind: Kind,
-    /// Which: a container's short id, a shell's or an image's name.
+    /// Its name: a container's short id, a shell's or an image's name.
     pub name: String,
-    /// Why, for the operator.
+    /// Why it failed, for the operator.
     pub cause: String,
-    /// How often in a row.
+    /// How often it has failed in a row.
     pub failures: u32,
     /// When it is tried again.
     pub retry_in: Duration,
@@ -108,14 +110,14 @@ pub struct Aside {
     pub since: Duration,
 }
 
-/// What came of a failure.
+/// What follows from a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sentence {
-    /// For how long it is left alone.
+    /// For how long the thing is left alone.
     pub wait: Duration,
-    /// Whether that was settled by this failure, and not by one that was under way beside it.
+    /// Whether this failure has set that time, and not another one that was under way at the same time.
     pub is_news: bool,
-    /// Whether it was well before.
+    /// Whether the thing was well before.
     pub is_first: bool,
 }
 
@@ -126,13 +128,13 @@ impl fmt::Display for Kind {
 }
 
 impl Quarantine {
-    /// Notes a failure. One that comes while it is aside, of a try that was under way beside the one that failed first,
-    /// makes nothing longer.
+    /// Notes a failure. When it comes while the thing is set aside, from a try that was under way beside the one that
+    /// failed first, it makes the wait no longer.
     pub fn fail(&self, kind: Kind, name: &str, cause: impl fmt::Display, now: Instant) -> Sentence {
         self.note(kind, name, (cause.to_string(), false), now)
     }
 
-    /// The same of what was started, and has ended immediately.
+    /// Notes the failure of something that was started, and has ended immediately.
     pub fn fail_after_start(
         &self,
         kind: Kind,
@@ -186,12 +188,13 @@ impl Quarantine {
         }
     }
 
-    /// It works. Returns whether that is news.
+    /// Notes that it works. Returns whether it was set aside until now.
     pub fn mend(&self, kind: Kind, name: &str) -> bool {
         self.cases.lock().remove(&(kind, name.to_owned())).is_some()
     }
 
-    /// It could be started, which is news only if it could not: one that ends immediately proves nothing by its start.
+    /// Notes that it could be started. That mends only what could not be started: something that ends immediately proves
+    /// nothing by its start.
     pub fn mend_by_start(&self, kind: Kind, name: &str) -> bool {
         let mut cases = self.cases.lock();
         let key = (kind, name.to_owned());
@@ -207,12 +210,12 @@ impl Quarantine {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Whether it has failed and not worked since.
+    /// Whether it has failed and has not worked since.
     pub fn has_failed(&self, kind: Kind, name: &str) -> bool {
         self.cases.lock().contains_key(&(kind, name.to_owned()))
     }
 
-    /// All that have failed and not worked since.
+    /// Everything that has failed and has not worked since.
     pub fn list(&self, now: Instant) -> Vec<Aside> {
         let mut cases = self.cases.lock();
         forget_calm(&mut cases, now);
@@ -231,12 +234,12 @@ impl Quarantine {
 }
 
 impl Manager {
-    /// What is set aside, for the operator.
+    /// Everything that is set aside, for the operator.
     pub fn quarantine(&self) -> Vec<Aside> {
         self.quarantine.list(Instant::now())
     }
 
-    /// Sets aside what has failed, and says so if it was well before. Returns for how long it is left alone.
+    /// Sets aside what has failed, and logs that if it was well before. Returns for how long it is left alone.
     pub(super) fn set_aside(&self, kind: Kind, name: &str, cause: &dyn fmt::Display) -> Duration {
         let sentence = self.quarantine.fail(kind, name, cause, Instant::now());
         tell(kind, name, cause, sentence);
@@ -256,7 +259,7 @@ impl Manager {
     }
 }
 
-/// Once for each that fails, however often it does.
+/// Logs a failure: as a warning only the first time, however often it fails.
 pub(super) fn tell(kind: Kind, name: &str, cause: &dyn fmt::Display, sentence: Sentence) {
     let Sentence { wait, is_first, .. } = sentence;
     match is_first {

@@ -1,5 +1,5 @@
-//! Whether what sessions need is there: the Engine, the store, the shells; and what is set aside because it failed. All
-//! set at a scrape.
+//! Metrics that say whether what sessions need is there: the Engine, the store, the shells; and what is set aside because
+//! it failed. All are set at a scrape.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use crate::metrics::{self, Gauges, Label, Registry, whole};
 use crate::session::Manager;
 use crate::session::quarantine::Kind;
 
-/// The gauges of what is needed. One that says whether something is up is 1 or 0.
+/// The gauges of what sessions need. A gauge that says whether something is up is 1 or 0.
 #[derive(Debug)]
 pub struct Metrics {
     engine_up: IntGauge,
     store_up: IntGauge,
     /// Whether a shell can be started, as far as is known.
     shell_up: IntGaugeVec,
-    /// What is set aside because it failed, by kind.
+    /// How much is set aside because it failed, by kind.
     quarantined: Gauges<Kind>,
 }
 
 impl Metrics {
-    /// All at zero, on a registry.
+    /// Registers all metrics, at zero, on a registry.
     ///
     /// # Errors
-    /// Only for a name that is forbidden or taken, which a test would show.
+    /// Only when a name is forbidden or taken, which a test would show.
     pub fn register(registry: &Registry) -> metrics::Result<Metrics> {
         Ok(Metrics {
             engine_up: registry.gauge("engine_up", "Whether the Docker Engine answers.")?,
@@ -42,7 +42,7 @@ impl Metrics {
         })
     }
 
-    /// Sets them.
+    /// Sets all of these gauges.
     pub(super) fn set(&self, manager: &Manager, check: &HealthCheck) {
         self.engine_up.set(check.engine_answers.into());
         self.store_up.set(check.store_answers.into());
@@ -64,17 +64,17 @@ impl Label for Kind {
     }
 }
 
-/// What was found by asking the Engine and the store.
+/// The answers of the Engine and the store.
 #[derive(Debug)]
 pub struct HealthCheck {
     engine_answers: bool,
     store_answers: bool,
-    /// Why they can't be started, by name.
+    /// Why shells can't be started, by the shell's name.
     broken_shells: BTreeMap<String, String>,
 }
 
 impl Manager {
-    /// Asks the Engine and the store how they are, which may take a moment.
+    /// Asks the Engine and the store for their health, which may take a moment.
     pub fn check_health(&self) -> HealthCheck {
         HealthCheck {
             engine_answers: self.engine_health().is_ok(),

@@ -1,4 +1,4 @@
-//! What is counted of sessions that begin, that could not, and that end.
+//! The metrics of sessions that begin, that could not begin, and that end.
 
 use prometheus::{IntCounter, IntCounterVec};
 
@@ -12,7 +12,7 @@ pub struct Metrics {
     pub created: IntCounterVec,
     /// Sessions that could not be made.
     pub failed: IntCounter,
-    /// Sessions that were refused for a limit, by its name.
+    /// Sessions that were refused because of a limit, by the limit's name.
     pub refused: Counters<Limit>,
     /// Sessions over, by reason.
     pub ended: Counters<Reason>,
@@ -23,10 +23,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero, on a registry.
+    /// Registers all metrics, at zero, on a registry.
     ///
     /// # Errors
-    /// Only for a name that is forbidden or taken, which a test would show.
+    /// Only when a name is forbidden or taken, which a test would show.
     pub fn register(registry: &Registry) -> metrics::Result<Metrics> {
         Ok(Metrics {
             created: registry.counters("sessions_created_total", "Sessions made.", &["shell"])?,
@@ -66,7 +66,7 @@ impl Label for Reason {
     }
 }
 
-/// A limit for which somebody is refused.
+/// A limit because of which a client is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// `RATE_LIMIT`.
@@ -77,12 +77,12 @@ pub enum Limit {
     PerAddress,
     /// `MAX_SESSIONS`.
     All,
-    /// What one address may put into the store.
+    /// The limit on what one address may put into the store.
     Stored,
 }
 
 impl Limit {
-    /// Those that are shown from the start.
+    /// The limits that are shown from the start.
     const FROM_START: [Limit; 4] = [Limit::Rate, Limit::PerPlayer, Limit::PerAddress, Limit::All];
 }
 

@@ -1,9 +1,9 @@
-//! What is counted of sessions, and of what is done for them.
+//! The metrics of sessions, and of what is done for them.
 //!
-//! Counters are changed by whichever thread does the counted thing. Gauges are set at a scrape, by the thread that answers
+//! A counter is changed by the thread that does the counted thing. Gauges are set at a scrape, by the thread that answers
 //! it: first [`Manager::check_health`], which may wait for the Engine and the store, then [`Manager::set_gauges`], which
-//! waits for neither. What terminals count is theirs ([`crate::terminal::metrics`]); calls to the store are measured around
-//! it ([`super::store::metrics`]).
+//! waits for neither. Terminals have metrics of their own ([`crate::terminal::metrics`]); calls to the store are measured
+//! around the store ([`super::store::metrics`]).
 
 pub mod health;
 pub mod lives;
@@ -24,7 +24,7 @@ pub use reaper::Work;
 pub struct Metrics {
     /// Sessions that begin, and that end.
     pub lives: lives::Metrics,
-    /// Sessions that are there.
+    /// Sessions that exist now.
     pub now: now::Metrics,
     /// What sessions need: the Engine, the store, the shells.
     pub health: health::Metrics,
@@ -41,10 +41,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero, on a registry.
+    /// Registers all metrics, at zero, on a registry.
     ///
     /// # Errors
-    /// Only for a name that is forbidden or taken, which a test would show.
+    /// Only when a name is forbidden or taken, which a test would show.
     pub fn register(registry: &Registry) -> metrics::Result<Metrics> {
         Ok(Metrics {
             lives: lives::Metrics::register(registry)?,
@@ -65,7 +65,7 @@ impl Manager {
         &self.metrics
     }
 
-    /// Sets all gauges of sessions to what is there now. Only while the scrape is held.
+    /// Sets all gauges of sessions to their values now. May be called only while the scrape is held.
     pub fn set_gauges(&self, check: &HealthCheck) {
         let metrics = &self.metrics;
         metrics.health.set(self, check);

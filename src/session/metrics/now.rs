@@ -1,4 +1,4 @@
-//! What is there now: sessions, who is connected to them, and what their terminals take. All set at a scrape.
+//! Gauges of the present: sessions, who is connected to them, and what their terminals take. All are set at a scrape.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::session::{Manager, State};
 use crate::terminal::Role;
 use crate::terminal::metrics::MemoryPart;
 
-/// The gauges of what is there now.
+/// The gauges of the present.
 #[derive(Debug)]
 pub struct Metrics {
     /// Sessions remembered, by shell and state.
@@ -25,10 +25,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero, on a registry.
+    /// Registers all metrics, at zero, on a registry.
     ///
     /// # Errors
-    /// Only for a name that is forbidden or taken, which a test would show.
+    /// Only when a name is forbidden or taken, which a test would show.
     pub fn register(registry: &Registry) -> metrics::Result<Metrics> {
         Ok(Metrics {
             sessions: registry.gauges(
@@ -54,7 +54,7 @@ impl Metrics {
         })
     }
 
-    /// Sets them.
+    /// Sets all of these gauges.
     pub(super) fn set(&self, manager: &Manager) {
         let count = Count::of(manager);
         self.sessions.reset();
@@ -80,11 +80,11 @@ impl Metrics {
 /// What a look at all sessions finds.
 #[derive(Default)]
 struct Count {
-    /// By shell and state; those of which there are none too.
+    /// How many sessions there are, by shell and state; combinations without a session are there too.
     sessions: BTreeMap<(String, &'static str), i64>,
     players: u64,
     spectators: u64,
-    /// In bytes, by part.
+    /// Memory in bytes, by part.
     memory: [u64; MemoryPart::ALL.len()],
 }
 

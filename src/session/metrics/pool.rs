@@ -12,15 +12,15 @@ pub struct Metrics {
     containers: IntGaugeVec,
     /// Containers of each shell that should wait.
     wanted: IntGauge,
-    /// For how long no more are made of a shell, after failures.
+    /// For how long no more containers of a shell are made, after failures.
     backoff: IntGaugeVec,
 }
 
 impl Metrics {
-    /// All at zero, on a registry.
+    /// Registers all metrics, at zero, on a registry.
     ///
     /// # Errors
-    /// Only for a name that is forbidden or taken, which a test would show.
+    /// Only when a name is forbidden or taken, which a test would show.
     pub fn register(registry: &Registry) -> metrics::Result<Metrics> {
         Ok(Metrics {
             containers: registry.gauges(
@@ -40,7 +40,7 @@ impl Metrics {
         })
     }
 
-    /// Sets them.
+    /// Sets all of these gauges.
     pub(super) fn set(&self, manager: &Manager) {
         let settings = manager.settings();
         self.wanted.set(whole(settings.pool_size as u64));
@@ -48,7 +48,7 @@ impl Metrics {
         for shell in &settings.shells {
             let shell = &shell.name;
             self.containers.with_label_values(&[shell]).set(0);
-            // Rounded up: what is left of a wait is no 0.
+            // Rounded up, so that what is left of a wait is never shown as 0.
             let wait = backoffs.get(shell).map_or(0, |wait| wait.as_secs() + 1);
             self.backoff.with_label_values(&[shell]).set(whole(wait));
         }

@@ -1,4 +1,4 @@
-//! What is counted of the reaper's work, and of the sweep's, which removes containers that no session has.
+//! The metrics of the reaper's work, and of the sweep's, which removes containers that belong to no session.
 
 use std::time::SystemTime;
 
@@ -7,16 +7,16 @@ use prometheus::{Gauge, IntCounter};
 use crate::metrics::{self, Counters, Label, Registry};
 use crate::session::Reason;
 
-/// The metrics of what is done again and again.
+/// The metrics of periodic work.
 #[derive(Debug)]
 pub struct Metrics {
     /// Passes of the reaper over all sessions.
     passes: IntCounter,
-    /// When the last one was done.
+    /// When the last pass was done.
     last_pass: Gauge,
-    /// Sessions that it ended, by reason.
+    /// Sessions that the reaper ended, by reason.
     pub ended: Counters<Reason>,
-    /// Books that it had looked at.
+    /// Books that the reaper queued for the savers.
     pub saves_queued: IntCounter,
     /// What could not be done yet, by kind of work.
     pub failures: Counters<Work>,
@@ -27,10 +27,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero, on a registry.
+    /// Registers all metrics, at zero, on a registry.
     ///
     /// # Errors
-    /// Only for a name that is forbidden or taken, which a test would show.
+    /// Only when a name is forbidden or taken, which a test would show.
     pub fn register(registry: &Registry) -> metrics::Result<Metrics> {
         Ok(Metrics {
             passes: registry.counter(
@@ -81,12 +81,12 @@ impl Metrics {
     }
 }
 
-/// What is tried again until it is done.
+/// Work that is tried again until it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// Taking over what the server's last life left.
     Settle,
-    /// Removing containers that no session has.
+    /// Removing containers that belong to no session.
     Sweep,
     /// Having the store forget a session that is over.
     ForgetRecord,
@@ -95,7 +95,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// All of them.
+    /// All kinds of work.
     pub const ALL: [Work; 4] = [Work::Settle, Work::Sweep, Work::ForgetRecord, Work::Revoked];
 }
 

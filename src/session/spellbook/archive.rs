@@ -1,6 +1,6 @@
 //! The player's spellbook as the Engine's archive calls carry it: a tar with one regular file.
 //!
-//! No I/O. What lies at that path in a container is the player's to choose, so reading believes nothing.
+//! No I/O. The player decides what lies at that path in a container, so reading trusts nothing.
 
 use std::io::{self, Read};
 use std::time::SystemTime;
@@ -14,58 +14,58 @@ pub const FILE: &str = "spellbook.dat";
 /// A tar's unit, and its header's size (POSIX.1-2017, pax, "ustar Interchange Format").
 const BLOCK_BYTES: usize = 512;
 
-/// When a book was written in that nobody has written in since it came from the store.
+/// The modification time of a book in which no one has written since it came from the store.
 const UNTOUCHED: u64 = 0;
 
-/// Whose a file is while the Engine writes it.
+/// The owner of a file while the Engine writes it.
 const ROOT: u64 = 0;
 
 /// The mode of a file while Podman writes it.
 const PRIVATE: u32 = 0o600;
 
-/// The mode of a whole one.
+/// The mode of a whole book.
 const MODE: u32 = 0o644;
 
-/// A book as a container has it.
+/// A book as it was found in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The file's bytes.
     pub bytes: Vec<u8>,
-    /// Whether it was written in since it was put there from the store.
+    /// Whether anyone has written in it since it was put there from the store.
     pub is_touched: bool,
 }
 
 /// Why there is no book in an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// Whoever put it there, the Engine or the server, was cut short.
+    /// The Engine or the server was cut short while it put the book there.
     #[error("{FILE} was put there in part only")]
     InPart,
-    /// The archive ends before the book does, or is no archive. That says nothing of the book: the Engine makes archives,
-    /// and not the player.
+    /// The archive ends before the book does, or is not an archive. That says nothing about the book: the Engine makes
+    /// archives, not the player.
     #[error("the archive of {FILE} is cut short or spoiled")]
     Spoiled,
-    /// It is none.
+    /// What was found is not a book.
     #[error("{FILE} is {0}")]
     NotABook(&'static str),
 }
 
-/// From reading the archive.
+/// An error that comes from reading the archive.
 impl From<io::Error> for Unreadable {
     fn from(_: io::Error) -> Unreadable {
         Unreadable::Spoiled
     }
 }
 
-/// A tar that puts `book`, which is the store's, into `/home`, owned by the player, whose directory stays root's.
+/// A tar that puts `book`, which the store has, into `/home`. The player owns the book; the directory stays root's.
 ///
 /// # Errors
-/// Never for a book within its limit: writing goes to memory.
+/// None for a book within its limit: writing goes to memory.
 pub fn pack(book: &[u8]) -> io::Result<Vec<u8>> {
     pack_at(book, UNTOUCHED)
 }
 
-/// The same for a book that the store does not have yet.
+/// A tar like that of [`pack`] for a book that the store does not have yet.
 ///
 /// # Errors
 /// As [`pack`].
@@ -87,11 +87,11 @@ fn pack_at(book: &[u8], mtime: u64) -> io::Result<Vec<u8>> {
     builder.into_inner()
 }
 
-/// The book in a tar from `GET …/archive`, of an Engine whose unfinished files look like that.
+/// The book in a tar from `GET …/archive`; `unfinished` says what unfinished files of that Engine look like.
 ///
 /// # Errors
 /// [`Unreadable::NotABook`] when the first entry is anything but a regular file of that name and at most 1 MiB;
-/// [`Unreadable::InPart`] for an unfinished one, [`Unreadable::Spoiled`] for what is no whole archive.
+/// [`Unreadable::InPart`] for an unfinished book, [`Unreadable::Spoiled`] for anything that is not a whole archive.
 pub fn unpack(archive: &[u8], unfinished: Unfinished) -> Result<Found, Unreadable> {
     if archive.len() < BLOCK_BYTES {
         return Err(Unreadable::Spoiled);
@@ -110,7 +110,7 @@ pub fn unpack(archive: &[u8], unfinished: Unfinished) -> Result<Found, Unreadabl
     let is_in_part = match unfinished {
         // A player can't give it back to root.
         Unfinished::IsRoots => entry.header().uid()? == ROOT,
-        // A player who has a `chmod` can do this to a whole one, and harms nobody's book but their own.
+        // A player who has a `chmod` can do this to a whole book, and harms only their own book.
         Unfinished::IsPrivate => entry.header().mode()? & 0o777 == PRIVATE,
     };
     if is_in_part {
@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    /// It says nothing of the book, which is asked for again.
+    /// A spoiled archive says nothing about the book, which is asked for again.
     #[test]
     fn a_spoiled_archive_is_no_verdict() {
         let whole = pack(&[b'x'; 5000]).expect("memory");
@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// Whether one with that owner and mode is there in part, on Docker and on Podman.
+    /// Checks whether a book with that owner and mode counts as there in part, on Docker and on Podman.
     #[track_caller]
     fn check(uid: u64, mode: u32, expected: (bool, bool)) {
         let mut archive = pack(b"x").expect("memory");

@@ -1,37 +1,38 @@
 //! Joins two copies of one player's spellbook: what a game has changed is carried into the book that another game has
 //! saved meanwhile.
 //!
-//! Pure. What a spellbook is made of, `sandbox/GAME.md` says: text, one change a line, `CRC32 learn NAME COMMAND…` or
-//! `CRC32 forget NAME`, of which the last one counts; lines whose check is wrong count for nothing. Shells that an
-//! operator adds may write something else, which can't be joined.
+//! Pure. `sandbox/GAME.md` says what a spellbook consists of: text, one change a line, `CRC32 learn NAME COMMAND…` or
+//! `CRC32 forget NAME`. The last line about a name counts; lines whose check is wrong are ignored. Shells that an operator
+//! adds may write something else, which can't be joined.
 
 use std::collections::BTreeMap;
 
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
-/// A joined book above this is written anew without what does not count, as the shells do: half of the file, so that they
-/// have room to tidy up in.
+/// A joined book that is bigger than this is written anew, as the shells do, without the lines that do not count: half of
+/// the file, so that the shells have room to tidy up in.
 const TIDY_ABOVE_BYTES: usize = BOOK_LIMIT_BYTES as usize / 2;
 
-/// What the game began with, or what was saved of it last: what it has changed since is its own doing.
+/// What the game began with, or what was saved of it last. What differs from it now, the game has changed itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base<'b> {
     /// The container had these bytes.
     Exact(&'b [u8]),
-    /// It was to have them; a server that died may not have put them there. What is missing was not forgotten then.
+    /// The container was meant to have these bytes, but a server that died may not have put them there. A spell that is
+    /// missing then does not count as forgotten.
     Likely(&'b [u8]),
-    /// Nobody knows.
+    /// The bytes are not known.
     Unknown,
 }
 
-/// Two copies as one.
+/// The result of joining two copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Joined {
     /// All changes are in it.
     Whole(Vec<u8>),
-    /// Both have changed one spell: the game's change is in it, and the other one only in the stored copy.
+    /// Both copies have changed one spell: the joined book has the game's change, and only the stored copy has the other.
     Differing(Vec<u8>),
-    /// They can't be joined.
+    /// The copies can't be joined.
     Apart,
 }
 
@@ -56,7 +57,7 @@ pub fn join(base: Base<'_>, game: &[u8], stored: &[u8]) -> Joined {
         differ |= is.is_some() && is != was;
         changes.push(line.to_vec());
     }
-    // What another game has changed since is not forgotten.
+    // A spell that another game has changed meanwhile is not forgotten.
     let forgotten = before.iter().filter(|(name, was)| {
         is_exact && !game.contains_key(*name) && theirs.get(*name) == Some(was)
     });
@@ -79,13 +80,13 @@ pub fn join(base: Base<'_>, game: &[u8], stored: &[u8]) -> Joined {
     }
 }
 
-/// The book without lines that count for nothing.
+/// The book without the lines that do not count.
 fn tidy(book: &[u8]) -> Vec<u8> {
     let lines = spells(book).unwrap_or_default().into_values();
     lines.flat_map(|line| [line, b"\n"].concat()).collect()
 }
 
-/// The lines by which spells are known now, by the spells' names; none when this is no book of that kind.
+/// The lines by which spells are known now, by the spells' names; none when this is not a book of that kind.
 fn spells(book: &[u8]) -> Option<BTreeMap<&[u8], &[u8]>> {
     let mut spells = BTreeMap::new();
     let (mut is_empty, mut is_readable) = (true, false);
@@ -125,8 +126,8 @@ fn line_of(change: &[u8]) -> Vec<u8> {
     [check_of(change).as_bytes(), b" ", change].concat()
 }
 
-/// CRC-32 as in IEEE 802.3, reflected. The library that the tests compare it with brings tables of 16 KiB, which the
-/// packed binary has no room for; lines are short.
+/// CRC-32 as in IEEE 802.3, reflected. The library that the tests compare it with brings tables of 16 KiB, for which the
+/// packed binary has no room; lines are short.
 fn check_of(change: &[u8]) -> String {
     let step = |crc: u32| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
     let crc = change.iter().fold(u32::MAX, |crc, byte| {
@@ -141,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    /// A book of these changes.
+    /// A book with these changes.
     fn book(changes: &[&str]) -> Vec<u8> {
         let lines = changes.iter().map(|change| line_of(change.as_bytes()));
         lines
@@ -149,7 +150,7 @@ mod tests {
             .collect()
     }
 
-    /// The changes of a book, one after the other.
+    /// The changes in a book, in their order.
     fn told(book: &[u8]) -> String {
         let text = String::from_utf8_lossy(book);
         let lines = text.lines().map(|line| line.get(9..).unwrap_or("?"));
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_shells() {
-        // As `sandbox/GAME.md` shows them.
+        // The examples of `sandbox/GAME.md`.
         let game = include_str!("../../../sandbox/GAME.md");
         for change in ["learn greet echo Hello, $1!", "forget greet"] {
             let line = String::from_utf8(line_of(change.as_bytes())).expect("text");
@@ -186,28 +187,28 @@ mod tests {
             &["learn a echo 1", "learn c echo 3"],
             "learn a echo 1 | learn c echo 3 | learn b echo 2",
         );
-        // Forgotten here.
+        // Forgotten in the game.
         check(
             base,
             &[],
             &["learn a echo 1", "learn c echo 3"],
             "learn a echo 1 | learn c echo 3 | forget a",
         );
-        // Forgotten there.
+        // Forgotten in the stored copy.
         check(
             base,
             &["learn a echo 1", "learn b echo 2"],
             &[],
             "learn b echo 2",
         );
-        // Changed here, and not there.
+        // Changed in the game, and not in the stored copy.
         check(
             base,
             &["learn a echo 9"],
             &["learn a echo 1"],
             "learn a echo 1 | learn a echo 9",
         );
-        // Changed there, and not here.
+        // Changed in the stored copy, and not in the game.
         check(
             base,
             &["learn a echo 1", "learn b echo 2"],
@@ -227,14 +228,14 @@ mod tests {
                 "differing: learn a echo 3 | learn a echo 2",
             );
         }
-        // Both the same.
+        // Both have made the same change.
         check(
             Base::Exact(&begun),
             &["learn a echo 2"],
             &["learn a echo 2"],
             "learn a echo 2",
         );
-        // Changed there, forgotten here: nothing is lost.
+        // Changed in the stored copy, forgotten in the game: nothing is lost.
         check(
             Base::Exact(&begun),
             &[],
@@ -258,7 +259,7 @@ mod tests {
             &["learn a echo 1"],
             "learn a echo 1 | learn b echo 2",
         );
-        // And what it has not changed does not come back, nor count.
+        // What the game has not changed does not come back, and does not count as a change.
         check(
             Base::Likely(&begun),
             &["learn a echo 1"],
@@ -280,7 +281,7 @@ mod tests {
             panic!("{joined:?}")
         };
         assert_eq!(spells(&joined).map(|spells| spells.len()), Some(2));
-        // A line of its own, after what was torn.
+        // The change is on a line of its own, after the torn one.
         assert!(joined.ends_with(&book(&["learn b echo 2"])));
     }
 
@@ -328,7 +329,8 @@ mod tests {
     }
 
     proptest! {
-        /// Each spell that one of the two has changed last is in the joined book, and none that both have left.
+        /// Each spell that one of the two copies has changed last is in the joined book, and none that both have
+        /// forgotten.
         #[test]
         fn nothing_learnt_is_lost(begun in changes(), here in changes(), there in changes()) {
             let as_book = |more: &[String]| {

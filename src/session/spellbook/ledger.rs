@@ -1,8 +1,8 @@
-//! What each household has written into the store lately, so that nobody fills it.
+//! What each household has written into the store lately, so that no household fills it.
 //!
-//! A book that a person has written is a few KiB, and costs nothing. Whoever stores big ones, in game after game under
-//! ever new names, runs up a debt that is paid off slowly; above [`CREDIT_BYTES`] the household starts no game and uploads
-//! no book. What is in its containers is saved all the same: a book is never lost for it.
+//! A book that a person has written is a few KiB, and costs nothing. A household that stores big books, in game after game
+//! under ever new names, runs up a debt that is paid off slowly. Above [`CREDIT_BYTES`] the household can start no game
+//! and upload no book. What is in its containers is saved all the same: a book is never lost because of a debt.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,25 +13,25 @@ use parking_lot::Mutex;
 use crate::session::metrics::Limit;
 use crate::session::{Error, Manager, Session};
 
-/// So much of each version that is saved is free.
+/// This much of each version that is saved is free.
 const FREE_BYTES: u64 = 16 * 1024;
-/// The debt that a household may have.
+/// The debt at which a household must wait.
 const CREDIT_BYTES: u64 = 64 * 1024 * 1024;
-/// What it pays off a second: 675 MiB a day.
+/// What a household pays off each second: 675 MiB a day.
 const PAID_PER_SECOND: u64 = 8 * 1024;
-/// Households that are remembered at the same time; beyond that newcomers are not counted, for who has so many addresses
-/// is slowed by `RATE_LIMIT`.
+/// Households that are remembered at the same time. Further households are not counted: a client with that many addresses
+/// is slowed down by `RATE_LIMIT`.
 const MOST_HOUSEHOLDS: usize = 16 * 1024;
 
 /// Debts in bytes.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Ledger {
-    /// What each owed at that time. Guards nothing else; nothing is called under it.
+    /// What each household owed, and when. Guards nothing else; nothing is called under it.
     debts: Mutex<HashMap<IpAddr, (u64, Instant)>>,
 }
 
 impl Ledger {
-    /// Notes that a version of so many bytes was saved.
+    /// Notes that a version of `bytes` bytes was saved.
     pub(in crate::session) fn charge(&self, household: IpAddr, bytes: u64, now: Instant) {
         let costs = bytes.saturating_sub(FREE_BYTES);
         let mut debts = self.debts.lock();
@@ -49,7 +49,7 @@ impl Ledger {
         Some(Duration::from_secs(excess / PAID_PER_SECOND + 1))
     }
 
-    /// Forgets who has paid.
+    /// Forgets the households that have paid.
     pub(in crate::session) fn sweep(&self, now: Instant) {
         self.debts.lock().retain(|_, debt| left(*debt, now) > 0);
     }
@@ -61,7 +61,7 @@ fn left((bytes, since): (u64, Instant), now: Instant) -> u64 {
 }
 
 impl Manager {
-    /// Whether a household may put more into the store.
+    /// Checks that a household may put more into the store.
     ///
     /// # Errors
     /// [`Error::StoredTooMuch`].
@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(ledger.wait(household(1), now), None);
             ledger.charge(household(1), MIB, now);
         }
-        // What is free of 64 versions is one more.
+        // The free parts of 64 versions make room for one more.
         ledger.charge(household(1), MIB, now);
         ledger.charge(household(1), MIB, now);
         let wait = ledger.wait(household(1), now).expect("too much");

@@ -1,4 +1,4 @@
-//! What is counted of spellbooks: what came of looking at each, and what all of them take.
+//! The metrics of spellbooks: the result of looking at each, and what all of them take.
 
 use prometheus::{IntCounter, IntGauge};
 
@@ -9,25 +9,25 @@ use crate::session::store::Shelf;
 /// The metrics of all spellbooks.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Spellbooks looked at, by what came of it.
+    /// Spellbooks looked at, by result.
     pub(in crate::session) saves: Counters<Outcome>,
     /// Sessions whose book is not safe yet. Set at a scrape.
     pub unsafe_books: IntGauge,
-    /// Players of whom a book is kept.
+    /// Players whose book is kept.
     pub players: IntGauge,
-    /// What all books take.
+    /// Bytes that all books take.
     pub bytes: IntGauge,
-    /// What they may take.
+    /// Bytes that all books may take.
     pub quota_bytes: IntGauge,
     /// Players whose book has expired.
     pub expired: IntCounter,
 }
 
 impl Metrics {
-    /// All at zero, on a registry.
+    /// Registers all metrics, at zero, on a registry.
     ///
     /// # Errors
-    /// Only for a name that is forbidden or taken, which a test would show.
+    /// Only when a name is forbidden or taken, which a test would show.
     pub fn register(registry: &Registry) -> metrics::Result<Metrics> {
         Ok(Metrics {
             saves: registry.counters_by(
@@ -71,17 +71,17 @@ impl Metrics {
     }
 }
 
-/// What came of looking at a spellbook.
+/// The result of looking at a spellbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum Outcome {
-    /// It was done.
+    /// The look succeeded.
     Kept(Kept),
     /// The Engine or the store failed.
     Failed,
 }
 
 impl Outcome {
-    /// Those that are shown from the start.
+    /// The outcomes that are shown from the start.
     const FROM_START: [Outcome; 5] = [
         Outcome::Kept(Kept::Saved),
         Outcome::Kept(Kept::Unchanged),

@@ -1,4 +1,4 @@
-//! What becomes of a book that was read from a container: the one place where that is decided.
+//! Decides what happens to a book that was read from a container. This is the only place where that is decided.
 //!
 //! ```text
 //!             put in, read back                  learn, forget
@@ -15,11 +15,11 @@
 //!                                                                           spell, or the books can't be joined
 //! ```
 //!
-//! What is set aside, and what an upload replaces, is kept under a name of its own beside the player's versions, so that
-//! no autosave pushes it out; players get it back from the start page.
+//! A book that is set aside, or that an upload replaces, is kept under a name of its own beside the player's versions, so
+//! that no autosave pushes it out. Players get it back from the start page.
 //!
-//! Which threads: the savers, a session's own, and those of requests. Each has the session's turn with its book; two
-//! games of one player have two turns, and the store tells who was first.
+//! Threads: the savers, a session's own thread, and those of requests work here. Each takes the session's turn with its
+//! book. Two games of one player have two turns, and the store decides which was first.
 
 use log::{debug, warn};
 
@@ -34,11 +34,11 @@ use crate::session::{Error, Manager};
 use crate::terminal::frame::Notice;
 use crate::warn_throttled;
 
-/// How often a book is joined with one that another game has just saved, before it is left for the next time.
+/// How often a book is joined with one that another game has just saved, before it is left for the next look.
 const TRIES: usize = 5;
 
 impl Manager {
-    /// Saves what was read, if it is a book and new.
+    /// Saves a book that was read from a container, if it is a book and new.
     pub(in crate::session) fn save(
         &self,
         session: &Session,
@@ -56,8 +56,8 @@ impl Manager {
         };
         let base = session.book.lock().base.clone();
         let is_as_it_was = base.name() == Some(auth::digest_bytes(&book.bytes).as_str());
-        // INVARIANT: of what the last life left, a book that nobody has written in since it came from the store is not
-        // saved: it is an old version if the player has another game by now, or was never put in.
+        // INVARIANT: if the base comes from the last life, a book in which no one has written since it came from the store
+        // is not saved: it is an old version if the player has another game by now, or was never put in.
         let is_old = matches!(base, Base::Unknown | Base::Left(_)) && !book.is_touched;
         if is_as_it_was || is_old {
             if is_as_it_was {
@@ -85,15 +85,15 @@ impl Manager {
         Ok(Kept::Saved)
     }
 
-    /// Has the record say what is the base now. Without that, the server's next life takes an older one for it, and joins
-    /// what it need not.
+    /// Writes the current base into the record. Otherwise the server's next life would take an older book for the base,
+    /// and would join what need not be joined.
     pub(in crate::session) fn keep_base(&self, session: &Session) {
         let name = session.book.lock().base.name().map(str::to_owned);
         let kept = self
             .store
             .update(session.id, &mut |record| record.book = name.clone());
         match kept {
-            // A session that is about to be forgotten may have none any more.
+            // A session that is about to be forgotten may have no record any more.
             Ok(_) | Err(store::Error::NotFound(_)) => {}
             Err(error) => {
                 warn_throttled!(
@@ -104,7 +104,7 @@ impl Manager {
         }
     }
 
-    /// Makes `book` the player's newest, or a part of it if another game has saved one since `base`.
+    /// Makes `book` the player's newest. If another game has saved one since `base`, the two are joined.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -133,7 +133,7 @@ impl Manager {
             let newest = newest.map_or_else(Vec::new, |book| book.bytes);
             let name = auth::digest_bytes(&newest);
             let joined = match newest.as_slice() {
-                // There is none, or none any more.
+                // The stored copy is empty or was removed.
                 b"" => Joined::Whole(book.to_vec()),
                 newest => join::join(before, book, newest),
             };
@@ -145,7 +145,7 @@ impl Manager {
             if filed == Filed::Differing {
                 self.set_aside_book(player, &newest)?;
             }
-            // The store itself says that it is the newest: what stands above it is no book.
+            // The store itself says that this book is the newest: what seemed to be newer is not a book.
             let is_again = over.as_ref() == Some(&name);
             let only_over = (!is_again).then_some(name.as_str());
             match self.store.save_book_over(player, &joined, only_over) {
@@ -156,7 +156,7 @@ impl Manager {
         Err(store::Error::Overtaken.into())
     }
 
-    /// The bytes of a base that is known by its name only, if the store still has them.
+    /// The bytes of a base of which only the name is known, if the store still has them.
     fn base_bytes(&self, player: &PlayerId, base: &Base) -> Result<Option<Book>, Error> {
         match base {
             Base::Left(name) | Base::Named(name) => Ok(self.store.read_version(player, name)?),
@@ -164,8 +164,8 @@ impl Manager {
         }
     }
 
-    /// Makes `book` the player's newest, whatever is it now. That is kept where no autosave pushes it out, and so is what
-    /// another game saves meanwhile.
+    /// Makes `book` the player's newest, whichever is the newest now. The former newest is kept where no autosave pushes
+    /// it out, and so is a book that another game saves meanwhile.
     pub(in crate::session) fn replace_newest(
         &self,
         player: &PlayerId,
@@ -181,7 +181,7 @@ impl Manager {
         Err(store::Error::Overtaken.into())
     }
 
-    /// Keeps the player's newest book, before `next` takes its place. Returns its SHA-256.
+    /// Sets the player's newest book aside before `next` takes its place. Returns its SHA-256.
     pub(in crate::session) fn set_newest_aside(
         &self,
         player: &PlayerId,
@@ -195,7 +195,7 @@ impl Manager {
         Ok(auth::digest_bytes(&newest))
     }
 
-    /// Adds a book to those that are set aside, unless it is one of them.
+    /// Adds a book to those that are set aside, unless it is there already.
     fn set_aside_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
         let name = auth::digest_bytes(book);
         let mut versions = self.store.book_versions(&player.aside())?.into_iter();
@@ -205,7 +205,7 @@ impl Manager {
         }
     }
 
-    /// The versions of a player's book that can be had, newest first, and those that were set aside.
+    /// The versions of a player's book that can be read, newest first, and those that were set aside.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -219,7 +219,7 @@ impl Manager {
         Ok((versions, aside))
     }
 
-    /// One of them.
+    /// One of the versions that [`Manager::book_versions`] lists.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -234,8 +234,8 @@ impl Manager {
 /// How a book got into the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum Filed {
-    /// With all that this game and others have changed.
+    /// The stored book has all that this game and others have changed.
     Whole,
-    /// Another game has changed the same; its book was set aside.
+    /// Another game has changed the same spell; its book was set aside.
     Differing,
 }

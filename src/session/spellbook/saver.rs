@@ -1,10 +1,10 @@
-//! Keeps the spellbooks: puts a player's book back into a new container, and saves what has become of it.
+//! Keeps the spellbooks: puts a player's book back into a new container, and saves what the game has made of it.
 //!
-//! Saved are books that have changed: by the saver threads (`saver-N`) while a session is played, and by the session's
-//! own thread at its end, before the container is removed. What the player has put in the book's place (a link, a
-//! device, a file of a terabyte) is not a book: nothing is saved then, and the versions there are stay.
+//! Books that have changed are saved: by the saver threads (`saver-N`) while a session is played, and by the session's own
+//! thread at its end, before the container is removed. If the player has put something else in the book's place (a link, a
+//! device, a file of a terabyte), that is not a book: nothing is saved then, and the stored versions stay.
 //!
-//! [`crate::session::spellbook::save`] draws a book's life, and decides what becomes of one.
+//! [`crate::session::spellbook::save`] draws a book's life, and decides what happens to each.
 
 use std::io;
 use std::net::IpAddr;
@@ -37,19 +37,19 @@ const ARCHIVE_LIMIT_BYTES: usize = sandbox::BOOK_LIMIT_BYTES as usize + 16 * 102
 /// Threads that save books while they are played with: one container that does not answer takes one of them.
 const SAVERS: usize = 4;
 
-/// How long a player's new game waits for the books of those that go on.
+/// How long a player's new game waits for the books of the player's games that go on.
 const OTHERS_WAIT: Duration = Duration::from_secs(2);
-/// And how often it looks whether one of them has ended.
+/// How often the new game looks whether one of those games has ended.
 const OTHERS_LOOK: Duration = Duration::from_millis(50);
 /// Requests for books, of all sessions, that are at the Engine at the same time. The Engine copies slower than clients
 /// ask, and the saver and newcomers need it too.
 pub(in crate::session) const REQUESTS_AT_ONCE: usize = 4;
-/// And that wait for it, in all and of one household.
+/// The most requests for books that wait for the Engine, altogether; the next constant is the most of one household.
 pub(in crate::session) const REQUESTS_WAITING: usize = 64;
 pub(in crate::session) const REQUESTS_WAITING_PER_HOUSEHOLD: usize = 16;
 
 impl Manager {
-    /// What a player's new session begins with; empty for a new player.
+    /// The book that a player's new session begins with; empty for a new player.
     pub(in crate::session) fn book_of(&self, player: &PlayerId) -> Result<Vec<u8>, Error> {
         let book = self.store.load_book(player)?;
         Ok(book.map_or_else(Vec::new, |book| book.bytes))
@@ -67,7 +67,7 @@ impl Manager {
         Ok(self.store.list_books(after, most)?)
     }
 
-    /// A player's book as it was saved last, if there is one. Whoever copies it does not keep it from expiring.
+    /// A player's book as it was saved last, if there is one. To copy it this way does not keep it from expiring.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -75,7 +75,7 @@ impl Manager {
         Ok(self.store.read_book(player)?)
     }
 
-    /// Makes this a player's newest book. Not while they play: the game would save its own over it.
+    /// Makes `book` a player's newest. This is refused while they play: the game would save its own book over it.
     ///
     /// # Errors
     /// [`Error::Playing`], [`Error::Store`].
@@ -87,11 +87,11 @@ impl Manager {
         self.replace_newest(player, book)
     }
 
-    /// Makes a version of a player's book the newest, as somebody at that household wishes. Returns whether there is one
-    /// of that name.
+    /// Makes a version of a player's book the newest, at the wish of a client from `household`. Returns whether there is a
+    /// version of that name.
     ///
     /// # Errors
-    /// [`Error::StoredTooMuch`] and [`Error::BookBusy`] as for an upload; else as [`Manager::import_book`].
+    /// [`Error::StoredTooMuch`] and [`Error::BookBusy`] as for an upload; otherwise as [`Manager::import_book`].
     pub fn restore_book(
         &self,
         player: &PlayerId,
@@ -109,12 +109,12 @@ impl Manager {
         Ok(true)
     }
 
-    /// Makes this book, which somebody at that household has sent, the newest of a player who has no game. What was the
-    /// newest is set aside. A new player counts as a game that is started: else one could make players without end.
+    /// Makes a book that a client from `household` has sent the newest of a player who has no game. The former newest is
+    /// set aside. A new player counts as a game that is started: otherwise a client could make players without end.
     ///
     /// # Errors
-    /// [`Error::NotText`], [`Error::RateLimited`], [`Error::Store`] for one that is too big or finds no room; else as
-    /// [`Manager::restore_book`].
+    /// [`Error::NotText`], [`Error::RateLimited`], [`Error::Store`] for a book that is too big or finds no room; otherwise
+    /// as [`Manager::restore_book`].
     pub fn upload_book(
         &self,
         player: &PlayerId,
@@ -138,15 +138,15 @@ impl Manager {
         Ok(())
     }
 
-    /// What was set aside is used when its player is there.
+    /// Notes that the books set aside for a player are in use, because the player is there.
     pub(in crate::session) fn use_aside(&self, player: &PlayerId) {
         if let Err(error) = self.store.load_book(&player.aside()) {
             warn_throttled!("what is set aside for {player} may expire: {error}");
         }
     }
 
-    /// Has the books of this player's games saved that still go on, so that the next game begins with what they have
-    /// learnt. What is not saved by then is joined with the next game's when it is.
+    /// Has the books saved of this player's games that still go on, so that the next game begins with what they have
+    /// learnt. A book that is not saved in time is joined with the next game's when it is saved.
     pub(in crate::session) fn save_others(&self, player: &PlayerId) {
         let began = Instant::now();
         let games: Vec<_> = self.sessions_of(player).collect();
@@ -158,7 +158,7 @@ impl Manager {
             let is_due = |notes: &mut BookNotes| {
                 notes.is_busy || notes.checked.is_none_or(|checked| checked < began)
             };
-            // One that ends meanwhile is saved by its own thread.
+            // A game that ends meanwhile is saved by its own thread.
             while game.snapshot().state == State::Running && began.elapsed() < OTHERS_WAIT {
                 let next_look = Instant::now() + OTHERS_LOOK;
                 let mut notes = game.book.lock();
@@ -188,8 +188,8 @@ impl Manager {
         Ok(())
     }
 
-    /// Puts a book, packed as it is to be, into the container, and looks whether it is there: what was only said to be put
-    /// there would be taken for what the game has made of it, and saved.
+    /// Puts a book, packed as `tar`, into the container, and looks whether it is there. Otherwise a book that the Engine
+    /// only claims to have put there would be taken for what the game has made of it, and saved.
     fn put(
         &self,
         session: &Session,
@@ -211,10 +211,10 @@ impl Manager {
         }
     }
 
-    /// A session's book: as it is in its container, or as it was saved last when that is gone.
+    /// A session's book: as it is in its container, or as it was saved last when the container is gone.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NotABook`]; what the Engine or the store says.
+    /// [`Error::NotFound`], [`Error::NotABook`]; the errors of the Engine and the store.
     pub fn book(&self, id: SessionId) -> Result<Vec<u8>, Error> {
         let session = self.get(id)?;
         let owner = session.owner().ok_or(Error::NotFound)?;
@@ -234,11 +234,11 @@ impl Manager {
         }
     }
 
-    /// Puts another book in the place of a session's, in its container and in the store.
+    /// Replaces a session's book with `book`, in its container and in the store.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Over`], [`Error::NotText`], [`Error::Store`] for one that is too big; what the Engine
-    /// or the store says.
+    /// [`Error::NotFound`], [`Error::Over`], [`Error::NotText`], [`Error::Store`] for a book that is too big; the errors
+    /// of the Engine and the store.
     pub fn replace_book(&self, id: SessionId, book: &[u8]) -> Result<(), Error> {
         if book.len() as u64 > sandbox::BOOK_LIMIT_BYTES {
             return Err(store::Error::TooBig.into());
@@ -252,12 +252,12 @@ impl Manager {
         if let Some(household) = owner.household {
             self.check_stored(household)?;
         }
-        // One turn for all of it: what is written in the new book must not be saved before the new book is.
+        // One turn for all of it: what the game writes in the new book must not be saved before the new book is.
         let _turn = Turn::take_asked(&session.book)?;
         let _call = self.book_call(owner.household)?;
-        // Before anything is changed.
+        // This is checked before anything is changed.
         self.store.check_room(&owner.player)?;
-        // What is there now is a version of its own.
+        // The book that is there now becomes a version of its own.
         let book_before = self.read_book(container);
         check_text(
             book,
@@ -288,7 +288,8 @@ impl Manager {
     /// The book as it is in the session's container now.
     ///
     /// # Errors
-    /// [`Error::NotABook`] for what is none, [`Error::BookInPart`] for what is not all of one; else what the Engine says.
+    /// [`Error::NotABook`] for something that is not a book, [`Error::BookInPart`] for a part of one; otherwise the
+    /// Engine's error.
     pub(in crate::session) fn read_book(&self, container: &ContainerId) -> Result<Found, Error> {
         let stat = match self.stat_book(container) {
             Ok(stat) => stat,
@@ -316,7 +317,7 @@ impl Manager {
             .get_archive(container, &book_path(), ARCHIVE_LIMIT_BYTES)?;
         archive::unpack(&archive, self.engine.unfinished()?).map_err(|cause| match cause {
             Unreadable::InPart => Error::BookInPart,
-            // To be asked for again: of what is no book nothing is saved.
+            // The book is to be asked for again: nothing is saved of what is not a book.
             Unreadable::Spoiled => engine::Error::Garbled {
                 call: engine::operation::CONTAINER_ARCHIVE,
                 what: cause.to_string(),
@@ -326,8 +327,8 @@ impl Manager {
         })
     }
 
-    /// The same. One that is there in part only is put there again, as the store has it: whoever put it there had saved
-    /// what was there before. For sessions that go on, and for who has the turn.
+    /// Reads the book like [`Manager::read_book`]. A book that is there only in part is put there again as the store has
+    /// it, because it was saved before it was replaced. For sessions that go on; the caller must have the turn.
     fn read_or_mend(
         &self,
         session: &Session,
@@ -384,8 +385,8 @@ impl Manager {
         drop(notes);
         let book = self.read_or_mend(session, container, player);
         let kept = self.save(session, book, player)?;
-        // INVARIANT: noted only now, and as it was before the copy was taken: what is written during the copy or after a
-        // failure is looked at again; and there may be room the next time.
+        // INVARIANT: noted only now, and with the values from before the copy was taken: what is written during the copy
+        // or after a failure is then looked at again; and there may be room the next time.
         if kept != Kept::NoRoom {
             session.book.lock().seen = seen;
         }
@@ -393,7 +394,7 @@ impl Manager {
         Ok(kept)
     }
 
-    /// Saves the book, whatever its size and time say. For sessions that end.
+    /// Saves the book, whatever its size and time are. For sessions that end.
     pub(in crate::session) fn keep_book(
         &self,
         session: &Session,
@@ -404,7 +405,7 @@ impl Manager {
         self.save(session, self.read_book(container), player)
     }
 
-    /// Puts the session on the saver's list, unless it is there already. Returns whether it is now and was not before.
+    /// Puts the session on the saver's list, unless it is there already. Returns whether this call has put it there.
     pub(in crate::session) fn queue_save(&self, session: &Session) -> bool {
         if session.is_save_queued.swap(true, Ordering::SeqCst) {
             return false;
@@ -417,8 +418,8 @@ impl Manager {
         is_queued
     }
 
-    /// Sessions whose player would lose something if the container were lost now: it has ended and its book is not saved
-    /// yet, or the last try to save it failed.
+    /// How many sessions there are whose player would lose something if the container were lost now: the session has ended
+    /// and its book is not saved yet, or the last try to save it failed.
     pub fn count_unsafe_books(&self) -> usize {
         let is_unsafe = |session: &&Arc<Session>| {
             let state = session.snapshot().state;
@@ -448,12 +449,12 @@ impl Manager {
                 self.metrics.books.count_save(kept);
             }
             Err(error) => {
-                // Not again immediately; see `reaper::is_save_due`.
+                // It is not tried again immediately; see `reaper::is_save_due`.
                 let mut notes = session.book.lock();
                 notes.checked = Some(Instant::now());
                 notes.failures = notes.failures.saturating_add(1);
                 drop(notes);
-                // For a game of the same player that waits to begin.
+                // A new game of the same player may wait for this to begin.
                 session.book.notify_all();
                 self.metrics.books.count_save(Outcome::Failed);
                 warn!("session={id} its book is not saved yet: {error}");
@@ -461,7 +462,7 @@ impl Manager {
         }
     }
 
-    /// Saves the book of a container that has no session any more, under a name of its own.
+    /// Saves the book of a container that no longer has a session, under a name of its own.
     pub(in crate::session) fn keep_lost_book(
         &self,
         session_id: &str,
@@ -476,7 +477,7 @@ impl Manager {
         if !book.is_touched {
             return Ok(());
         }
-        // Its thread may have died while the session is still remembered.
+        // The session's thread may have died while the session is still remembered.
         let session = session_id.parse().ok().and_then(|id| self.get(id).ok());
         let known = session
             .as_ref()
@@ -488,7 +489,7 @@ impl Manager {
             None => (PlayerId::of_lost_session(session_id), Base::Unknown),
         };
         let player = match self.file(&player, &book.bytes, &base).map(drop) {
-            // It was found without a session to tell, so it is kept under the name that is always kept.
+            // There is no session whose player could be told, so the book is kept under the name that is always kept.
             Err(Error::Store(store::Error::NoRoom { .. })) => {
                 let lost = PlayerId::of_lost_session(session_id);
                 self.store.save_book(&lost, &book.bytes)?;
@@ -501,8 +502,8 @@ impl Manager {
     }
 }
 
-/// Whether it is text, in UTF-8 and without control characters but for tabs and ends of lines: what is something else
-/// would be a book without a spell in it. A game that itself keeps something else may be given that.
+/// Checks that a book is text, in UTF-8 and without control characters except tabs and line ends: anything else would be a
+/// book without a spell in it. A game that itself keeps something else may be given something else.
 fn check_text(book: &[u8], before: Option<&[u8]>) -> Result<(), Error> {
     let is_text = |book: &[u8]| {
         let is_good = |letter: char| !letter.is_control() || matches!(letter, '\t' | '\n' | '\r');

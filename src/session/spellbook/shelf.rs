@@ -1,8 +1,8 @@
-//! All spellbooks together: what they take, and which are too old.
+//! Counts all spellbooks together: what they take, and which are too old.
 //!
-//! One thread (`librarian`): it has the store count the books at the start, and then twice an hour, when those that have
-//! expired go too; and it renews the records of games that go on. That may take minutes where there are many, so it is
-//! not the reaper's.
+//! One thread (`librarian`): it has the store count the books at the start, and then twice an hour, when expired books are
+//! deleted too; and it renews the records of games that go on. That may take minutes where there are many books, so the
+//! reaper does not do it.
 
 use std::collections::HashSet;
 use std::io;
@@ -16,16 +16,18 @@ use crate::session::Manager;
 use crate::session::store::{self, Shelf, Tending};
 use crate::threads;
 
-/// How often: whoever plays here uses a book for other servers too, of which one may let expire what is unused for an hour.
+/// How often the books are counted. A player who plays here uses a book for other servers too, and one of those may let
+/// books expire that were not used for an hour.
 const EVERY: Duration = Duration::from_secs(1800);
-/// So long after the start nothing expires, so that a clock that is wrong then can be put right.
+/// For this long after the start nothing expires, so that a clock that is wrong then can be put right.
 const TRUST_AFTER: Duration = Duration::from_secs(3600);
-/// After a failure.
+/// How long the thread waits after a failure.
 const RETRY: Duration = Duration::from_secs(60);
-/// A clock that has moved by more than this against the time that has passed was put right, or wrong.
+/// A clock that differs by more than this from the time that has passed was set, to the right time or to a wrong one.
 const MOST_DRIFT: Duration = Duration::from_secs(600);
 
-/// Whether the wall clock can be believed when it says that a book is old: it has gone on for a while as the time has.
+/// Whether the wall clock can be trusted when it says that a book is old: it must have kept pace with the monotonic clock
+/// for a while.
 struct Clock {
     since: (Instant, SystemTime),
 }
@@ -35,7 +37,7 @@ impl Clock {
         Clock { since: (now, wall) }
     }
 
-    /// Whether it was believed for an hour by now. Begins anew when it has jumped.
+    /// Whether the clock has been right for an hour by now. The hour begins anew when the clock has jumped.
     fn is_trusted(&mut self, now: Instant, wall: SystemTime) -> bool {
         let passed = now.saturating_duration_since(self.since.0);
         let drift = match wall.duration_since(self.since.1) {
@@ -55,10 +57,10 @@ impl Clock {
 }
 
 impl Manager {
-    /// Counts the books, and lets expire what is too old.
+    /// Counts the books, and deletes those that have expired.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's error.
     fn tend_books(&self, may_expire: bool) -> Result<Shelf, store::Error> {
         let expiry = self.settings.book_expiry.filter(|_| may_expire);
         let shelf = self.tend(expiry, false)?;
@@ -71,10 +73,11 @@ impl Manager {
         Ok(shelf)
     }
 
-    /// Lets those books expire that nobody has used for so long, as an operator orders; a trial only counts them.
+    /// Deletes the books that were not used for `unused`, as an operator orders; a trial only counts them.
     ///
     /// # Errors
-    /// [`crate::session::Error::Store`]; [`crate::session::Error::Starting`], and who is to blame for it.
+    /// [`crate::session::Error::Store`]; [`crate::session::Error::Starting`], or the error that says why the server has
+    /// not started.
     pub fn expire_books(
         &self,
         unused: Duration,
@@ -85,11 +88,11 @@ impl Manager {
         Ok(self.tend(Some(unused), is_trial)?)
     }
 
-    /// Has the store keep the records of all sessions that are not over: it may forget what nobody has written for
-    /// [`store::RECORD_LIFE`], and after a restart nobody would know whose such a game is.
+    /// Has the store keep the records of all sessions that are not over. The store may forget a record that was not
+    /// written for [`store::RECORD_LIFE`], and after a restart the game's player would not be known.
     ///
     /// # Errors
-    /// What the store says; those behind are renewed the next time.
+    /// The store's error; the records that were not reached are renewed the next time.
     pub fn renew_records(&self) -> Result<(), store::Error> {
         for session in self.list() {
             let is_over = session.snapshot().state.is_over();
@@ -97,7 +100,7 @@ impl Manager {
                 continue;
             }
             match self.store.update(session.id, &mut |_| ()) {
-                // It is being made, or has just ended.
+                // The session is being made, or has just ended.
                 Ok(_) | Err(store::Error::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }

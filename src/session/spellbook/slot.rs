@@ -1,5 +1,5 @@
-//! What a session knows of its book, and whose turn with it is. No I/O, and no thread of its own: savers, the session's
-//! own thread and those of requests take turns ([`Turn`]).
+//! What a session knows about its book, and which thread has its turn with it. No I/O, and no thread of its own: savers,
+//! the session's own thread and those of requests take turns ([`Turn`]).
 
 use std::time::{Duration, Instant};
 
@@ -8,29 +8,29 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::auth;
 use crate::session::Error;
 
-/// Requests for one book that wait at the same time. A player has no use for two.
+/// The most requests that wait for one book. A player has no use for two.
 const MOST_WAITING: usize = 4;
-/// How long one of them waits: longer than the Engine's deadline for the call before it.
+/// How long a request waits: longer than the Engine's deadline for the call before it.
 pub(super) const TURN_WAIT: Duration = Duration::from_secs(15);
-/// Bases above this are not kept in memory, for each game has one.
+/// A base that is bigger than this is not kept in memory, because each game has one.
 const BASE_LIMIT_BYTES: usize = 64 * 1024;
 
-/// What a container had when its book was put there or saved last.
+/// The book that a container had when its book was put there or saved last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::session) enum Base {
-    /// Nobody knows.
+    /// The book is not known.
     #[default]
     Unknown,
-    /// What the server's last life says: bytes of this SHA-256, unless it died before it had put them there.
+    /// The bytes with this SHA-256, according to the server's last life, unless it died before it had put them there.
     Left(String),
-    /// Bytes of this SHA-256, too many to be kept here.
+    /// The bytes with this SHA-256, too many to be kept here.
     Named(String),
-    /// These, and their SHA-256.
+    /// These bytes, and their SHA-256.
     Known(Box<[u8]>, String),
 }
 
 impl Base {
-    /// These bytes, if they are not too many to be kept.
+    /// A base of these bytes; only their name is kept when they are too many.
     pub(in crate::session) fn of(book: &[u8]) -> Base {
         let name = auth::digest_bytes(book);
         match book.len() {
@@ -39,7 +39,7 @@ impl Base {
         }
     }
 
-    /// The SHA-256.
+    /// The SHA-256 of the base, if it is known.
     pub(in crate::session) fn name(&self) -> Option<&str> {
         match self {
             Base::Unknown => None,
@@ -48,58 +48,58 @@ impl Base {
     }
 }
 
-/// What is known of a session's book.
+/// What is known about a session's book.
 #[derive(Debug, Default)]
 pub(in crate::session) struct BookNotes {
     /// Whether a thread has its turn with the book: to save it or to put another one in its place.
     pub(super) is_busy: bool,
-    /// How many requests wait for theirs.
+    /// How many requests wait for their turn.
     waiting: usize,
-    /// What the container had when it was put there or saved last.
+    /// What the container had when the book was put there or saved last.
     pub(in crate::session) base: Base,
     /// Size and time of the file when it was looked at last.
     pub(super) seen: Option<(i64, String)>,
     /// When it was looked at last.
     pub(in crate::session) checked: Option<Instant>,
-    /// Tries to save it that failed, since the last one that did not.
+    /// How many tries to save it have failed since the last success.
     pub(in crate::session) failures: u32,
-    /// Whether the player was told that it is not kept.
+    /// Whether the player was told that the book is not kept, for want of room.
     pub(in crate::session) is_told_of_no_room: bool,
-    /// Whether it is safe as it was at the session's end.
+    /// Whether the book is safe as it was at the session's end.
     pub(in crate::session) is_final: bool,
 }
 
-/// What came of saving.
+/// The result of saving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum Kept {
     /// The store has a new version.
     Saved,
-    /// There was nothing new.
+    /// The book had not changed.
     Unchanged,
     /// There is no book that could be saved.
     NotABook,
     /// There is no room for a new player's book.
     NoRoom,
-    /// Somebody else has the turn; the reaper's next pass finds the book again.
+    /// Another thread has the turn; the reaper's next pass finds the book again.
     Later,
 }
 
-/// A session's book, as the session has it.
+/// A session's book, as the session knows it.
 #[derive(Default)]
 pub(in crate::session) struct BookSlot {
     /// Held for moves only.
     notes: Mutex<BookNotes>,
-    /// Told when somebody has stopped saving the book, or has failed to.
+    /// Notified when a thread has stopped saving the book, or has failed to.
     free: Condvar,
 }
 
 impl BookSlot {
-    /// What is known of it.
+    /// What is known about the book.
     pub(in crate::session) fn lock(&self) -> MutexGuard<'_, BookNotes> {
         self.notes.lock()
     }
 
-    /// Waits for as long as the condition holds, until `due` at most. Returns whether the time was up.
+    /// Waits while `condition` holds, until `due` at the latest. Returns whether the time was up.
     pub(super) fn wait_while_until(
         &self,
         notes: &mut MutexGuard<'_, BookNotes>,
@@ -111,18 +111,19 @@ impl BookSlot {
             .timed_out()
     }
 
-    /// Has those look again who wait.
+    /// Wakes the threads that wait, so that they look again.
     pub(super) fn notify_all(&self) {
         self.free.notify_all();
     }
 }
 
 /// One thread's turn with a session's book. INVARIANT: without turns an older copy could overtake a newer one on its way
-/// to the store. Not a lock, for it is held across calls to the Engine and the store, each of which has a deadline.
+/// to the store. It is not a lock, because it is held across calls to the Engine and the store, each of which has a
+/// deadline.
 pub(in crate::session) struct Turn<'a>(&'a BookSlot);
 
 impl<'a> Turn<'a> {
-    /// For whoever must have it.
+    /// Takes the turn, and waits for it as long as it takes.
     pub(super) fn take(slot: &'a BookSlot) -> Turn<'a> {
         let mut notes = slot.lock();
         slot.free.wait_while(&mut notes, |notes| notes.is_busy);
@@ -130,14 +131,14 @@ impl<'a> Turn<'a> {
         Turn(slot)
     }
 
-    /// Unless somebody else has it: for the saver, which others wait for.
+    /// Takes the turn unless another thread has it. This is for the saver, for which other sessions wait.
     pub(super) fn take_if_free(slot: &'a BookSlot) -> Option<Turn<'a>> {
         let mut notes = slot.lock();
         let is_free = !std::mem::replace(&mut notes.is_busy, true);
         is_free.then(|| Turn(slot))
     }
 
-    /// For a request: a few of one session wait for each other, more are turned away.
+    /// Takes the turn for a request. A few requests of one session wait for each other; more are turned away.
     pub(super) fn take_asked(slot: &'a BookSlot) -> Result<Turn<'a>, Error> {
         let due = Instant::now() + TURN_WAIT;
         let mut notes = slot.lock();
