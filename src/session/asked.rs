@@ -115,7 +115,7 @@ mod tests {
                 })
                 .collect();
             begins.recv().expect("the first asks");
-            // A round of sixty threads: all that have asked get an answer, and are counted.
+            // One answer for each thread: a thread that should not have asked gets one too, and is counted.
             for _ in 0..60 {
                 answer.send(7).expect("somebody waits");
             }

@@ -143,7 +143,7 @@ impl Manager {
         {
             return Ok(());
         }
-        // The error names what is to blame: the Engine.
+        // When the Engine does not answer, the error says so.
         self.engine.ping()?;
         Err(Error::ImageNotLoaded(shell.image.clone()))
     }

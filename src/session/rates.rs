@@ -1,10 +1,11 @@
 //! How often one address and one player may start games.
 //!
-//! Each has a bucket (governor's GCRA): a burst of as many as the rate names, then one at a time as it refills. A
-//! bucket that is full again is forgotten by the reaper's next [`Rates::sweep`], so the tables hold only who came
-//! lately; and they are bounded: beyond [`MOST_KEYS`] all newcomers share one bucket, so that a flood from very many
-//! addresses is slowed as one, and takes no memory. IPv6 has tables of its own, and networks (/48) a bucket beside
-//! households (/64): who has a network to send from does not fill a table, and none of IPv4's.
+//! Each address and each player has a bucket (governor's GCRA): a burst of at most the rate's count, then one at a time as
+//! the bucket refills. The reaper's next [`Rates::sweep`] forgets a bucket that is full again, so the tables hold only
+//! those that came lately. The tables are bounded as well: beyond [`MOST_KEYS`] all newcomers share one bucket, so that a
+//! flood from very many addresses is slowed as one, and takes no memory. IPv6 has tables of its own, and networks (/48)
+//! have buckets beside those of households (/64): a client that has a network to send from fills neither a table of IPv6
+//! nor one of IPv4.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -24,18 +25,18 @@ use super::metrics::Limit;
 use super::{Error, Manager};
 use crate::auth::PlayerId;
 
-/// Addresses, and players, that are remembered at the same time; about 150 bytes each.
+/// The most addresses, and the most players, that are remembered at the same time; each takes about 150 bytes.
 const MOST_KEYS: usize = 16 * 1024;
 
 /// A network is 65,536 households, of which only a few play at the same time.
 const HOUSEHOLDS_PER_NETWORK: u32 = 16;
 
-/// So many in so much time.
+/// A number of games in a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many; all of them may come in one go.
+    /// The number of games; all of them may come in one go.
     pub count: NonZeroU32,
-    /// In what time.
+    /// The span of time.
     pub per: Duration,
 }
 
@@ -55,24 +56,24 @@ impl Rate {
 type Limiter<K, C> =
     RateLimiter<K, Table<K>, C, NoOpMiddleware<<C as governor::clock::Clock>::Instant>>;
 
-/// Who came how often. `C` is the clock, which tests replace.
+/// How often each address and each player came. `C` is the clock, which tests replace.
 pub struct Rates<C: Clock = SinceStart> {
     clock: C,
-    /// None: there is no limit.
+    /// None when there is no limit.
     limiters: Option<Limiters<C>>,
 }
 
 struct Limiters<C: Clock> {
     players: Limiter<PlayerId, C>,
     v4: Limiter<IpAddr, C>,
-    /// Households of IPv6.
+    /// The households of IPv6.
     v6: Limiter<IpAddr, C>,
-    /// Their networks.
+    /// The networks of those households.
     networks: Limiter<IpAddr, C>,
 }
 
 impl Rates {
-    /// Nobody has come yet. Without a rate nobody is ever refused.
+    /// Makes empty tables. Without a rate no one is ever refused.
     pub fn new(rate: Option<Rate>) -> Rates {
         Rates::with_clock(rate, SinceStart(Instant::now()))
     }
@@ -92,17 +93,17 @@ impl<C: Clock + Clone> Rates<C> {
         Rates { clock, limiters }
     }
 
-    /// Counts one more game of theirs. `address` stands for a household: an IPv4 address or an IPv6 /64. Nobody is known
-    /// as `player` who has just come for the first time: such a one is as good as none.
+    /// Counts one more game of a household and a player. `address` stands for the household: an IPv4 address or an IPv6
+    /// /64. `player` is none for a player who has just come for the first time: that player is as good as unknown.
     ///
     /// # Errors
-    /// How long they have to wait when that was one too many.
+    /// How long they have to wait, when that was one game too many.
     pub fn count(&self, address: IpAddr, player: Option<&PlayerId>) -> Result<(), Duration> {
         let Some(limiters) = &self.limiters else {
             return Ok(());
         };
         let now = self.clock.now();
-        // The player first: one who is above the limit costs the rest of the household nothing.
+        // The player is checked first: a player above the limit then costs the rest of the household nothing.
         player
             .map_or(Ok(()), |player| limiters.players.check_key(player))
             .and_then(|()| match address {
@@ -115,7 +116,7 @@ impl<C: Clock + Clone> Rates<C> {
             .map_err(|not_until| not_until.wait_time_from(now))
     }
 
-    /// Forgets whose bucket is full again.
+    /// Forgets the addresses and players whose bucket is full again.
     pub fn sweep(&self) {
         if let Some(limiters) = &self.limiters {
             limiters.players.retain_recent();
@@ -147,7 +148,7 @@ fn network(household: Ipv6Addr) -> IpAddr {
 }
 
 impl Manager {
-    /// Counts one more game that somebody wants; to be asked before it is started.
+    /// Counts one more game that a client wants. To be called before the game is started.
     ///
     /// # Errors
     /// [`Error::RateLimited`].
@@ -171,7 +172,7 @@ impl Manager {
     }
 }
 
-/// Real time, which governor brings a clock for only together with an asynchronous timer.
+/// Real time. governor brings such a clock only together with an asynchronous timer.
 #[derive(Debug, Clone)]
 pub struct SinceStart(Instant);
 
@@ -187,9 +188,9 @@ impl Clock for SinceStart {
 struct Table<K>(Mutex<States<K>>);
 
 struct States<K> {
-    /// When each one's bucket will be full, counted from the start.
+    /// When each key's bucket will be full, counted from the start.
     full_at: HashMap<K, Nanos>,
-    /// The bucket of all those for whom there is no place.
+    /// The bucket shared by all keys for which there is no place.
     others: Option<Nanos>,
 }
 

@@ -1,12 +1,12 @@
-//! Whether a game can be started now, and what is missing where it can't: for `/readyz`, and for the first line that
-//! the server prints.
+//! Says whether a game can be started now, and otherwise what is missing: for `/readyz`, and for the first line that the
+//! server prints.
 
 use super::Manager;
 
-/// Why no game, or none of some shell, can be started. `Display` is for the operator.
+/// Why no game, or no game of some shell, can be started. `Display` is for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
-    /// The server ends, or is about to.
+    /// The server is stopping, or is about to.
     #[error("the server ends")]
     Ending,
     /// The Engine does not answer.
@@ -18,7 +18,7 @@ pub enum NotReady {
     /// The sessions of the server's last life are not taken over yet.
     #[error("the sessions of before the start are being taken over")]
     Starting,
-    /// An image that this binary brings is not on the Engine yet.
+    /// An image in this binary is not on the Engine yet.
     #[error("{0}")]
     Image(String),
     /// A shell can't be started.
@@ -32,17 +32,18 @@ pub enum NotReady {
 }
 
 impl NotReady {
-    /// Whether it passes by itself, within seconds as a rule.
+    /// Whether the reason passes by itself, usually within seconds.
     pub fn is_passing(&self) -> bool {
         matches!(self, NotReady::Starting | NotReady::Image(_))
     }
 }
 
 impl Manager {
-    /// Whether a game of any shell can be started. Asks the Engine and the store, a few seconds ago at most.
+    /// Checks that a game of any shell can be started. The answers of the Engine and the store are a few seconds old at
+    /// most.
     ///
     /// # Errors
-    /// What is missing first.
+    /// The first thing that is missing.
     pub fn readiness(&self) -> Result<(), NotReady> {
         if self.is_draining() {
             return Err(NotReady::Ending);

@@ -1,8 +1,8 @@
-//! The reaper thread (`reaper`) does all periodic work: at first it takes over what the last life of the server
-//! left; then it ends idle and old sessions, has changed books saved, forgets sessions that are long over, joins threads
-//! that are done, and forgets who has started no game lately.
+//! The reaper thread (`reaper`) does all periodic work. First it takes over what the server's last life left. Then it ends
+//! idle and old sessions, has changed books saved, forgets sessions that are long over, joins threads that are done, and
+//! forgets addresses and players that have started no game lately.
 //!
-//! What is due is decided by a pure function, [`judge`]; the thread only asks it and acts.
+//! A pure function, [`judge`], decides what is due; the thread only asks it and acts.
 
 use std::io;
 use std::sync::Arc;
@@ -18,54 +18,54 @@ use crate::terminal::frame::Notice;
 use crate::threads;
 use crate::warn_throttled;
 
-/// The player is told when so much idle time is left.
+/// The player is warned when this much idle time is left.
 const WARN_BEFORE: Duration = Duration::from_secs(60);
-/// Recordings of ended sessions, all together: sixteen of the longest.
+/// The memory for the recordings of ended sessions, all together: sixteen of the longest.
 const RECORDINGS_BYTES: usize = 2 * 1024 * 1024;
-/// A session that is over can be asked about for so long.
+/// How long a session that is over can still be asked about.
 const REMEMBER: Duration = Duration::from_secs(10 * 60);
 /// The longest pause between two tries to save a book, unless the interval itself is longer.
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(60);
-/// Beyond so many the pause would not fit.
+/// With more doublings than this the pause would overflow.
 const MOST_DOUBLINGS: u32 = 16;
-/// Between two tries to take over the last life's sessions.
+/// The pause between two tries to take over the last life's sessions.
 const SETTLE_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_TICK: Duration = Duration::from_secs(5);
 
-/// What the rules need to know of a session.
+/// What the rules need to know about a session.
 #[derive(Debug, Clone, Copy)]
 pub struct View {
-    /// Where it is in its life.
+    /// The state it is in.
     pub state: State,
-    /// Since the last human input, or since the game was ready.
+    /// The time since the last human input, or since the game was ready.
     pub idle: Duration,
-    /// Since the game was ready.
+    /// The time since the game was ready.
     pub age: Duration,
-    /// Since it was over.
+    /// The time since it was over, if it is.
     pub over: Option<Duration>,
-    /// Since its book was looked at last; none if never.
+    /// The time since its book was looked at last; none if it never was.
     pub book_checked: Option<Duration>,
-    /// Tries to save its book that failed, one after the other.
+    /// How many tries to save its book have failed in a row.
     pub book_failures: u32,
 }
 
 /// How long sessions live.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// Without human input.
+    /// A session ends after this long without human input.
     pub idle_timeout: Duration,
-    /// Longest lifetime.
+    /// The longest lifetime of a session.
     pub max_lifetime: Option<Duration>,
-    /// Between two looks at a book.
+    /// The time between two looks at a book.
     pub save_interval: Duration,
 }
 
-/// What is to be done with a session.
+/// What is to be done about a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing.
+    /// Do nothing.
     Keep,
-    /// Tell the player that so much time is left before the session ends for that reason.
+    /// Warn the player that the session ends for this reason in this time.
     Warn(Reason, Duration),
     /// End it.
     End(Reason),
@@ -73,7 +73,7 @@ pub enum Verdict {
     Forget,
 }
 
-/// Decides what is due.
+/// Decides what is due for a session.
 pub fn judge(view: View, rules: Rules) -> Verdict {
     if let Some(over) = view.over {
         return if over >= REMEMBER {
@@ -93,14 +93,14 @@ pub fn judge(view: View, rules: Rules) -> Verdict {
     if idle_left.is_zero() {
         return Verdict::End(Reason::Idle);
     }
-    // With a short limit the last minute would be all of it.
+    // With a short limit the last minute would otherwise be all of it.
     let is_soon = |left: Duration, limit: Duration| left <= WARN_BEFORE.min(limit / 4);
     let old_age = life_left
         .zip(rules.max_lifetime)
         .filter(|&(left, most)| is_soon(left, most))
         .map(|(left, _)| (left, Reason::MaxLifetime));
     let idle = Some((idle_left, Reason::Idle)).filter(|_| is_soon(idle_left, rules.idle_timeout));
-    // The one that comes first; of two at the same time the one that no key puts off.
+    // The ending that comes first counts; of two at the same time, the one that no key puts off.
     let first = old_age
         .into_iter()
         .chain(idle)
@@ -108,9 +108,9 @@ pub fn judge(view: View, rules: Rules) -> Verdict {
     first.map_or(Verdict::Keep, |(left, reason)| Verdict::Warn(reason, left))
 }
 
-/// Whether the session's book may have changed since it was looked at, and that was long enough ago. Without human input
-/// nothing changes in a game shell; what a program of its own writes is saved at the end. What failed is tried again by
-/// the clock, after a pause that doubles.
+/// Whether the session's book may have changed since it was looked at, and that look was long enough ago. Without human
+/// input nothing changes in a game shell; what a program of the player's writes is saved at the end. A save that failed is
+/// tried again by the clock, after a pause that doubles.
 pub fn is_save_due(view: View, rules: Rules) -> bool {
     let checked = view.book_checked.unwrap_or(view.age);
     let doublings = view.book_failures.saturating_sub(1).min(MOST_DOUBLINGS);
@@ -123,7 +123,7 @@ pub fn is_save_due(view: View, rules: Rules) -> bool {
 
 /// Starts the thread. It returns when the manager stops.
 pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
-    // Never later than a tenth of the limit, so that tests with short limits see what operators see.
+    // The pause is never longer than a tenth of the limit, so that tests with short limits see what operators see.
     let tick = (manager.settings.idle_timeout / 10)
         .min(manager.settings.save_interval / 2)
         .clamp(Duration::from_millis(20), LONGEST_TICK);
@@ -147,7 +147,7 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
     })
 }
 
-/// Takes over what there is, however long the Engine and the store need. Returns whether the server goes on.
+/// Takes over the last life's sessions, however long the Engine and the store need. Returns whether the server goes on.
 fn adopt_all(manager: &Arc<Manager>) -> bool {
     loop {
         match manager.adopt_all() {
@@ -203,8 +203,8 @@ fn pass(manager: &Manager, now: Instant) {
     metrics.count_pass();
 }
 
-/// Ended sessions are remembered for a while, and their recordings with them: of those that ended last, so much that
-/// whoever starts game after game does not fill the memory.
+/// Drops the recordings of sessions that ended longest ago. Ended sessions are remembered for a while, and their
+/// recordings with them, but only up to a limit, so that a player who starts game after game does not fill the memory.
 fn drop_old_recordings(manager: &Manager) {
     let mut over: Vec<_> = manager
         .list()
@@ -255,7 +255,8 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// Idle, age and time since the end in minutes, against 15 minutes idle and 60 minutes in all.
+    /// Checks the verdict for idle time, age and time since the end in minutes, with limits of 15 minutes idle and 60
+    /// minutes of age.
     #[track_caller]
     fn check(state: State, idle: f32, age: f32, over: Option<f32>, expected: Verdict) {
         let minutes = |count: f32| MINUTE.mul_f32(count);
@@ -293,7 +294,8 @@ mod tests {
         );
         check(State::Running, 0.0, 60.0, None, End(Reason::MaxLifetime));
         check(State::Running, 15.0, 60.0, None, End(Reason::MaxLifetime));
-        // Both are near: told is the one that comes first, and of two at the same time the one that no key puts off.
+        // Both endings are near: the player is told of the one that comes first, and of two at the same time, the one that
+        // no key puts off.
         check(State::Running, 14.75, 59.5, None, Warn(Idle, MINUTE / 4));
         check(
             State::Running,
@@ -416,7 +418,7 @@ mod tests {
         );
     }
 
-    /// Only the idle warning may promise that a key helps.
+    /// Only the idle warning may promise that pressing a key helps.
     #[test]
     fn each_end_has_a_warning_of_its_own() {
         let idle = warning(Reason::Idle, MINUTE);

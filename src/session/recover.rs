@@ -7,10 +7,10 @@
 //!                      the 7th time in a row: and the session is ended
 //! ```
 //!
-//! Nothing but a panic is lost at first: session, pages and scrollback are the same. A panic that comes again may come
-//! from what the terminal keeps, so that is dropped next. A thread that panics each time would go on for ever: its
-//! session is ended like others are, its book saved before its container goes. Whatever panics even then is tried
-//! again, seldom, until the server stops; and then the next start takes the container over.
+//! At first a panic loses nothing else: session, pages and scrollback stay the same. A panic that comes again may come
+//! from what the terminal keeps, so that is dropped next. A thread that panics each time would go on for ever: its session
+//! is ended as others are, and its book is saved before its container is removed. A session that panics even then is tried
+//! again, rarely, until the server stops; the next start then takes the container over.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,33 +25,33 @@ use super::{Manager, supervisor};
 use crate::engine::{Attach, ContainerId};
 use crate::terminal::Close;
 
-/// The panic with which a session is given up: seven seconds after the first, with the pauses between them.
+/// The panic at which a session is given up: seven seconds after the first, with the pauses between them.
 const MOST_IN_A_ROW: u32 = 7;
-/// A thread that has run for so long panics for the first time again.
+/// A thread that has run for this long counts its next panic as the first one.
 const CALM: Duration = Duration::from_secs(60);
-/// Between a panic and the next try: short at first, for most come once.
+/// The pause between a panic and the next try: short at first, because most panics come only once.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 
-/// What is done about a panic.
+/// What is done after a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remedy {
-    /// Go on with everything as it is.
+    /// Go on, with everything as it is.
     GoOn,
-    /// Go on with nothing but the container.
+    /// Go on, with nothing but the container.
     StartAnew,
-    /// Save the book, remove the container.
+    /// Save the book and remove the container.
     GiveUp,
 }
 
-/// What is due after so many panics in a row, and after how long.
+/// What is due after `in_a_row` panics in a row, and the pause before it.
 fn remedy(in_a_row: u32) -> (Remedy, Duration) {
     let remedy = match in_a_row {
         0..=1 => Remedy::GoOn,
         2..MOST_IN_A_ROW => Remedy::StartAnew,
         MOST_IN_A_ROW.. => Remedy::GiveUp,
     };
-    // The end is another thing than what panicked so far, so it is tried soon.
+    // Ending a session runs other code than what has panicked so far, so it is tried soon.
     let before = if in_a_row < MOST_IN_A_ROW {
         1
     } else {
@@ -62,7 +62,7 @@ fn remedy(in_a_row: u32) -> (Remedy, Duration) {
     (remedy, pause)
 }
 
-/// Runs a session from its first attach to its end, whatever panics.
+/// Runs a session from its first attach to its end, even when its code panics.
 pub(super) fn run(
     manager: &Manager,
     session: &Arc<Session>,
@@ -96,7 +96,7 @@ pub(super) fn run(
                 Remedy::GiveUp => "the session is ended",
             }
         );
-        // Where this panics too, the next try finds what it finds.
+        // If this panics too, the next try starts from what it finds.
         let _ = catch_unwind(AssertUnwindSafe(|| apply(remedy, session)));
         if !may_go_on(manager, pause) {
             let _ = catch_unwind(AssertUnwindSafe(|| session.hub.close(Close::GoingAway)));
@@ -107,22 +107,23 @@ pub(super) fn run(
     }
 }
 
-/// Lets go of the container, and does what the remedy is.
+/// Lets go of the container, and applies the remedy.
 fn apply(remedy: Remedy, session: &Session) {
-    // INVARIANT: immediately: an attach that nobody reads holds the program, and takes keys whose echo nobody sees.
+    // INVARIANT: done immediately: an attach that no thread reads holds the program up, and accepts keys whose echo no
+    // page shows.
     session.hub.hang_up();
     session.hub.disconnect_input();
     let state = session.snapshot().state;
     if !matches!(state, State::Running | State::Prewarmed) {
         return;
     }
-    // Nobody knows whether its shell still runs.
+    // It is not known whether its shell still runs.
     session.set_unclear(true);
     match remedy {
         Remedy::GoOn => {}
         Remedy::StartAnew => {
             session.hub.start_anew();
-            // Whoever comes back is told, until there is an attach again.
+            // A page that comes back is told, until there is an attach again.
             session.hub.engine_away();
             *session.applied_size.lock() = None;
             session.wants_redraw.store(true, Ordering::SeqCst);
@@ -132,12 +133,13 @@ fn apply(remedy: Remedy, session: &Session) {
     }
 }
 
-/// Waits for the next try. Returns whether there is to be one: not when the grace of the server's end is over.
+/// Waits for the next try. Returns whether there is to be one: there is none when the grace period of the server's end is
+/// over.
 fn may_go_on(manager: &Manager, pause: Duration) -> bool {
     if manager.is_stopping() {
         return !manager.is_abandoned_within(pause);
     }
-    // Cut short by the server's end: then the next try leaves the container or ends it.
+    // The server's end cuts this wait short: the next try then leaves the container or ends it.
     manager.has_stopped_within(pause);
     true
 }

@@ -1,8 +1,8 @@
 //! The resizer threads (`resizer-0` …): bring each terminal's newest size to the Engine.
 //!
-//! A page may report a million sizes a second; a session is on the list once, and what is sent is the size
-//! that is newest then. A resize takes a third of a millisecond (Engine 20.10), so a few threads are for one that hangs:
-//! it holds up one of them, for three seconds, and is set aside then.
+//! A page may report a million sizes a second. A session is on the list once, and the size that is sent is the newest at
+//! that time. A resize takes a third of a millisecond (Engine 20.10), so the threads are a few only because one may hang:
+//! that holds up one of them, for three seconds, and is set aside then.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::{Manager, Session, SessionId};
 use crate::engine::{self, Size};
 use crate::threads;
 
-/// Three that hang at the same moment hold nobody up.
+/// So many that three resizes which hang at the same moment hold up no other.
 const THREADS: usize = 4;
 
 /// Starts the threads. They return when the manager stops.
@@ -47,9 +47,9 @@ fn resize(manager: &Manager, id: SessionId) {
     let Ok(session) = manager.get(id) else { return };
     let seen = session.hub.size();
     apply(manager, &session);
-    // INVARIANT: only now, so that no two threads are at one terminal, where the older size might come last.
+    // INVARIANT: only now, so that no two threads are at one terminal, where the older size might arrive last.
     session.is_resize_queued.store(false, Ordering::SeqCst);
-    // A newer one that came meanwhile did not queue the session.
+    // A newer size that came meanwhile did not queue the session.
     if session.hub.size() != seen {
         manager.queue_resize(&session);
     }
@@ -66,11 +66,11 @@ fn apply(manager: &Manager, session: &Session) {
         return;
     }
     if session.wants_redraw.load(Ordering::SeqCst) && session.hub.input().stream().is_none() {
-        // Nobody would see what is drawn. Whoever attaches queues it again.
+        // No page would show what is drawn. The thread that attaches queues it again.
         return;
     }
     if session.wants_redraw.swap(false, Ordering::SeqCst) {
-        // The program draws anew only for a size that is another one; the right one follows immediately.
+        // The program draws anew only when the size changes; the right size follows immediately.
         let other = Size {
             rows: size.rows.saturating_sub(1).max(1),
             ..size
@@ -87,7 +87,7 @@ fn apply(manager: &Manager, session: &Session) {
         Err(error @ engine::Error::TimedOut { .. }) => {
             manager.set_aside(Kind::Resize, &name, &error);
         }
-        // The container has just ended, or the Engine is away; the reaper queues it again if it matters.
+        // The container has just ended, or the Engine is away; the reaper queues it again if that matters.
         Err(error) => debug!("session={id} {error}"),
     }
 }

@@ -1,6 +1,6 @@
-//! Players whose logins an operator has ended: everything that was issued to them before that moment opens nothing.
+//! Players whose logins an operator has ended: nothing that was issued to them before that moment is accepted any more.
 //!
-//! No threads of its own: the reaper asks the store now and then, for another server may have been told.
+//! No threads of its own: the reaper asks the store now and then, because another server may have changed the list.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use super::metrics::Work;
 use super::{Error, Manager, Session};
 use crate::auth::PlayerId;
 
-/// How often the store is asked what other servers were told.
+/// How often the store is asked for the changes of other servers.
 const EVERY: Duration = Duration::from_secs(5);
-/// After a failure: it takes seconds then, and the reaper has other things to do.
+/// The pause after a failure: a failing call takes seconds, and the reaper has other things to do.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// Who is revoked, and since when; nobody knows before the store has told.
+/// Who is revoked, and since when; unknown before the store has told.
 #[derive(Debug, Default)]
 pub(super) struct Revoked {
-    /// The turn of whoever asks or tells the store, which is held while that answers: what was asked before a change must
-    /// not be taken over after it. Nobody waits for it who only looks.
+    /// The turn of a thread that reads or changes the store's list, held while the store answers: a list that was read
+    /// before a change must not be taken over after it. A thread that only looks up a player does not wait for it.
     turn: Mutex<()>,
     /// Held for look-ups and changes only, together with no other lock but `turn`.
     since: RwLock<Option<HashMap<PlayerId, SystemTime>>>,
 }
 
 impl Revoked {
-    /// Takes over what the store has. Returns those who are newly revoked.
+    /// Takes over the list that the store has. Returns the players who are newly revoked.
     fn learn(&self, kept: Vec<(PlayerId, SystemTime)>) -> Vec<PlayerId> {
         let kept: HashMap<_, _> = kept.into_iter().collect();
         let mut since = self.since.write();
@@ -43,7 +43,7 @@ impl Revoked {
     }
 }
 
-/// When the reaper asks next.
+/// When the reaper asks the store next.
 pub(super) struct Pace(Instant);
 
 impl Pace {
@@ -53,21 +53,21 @@ impl Pace {
 }
 
 impl Manager {
-    /// Whether something that makes somebody this player is revoked: all is that was issued before the player was, or at
-    /// a moment that nobody knows.
+    /// Whether a credential of this player is revoked: every credential is that was issued before the player's logins were
+    /// revoked, or at an unknown time.
     ///
     /// # Errors
-    /// [`Error::Starting`] while the store has not told yet.
+    /// [`Error::Starting`] while the store has not told the list yet.
     pub fn is_revoked(&self, player: &PlayerId, issued: Option<SystemTime>) -> Result<bool, Error> {
         let since = self.revoked.since.read();
         let since = since.as_ref().ok_or(Error::Starting)?.get(player);
         Ok(since.is_some_and(|at| issued.is_none_or(|issued| issued <= *at)))
     }
 
-    /// Who is revoked, by name, and since when.
+    /// The players whose logins are revoked, by name, and since when.
     ///
     /// # Errors
-    /// [`Error::Starting`] while the store has not told yet.
+    /// [`Error::Starting`] while the store has not told the list yet.
     pub fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error> {
         let since = self.revoked.since.read();
         let since = since.as_ref().ok_or(Error::Starting)?.iter();
@@ -76,15 +76,15 @@ impl Manager {
         Ok(all)
     }
 
-    /// Revokes everything that makes somebody this player, and closes the terminals. Games go on, and end as others do.
-    /// Returns since when, and how many games the player has.
+    /// Revokes every credential of this player, and closes the terminals. Games go on, and end as others do. Returns since
+    /// when the player is revoked, and how many games the player has.
     ///
     /// # Errors
     /// [`Error::Starting`], [`Error::Store`].
     pub fn revoke(&self, player: &PlayerId) -> Result<(SystemTime, usize), Error> {
         self.is_revoked(player, None)?;
         let turn = self.revoked.turn.lock();
-        // INVARIANT: first kept, then told: what an operator was told is so after a crash too.
+        // INVARIANT: stored first, then told: what an operator was told is still so after a crash.
         let at = self.store.revoke(player, SystemTime::now())?;
         if let Some(since) = self.revoked.since.write().as_mut() {
             since.insert(player.clone(), at);
@@ -93,7 +93,7 @@ impl Manager {
         Ok((at, self.show_out(player)))
     }
 
-    /// Takes that back. Returns whether the player was revoked.
+    /// Takes a revocation back. Returns whether the player was revoked.
     ///
     /// # Errors
     /// [`Error::Starting`], [`Error::Store`].
@@ -107,10 +107,10 @@ impl Manager {
         Ok(was_revoked)
     }
 
-    /// Asks the store who is revoked.
+    /// Asks the store which players are revoked.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's error.
     pub(super) fn learn_revoked(&self) -> Result<(), Error> {
         let turn = self.revoked.turn.lock();
         let new = self.revoked.learn(self.store.revoked()?);
@@ -123,9 +123,10 @@ impl Manager {
         Ok(())
     }
 
-    /// The reaper's part.
+    /// The part of [`Manager::learn_revoked`] that the reaper runs when it is due.
     pub(super) fn learn_revoked_at(&self, pace: &mut Pace) {
-        // An operator's order may take the store as long as it hangs, one after the other; then the next pass asks.
+        // An operator's orders may keep the store busy for as long as it hangs, one after the other; the next pass asks
+        // then.
         if Instant::now() < pace.0 || self.revoked.turn.is_locked() {
             return;
         }
@@ -140,7 +141,8 @@ impl Manager {
         pace.0 = Instant::now() + pause;
     }
 
-    /// Closes everything that a player has open, and the links for spectators, who may be the player again.
+    /// Closes everything that a player has open, and the links for spectators, because the spectator may be the same
+    /// player.
     fn show_out(&self, player: &PlayerId) -> usize {
         let is_alive = |session: &Arc<Session>| !session.snapshot().state.is_over();
         let sessions: Vec<_> = self.sessions_of(player).filter(is_alive).collect();

@@ -1,7 +1,7 @@
 //! What a session's container may do: the whole policy, in one place.
 //!
-//! Every limit is on by default for every container. `CONTRACT.md`'s words for it: no network, no capability,
-//! no new privileges, non-root, read-only root, bounded memory, processor, processes, files and disk.
+//! Every limit is on by default for every container. In the words of `CONTRACT.md`: no network, no capability, no new
+//! privileges, non-root, read-only root, bounded memory, processor, processes, files and disk.
 
 use std::collections::BTreeMap;
 
@@ -10,37 +10,37 @@ use uuid::Uuid;
 use crate::engine::types::{CreateContainer, Empty, Healthcheck, HostConfig, LogConfig, Ulimit};
 use crate::terminal::hub::FIRST_SIZE;
 
-/// The label that names the instance a container belongs to. Nothing without our value is ever touched.
+/// The label that names the instance a container belongs to. A container without this server's value is never touched.
 pub const INSTANCE_LABEL: &str = "shellcraft.instance";
 /// The label that holds the session's id.
 pub const SESSION_LABEL: &str = "shellcraft.session";
 /// The label that holds the shell's name.
 pub const SHELL_LABEL: &str = "shellcraft.shell";
 
-/// The player inside the container.
+/// The player's user id inside the container.
 pub const PLAYER_UID: u64 = 1000;
-/// The player's group inside the container.
+/// The player's group id inside the container.
 pub const PLAYER_GID: u64 = 1000;
-/// Where the one writable file that lasts is.
+/// The directory of the one writable file that lasts.
 pub const HOME: &str = "/home";
-/// The most a player can leave on the host's disk.
+/// The most bytes that a player can leave on the host's disk.
 pub const BOOK_LIMIT_BYTES: u64 = 1024 * 1024;
 
-/// DOCKER: runc gives the mount the mode of the image's own `/tmp`, whatever we say; so it belongs to the player.
+/// DOCKER: runc gives the mount the mode of the image's own `/tmp`, whatever is asked for; so it belongs to the player.
 const TMP_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=16m,mode=1777,uid=1000,gid=1000";
-/// DOCKER: without a limit of our own `/dev/shm` is 64 MiB, all of the player's memory.
+/// DOCKER: without a limit of its own `/dev/shm` is 64 MiB, all of the player's memory.
 const SHM_BYTES: u64 = 1024 * 1024;
 
-/// The limits that an operator sets.
+/// The limits that an operator sets for each container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Memory, with no swap beside it.
+    /// Bytes of memory, without any swap.
     pub memory_bytes: u64,
     /// Billionths of a processor.
     pub nano_cpus: u64,
-    /// Processes and threads.
+    /// How many processes and threads.
     pub pids: u32,
-    /// The OCI runtime, such as `runsc`; the Engine's default if none.
+    /// The OCI runtime, such as `runsc`; none for the Engine's default.
     pub runtime: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub fn container_name(session_id: Uuid) -> String {
     format!("shellcraft-{session_id}")
 }
 
-/// The container for one session.
+/// The definition of one session's container.
 pub fn container(
     session_id: Uuid,
     instance: &str,
@@ -64,7 +64,7 @@ pub fn container(
         hostname: "shellcraft".into(),
         env: vec![
             "TERM=xterm-256color".into(),
-            // Programs learn from it that they may use 24-bit colours, which terminfo does not tell.
+            // It tells programs that they may use 24-bit colours, which terminfo does not tell.
             "COLORTERM=truecolor".into(),
             "LANG=C.UTF-8".into(),
             "HOME=/home".into(),
@@ -82,7 +82,7 @@ pub fn container(
             label(SHELL_LABEL, shell),
         ]),
         volumes: BTreeMap::from([(HOME.to_owned(), Empty {})]),
-        // What the image has there would run beside the shell, over and over.
+        // A health check that the image defines would run beside the shell, over and over.
         healthcheck: Some(Healthcheck::none()),
         host_config: host_config(limits),
     }
@@ -105,14 +105,14 @@ fn host_config(limits: &Limits) -> HostConfig {
         cpu_period,
         cpu_quota: limits.nano_cpus.saturating_mul(cpu_period) / 1_000_000_000,
         pids_limit: limits.pids,
-        // No `nproc`: the kernel counts it per uid over all containers, so one player could starve the rest.
+        // No `nproc`: the kernel counts it per uid over all containers, so one player could starve the others.
         ulimits: vec![
             ulimit("nofile", 64),
             ulimit("core", 0),
             ulimit("fsize", BOOK_LIMIT_BYTES),
         ],
         tmpfs: BTreeMap::from([("/tmp".to_owned(), TMP_OPTIONS.to_owned())]),
-        // DOCKER: json-file grows without limit; we keep the scrollback ourselves.
+        // DOCKER: json-file grows without limit; the server keeps the scrollback itself.
         log_config: LogConfig {
             driver: "none".into(),
         },
@@ -125,21 +125,22 @@ fn host_config(limits: &Limits) -> HostConfig {
     }
 }
 
-/// DOCKER: what the Engine makes of `NanoCpus` is a quota for 100 ms, and a player with many threads uses it up in one
-/// burst on all processors, in which neighbours wait. In 10 ms bursts are a tenth as long: a neighbour's echo beside 32
-/// busy threads took 4.5 ms in place of 8.5 (p99, 2 cores). Quotas below 1 ms are refused, so small shares need more.
+/// DOCKER: the Engine turns `NanoCpus` into a quota for 100 ms. A player with many threads uses it up in one burst on all
+/// processors, during which neighbours wait. With a period of 10 ms, bursts are a tenth as long: a neighbour's echo beside
+/// 32 busy threads took 4.5 ms instead of 8.5 (p99, 2 cores). Quotas below 1 ms are refused, so small shares need a longer
+/// period.
 fn cpu_period(nano_cpus: u64) -> u64 {
     const LEAST_QUOTA: u64 = 1_000;
     let needed = (LEAST_QUOTA * 1_000_000_000).div_ceil(nano_cpus.max(1));
     needed.clamp(10_000, 100_000)
 }
 
-/// What a player must not see or use. DOCKER: our list takes the place of the Engine's, so it has all that is on any
-/// Engine's list up to 29; what a kernel does not have is passed over.
+/// The paths that a player must not see or use. DOCKER: this list replaces the Engine's, so it has everything that is on
+/// any Engine's list up to version 29; paths that a kernel does not have are skipped.
 fn masked_paths() -> Vec<String> {
     let paths = [
-        // Whoever opens this makes a pseudo-terminal. The kernel counts those of all containers together
-        // (`kernel.pty.max` 4096), so 64 processes with 60 each would leave none for anybody's next game.
+        // A program that opens this makes a pseudo-terminal. The kernel counts those of all containers together
+        // (`kernel.pty.max` 4096), so 64 processes with 60 each would leave none for any player's next game.
         "/dev/pts/ptmx",
         "/proc/acpi",
         "/proc/asound",
@@ -184,7 +185,7 @@ mod tests {
         check(2_000_000_000, (20_000, 10_000));
         check(100_000_000, (1_000, 10_000));
         check(50_000_000, (1_000, 20_000));
-        // The least that CPU_LIMIT may be.
+        // The smallest CPU_LIMIT that is allowed.
         check(10_000_000, (1_000, 100_000));
     }
 

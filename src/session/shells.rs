@@ -1,8 +1,8 @@
-//! Which shells can be started: what the Engine tells of their images, and what came of the last tries.
+//! Which shells can be started: what the Engine says about their images, and how the last tries ended.
 //!
-//! No threads: whoever wants to know has an image looked at, every few seconds at most; whoever makes a container notes
-//! what came of it. What an image must be like is decided in [`super::fitness`], for each image once, by its id: the name
-//! may mean another one tomorrow.
+//! No threads of its own: the thread that wants to know has an image looked at, at most every few seconds; the thread that
+//! makes a container notes the result. [`super::fitness`] decides what an image must be like, once for each image, by its
+//! id: the name may mean another image tomorrow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,34 +16,35 @@ use super::{Error, Manager, Session, Shell, fitness, sandbox};
 use crate::engine;
 use crate::engine::ContainerId;
 
-/// An image is looked at so often, however many want to know.
+/// An image is looked at at most once in this time, however many threads want to know.
 const LOOK_FOR: Duration = Duration::from_secs(2);
-/// What was found counts for so long where nobody may wait for a look.
+/// How long a result counts where the caller may not wait for a look.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
-/// Images whose `/home` was looked into. More are looked into again.
+/// The most images for which it is remembered what is in their `/home`. Beyond that, they are looked into again.
 const HOMES_MOST: usize = 64;
 
-/// What is known of the catalogue's shells.
+/// What is known about the catalogue's shells.
 pub(super) struct Shells {
-    /// Their images, by the shell's name: each for itself, so that one that can't be looked at hides no other.
+    /// The shells' images, by the shell's name. Each has its own answer, so that an image that can't be looked at hides no
+    /// other.
     images: BTreeMap<String, Asked<Look>>,
-    /// Why what is in an image's `/home` forbids to use it, if so, by the image's id. Held for moves only.
+    /// Why the content of an image's `/home` forbids using it, if it does, by the image's id. Held for moves only.
     homes: Mutex<BTreeMap<String, Option<String>>>,
 }
 
-/// What an image was when it was looked at.
+/// An image as it was when it was looked at.
 #[derive(Debug, Clone, Default)]
 struct Look {
-    /// Its id; none where the Engine did not tell.
+    /// Its id; none if the Engine did not tell.
     id: Option<String>,
-    /// Why it can't be used, if so.
+    /// Why it can't be used; none if it can.
     unfit: Option<String>,
-    /// Whether there was none.
+    /// Whether there was no image.
     is_missing: bool,
 }
 
 impl Shells {
-    /// Nothing is known yet.
+    /// Makes a table in which nothing is known yet.
     pub(super) fn new(shells: &[Shell]) -> Shells {
         let ask = |shell: &Shell| (shell.name.clone(), Asked::new(LOOK_FOR));
         Shells {
@@ -66,7 +67,7 @@ impl Shells {
 }
 
 impl Manager {
-    /// Why some shells can't be started, by name and for the log: empty when all can, as far as is known. A few seconds
+    /// Why some shells can't be started, by name and for the log; empty when all can, as far as is known. A few seconds
     /// old at most. May ask the Engine.
     pub fn broken_shells(&self) -> BTreeMap<String, String> {
         let mut broken = self.shells_that_failed();
@@ -78,7 +79,8 @@ impl Manager {
         broken
     }
 
-    /// The names of shells that could not be started a moment ago. Never asks the Engine: for pages, which wait for nobody.
+    /// The names of shells that could not be started a moment ago. Never asks the Engine: this is for pages, which must
+    /// not wait.
     pub fn shells_known_broken(&self) -> BTreeSet<String> {
         let mut broken: BTreeSet<_> = self.shells_that_failed().into_keys().collect();
         for (shell, asked) in &self.shells.images {
@@ -99,7 +101,7 @@ impl Manager {
             .collect()
     }
 
-    /// Looks at all images, those that were not looked at a moment ago.
+    /// Looks at all images that were not looked at a moment ago.
     pub(super) fn look_at_images(&self) {
         for shell in &self.settings.shells {
             self.look(shell);
@@ -109,12 +111,12 @@ impl Manager {
     fn look(&self, shell: &Shell) -> Look {
         match self.shells.images.get(&shell.name) {
             Some(asked) => asked.ask(|| self.look_at(shell)),
-            // There is one for each of the catalogue.
+            // There is an entry for each shell of the catalogue.
             None => Look::default(),
         }
     }
 
-    /// The image is looked at anew when it is wanted next.
+    /// Has the image looked at again when it is wanted next.
     pub(super) fn forget_look(&self, shell: &Shell) {
         if let Some(asked) = self.shells.images.get(&shell.name) {
             asked.forget();
@@ -123,7 +125,7 @@ impl Manager {
 
     fn look_at(&self, Shell { image, .. }: &Shell) -> Look {
         if self.images.lacks(image) || self.is_aside_for(Kind::Image, image).is_some() {
-            // It is being loaded, or does not answer, which others tell.
+            // It is being loaded, or does not answer, which other checks report.
             return Look::default();
         }
         match self.engine.image(image) {
@@ -145,7 +147,7 @@ impl Manager {
                 }
             }
             Err(error) => {
-                // An Engine that is away is told of elsewhere.
+                // An Engine that is away is reported by another check.
                 let is_its_own = matches!(
                     error,
                     engine::Error::TimedOut { .. } | engine::Error::Refused { .. }
@@ -158,7 +160,7 @@ impl Manager {
         }
     }
 
-    /// Whether the session waits with an image whose name means another one by now.
+    /// Whether the session waits with an image whose name means another image by now.
     pub(super) fn is_of_old_image(&self, session: &Session) -> bool {
         let asked = self.shells.images.get(&session.shell);
         let now = asked.and_then(|asked| asked.last(KNOWN_FOR)?.id);
@@ -168,24 +170,25 @@ impl Manager {
         }
     }
 
-    /// Returns the image's id, if the Engine tells.
+    /// Checks the image of a shell. Returns the image's id, if the Engine tells it.
     ///
-    /// INVARIANT: before its container is created. One with a volume of its own would be on the host's disk then.
+    /// INVARIANT: before the shell's container is created. The volumes of an image that has some would be on the host's
+    /// disk then.
     ///
     /// # Errors
     /// [`Error::ShellBroken`].
     pub(super) fn check_image(&self, shell: &Shell) -> Result<Option<String>, Error> {
         let look = self.look(shell);
         match look.unfit {
-            // The Engine tells: it may have come since.
+            // A missing image is left to the Engine to report: it may have come since.
             Some(cause) if !look.is_missing => Err(broken(shell, of_image(shell, &cause))),
             _ => Ok(look.id),
         }
     }
 
-    /// Looks into a new container's `/home`, which is on the host's disk, where nobody has for this image.
+    /// Looks into a new container's `/home`, which is on the host's disk, unless that was done for this image before.
     ///
-    /// DOCKER: what the image has there is copied into the volume, with its owners, when the container is made.
+    /// DOCKER: the content of the image's `/home` is copied into the volume, with its owners, when the container is made.
     /// INVARIANT: before the start.
     ///
     /// # Errors
@@ -213,7 +216,7 @@ impl Manager {
     }
 
     fn look_into_home(&self, container: &ContainerId) -> Result<Option<String>, Error> {
-        // PODMAN: what is there before the first start is not what a player finds (4.3.1): root's after it.
+        // PODMAN: what is there before the first start is not what a player finds (4.3.1): it belongs to root afterwards.
         if self.engine.is_podman()? {
             return Ok(None);
         }
@@ -230,8 +233,8 @@ impl Manager {
         })
     }
 
-    /// What a refused call for a container of this shell means: an Engine that will not take it, however often it is
-    /// asked, is well, and the shell is not.
+    /// What a refused call for a container of this shell means: when the Engine will not take the container, however often
+    /// it is asked, the Engine is well and the shell is not.
     pub(super) fn blame(&self, shell: &Shell, error: engine::Error) -> Error {
         match error.is_final() {
             true => broken(shell, error.to_string()),
@@ -239,7 +242,7 @@ impl Manager {
         }
     }
 
-    /// Notes what came of making a container of this shell.
+    /// Notes the result of making a container of this shell.
     pub(super) fn note_outcome(&self, shell: &str, outcome: Result<(), &Error>) {
         match outcome {
             Ok(()) => {
@@ -250,12 +253,12 @@ impl Manager {
             Err(Error::ShellBroken { cause, .. }) => {
                 self.set_aside(Kind::Shell, shell, cause);
             }
-            // Not the shell's fault.
+            // The shell is not at fault.
             Err(_) => {}
         }
     }
 
-    /// Notes that a program ended by itself before anybody could have used it.
+    /// Notes that a program ended by itself before any player could have used it.
     pub(super) fn note_short_life(&self, shell: &str, exit_code: i64) {
         let cause = format!("its program ends at once (exit code {exit_code})");
         let told = cause.clone();
@@ -267,7 +270,7 @@ impl Manager {
     }
 }
 
-/// An id as all Engines tell it.
+/// An image's id in the form that all Engines use.
 pub(super) fn bare(image_id: &str) -> &str {
     image_id.strip_prefix("sha256:").unwrap_or(image_id)
 }

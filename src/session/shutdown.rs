@@ -1,4 +1,4 @@
-//! The end of the process, as sessions see it: left to the next one, or ended and removed.
+//! The end of the process, as sessions see it: they are left to the next process, or ended and removed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::terminal::Close;
 use crate::terminal::frame::Notice;
 use crate::threads::join_until;
 
-/// What becomes of the sessions when the server stops.
+/// What happens to the sessions when the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShutdownMode {
     /// Their containers run on, and the next start takes them over.
@@ -26,14 +26,15 @@ pub enum ShutdownMode {
 /// How long a stop may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Grace {
-    /// Then what is still tried is given up.
+    /// At this time, what is still being tried is given up.
     pub give_up_at: Instant,
-    /// Then the stop is over, whatever is left.
+    /// At this time the stop is over, whatever is left.
     pub end_at: Instant,
 }
 
 impl Grace {
-    /// From now on so long in all; the last second of it, or half of it, is for those that are given up to notice.
+    /// A grace period of `all` from now on. Its last second, or its second half if that is shorter, is for the threads
+    /// that are given up to notice it.
     pub fn of(all: Duration) -> Self {
         let now = Instant::now();
         let last = Duration::from_secs(1).min(all / 2);
@@ -57,13 +58,14 @@ impl Manager {
         }
     }
 
-    /// Lets all sessions go and joins all threads, within the grace. Returns how many threads were left behind; the
-    /// containers of such are taken over or removed at the next start.
+    /// Lets all sessions go and joins all threads, within the grace period. Returns how many threads were left behind; the
+    /// next start takes over or removes their containers.
     pub fn stop(&self, mode: ShutdownMode, grace: Grace) -> usize {
         let deadline = grace.give_up_at;
         self.begin_stop(mode);
         self.stopper.lock().take();
-        // Whoever waits for the takeover looks whether it still comes. With the lock, or one that has just looked sleeps on.
+        // Threads that wait for the takeover look whether it still comes. The lock is taken first; otherwise a thread that
+        // has just looked would sleep on.
         let is_settled = self.is_settled.lock();
         self.settled.notify_all();
         drop(is_settled);
@@ -72,7 +74,7 @@ impl Manager {
         }
         self.pool.wake();
         let mut left = Vec::new();
-        // A maker that was at it may have started one more session's thread.
+        // A maker that was at work may have started one more session's thread.
         while left.is_empty() {
             let mut threads: Vec<_> = self.threads.lock().drain(..).collect();
             threads.extend(self.workers.lock().drain(..));
@@ -88,7 +90,7 @@ impl Manager {
         join_until(left, grace.end_at).len()
     }
 
-    /// Ends what a stop has left behind in this process: for somebody who changes their mind while it stops. Until
+    /// Ends what a stop has left behind in this process, when the operator changes their mind while it stops. Works until
     /// `deadline`; what is not done by then, the next start takes over.
     pub fn drain_left(&self, deadline: Instant) {
         for session in self.list() {
@@ -125,20 +127,20 @@ impl Manager {
         self.is_stopping() && self.leaves_containers.load(Ordering::SeqCst)
     }
 
-    /// Makes one session's thread end, in the way that was chosen.
+    /// Makes one session's thread end, in the way that was chosen for the stop.
     pub(super) fn bid_farewell(&self, session: &Session) {
         if self.is_leaving() {
             session.hub.close(Close::GoingAway);
             session.hub.hang_up();
         } else {
-            // Else its page would wait for this server to come back.
+            // Otherwise its page would wait for this server to come back.
             session.hub.notify(&Notice::drain());
-            // Illegal only while it is being created: its maker sees that we are stopping.
+            // Illegal only while it is being created: its maker sees that the server stops.
             let _ = session.order_end(Reason::ServerStopped);
         }
     }
 
-    /// The session's thread lets go of its container: stores what its terminal shows, and ends.
+    /// Lets go of the session's container, on the session's thread: stores what its terminal shows, and ends.
     pub(super) fn leave(&self, session: &Arc<Session>) {
         let still = session.hub.still();
         let stored = self.store.update(session.id, &mut |record| {
@@ -152,7 +154,7 @@ impl Manager {
         info!("session={} left to the next start", session.id);
     }
 
-    /// Makes the store forget a session, now or when it answers again.
+    /// Makes the store forget a session, now or when the store answers again.
     pub(super) fn forget_record(&self, id: super::SessionId) {
         if let Err(error) = self.store.remove(id) {
             warn!("session={id} its record is removed later: {error}");
@@ -160,7 +162,7 @@ impl Manager {
         }
     }
 
-    /// Tries again what [`Manager::forget_record`] could not do.
+    /// Tries again what [`Manager::forget_record`] could not do before.
     pub(super) fn forget_stale_records(&self) {
         let stale: Vec<_> = self.stale_records.lock().iter().copied().collect();
         for id in stale {

@@ -1,6 +1,6 @@
-//! The stats thread (`stats`): what containers use, asked of the Engine only while an operator looks.
+//! The stats thread (`stats`) asks the Engine what containers use, only while an operator looks.
 //!
-//! DOCKER: an answer takes up to a second, so one thread goes round, and what is shown is as old as a round takes.
+//! DOCKER: an answer takes up to a second, so one thread goes round, and the figures are as old as a round takes.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,25 +15,25 @@ use parking_lot::Mutex;
 use super::{Manager, SessionId};
 use crate::threads;
 
-/// Sessions on the list; whoever finds it full is asked for at a later look.
+/// The most sessions on the list. A session that finds the list full is asked for at a later look.
 const LIST: usize = 1024;
-/// Samples that are kept.
+/// How many samples are kept.
 const SAMPLES: usize = 16 * LIST;
-/// Younger figures than this are not asked for again.
+/// Figures that are younger than this are not asked for again.
 const FRESH_FOR: Duration = Duration::from_secs(2);
 
 /// What a container used when it was last asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// Bytes of memory, if the Engine knows.
+    /// Bytes of memory, if the Engine knows them.
     pub memory_bytes: Option<u64>,
-    /// Share of one processor since the sample before: 0.5 is half of one. None for the first.
+    /// Share of one processor since the sample before: 0.5 is half of one. None for the first sample.
     pub cpus: Option<f64>,
     cpu_nanoseconds: u64,
     at: Instant,
 }
 
-/// All samples, and the list of what is to be asked next.
+/// All samples, and the list of sessions to ask about next.
 pub(super) struct Usage {
     list: Sender<SessionId>,
     /// Guards nothing else, and is never held across an Engine call.
@@ -55,11 +55,11 @@ impl Usage {
 }
 
 impl Manager {
-    /// What a session's container used when it was last asked; and has it asked again.
+    /// What a session's container used when it was last asked. Has it asked again, if that was a while ago.
     pub fn usage(&self, id: SessionId, now: Instant) -> Option<Sample> {
         let mut samples = self.usage.samples.lock();
         if samples.len() >= SAMPLES {
-            // Of sessions that are long over, most of them; the others are asked for anew.
+            // Most of them are of sessions that are long over; the others are asked for again.
             samples.clear();
         }
         let entry = samples.entry(id).or_default();
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(first.cpus, None);
         let second = next(Some(first), None, 500_005_000, now + Duration::from_secs(1));
         assert_eq!(second.cpus, Some(0.5));
-        // A container that was restarted counts from nothing again.
+        // A container that was restarted counts from zero again.
         assert_eq!(
             next(Some(second), None, 0, now + Duration::from_secs(2)).cpus,
             Some(0.0)

@@ -1,11 +1,11 @@
 //! The session's thread: it owns the container from its attach to its removal.
 //!
-//! It runs the hub's pump. When the pump ends it finds out why: the shell has ended (tell the pages, remove
-//! the container), somebody ordered the end (kill, remove), only the attach broke (attach again, as often
-//! as it takes: a player's game is not given up because the Engine restarts), or the server stops and leaves
-//! the container to the next one. Nothing is removed before its spellbook is safe. When all of that panics it is begun
-//! again wherever it was ([`super::recover`]), so each part may find its work half done. A container of which the Engine
-//! does not do what it is asked for is set aside and tried again ([`super::quarantine`]).
+//! The thread runs the hub's pump. When the pump ends it finds out why. When the shell has ended, it tells the pages and
+//! removes the container. When an end was ordered, it kills and removes. When only the attach broke, it attaches again, as
+//! often as it takes: a player's game is not given up because the Engine restarts. When the server stops, it leaves the
+//! container to the next server. Nothing is removed before its spellbook is safe. After a panic the thread begins again
+//! wherever it was ([`super::recover`]), so each part may find its work half done. A container for which the Engine does
+//! not do what it is asked is set aside and tried again ([`super::quarantine`]).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,18 +25,18 @@ use crate::terminal::hub::ExitNote;
 
 /// DOCKER: the attach ends up to 15 ms before the exit code is known (seen on 20.10); more under load.
 const EXIT_CODE_WAIT: Duration = Duration::from_secs(2);
-/// How long a container that seems to run may still be about to end, before we attach again.
+/// How long a container that seems to run may still be about to end, before the thread attaches again.
 const LAST_BREATH: Duration = Duration::from_millis(250);
 
-/// What became of the container when its attach ended.
+/// What happened to the container when its attach ended.
 enum Fate {
     /// Its first process has ended.
     Ended { reason: Reason, code: i64 },
-    /// The Engine does not know it any more.
+    /// The Engine no longer knows it.
     Gone,
     /// It runs; only the attach broke, and here is a new one.
     Attached(Attach),
-    /// The server goes; the container stays for the next start.
+    /// The server stops; the container stays for the next start.
     Left,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn run(
     container: &ContainerId,
     first: Option<Attach>,
 ) {
-    // One that is taken over is not expected to end at this moment.
+    // A session that is taken over is not expected to end at this moment.
     let mut is_taken_over = first.is_none();
     let mut next = first;
     let outcome = loop {
@@ -57,8 +57,8 @@ pub(super) fn run(
         match find_out(manager, session, container, is_taken_over) {
             Fate::Attached(again) => {
                 let is_first = std::mem::take(&mut is_taken_over);
-                // INVARIANT: before it is clear: once all are, the pool makes what it lacks.
-                // One whose thread had died may wait there still, or have been handed to somebody.
+                // INVARIANT: before it is clear: once all are clear, the pool makes what it lacks.
+                // A session whose thread had panicked may still wait there, or may have been handed to a player.
                 let is_nobodys = session.owner().is_none();
                 if is_first && is_nobodys && session.snapshot().state == State::Prewarmed {
                     manager.pool.give(session);
@@ -84,7 +84,7 @@ pub(super) fn run(
         }
     };
     if let Err(illegal) = outcome {
-        // A fault of ours; the sweep removes what is left.
+        // This is a fault in the server; the sweep removes what is left.
         warn!("session={} container={container} {illegal}", session.id);
     }
     session.hub.retire();
@@ -162,7 +162,7 @@ fn find_out(
     }
 }
 
-/// Why the attach of a container that nobody ended has ended.
+/// Finds out why the attach has ended of a container whose end was not ordered.
 fn look(manager: &Manager, container: &ContainerId) -> Result<Fate, engine::Error> {
     if !manager.engine.inspect(container)?.state.running {
         return exit_of(manager, container, EXIT_CODE_WAIT);
@@ -208,12 +208,12 @@ fn exit_of(
     let code = manager.engine.wait(container, wait)?;
     let state = manager.engine.inspect(container)?.state;
     if state.status == "removing" {
-        // DOCKER: a removal by force kills first. It is not ours: we have not begun one yet.
+        // DOCKER: a removal by force kills first. Someone else removes it: this server has not begun to.
         return Ok(Fate::Gone);
     }
     let reason = match (state.oom_killed, code) {
-        // DOCKER: `OOMKilled` tells that something in the container was killed for memory at some time, not that
-        // it was the shell.
+        // DOCKER: `OOMKilled` says that something in the container was killed for memory at some time, not that it was the
+        // shell.
         (true, 137) => Reason::OutOfMemory,
         (false, 137) => Reason::Killed,
         _ => Reason::Exited,
@@ -221,7 +221,7 @@ fn exit_of(
     Ok(Fate::Ended { reason, code })
 }
 
-/// The shell has ended: tell the pages, then remove the container.
+/// Does what is due when the shell has ended: tells the pages, then removes the container.
 fn end(
     manager: &Manager,
     session: &Session,
@@ -230,7 +230,7 @@ fn end(
     code: i64,
 ) -> Result<(), Illegal> {
     let state = match session.snapshot().state {
-        // Somebody has come so far already, and panicked.
+        // An earlier try has come this far, and panicked.
         state @ (State::Stopped | State::Saving) => state,
         _ => session.step_ended(reason, Some(code))?,
     };
@@ -246,7 +246,7 @@ fn end(
         session.note_book_safe();
     }
     if is_safe && remove(manager, session, container) {
-        // INVARIANT: first the container, then its record: a container without one would be taken for a stranger's.
+        // INVARIANT: first the container, then its record: a container without a record would be taken for a stranger's.
         manager.forget_record(session.id);
         session.step(Event::Removed)?;
     } else {
@@ -257,7 +257,7 @@ fn end(
 
 fn vanish(manager: &Manager, session: &Session) -> Result<(), Illegal> {
     if session.is_book_safe() && session.snapshot().state == State::Saving {
-        // Somebody has come so far already, and panicked: it was us who removed it.
+        // An earlier try has come this far, and panicked: it was this server that removed the container.
         manager.forget_record(session.id);
         session.step(Event::Removed)?;
         return Ok(());
@@ -271,7 +271,7 @@ fn vanish(manager: &Manager, session: &Session) -> Result<(), Illegal> {
 /// Saves the spellbook, however long the Engine and the store need. Returns whether it is safe.
 fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
     let Some(owner) = session.owner() else {
-        // Nobody has played.
+        // No one has played in it.
         return true;
     };
     if session.book.lock().is_final {
@@ -291,7 +291,7 @@ fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
                 manager.metrics.books.count_save(kept);
                 return true;
             }
-            // It took its book with it; what was saved before stays.
+            // The container took its book with it; what was saved before stays.
             Err(Error::Engine(error)) if error.is_not_found() => return true,
             Err(error) => {
                 manager.metrics.books.count_save(Outcome::Failed);

@@ -1,8 +1,8 @@
-//! The sweeper thread (`sweeper`): removes containers of this instance that no session has, which a crash or an outage
-//! has left behind.
+//! The sweeper thread (`sweeper`) removes containers of this instance that belong to no session, because a crash or an
+//! outage has left them behind.
 //!
-//! A few workers share what it finds, for as long as it takes, so that one whose removal hangs holds up one of them; one
-//! that fails is set aside and the others go on ([`super::quarantine`]).
+//! A few workers share what it finds, for as long as that takes, so that a removal that hangs holds up only one of them. A
+//! container that can't be removed is set aside and the others go on ([`super::quarantine`]).
 
 use std::io;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use crate::engine::ContainerId;
 use crate::engine::types::ContainerSummary;
 use crate::threads;
 
-/// How often the Engine is asked for containers that no session has. A list takes 22 ms at 200 containers.
+/// How often the Engine is asked for containers that belong to no session. A list takes 22 ms at 200 containers.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// Between two sweeps while something is left, or the Engine is away.
+/// The pause between two sweeps while something is left, or the Engine is away.
 const SWEEP_RETRY: Duration = Duration::from_secs(2);
-/// DOCKER: the Engine finishes what it was asked for by a client that has died since, so after a start containers
-/// that nobody waits for may still appear.
+/// DOCKER: the Engine finishes what a client has asked it for even when the client has died since, so after a start
+/// containers that no server waits for may still appear.
 const LAST_LIFE_ECHO: Duration = Duration::from_secs(20);
-/// Three removals that hang hold nothing up.
+/// So many that three removals that hang hold up no other.
 const WORKERS: usize = 4;
 
-/// What came of a sweep.
+/// The result of a sweep.
 #[derive(Debug, Default, Clone, Copy)]
 struct Swept {
     removed: usize,
@@ -61,7 +61,7 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
     })
 }
 
-/// The sweep at the end of a drain, when no session is left: what is still there is nobody's.
+/// The sweep at the end of a drain, when no session is left: what is still there belongs to no session.
 pub(super) fn last_sweep(manager: &Manager, deadline: Instant) {
     if let Err(error) = sweep(manager, &|| Instant::now() >= deadline) {
         warn!("the last sweep: {error}");
@@ -72,8 +72,8 @@ fn sweep(manager: &Manager, is_over: &(dyn Fn() -> bool + Sync)) -> Result<Swept
     let containers = manager
         .engine
         .list(&[(INSTANCE_LABEL, &manager.settings.instance)])?;
-    // INVARIANT: a session enters the map before its container is created, so what is listed and not in the map has no
-    // session.
+    // INVARIANT: a session enters the map before its container is created, so a container that is listed and not in the
+    // map belongs to no session.
     let is_lost = |container: &&ContainerSummary| {
         !manager.is_ours_alive(session_of(container), &container.id)
     };
@@ -96,7 +96,7 @@ fn sweep(manager: &Manager, is_over: &(dyn Fn() -> bool + Sync)) -> Result<Swept
     };
     thread::scope(|scope| {
         for index in 1..WORKERS.min(lost.len()) {
-            // Without a thread the others do its work.
+            // Without this thread the others do its work.
             let _ = threads::spawn_scoped(scope, threads::Kind::Sweeper, index, work);
         }
         work();
@@ -119,10 +119,11 @@ fn session_of(container: &ContainerSummary) -> &str {
     label.map_or("", String::as_str)
 }
 
-/// It is still there, and tried again later.
+/// The container is still there, and is tried again later.
 struct Stays;
 
-/// Removes a container that no session has, its book first. Returns whether there was anything to do.
+/// Saves the book of a container that belongs to no session, and removes the container. Returns whether there was anything
+/// to do.
 fn remove_lost(manager: &Manager, container: &ContainerSummary) -> Result<bool, Stays> {
     let (session_id, name) = (session_of(container), container.id.to_string());
     if manager.is_aside_for(Kind::Container, &name).is_some() {
@@ -133,7 +134,7 @@ fn remove_lost(manager: &Manager, container: &ContainerSummary) -> Result<bool, 
         manager.set_aside(Kind::Container, &name, error);
         Stays
     };
-    // The list may be old: asked again.
+    // The list may be old, so the map is asked again.
     if manager.is_ours_alive(session_id, &container.id)
         || !is_still_there(manager, &container.id).map_err(|error| aside(&error))?
     {
@@ -154,8 +155,8 @@ fn remove_lost(manager: &Manager, container: &ContainerSummary) -> Result<bool, 
 }
 
 /// Whether the Engine has the container even now. The list may be old: a session that ended since has removed its
-/// container itself. INVARIANT: asked after [`Manager::is_ours_alive`], for a session is over only when its container is
-/// removed.
+/// container itself. INVARIANT: asked after [`Manager::is_ours_alive`], because a session is over only when its container
+/// is removed.
 fn is_still_there(manager: &Manager, container: &ContainerId) -> Result<bool, Error> {
     match manager.engine.inspect(container) {
         Ok(_) => Ok(true),
@@ -164,7 +165,7 @@ fn is_still_there(manager: &Manager, container: &ContainerId) -> Result<bool, Er
     }
 }
 
-/// Where a session could not be ended as it should, its record may still be there.
+/// Has the store forget the record of a session that could not be ended as it should: the record may still be there.
 fn forget_dead(manager: &Manager, session_id: &str) {
     let Ok(id) = session_id.parse() else { return };
     let is_alive = manager
@@ -176,11 +177,11 @@ fn forget_dead(manager: &Manager, session_id: &str) {
 }
 
 impl Manager {
-    /// Removes a container in its turn. One that could not be removed before has its turn among its like, and keeps
-    /// nobody else waiting.
+    /// Removes a container when it has its turn. A container that could not be removed before waits among others like it,
+    /// and keeps no other call waiting.
     ///
     /// # Errors
-    /// For how long it is left alone now.
+    /// The time for which it is left alone now.
     pub(super) fn remove_container(&self, container: &ContainerId) -> Result<(), Duration> {
         let name = container.to_string();
         let calls = match self.quarantine.has_failed(Kind::Container, &name) {

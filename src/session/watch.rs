@@ -1,4 +1,4 @@
-//! Links with which others may watch a player's terminal: read-only, revocable, and they expire.
+//! Links with which others may watch a player's terminal. They are read-only, can be revoked, and expire.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,9 +9,9 @@ use super::{Error, Manager, SessionId};
 use crate::auth;
 use crate::terminal::frame::Notice;
 
-/// How long a link can be used to sit down. Whoever watches then may stay.
+/// How long a link can be used to join. A spectator who has joined may stay.
 pub const WATCH_LINK_LIFE: Duration = Duration::from_secs(4 * 3600);
-/// Links of one session at a time; the oldest give way.
+/// The most links of one session at a time; the oldest give way.
 const LINKS_PER_SESSION: usize = 8;
 
 /// All links of this server, by their secret.
@@ -24,7 +24,7 @@ pub(super) struct WatchLinks {
 #[derive(Clone, Copy)]
 struct Link {
     session: SessionId,
-    /// Whether an operator made it, of which the player is told.
+    /// Whether an operator made it; the player is told of that.
     is_operator_s: bool,
     expires: Instant,
 }
@@ -59,7 +59,7 @@ impl WatchLinks {
     }
 
     fn find(&self, secret: &str, now: Instant) -> Option<Link> {
-        // A map's look-up is not in constant time, but what differs is its hash under a random key.
+        // A map's look-up does not take constant time, but what it compares is the secret's hash under a random key.
         self.links
             .read()
             .get(secret)
@@ -108,7 +108,7 @@ impl Manager {
             .ok_or(Error::NotFound)
     }
 
-    /// Somebody sits down by this link: if an operator made it, the player is told.
+    /// Notes that a spectator has joined by this link. If an operator made the link, the player is told.
     pub fn note_watcher(&self, secret: &str) {
         let link = self.watch_links.find(secret, Instant::now());
         let link = link.filter(|link| link.is_operator_s);
