@@ -1,29 +1,31 @@
 //! A player's cookie: `2.<secret>.<signature>`, signed with HMAC-SHA256 (RFC 2104).
 //!
-//! The signature keeps planted cookies out: a secret that an attacker has made up is no player's. Behind TLS the cookie's
-//! name begins with `__Host-`, so a browser takes it from this very host only (RFC 6265bis §4.1.3.2): no page of a
-//! neighbouring host, and nobody on the way, can put the attacker's own signed cookie in its place.
+//! The signature keeps planted cookies out: a secret that an attacker has made up belongs to no player. Behind TLS the
+//! cookie's name begins with `__Host-`, so a browser accepts it only from exactly this host (RFC 6265bis §4.1.3.2):
+//! neither a page of a neighbouring host nor an attacker on the network can put the attacker's own signed cookie in its
+//! place.
 //!
-//! Such a cookie must have `Path=/`, so what tells two servers below two paths of one host apart is the name: behind
-//! `https://play.example.org/shell/` it ends in `.shell`. A path on the cookie would cost `__Host-`, and keeps nothing from
-//! pages of the same origin.
+//! Such a cookie must have `Path=/`, so two servers below two paths of one host are told apart by its name: behind
+//! `https://play.example.org/shell/` it ends in `.shell`. A path on the cookie would cost the prefix `__Host-`, and would
+//! keep out no page of the same origin.
 
 use ring::hmac;
 
 use super::player::PlayerSecret;
 use super::secret::{self, from_hex, to_hex};
 
-/// Its name without TLS, and before cookies were signed.
+/// The cookie's name without TLS, and before cookies were signed.
 pub const PLAIN_NAME: &str = "shellcraft_player";
-/// Its name behind TLS.
+/// The cookie's name behind TLS.
 pub const HOST_NAME: &str = "__Host-shellcraft_player";
-/// A year, after which a browser forgets its player; each new game starts it again.
+/// A year, after which a browser forgets its player. Each new game starts the year again.
 const MAX_AGE_SECONDS: u64 = 365 * 24 * 3600;
 /// A key has at least as many bytes as the hash (RFC 2104 §3).
 pub const KEY_BYTES: usize = 32;
-/// What a signature is for, so that a key that is used elsewhere too signs nothing of use here.
+/// The purpose of the signature. It is signed with the text, so that signatures made for another purpose with the same key
+/// are of no use here.
 const PURPOSE: &str = "shellcraft player cookie: ";
-/// Values of one name that are looked at in a request.
+/// The most values of one name that are looked at in a request.
 const VALUES: usize = 8;
 
 /// The key that signs cookies. Its bytes can't be read back.
@@ -33,13 +35,13 @@ pub struct CookieKey(hmac::Key);
 /// What the cookies of a request say.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Player {
-    /// Nothing.
+    /// The cookies name no player.
     Nobody,
-    /// Something that is not ours, or two things that contradict each other.
+    /// A cookie that this server has not signed, or two cookies that contradict each other.
     NotOurs,
     /// A player.
     Known(PlayerSecret),
-    /// A player of the time when cookies were not signed; to be believed only if there is such a player.
+    /// A player from the time before cookies were signed. To be believed only if there is such a player.
     OfOld(PlayerSecret),
 }
 
@@ -56,7 +58,7 @@ impl CookieKey {
         bytes.expect("64 digits are 32 bytes")
     }
 
-    /// The value of this player's cookie.
+    /// The value of the cookie for this player.
     pub fn sign(&self, player: &PlayerSecret) -> String {
         let text = player.to_text();
         let signature = hmac::sign(&self.0, format!("{PURPOSE}{text}").as_bytes());
@@ -67,34 +69,34 @@ impl CookieKey {
     pub fn verify(&self, value: &str) -> Option<PlayerSecret> {
         let (text, signature) = value.rsplit_once('.')?;
         let signature = from_hex(signature)?;
-        // Takes the same time wherever the difference is.
+        // This takes the same time wherever the difference is.
         hmac::verify(&self.0, format!("{PURPOSE}{text}").as_bytes(), &signature).ok()?;
         PlayerSecret::parse(text)
     }
 }
 
-/// What the cookies of this server are called.
+/// The names of this server's cookies.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     ending: String,
 }
 
 impl Names {
-    /// Those of a server below this path, such as `/shell`, or of one that has the host for itself.
+    /// The names for a server below this path, such as `/shell`, or for one that has the host for itself.
     ///
-    /// INVARIANT: there is no dot in a prefix, so no two have one name.
+    /// INVARIANT: a prefix contains no dot, so no two prefixes have the same name.
     pub fn below(prefix: &str) -> Names {
         Names {
             ending: prefix.replace('/', "."),
         }
     }
 
-    /// The player's.
+    /// The name of the player's cookie.
     pub fn player(&self, is_https: bool) -> String {
         self.whole(if is_https { HOST_NAME } else { PLAIN_NAME })
     }
 
-    /// Any other, by its name on a server that has the host for itself.
+    /// The name of any other cookie, from its name on a server that has the host for itself.
     pub fn whole(&self, name: &str) -> String {
         format!("{name}{}", self.ending)
     }
@@ -111,7 +113,7 @@ pub fn values<'a>(headers: &'a [&'a str], name: &'a str) -> impl Iterator<Item =
         .take(VALUES)
 }
 
-/// Whose cookies these are.
+/// The player that these cookies name.
 pub fn player(headers: &[&str], names: &Names, is_https: bool, key: &CookieKey) -> Player {
     let (plain, name) = (names.player(false), names.player(is_https));
     let mut known: Option<PlayerSecret> = None;
@@ -121,7 +123,7 @@ pub fn player(headers: &[&str], names: &Names, is_https: bool, key: &CookieKey) 
         let Some(player) = key.verify(value) else {
             continue;
         };
-        // Two players in one browser: one of them was planted, and nobody knows which.
+        // Two players in one browser: one of the cookies was planted, and it is not known which.
         if known.as_ref().is_some_and(|known| *known != player) {
             return Player::NotOurs;
         }
@@ -150,7 +152,7 @@ pub fn clear(name: &str, is_https: bool) -> String {
     set_value(name, "", 0, is_https)
 }
 
-/// `Set-Cookie` for any cookie of ours.
+/// `Set-Cookie` for any of this server's cookies.
 pub fn set_value(name: &str, value: &str, max_age_seconds: u64, is_https: bool) -> String {
     let secure = if is_https { "; Secure" } else { "" };
     format!("{name}={value}; Path=/; Max-Age={max_age_seconds}; HttpOnly; SameSite=Strict{secure}")
@@ -162,7 +164,7 @@ mod tests {
 
     const KEY: [u8; KEY_BYTES] = [7; KEY_BYTES];
 
-    /// What these headers say, in a word and the player's name.
+    /// Checks what these headers say: a word, and the player's name.
     #[track_caller]
     fn check(headers: &[&str], is_https: bool, expected: &str) {
         let names = Names::default();
@@ -192,7 +194,7 @@ mod tests {
         check(&[&cookie("planted"), &one_s], false, &known);
         let (text, signature) = signed.rsplit_once('.').expect("a signature");
         let other = CookieKey::new(&[8; KEY_BYTES]).sign(&one);
-        // Its first digit, whichever that is: any one digit may not be in it at all.
+        // Change the first digit, whichever it is: no particular digit is certain to be in the signature.
         let (first, rest) = signature.split_at(1);
         let flipped = format!("{text}.{}{rest}", if first == "1" { "2" } else { "1" });
         let upper = format!("{text}.{}", signature.to_uppercase());
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn servers_below_two_paths_of_a_host_share_no_cookie() {
-        // Nor do they when somebody has given them the same key.
+        // A signature for another purpose is not accepted either, even when both have been given the same key.
         let (key, one) = (CookieKey::new(&KEY), PlayerSecret::random());
         let names = ["", "/a", "/b", "/a/b", "/a-b"].map(Names::below);
         for own in &names {
@@ -246,7 +248,7 @@ mod tests {
             false,
             "not ours",
         );
-        // Signed anew it is still the same player.
+        // Signed again, the cookie still names the same player.
         let signed = CookieKey::new(&KEY).sign(&player);
         check(
             &[&format!("{PLAIN_NAME}={signed}"), &old],

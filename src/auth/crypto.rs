@@ -1,5 +1,5 @@
 //! The mathematics behind tokens' signatures, for the crate `jsonwebtoken`: HS256, RS256, ES256 and EdDSA by `ring`, which
-//! TLS brings along anyway. Checks signatures and makes none.
+//! TLS needs anyway. It checks signatures and makes none.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result, new_error};
@@ -14,16 +14,16 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes `jsonwebtoken` use this. Calling it again changes nothing.
+/// Makes `jsonwebtoken` use this module. Calling it again changes nothing.
 pub fn install() {
-    // Fails only when it is installed already: nobody else installs one.
+    // This fails only when it is installed already: no other code installs a provider.
     let _ = PROVIDER.install_default();
 }
 
-/// Whether a key for ES256 is a point of the curve P-256. The PEM's reader does not tell the curves apart, and a point
-/// of secp256k1 is as long.
+/// Whether a key for ES256 is a point of the curve P-256. The PEM reader does not distinguish the curves, and a point of
+/// secp256k1 has the same length.
 pub fn is_on_p256(point: &[u8]) -> bool {
-    // `ring` looks at a point only when it is used, and here nothing is signed yet; agreeing on a secret looks at it too.
+    // `ring` looks at a point only when it is used, and no signature is checked yet; agreeing on a secret looks at it too.
     let random = SystemRandom::new();
     let ours = agreement::EphemeralPrivateKey::generate(&agreement::ECDH_P256, &random);
     let theirs = agreement::UnparsedPublicKey::new(&agreement::ECDH_P256, point);
@@ -35,8 +35,8 @@ fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    // INVARIANT: a key is used with its own family's algorithm only; else an RSA key, which is public, would serve as
-    // the secret of an HS256 signature.
+    // INVARIANT: a key is used only with the algorithms of its own family; otherwise an RSA key, which is public, would
+    // serve as the secret of an HS256 signature.
     let family = match algorithm {
         Algorithm::HS256 => AlgorithmFamily::Hmac,
         Algorithm::RS256 => AlgorithmFamily::Rsa,
@@ -58,12 +58,12 @@ struct Check {
 }
 
 impl Check {
-    /// Whether the signature is the key's.
+    /// Whether the signature was made with the key.
     fn is_valid(&self, message: &[u8], signature: &[u8]) -> bool {
         match (self.algorithm, self.key.kind()) {
             (Algorithm::HS256, DecodingKeyKind::SecretOrDer(secret)) => {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-                // Takes the same time wherever the difference is.
+                // This takes the same time wherever the difference is.
                 hmac::verify(&key, message, signature).is_ok()
             }
             (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => {
@@ -76,7 +76,7 @@ impl Check {
                 key.verify(algorithm, message, signature).is_ok()
             }
             (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
-                // Tokens have the two numbers one behind the other (RFC 7518 §3.4), not the form of certificates.
+                // In a token the two numbers of the signature follow each other (RFC 7518 §3.4), unlike in certificates.
                 let algorithm = &rings::ECDSA_P256_SHA256_FIXED;
                 let key = rings::UnparsedPublicKey::new(algorithm, point);
                 key.verify(message, signature).is_ok()

@@ -1,5 +1,5 @@
-//! Browsers in which an operator has logged in: a random cookie each, kept here as a hash, for eight hours; and how
-//! often who may try. Lost with the process, so that a restart logs everybody out.
+//! Browsers in which an operator has logged in: each has a random cookie, kept here as a hash, for eight hours. Also
+//! limits how often an address may try. Everything is lost with the process, so a restart logs all operators out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,16 +13,16 @@ use super::secret;
 
 /// How long a login lasts.
 pub const LOGIN_LIFE: Duration = Duration::from_secs(8 * 3600);
-/// Logins at a time; the oldest give way.
+/// The most logins at a time; the oldest give way.
 const LOGINS: usize = 32;
-/// Wrong tokens that an address may show within [`FORGIVEN_AFTER`].
+/// How many wrong tokens an address may show within [`FORGIVEN_AFTER`].
 const TRIES: u32 = 5;
-/// After so long without a wrong one, an address has all its tries again.
+/// After this long without a wrong token, an address has all its tries again.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
-/// Addresses that are remembered; when there are more, the longest ago is forgotten.
+/// The most addresses that are remembered; beyond that, the one that failed the longest ago is forgotten.
 const ADDRESSES: usize = 4096;
 
-/// Name of the cookie. Behind TLS a browser takes it from this very host only.
+/// The name of the cookie. Behind TLS a browser accepts it only from exactly this host.
 pub fn cookie_name(names: &Names, is_https: bool) -> String {
     names.whole(if is_https {
         "__Host-shellcraft_admin"
@@ -34,9 +34,9 @@ pub fn cookie_name(names: &Names, is_https: bool) -> String {
 /// An operator's login.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// Whose it is, where operators have names.
+    /// The operator's player name, where operators have names.
     pub player: Option<PlayerId>,
-    /// When.
+    /// When it began.
     pub began: SystemTime,
     until: Instant,
 }
@@ -44,14 +44,14 @@ pub struct Login {
 /// All logins, and the failures before them.
 #[derive(Default)]
 pub struct Desk {
-    /// By hashes of cookies. Guards nothing else.
+    /// The logins by the hashes of their cookies. Guards nothing else.
     logins: Mutex<HashMap<String, Login>>,
-    /// Failures by address, and when the last one was. Guards nothing else.
+    /// The failures by address, and when the last one was. Guards nothing else.
     failures: Mutex<HashMap<IpAddr, (u32, Instant)>>,
 }
 
 impl Desk {
-    /// The cookie of a new login, which is no newer than the look-up that its player is not revoked.
+    /// Begins a login and returns its cookie. `began` must be no later than the look-up that found its player not revoked.
     pub fn log_in(
         &self,
         player: Option<PlayerId>,
@@ -76,7 +76,7 @@ impl Desk {
         cookie
     }
 
-    /// The login of whoever has this cookie. It is looked up by its hash, which nobody can aim.
+    /// The login that has this cookie. It is looked up by the cookie's hash, which no client can choose.
     pub fn find(&self, cookie: &str, now: Instant) -> Option<Login> {
         let logins = self.logins.lock();
         let login = logins.get(&secret::digest(cookie))?;

@@ -1,18 +1,18 @@
-//! Why somebody is not believed: a word for the metrics, a sentence for the person.
+//! Why a request's credentials are refused: a word for the metrics, a sentence for the person.
 
-/// Why what a request shows does not make it anybody's.
+/// Why what a request shows does not identify a player or operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     /// It shows nothing.
     #[error("log in first: send your token as Authorization: Bearer")]
     NothingShown,
-    /// It is no token at all, or one above the size limit.
+    /// It is not a token, or one above the size limit.
     #[error("this is not a token that is understood here")]
     Malformed,
-    /// Another algorithm than the key's, `none` among them.
+    /// It has another algorithm than the key's, such as `none`.
     #[error("this token is signed in a way that is not accepted here")]
     WrongAlgorithm,
-    /// The signature is not of our key.
+    /// The signature was not made with the server's key.
     #[error("this token's signature is wrong")]
     WrongSignature,
     /// None of the known keys has that name.
@@ -27,10 +27,10 @@ pub enum Refusal {
     /// It is not valid yet.
     #[error("this token is not valid yet")]
     NotYet,
-    /// From somebody else.
+    /// It was issued by someone else.
     #[error("this token's issuer is not accepted here")]
     WrongIssuer,
-    /// For somebody else.
+    /// It was issued for someone else.
     #[error("this token is meant for another service")]
     WrongAudience,
     /// A claim that is needed is not there, or is not of its type.
@@ -38,28 +38,28 @@ pub enum Refusal {
         "this token lacks a claim: exp and sub are needed, and iss and aud where they are configured"
     )]
     MissingClaim,
-    /// The public keys could not be fetched yet, or not for too long.
+    /// The public keys could not be fetched yet, or could not be fetched for too long.
     #[error("logins can't be checked at the moment: try again soon")]
     KeysAway,
-    /// The operator's secret, or what was shown in its place, is wrong.
+    /// The operator's secret is wrong.
     #[error("this is not an operator's token")]
     NotOperator,
-    /// A valid identity, and somebody else's session.
+    /// The identity is valid, but the session belongs to another player.
     #[error("the session is somebody else's")]
     NotOwner,
-    /// A ticket that was never issued, is used or too old.
+    /// The ticket was never issued, was used before, or is too old.
     #[error("this ticket is not valid, or was used before")]
     BadTicket,
-    /// A cookie that we have not signed.
+    /// The server has not signed the cookie.
     #[error("the cookie is not one of ours")]
     BadCookie,
-    /// A page of another site.
+    /// The request comes from a page of another site.
     #[error("the request comes from a page of another site")]
     ForeignOrigin,
 }
 
 impl Refusal {
-    /// All of them, for metrics.
+    /// All refusals, for metrics.
     pub const ALL: [Refusal; 17] = [
         Refusal::NothingShown,
         Refusal::Malformed,
@@ -80,7 +80,7 @@ impl Refusal {
         Refusal::ForeignOrigin,
     ];
 
-    /// One word, for the metrics' label.
+    /// The refusal's word, for the metrics' label.
     pub fn reason(self) -> &'static str {
         match self {
             Refusal::NothingShown => "nothing_shown",
@@ -103,7 +103,7 @@ impl Refusal {
         }
     }
 
-    /// What a person is told: a sentence.
+    /// The sentence that a person is told.
     pub fn player_message(self) -> String {
         let text = self.to_string();
         let mut letters = text.chars();

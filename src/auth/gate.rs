@@ -1,4 +1,4 @@
-//! The decision whom a request comes from, and whether a session is theirs.
+//! Decides which player or operator a request comes from, and whether a session belongs to them.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -12,20 +12,20 @@ use super::owner::Owner;
 use super::owner::PlayerId;
 use super::secret;
 
-/// How players are known; what the operator has set.
+/// How players are recognised, as the operator has set it.
 #[derive(Clone, Default)]
 pub enum Mode {
-    /// By a cookie that anybody gets.
+    /// By a cookie that any browser gets.
     #[default]
     Anonymous,
-    /// By tokens that somebody else gives out.
+    /// By tokens that another service issues.
     Jwt(JwtSettings),
 }
 
 /// What `AUTH=jwt` needs.
 #[derive(Clone)]
 pub struct JwtSettings {
-    /// The key.
+    /// Where the key that checks tokens comes from.
     pub key: KeySource,
     /// What tokens must say.
     pub demands: Demands,
@@ -33,34 +33,34 @@ pub struct JwtSettings {
     pub cookie: String,
 }
 
-/// Where the key of tokens comes from.
+/// Where the key that checks tokens comes from.
 #[derive(Clone)]
 pub enum KeySource {
-    /// It is known.
+    /// The key was given at the start.
     Known(Key),
-    /// It is to be fetched from this address.
+    /// The keys are fetched from this address.
     Url {
         /// The address.
         url: String,
-        /// The authorities that may vouch for it, in place of those that browsers know.
+        /// The authorities that may vouch for the address, instead of those that browsers trust.
         authorities: Option<Authorities>,
     },
 }
 
-/// What the operator has set.
+/// The operator's settings.
 #[derive(Clone, Default)]
 pub struct Settings {
-    /// How players are known.
+    /// How players are recognised.
     pub mode: Mode,
-    /// The key of cookies, where it does not lie in the store.
+    /// The key of cookies, if the store does not keep it.
     pub cookie_key: Option<CookieKey>,
     /// The operator's secret.
     pub admin_token: Option<String>,
-    /// What our own cookies are called.
+    /// The names of this server's own cookies.
     pub names: Names,
 }
 
-/// What a request shows of whoever sends it.
+/// What a request shows about its sender.
 #[derive(Clone, Copy)]
 pub struct Shown<'a> {
     /// The `Authorization` header.
@@ -71,22 +71,22 @@ pub struct Shown<'a> {
     pub is_https: bool,
 }
 
-/// Whom a request comes from.
+/// The sender of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The player, if it is known.
+    /// The player, if known.
     pub player: Option<PlayerId>,
     /// Whether it is the operator.
     pub is_operator: bool,
-    /// When that runs out.
+    /// When the identity expires.
     pub until: Option<SystemTime>,
-    /// When what shows it was issued, at the earliest, if that is known.
+    /// The earliest time at which the credential was issued, if that is known.
     pub issued: Option<SystemTime>,
-    /// Hash of what it sends as bearer, which may be a session's token.
+    /// The hash of the bearer token that was sent, which may be a session's token.
     token_hash: Option<String>,
 }
 
-/// Decides who somebody is.
+/// Decides who the sender of a request is.
 pub struct Gate {
     admin_token: Option<String>,
     cookie_key: Option<CookieKey>,
@@ -100,7 +100,7 @@ struct Jwt {
 }
 
 impl fmt::Debug for Settings {
-    /// Without the secrets.
+    /// Prints the gate without its secrets.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode = match self.mode {
             Mode::Anonymous => "anonymous",
@@ -113,7 +113,7 @@ impl fmt::Debug for Settings {
 }
 
 impl Gate {
-    /// A gate as the operator wants it.
+    /// Makes a gate with the operator's settings.
     pub fn new(settings: Settings) -> Gate {
         let jwt = match settings.mode {
             Mode::Anonymous => None,
@@ -138,22 +138,22 @@ impl Gate {
         }
     }
 
-    /// Whether players need a token from elsewhere.
+    /// Whether players need a token from another service.
     pub fn wants_tokens(&self) -> bool {
         self.jwt.is_some()
     }
 
-    /// The key of cookies, where the operator has given one.
+    /// The key of cookies, if the operator has given one.
     pub fn cookie_key(&self) -> Option<&CookieKey> {
         self.cookie_key.as_ref()
     }
 
-    /// What our own cookies are called.
+    /// The names of this server's own cookies.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// The names of cookies by which somebody may be known.
+    /// The names of the cookies by which a player or operator may be recognised.
     pub fn cookie_names(&self, is_https: bool) -> Vec<String> {
         let names = &self.names;
         match &self.jwt {
@@ -168,10 +168,11 @@ impl Gate {
         self.jwt.as_ref().map(|jwt| jwt.cookie.as_str())
     }
 
-    /// Whom the request comes from. What it sends as `Authorization` counts alone; a cookie does where there is none.
+    /// The sender of the request. If there is an `Authorization` header, it alone counts; otherwise a cookie does.
     ///
     /// # Errors
-    /// [`Refusal`] for what is neither a token that is good, nor the operator's, nor nothing where nothing is needed.
+    /// [`Refusal`] when the request shows something that is neither a valid token nor the operator's secret, or shows
+    /// nothing where something is needed.
     pub fn identify(&self, shown: Shown<'_>, key: Option<&CookieKey>) -> Result<Identity, Refusal> {
         let bearer = shown.authorization;
         let bearer = bearer.map(|text| secret::bearer(text).unwrap_or_default());
@@ -207,7 +208,7 @@ impl Gate {
         }
     }
 
-    /// Whom a token names that somebody logs in with.
+    /// Verifies the token with which a player or operator logs in, and returns who that is.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -218,7 +219,7 @@ impl Gate {
         }
     }
 
-    /// Whether it is the operator's secret. Takes the same time wherever the difference is.
+    /// Whether this is the operator's secret. Takes the same time wherever the difference is.
     fn is_operator_s(&self, token: &str) -> bool {
         self.admin_token
             .as_deref()
@@ -226,7 +227,7 @@ impl Gate {
     }
 }
 
-/// The value of a cookie. Of two that differ one was planted by a neighbouring host, and nobody knows which.
+/// The value of a cookie. Of two values that differ, one was planted by a neighbouring host, and it is not known which.
 fn one_value<'a>(cookies: &'a [&'a str], name: &'a str) -> Result<&'a str, Refusal> {
     let mut values = cookie::values(cookies, name);
     let first = values.next().ok_or(Refusal::NothingShown)?;
@@ -236,7 +237,8 @@ fn one_value<'a>(cookies: &'a [&'a str], name: &'a str) -> Result<&'a str, Refus
     }
 }
 
-/// Owning a session proves that a player of old is one: nobody else could have a secret that hashes to the owner.
+/// The player that the cookies name. Owning a session proves that a player from before signed cookies is real: no one else
+/// could have a secret that hashes to the owner.
 fn known(player: &Player) -> Option<PlayerId> {
     match player {
         Player::Known(player) | Player::OfOld(player) => Some(player.id()),
@@ -245,14 +247,14 @@ fn known(player: &Player) -> Option<PlayerId> {
 }
 
 impl Identity {
-    /// Whether a session of this owner is theirs. Takes the same time for a session that nobody owns as for somebody
-    /// else's.
+    /// Whether this identity may have a session of `owner`. Takes the same time for a session without an owner as for
+    /// another player's.
     pub fn may_have(&self, owner: Option<&Owner>) -> bool {
         let owns = self.owns(owner);
         self.is_operator || owns
     }
 
-    /// The same, and not because it may have all of them.
+    /// Whether this identity owns a session of `owner`, rather than being an operator, who may have every session.
     pub fn owns(&self, owner: Option<&Owner>) -> bool {
         let token_hash = owner.map_or("", |owner| owner.token_hash.as_str());
         let shown = self.token_hash.as_deref().unwrap_or("-");

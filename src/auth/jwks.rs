@@ -1,9 +1,9 @@
-//! Public keys from an address (JWKS, RFC 7517), fetched when they are needed: the first time, when they are ten minutes
-//! old, and when a token names a key that is not among them, which is how keys are changed.
+//! Public keys from an address (JWKS, RFC 7517). They are fetched when they are needed: the first time, when they are ten
+//! minutes old, and when a token names a key that is not among them, which is how keys are changed.
 //!
-//! No thread of its own: whoever needs the keys fetches them, one at a time, at most every few seconds; the others go on
-//! with those that are there. So an address that is slow or away holds up one request now and then, and keys that were
-//! fetched once are good for a day without it.
+//! No thread of its own: a thread that needs the keys fetches them, one at a time, and at most once in a while; the others
+//! go on with the keys that are there. So an address that is slow or unreachable holds up one request now and then, and
+//! keys that were fetched once stay good for a day without it.
 
 use std::time::{Duration, Instant};
 
@@ -18,27 +18,27 @@ use ureq::tls::{self, PemItem, RootCerts, TlsConfig};
 use super::error::Refusal;
 use super::key::Key;
 
-/// Keys of this age are fetched anew.
+/// Keys of this age are fetched again.
 const FRESH_FOR: Duration = Duration::from_secs(600);
-/// Keys of this age are good for nothing, if the address was away for so long.
+/// Keys of this age are no longer accepted, when the address could not be reached for so long.
 const GOOD_FOR: Duration = Duration::from_secs(24 * 3600);
-/// Between two fetches, whoever asks for whatever key.
+/// The pause between two fetches, whichever request asks for whichever key.
 const PAUSE: Duration = Duration::from_secs(60);
-/// The same after one that failed.
+/// The pause after a fetch that failed.
 const RETRY: Duration = Duration::from_secs(10);
-/// A fetch takes no longer.
+/// A fetch takes at most this long.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// No set of keys is bigger.
+/// A set of keys has at most this many bytes.
 const LIMIT_BYTES: u64 = 256 * 1024;
-/// Keys of a set that are looked at.
+/// The most keys of a set that are looked at.
 const KEYS: usize = 64;
 
-/// Who may vouch for an address.
+/// The authorities that may vouch for an address.
 #[derive(Debug, Clone)]
 pub struct Authorities(RootCerts);
 
 impl Authorities {
-    /// Those of a file with certificates in PEM; none if there is none in it.
+    /// The authorities in a file with certificates in PEM; none if there is none in it.
     pub fn of_pem(pem: &[u8]) -> Option<Authorities> {
         let items: Result<Vec<_>, _> = tls::parse_pem(pem).collect();
         let certificates = items.ok()?.into_iter().filter_map(|item| match item {
@@ -54,11 +54,11 @@ impl Authorities {
 pub struct Jwks {
     url: String,
     agent: Agent,
-    /// Between two fetches; a constant but in tests.
+    /// The pause between two fetches; a constant except in tests.
     pause: Duration,
     /// Guards nothing else. Held for look-ups and changes only.
     cache: Mutex<Cache>,
-    /// Held by the one who fetches, over the whole exchange; nobody waits for it.
+    /// Held by the thread that fetches, over the whole exchange; no other thread waits for it.
     fetching: Mutex<()>,
 }
 
@@ -76,14 +76,14 @@ pub(super) struct Named {
 }
 
 impl Jwks {
-    /// The keys at `url`; nothing is fetched yet. Without `authorities` those vouch for it that browsers know.
+    /// The keys at `url`; nothing is fetched yet. Without `authorities`, those that browsers trust vouch for the address.
     pub fn new(url: &str, authorities: Option<Authorities>) -> Jwks {
         let roots = authorities.map_or(RootCerts::WebPki, |Authorities(roots)| roots);
         let config = Agent::config_builder()
             .timeout_global(Some(DEADLINE))
             .max_redirects(0)
             .tls_config(TlsConfig::builder().root_certs(roots).build())
-            // The environment is read in one place, and not here.
+            // The environment is read in one place, which is not here.
             .proxy(None)
             .build();
         Jwks {
@@ -95,12 +95,12 @@ impl Jwks {
         }
     }
 
-    /// The same, which asks more often.
+    /// Changes the pause between two fetches.
     pub fn with_pause(self, pause: Duration) -> Jwks {
         Jwks { pause, ..self }
     }
 
-    /// The key of that name for that algorithm.
+    /// The key with the name `kid` for `algorithm`.
     ///
     /// # Errors
     /// [`Refusal::UnknownKey`], [`Refusal::KeysAway`].
@@ -116,7 +116,7 @@ impl Jwks {
         }
         match self.known(kid, algorithm) {
             Some(key) => self.if_good(key),
-            // It may be among those that come in a moment.
+            // The key may be among those that come in a moment.
             None if is_under_way => Err(Refusal::KeysAway),
             None if self.age(Instant::now()).is_none() => Err(Refusal::KeysAway),
             None => Err(Refusal::UnknownKey),
@@ -137,7 +137,7 @@ impl Jwks {
         }
     }
 
-    /// A token that names no key must be signed by the only one of its algorithm.
+    /// The key, if it is there. A token that names no key must be signed by the only one of its algorithm.
     fn known(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Key> {
         let cache = self.cache.lock();
         let fitting = |named: &&Named| named.key.algorithm == algorithm;
@@ -149,7 +149,7 @@ impl Jwks {
         found.map(|named| named.key.clone())
     }
 
-    /// Fetches them, unless it is too soon. Returns whether somebody else is at it, which is not waited for.
+    /// Fetches the keys, unless it is too soon. Returns whether another thread is fetching them, which is not waited for.
     fn fetch_if_due(&self, now: Instant) -> bool {
         let Some(_fetching) = self.fetching.try_lock() else {
             return true;
@@ -177,7 +177,7 @@ impl Jwks {
         false
     }
 
-    /// What went wrong, without the address, which may have a password in it.
+    /// The error's text, without the address, which may have a password in it.
     fn shown(&self, error: &ureq::Error) -> String {
         error.to_string().replace(&self.url, "(the address)")
     }
@@ -202,7 +202,7 @@ impl Jwks {
     }
 }
 
-/// The keys of a set that we can use; the others are for somebody else.
+/// The keys of a set that can be used here. The others are meant for other services.
 pub(super) fn parse(text: &str) -> Option<Vec<Named>> {
     let set: Value = serde_json::from_str(text).ok()?;
     let keys = set.get("keys")?.as_array()?.iter().take(KEYS);
@@ -210,7 +210,7 @@ pub(super) fn parse(text: &str) -> Option<Vec<Named>> {
 }
 
 fn named(value: &Value) -> Option<Named> {
-    // One of a kind that nobody knows must not spoil the others.
+    // A key of an unknown kind must not spoil the others.
     let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
     let common = &jwk.common;
     if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
@@ -228,7 +228,7 @@ fn named(value: &Value) -> Option<Named> {
         {
             Algorithm::ES256
         }
-        // INVARIANT: never a symmetric one; whoever can read the address could sign with it.
+        // INVARIANT: never a symmetric key; anyone who can read the address could sign with it.
         _ => return None,
     };
     Some(Named {
@@ -243,7 +243,7 @@ mod tests {
 
     const ED: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
-    /// From RFC 7515 §A.3.1.
+    /// The example from RFC 7515 §A.3.1.
     const EC: &str = r#"{"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
 
     /// The algorithms and names of the keys in this list.
@@ -265,7 +265,7 @@ mod tests {
             r#"{"kty":"RSA","kid":"r","use":"enc","n":"AQAB","e":"AQAB"}"#,
             r#"{"kty":"RSA","kid":"r","alg":"HS256","n":"AQAB","e":"AQAB"}"#,
             r#"{"kty":"RSA","kid":"r","alg":"RS512","n":"AQAB","e":"AQAB"}"#,
-            // No point of the curve; RFC 7515's own with another curve, another use and another algorithm.
+            // Not a point of the curve; and RFC 7515's own key with another curve, another use and another algorithm.
             r#"{"kty":"EC","crv":"P-256","kid":"e","x":"AQAB","y":"AQAB"}"#,
             &EC.replace("P-256", "P-384"),
             &EC.replace("P-256", "secp256k1"),

@@ -1,7 +1,7 @@
-//! Tokens (JWT, RFC 7519): by which key they must be signed, what they must say, and whom they then make somebody.
+//! Tokens (JWT, RFC 7519): the key by which they must be signed, what they must say, and whom they identify.
 //!
-//! INVARIANT: the algorithm is the key's, never the token's. A token that names another one, `none` included, is refused
-//! before any key is looked at.
+//! INVARIANT: the algorithm is the key's, never the token's. A token that names another algorithm, including `none`, is
+//! refused before any key is looked at.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,22 +15,22 @@ use super::jwks::Jwks;
 use super::key::Key;
 use super::owner::PlayerId;
 
-/// A token is no longer: the door takes heads of 16 KiB.
+/// A token has at most this many bytes: the door accepts heads of 16 KiB.
 const TOKEN_LIMIT_BYTES: usize = 8 * 1024;
-/// How far the clocks of two servers may be apart.
+/// How far the clocks of two servers may differ.
 pub const LEEWAY: Duration = Duration::from_secs(10);
-/// A subject's name is no longer.
+/// A subject's name has at most this many bytes.
 const SUBJECT_LIMIT_BYTES: usize = 255;
 
-/// Where the key comes from.
+/// Where the keys come from.
 pub enum Keys {
-    /// It was given at the start.
+    /// The key was given at the start.
     One(Key),
-    /// From an address.
+    /// The keys are fetched from an address.
     Fetched(Jwks),
 }
 
-/// What makes an operator: a claim, and the value that it must have or that must be among its values.
+/// The claim that makes an operator, and the value that it must have or that must be among its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorClaim {
     /// The claim's name.
@@ -39,21 +39,21 @@ pub struct OperatorClaim {
     pub value: String,
 }
 
-/// What tokens must say besides `exp` and `sub`.
+/// What tokens must say in addition to `exp` and `sub`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Demands {
-    /// `iss`, if it matters.
+    /// The required `iss`, if one is required.
     pub issuer: Option<String>,
-    /// `aud`. Without it a token that names any is refused, as RFC 7519 §4.1.3 wants.
+    /// The required `aud`. Without it a token that names any audience is refused, as RFC 7519 §4.1.3 demands.
     pub audience: Option<String>,
-    /// Who is an operator; nobody without it.
+    /// The claim that makes an operator; without it no one is an operator.
     pub operator: Option<OperatorClaim>,
     /// How far clocks may differ, in whole seconds.
     pub leeway: Duration,
 }
 
 impl Default for Demands {
-    /// None but the signature and the times.
+    /// No demands except the signature and the times.
     fn default() -> Demands {
         Demands {
             issuer: None,
@@ -64,7 +64,7 @@ impl Default for Demands {
     }
 }
 
-/// Whom a token names.
+/// The player that a token names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
     /// The player.
@@ -73,7 +73,7 @@ pub struct Bearer {
     pub is_operator: bool,
     /// When it runs out.
     pub until: SystemTime,
-    /// When it was issued, at the earliest, if it says so (`iat`): the issuer's clock may be ahead.
+    /// The earliest time at which it was issued, if it says when (`iat`): the issuer's clock may be ahead.
     pub issued: Option<SystemTime>,
 }
 
@@ -84,13 +84,13 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Checks by these keys.
+    /// Makes a verifier with these keys.
     pub fn new(keys: Keys, demands: Demands) -> Verifier {
         crypto::install();
         Verifier { keys, demands }
     }
 
-    /// Whom the token names. May fetch keys, which takes seconds at most, and seldom.
+    /// Checks a token, and returns whom it names. May fetch keys, which rarely happens and takes at most seconds.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -141,7 +141,7 @@ impl Verifier {
         let is_name = |subject: &&str| (1..=SUBJECT_LIMIT_BYTES).contains(&subject.len());
         let subject = subject.filter(is_name).ok_or(Refusal::MissingClaim)?;
         let issued = moment(claims, "iat").and_then(|at| at.checked_sub(self.demands.leeway));
-        // What says that it comes from later on says nothing: it would be good whenever its player was revoked.
+        // An issue time in the future is ignored: the token would otherwise stay good whenever its player was revoked.
         let issued = issued.filter(|at| *at <= SystemTime::now());
         Ok(Bearer {
             player: PlayerId::of_subject(subject),
@@ -164,7 +164,7 @@ fn moment(claims: &Map<String, Value>, name: &str) -> Option<SystemTime> {
 }
 
 impl OperatorClaim {
-    /// Whether these claims make an operator. A list holds it if one of its values is it; `true` is the text `true`.
+    /// Whether these claims make an operator. A list does if one of its values matches; `true` matches the text `true`.
     fn is_in(&self, claims: &Map<String, Value>) -> bool {
         let is_it = |value: &Value| match value {
             Value::String(text) => *text == self.value,

@@ -1,4 +1,4 @@
-//! Keys that check tokens: each with its one algorithm, and no weaker than that wants.
+//! Keys that check tokens: each has exactly one algorithm, and is no weaker than that algorithm demands.
 
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
@@ -6,18 +6,18 @@ use super::crypto;
 
 /// A secret has at least as many bytes as the hash (RFC 7518 §3.2).
 pub const SECRET_LEAST_BYTES: usize = 32;
-/// An RSA key of 2048 bits has more bytes than this in PKCS #1; shorter ones are not secure, and are not taken.
+/// An RSA key of 2048 bits has more bytes than this in PKCS #1. Shorter keys are not secure, and are refused.
 const RSA_LEAST_BYTES: usize = 260;
-/// An Ed25519 key has as many.
+/// The length of an Ed25519 key.
 const ED_BYTES: usize = 32;
 
-/// Why a key can't be used; for the operator.
+/// Why a key can't be used; the text is for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     /// The secret is too short.
     #[error("a secret of at least 32 bytes is needed (openssl rand -hex 32)")]
     Short,
-    /// It is no public key that we understand.
+    /// It is not a public key that the server understands.
     #[error(
         "a public key in PEM is needed, RSA of at least 2048 bits, P-256 or Ed25519 (openssl pkey -pubout)"
     )]
@@ -64,13 +64,13 @@ impl Key {
         Key::of_public(algorithm, key).ok_or(BadKey::NotPem)
     }
 
-    /// The key, if it is as strong as its algorithm wants and, for ES256, on its curve.
+    /// The key, if it is as strong as its algorithm demands and, for ES256, on the curve.
     pub(super) fn of_public(algorithm: Algorithm, key: DecodingKey) -> Option<Key> {
         let is_good = match (algorithm, key.kind()) {
             (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(bytes)) => bytes.len() == ED_BYTES,
             (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => crypto::is_on_p256(point),
             (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => der.len() >= RSA_LEAST_BYTES,
-            // Looked at when it is used: shorter ones than 2048 bits check nothing.
+            // It is checked when it is used: a key of fewer than 2048 bits verifies nothing.
             (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { .. }) => true,
             _ => false,
         };

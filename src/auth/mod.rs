@@ -1,4 +1,4 @@
-//! Who asks: the player or operator behind a request, decided from what the request shows. No threads, no sockets but
+//! Decides which player or operator is behind a request, from what the request shows. No threads, and no sockets except
 //! the one to an address with public keys.
 //!
 //! ```text
@@ -9,13 +9,13 @@
 //! ```
 //!
 //! * [`gate`]: the decision, for `AUTH=anonymous` and `AUTH=jwt`. * [`cookie`]: signed cookies.
-//! * [`jwt`]: what a token must be like; [`key`]: what checks it; [`jwks`]: public keys from an address; [`crypto`]: their
-//!   mathematics.
-//! * [`owner`]: whose something is. * [`player`]: the secret by which a browser is known again.
+//! * [`jwt`]: what a token must be like; [`key`]: what checks it; [`jwks`]: public keys from an address; [`crypto`]: the
+//!   mathematics behind them.
+//! * [`owner`]: who owns something. * [`player`]: the secret by which a browser is recognised.
 //! * [`desk`]: browsers in which an operator has logged in.
 //! * [`secret`]: random, hashed, compared.
 //!
-//! Knows nothing of HTTP servers and Docker.
+//! This module knows nothing of HTTP servers and Docker.
 
 pub mod cookie;
 pub mod crypto;

@@ -1,4 +1,4 @@
-//! Whose something is: a player's name, as stores know it, and what proves that a session is theirs.
+//! Who owns something: a player's name as stores know it, and what proves that a session belongs to a player.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ const ANONYMOUS: &str = "anon-";
 const LOST: &str = "lost-";
 const ASIDE: &str = "-aside";
 
-/// A player, as stores know them: a name that tells nobody the secret by which they are recognised.
+/// A player as stores know them: a name that does not reveal the secret by which the player is recognised.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PlayerId(String);
@@ -26,7 +26,7 @@ pub struct BadPlayerId;
 impl TryFrom<String> for PlayerId {
     type Error = BadPlayerId;
 
-    /// It becomes a file's name and a part of a key, so nothing else may be in it.
+    /// The name becomes a file's name and a part of a key, so nothing else may be in it.
     fn try_from(name: String) -> Result<Self, BadPlayerId> {
         let is_good = (1..=128).contains(&name.len())
             && !name.starts_with('-')
@@ -54,30 +54,30 @@ impl fmt::Display for PlayerId {
 }
 
 impl PlayerId {
-    /// A player whom a cookie's secret makes; `digest` is the secret's.
+    /// The player that a cookie's secret makes; `digest` is the secret's hash.
     pub(crate) fn anonymous(digest: &str) -> PlayerId {
         // INVARIANT: hexadecimal digits are allowed in names.
         PlayerId::try_from(format!("{ANONYMOUS}{digest}")).unwrap_or_else(|_| PlayerId::nobody())
     }
 
-    /// The player whom a token's subject names. A subject may be anything, an address of electronic mail for one; a name
-    /// may not, and is seen by whoever looks at the store.
+    /// The player that a token's subject names. A subject may contain anything, for example an e-mail address; a name may
+    /// not, and everyone who looks at the store sees it.
     pub fn of_subject(subject: &str) -> PlayerId {
         let digest = digest(subject);
         PlayerId::try_from(format!("jwt-{digest}")).unwrap_or_else(|_| PlayerId::nobody())
     }
 
-    /// Under whose name a book is saved that is nobody's any more: the session that it was found in.
+    /// The name under which a book is saved that no longer belongs to a player: that of the session in which it was found.
     pub fn of_lost_session(session_id: &str) -> PlayerId {
         PlayerId::try_from(format!("{LOST}{session_id}")).unwrap_or_else(|_| PlayerId::nobody())
     }
 
-    /// An operator who plays.
+    /// The name of an operator who plays.
     pub fn operator() -> PlayerId {
         PlayerId("operator".into())
     }
 
-    /// Whether nobody can come back under this name but by a cookie that may be lost: books of such players expire.
+    /// Whether a player can come back under this name only with a cookie, which may be lost: books of such players expire.
     pub fn may_expire(&self) -> bool {
         self.0.starts_with(ANONYMOUS) || self.is_lost()
     }
@@ -87,13 +87,13 @@ impl PlayerId {
         self.0.starts_with(LOST)
     }
 
-    /// Under whose name those books of this player are kept that no newer one is to push out.
+    /// The name under which those books of this player are kept that no newer book may push out.
     pub fn aside(&self) -> PlayerId {
         // Names that the server gives are shorter than names may be.
         PlayerId::try_from(format!("{self}{ASIDE}")).unwrap_or_else(|_| PlayerId::nobody())
     }
 
-    /// Whether books of this name are kept however much all take: nobody could put them in again.
+    /// Whether books of this name are kept however much all books take: they could not be put in again.
     pub fn is_always_kept(&self) -> bool {
         self.is_lost() || self.0.ends_with(ASIDE)
     }
@@ -103,14 +103,14 @@ impl PlayerId {
     }
 }
 
-/// Whose a session is, once it has a player.
+/// The owner of a session that has a player.
 #[derive(Debug, Clone)]
 pub struct Owner {
     /// Hash of the secret that the owner was given.
     pub token_hash: String,
-    /// Whose spellbook it has.
+    /// The player whose spellbook it has.
     pub player: PlayerId,
-    /// Where it was started from; none for one that was taken over.
+    /// The household from which it was started; none for a session that was taken over.
     pub household: Option<IpAddr>,
 }
 

@@ -1,20 +1,20 @@
-//! By what a returning player is known where nobody signs up: a random secret in a cookie.
+//! How a returning player is recognised where no one signs up: by a random secret in a cookie.
 //!
-//! What is stored is the secret's hash, so that the spellbooks on disk tell nobody how to be their owner. The cookie is
-//! signed ([`super::cookie`]), so that a browser believes only in secrets that came from us.
+//! Only the secret's hash is stored, so a reader of the spellbooks on disk can't become their owner. The cookie is signed
+//! ([`super::cookie`]), so that a secret counts only if it came from this server.
 
 use super::owner::PlayerId;
 use super::secret;
 
-/// Digits of a code that stand together.
+/// How many digits of a code stand together.
 const GROUP: usize = 8;
 
 /// How a player's name is made from the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// As servers did it whose cookies were not signed.
+    /// The way of servers whose cookies were not signed.
     First,
-    /// With a prefix. So whoever cuts the signature off a cookie of today has a secret of nobody.
+    /// With a prefix, so that cutting the signature off a cookie of today gives the secret of no player.
     Second,
 }
 
@@ -26,7 +26,7 @@ pub struct PlayerSecret {
 }
 
 impl PlayerSecret {
-    /// A new player's.
+    /// The secret of a new player.
     pub fn random() -> Self {
         Self {
             kind: Kind::Second,
@@ -34,7 +34,8 @@ impl PlayerSecret {
         }
     }
 
-    /// One that a cookie held before cookies were signed. None unless it has the form of those: others could be guessed.
+    /// A secret that a cookie held before cookies were signed. None unless it has the form of those: others could be
+    /// guessed.
     pub fn of_old(shown: &str) -> Option<Self> {
         has_form(shown).then(|| Self {
             kind: Kind::First,
@@ -42,7 +43,7 @@ impl PlayerSecret {
         })
     }
 
-    /// What is signed: `2.` and 64 hexadecimal digits.
+    /// The text that is signed: `2.` and 64 hexadecimal digits.
     pub fn to_text(&self) -> String {
         match self.kind {
             Kind::First => format!("1.{}", self.secret),
@@ -50,7 +51,7 @@ impl PlayerSecret {
         }
     }
 
-    /// The reverse.
+    /// The reverse of [`PlayerSecret::to_text`].
     pub fn parse(text: &str) -> Option<Self> {
         let (kind, secret) = text.split_once('.')?;
         let kind = match kind {
@@ -64,7 +65,7 @@ impl PlayerSecret {
         })
     }
 
-    /// The same as a person takes it to another device: in groups of eight digits, `2-01234567-…`.
+    /// The secret as a code that a person takes to another device: in groups of eight digits, `2-01234567-…`.
     pub fn to_code(&self) -> String {
         let text = self.to_text().replace('.', "-");
         let (kind, secret) = text.split_at(1);
@@ -75,7 +76,8 @@ impl PlayerSecret {
         })
     }
 
-    /// The reverse, however it was copied: hyphens, white space and capitals are nothing.
+    /// The reverse of [`PlayerSecret::to_code`]. Hyphens, white space and capitals do not matter, however the code was
+    /// copied.
     pub fn from_code(code: &str) -> Option<Self> {
         let is_told = |letter: &char| !letter.is_whitespace() && *letter != '-';
         let told: String = code.chars().filter(is_told).collect();
@@ -83,7 +85,7 @@ impl PlayerSecret {
         Self::parse(&format!("{kind}.{}", secret.to_ascii_lowercase()))
     }
 
-    /// The player.
+    /// The name of the player who has this secret.
     pub fn id(&self) -> PlayerId {
         match self.kind {
             Kind::First => PlayerId::anonymous(&secret::digest(&self.secret)),

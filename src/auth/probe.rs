@@ -1,4 +1,4 @@
-//! How tokens and published keys are read, for tests that make them up by the million. Pure.
+//! How tokens and published keys are read, for tests that generate them by the million. Pure.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::jwks;
 use super::jwt::{Bearer, Demands, Keys, OperatorClaim, Verifier};
 use super::key::Key;
 
-/// Nobody signs anything with it, so a token that passes is forged.
+/// No token is signed with this secret, so a token that passes is forged.
 const SECRET: &[u8] = b"a secret of a probe, as long as one must be";
 
 fn verifier() -> Option<Verifier> {
@@ -26,23 +26,23 @@ fn verifier() -> Option<Verifier> {
     ))
 }
 
-/// What a stranger's token is taken for by a server that has a secret. None where even that could not be used.
+/// What a server that has a secret makes of a stranger's token. None if even that secret could not be used.
 pub fn token(token: &str) -> Option<Result<Bearer, Refusal>> {
     Some(verifier()?.verify(token))
 }
 
-/// Whom claims would name if a good key had signed them. None for what is no object of JSON.
+/// The identity that claims would give if a valid key had signed them. None for anything that is not a JSON object.
 pub fn claims(claims: &[u8]) -> Option<Result<Bearer, Refusal>> {
     let claims: Map<String, Value> = serde_json::from_slice(claims).ok()?;
     Some(verifier()?.bearer(&claims))
 }
 
-/// How many usable keys a published set has; none if it is no set.
+/// How many usable keys a published set has; none if it is not a set.
 pub fn keys(set: &str) -> Option<usize> {
     jwks::parse(set).map(|keys| keys.len())
 }
 
-/// Whether a file of the operator's holds a public key.
+/// Whether an operator's file holds a public key.
 pub fn is_public_key(pem: &[u8]) -> bool {
     Key::of_pem(pem).is_ok()
 }

@@ -4,23 +4,23 @@ use ring::digest::{SHA256, digest as digest_of};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-/// A secret that nobody guesses: 244 random bits in 64 hexadecimal digits.
+/// A secret that no one can guess: 244 random bits in 64 hexadecimal digits.
 pub fn new_token() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-/// What is kept of a secret: its SHA-256 in hexadecimal digits (FIPS 180-4). Secrets of 244 random bits need no
-/// salt and no slow hash.
+/// What is stored of a secret: its SHA-256 in hexadecimal digits (FIPS 180-4). Secrets of 244 random bits need no salt and
+/// no slow hash.
 pub fn digest(secret: &str) -> String {
     digest_bytes(secret.as_bytes())
 }
 
-/// The same of any bytes.
+/// The SHA-256 of any bytes, in hexadecimal digits.
 pub fn digest_bytes(bytes: &[u8]) -> String {
     to_hex(digest_of(&SHA256, bytes).as_ref())
 }
 
-/// Hexadecimal digits, two a byte.
+/// Hexadecimal digits, two for each byte.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
     let text = String::with_capacity(bytes.len() * 2);
     bytes
@@ -28,7 +28,7 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
         .fold(text, |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// The reverse.
+/// The reverse of [`to_hex`].
 pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -67,7 +67,7 @@ mod tests {
         assert!(!is_same_secret("", &one));
     }
 
-    /// Of something so long that a comparison which stops at the first difference would be a thousand times faster.
+    /// The secrets are so long that a comparison which stops at the first difference would be a thousand times faster.
     #[test]
     fn a_comparison_s_time_does_not_tell_where_the_difference_is() {
         let secret = "x".repeat(64 * 1024);
@@ -77,7 +77,8 @@ mod tests {
             assert!(!is_same_secret(std::hint::black_box(given), &secret));
             began.elapsed()
         };
-        // In turns, and the shortest of each: whatever else the machine does only makes some of them longer.
+        // Both are measured in turns, and the shortest of each counts: anything else the machine does only makes some of
+        // them longer.
         let times = (0..100).map(|_| (time(&early), time(&late)));
         let (early, late): (Vec<_>, Vec<_>) = times.unzip();
         let (early, late) = (early.iter().min(), late.iter().min());
