@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn servers_below_two_paths_of_a_host_share_no_cookie() {
-        // A signature for another purpose is not accepted either, even when both have been given the same key.
+        // The servers share no cookie even when both have been given the same key.
         let (key, one) = (CookieKey::new(&KEY), PlayerSecret::random());
         let names = ["", "/a", "/b", "/a/b", "/a-b"].map(Names::below);
         for own in &names {

@@ -1,7 +1,7 @@
 //! Public keys from an address (JWKS, RFC 7517). They are fetched when they are needed: the first time, when they are ten
 //! minutes old, and when a token names a key that is not among them, which is how keys are changed.
 //!
-//! No thread of its own: a thread that needs the keys fetches them, one at a time, and at most once in a while; the others
+//! No thread of its own: a thread that needs the keys fetches them, one at a time, and at most every few seconds; others
 //! go on with the keys that are there. So an address that is slow or unreachable holds up one request now and then, and
 //! keys that were fetched once stay good for a day without it.
 

@@ -1,4 +1,4 @@
-//! The page's files, built by npm and embedded in the binary, all but the shortest as `.gz`.
+//! The page's files, built by npm and embedded in the binary; all but the shortest as `.gz`.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,14 @@ use super::route::NoRoute;
 use crate::door::Response;
 use crate::texts;
 
-// `allow_missing`: the crate can be checked and tested without npm; `is_complete` tells at the start.
+// `allow_missing`: the crate can be checked and tested without npm; `is_complete` tells at the start whether files are
+// missing.
 #[derive(RustEmbed)]
 #[folder = "static/dist"]
 #[allow_missing = true]
 struct Dist;
 
-/// What a packed file's name ends in.
+/// The ending of a packed file's name.
 const PACKED: &str = ".gz";
 
 /// Whether the page was built before the binary was.
@@ -33,8 +34,8 @@ pub fn is_complete() -> bool {
     .all(|name| Dist::get(name).is_some() || Dist::get(&format!("{name}{PACKED}")).is_some())
 }
 
-/// What stands in the addresses of files: the version, and a hash of their content, so that a browser may
-/// keep a file for good and still gets the new one after an upgrade.
+/// The part of the files' addresses that changes with them: the version, and a hash of their content. A browser may
+/// therefore keep a file for good, and still gets the new one after an upgrade.
 pub fn version() -> String {
     let sum = Dist::iter()
         .filter_map(|name| Dist::get(&name))
@@ -51,14 +52,15 @@ pub fn version() -> String {
     )
 }
 
-/// Answers `GET /assets/{name}`. `query` is `v=` and the version in our own pages; `header` tells the request's.
+/// Answers `GET /assets/{name}`. `query` is `v=` and the version in the server's own pages; `header` returns the request's
+/// headers.
 pub fn serve<'a>(
     name: &str,
     query: Option<&str>,
     header: impl Fn(&str) -> Option<&'a str>,
     version: &str,
 ) -> Result<Response, ApiError> {
-    // The packed ones are no files of their own: the same address serves them.
+    // Packed files have no addresses of their own: the address of the plain file serves them.
     if name.ends_with(PACKED) {
         return Err(NoRoute::NotFound.into());
     }
@@ -76,7 +78,7 @@ pub fn serve<'a>(
     }
     let is_packed = packed.is_some() && header("accept-encoding").is_some_and(allows_gzip);
     let tagged = packed.as_ref().filter(|_| is_packed).unwrap_or(original);
-    // What is unpacked has a tag of its own, as RFC 9110 8.8.3.3 wants.
+    // The unpacked content has a tag of its own, as RFC 9110 8.8.3.3 demands.
     let mark = if is_packed || plain.is_some() {
         ""
     } else {
@@ -120,7 +122,7 @@ pub fn serve<'a>(
     })
 }
 
-/// Whether `If-None-Match` names the tag. Proxies that touch an answer mark its tag as weak.
+/// Whether `If-None-Match` names the tag. Proxies that change an answer mark its tag as weak.
 fn names(tags: &str, etag: &str) -> bool {
     tags.split(',')
         .map(|tag| tag.trim().trim_start_matches("W/"))
@@ -131,14 +133,15 @@ fn allows_gzip(accept_encoding: &str) -> bool {
     allows(accept_encoding, &["gzip", "x-gzip"])
 }
 
-/// Whether `Accept-Encoding` allows a coding of these names: by name if it is there, else by `*` (RFC 9110 12.5.3).
+/// Whether `Accept-Encoding` allows a coding with one of these names: by the name if it is there, otherwise by `*` (RFC
+/// 9110 12.5.3).
 pub(super) fn allows(accept_encoding: &str, names: &[&str]) -> bool {
     let weight_of = |wanted: &[&str]| {
         accept_encoding.split(',').find_map(|item| {
             let (coding, weight) = item.split_once(';').unwrap_or((item, "q=1"));
             let coding = coding.trim().to_ascii_lowercase();
             let weight = weight.trim().to_ascii_lowercase();
-            // A weight that is no number is one we do not trust ourselves to understand.
+            // A weight that is not a number counts as 0, because it is not known what it means.
             let weight = weight.strip_prefix("q=")?.trim().parse().unwrap_or(0.0);
             wanted.contains(&coding.as_str()).then_some(weight)
         })

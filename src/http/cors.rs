@@ -1,7 +1,7 @@
-//! Lets the pages of `ALLOWED_ORIGINS` read our answers (CORS: Fetch standard, §3.3). Pure.
+//! Lets the pages of `ALLOWED_ORIGINS` read the server's answers (CORS: Fetch standard, §3.3). Pure.
 //!
-//! A browser lets a page send much to another origin, and read nothing of what comes back unless that says so. Nothing
-//! here keeps a request out: that is [`super::origin::judge`]'s.
+//! A browser lets a page send much to another origin, but read nothing of the answer unless the answer allows it. Nothing
+//! here keeps a request out: that is the task of [`super::origin::judge`].
 
 use std::borrow::Cow;
 
@@ -9,24 +9,25 @@ use super::origin;
 use super::route::{self, NoRoute, Route};
 use crate::door::{Request, Response};
 
-/// What there is at some path.
+/// All methods that any path has.
 const ALL_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
-/// What such a page sends beyond what every page may.
+/// The headers that such a page may send in addition to those that every page may.
 const REQUEST_HEADERS: &str = "Authorization, Content-Type, X-Queue-Ticket";
-/// What it may read beyond what every page may.
+/// The headers that it may read in addition to those that every page may.
 const ANSWER_HEADERS: &str = "Location, Retry-After, X-Request-Id";
-/// How many seconds a browser may go on without asking again; Chromium's most is two hours.
+/// How many seconds a browser may go on without asking again; Chromium allows two hours at most.
 const MAX_AGE: &str = "600";
 
-/// What every answer to a request with that `Origin` tells the browser, whoever gives it.
+/// The headers that every answer to a request with that `Origin` carries, whichever code gives the answer.
 pub(super) fn headers(page: Option<&str>, allowed: &[String]) -> Vec<(&'static str, String)> {
     if allowed.is_empty() {
         return Vec::new();
     }
-    // So that no cache gives one origin's answer to another, or to none.
+    // This keeps caches from giving one origin's answer to another origin, or to a request without one.
     let mut headers = vec![("Vary", "Origin".to_owned())];
     if let Some(page) = page.filter(|page| origin::is_listed(page, allowed)) {
-        // As it was sent: browsers compare it letter by letter, and take no `*` where there are credentials.
+        // The origin is repeated as it was sent: browsers compare it letter by letter, and accept no `*` where there are
+        // credentials.
         headers.push(("Access-Control-Allow-Origin", page.to_owned()));
         headers.push(("Access-Control-Allow-Credentials", "true".to_owned()));
         headers.push(("Access-Control-Expose-Headers", ANSWER_HEADERS.to_owned()));
@@ -34,7 +35,7 @@ pub(super) fn headers(page: Option<&str>, allowed: &[String]) -> Vec<(&'static s
     headers
 }
 
-/// The answer to a browser that asks beforehand what such a page may send to a path that there is.
+/// The answer to a browser that asks beforehand what such a page may send to an existing path.
 pub(super) fn preflight(request: &Request, allowed: &[String]) -> Option<Response> {
     let page = request.header("origin")?;
     request.header("access-control-request-method")?;
@@ -56,8 +57,8 @@ pub(super) fn preflight(request: &Request, allowed: &[String]) -> Option<Respons
     })
 }
 
-/// The answer to whoever asks what may be asked for at a path that there is, or of the server (RFC 9110 9.3.7), as health
-/// checks do.
+/// The answer to a client that asks which methods an existing path, or the server, has (RFC 9110 9.3.7), as health checks
+/// do.
 pub(super) fn options(request: &Request, found: &Result<Route, NoRoute>) -> Option<Response> {
     if request.method != "OPTIONS" {
         return None;

@@ -17,13 +17,13 @@ use crate::terminal::upgrade::BadUpgrade;
 pub struct ApiError {
     /// The HTTP status.
     pub status: u16,
-    /// For programs: a snake_case word.
+    /// A snake_case word, for programs.
     pub code: &'static str,
-    /// For people: one sentence.
+    /// One sentence, for people.
     pub message: String,
-    /// Headers that belong to it.
+    /// The headers that belong to the error.
     pub headers: Vec<(&'static str, String)>,
-    /// The player's running sessions, where they are what is in the way.
+    /// The player's running sessions, if they are the reason for the error.
     pub sessions: Vec<Value>,
 }
 
@@ -39,24 +39,24 @@ impl ApiError {
         }
     }
 
-    /// The same, with a header.
+    /// Adds a header.
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The same, and when it makes sense to try again.
+    /// Adds when it makes sense to try again.
     pub fn retry_after(self, wait: Duration) -> Self {
-        // Rounded up: whoever comes at that second is not told to wait again.
+        // Rounded up, so that a client that comes at that second is not told to wait again.
         self.with("Retry-After", whole_seconds(wait).max(1).to_string())
     }
 
-    /// Whoever asked is not known.
+    /// The error for a client that is not recognised.
     pub fn unauthorized(message: &str) -> Self {
         Self::new(401, "unauthorized", message).with("WWW-Authenticate", "Bearer")
     }
 
-    /// A request that a page from another site made.
+    /// The error for a request that a page of another site made.
     pub fn foreign_origin() -> Self {
         Self::new(
             403,
@@ -65,7 +65,7 @@ impl ApiError {
         )
     }
 
-    /// A page that reached us by a name that may be anybody's.
+    /// The error for a page that reached the server by a name that may be anyone's.
     pub fn unknown_name() -> Self {
         Self::new(
             403,
@@ -74,12 +74,12 @@ impl ApiError {
         )
     }
 
-    /// No client can have that ticket.
+    /// The error for a ticket that no client can have.
     pub fn no_such_ticket() -> Self {
         Self::new(404, "no_such_ticket", "A queue's ticket is a UUIDv4.")
     }
 
-    /// A body above what the route takes.
+    /// The error for a body that is bigger than the route allows.
     pub fn body_too_large() -> Self {
         Self::new(
             413,
@@ -88,7 +88,7 @@ impl ApiError {
         )
     }
 
-    /// The answer.
+    /// The answer that tells the client the error.
     pub fn response(&self) -> Response {
         let mut response = Response::error(self.status, self.code, &self.message);
         if !self.sessions.is_empty() {
@@ -119,7 +119,7 @@ impl From<NoRoute> for ApiError {
 impl From<session::Error> for ApiError {
     fn from(error: session::Error) -> Self {
         use session::Error;
-        // How soon trying again makes sense.
+        // How soon it makes sense to try again.
         let (soon, later) = (Duration::from_secs(2), Duration::from_secs(15));
         let (status, code, retry) = match &error {
             Error::UnknownShell(_) => (422, "unknown_shell", None),
@@ -142,12 +142,12 @@ impl From<session::Error> for ApiError {
             Error::QueueAddressFull { retry_after, .. } => {
                 (429, "queue_address_full", Some(*retry_after))
             }
-            // Nobody reads it but the log; nginx made the number known.
+            // Only the log reads this; nginx made the number known.
             Error::Left { .. } => (499, "client_left", None),
             Error::Stopping => (503, "stopping", Some(soon)),
             Error::NoImage(_) => (503, "shell_not_installed", Some(later)),
             Error::ImageNotLoaded(_) => (503, "shell_not_ready", Some(soon)),
-            // No use in trying again: somebody has to mend it.
+            // It is of no use to try again: the operator has to repair the shell.
             Error::ShellBroken { .. } => (502, "shell_broken", None),
             Error::Engine(_) => (503, "engine_unavailable", Some(soon)),
             Error::System(_) => (503, "out_of_resources", Some(later)),
@@ -158,7 +158,7 @@ impl From<session::Error> for ApiError {
             Error::Store(session::store::Error::TooBig) => (413, "body_too_large", None),
             Error::Store(session::store::Error::TooManyRevoked) => (507, "too_many_revoked", None),
             Error::Store(_) => (503, "store_unavailable", Some(soon)),
-            // Mended before anybody is told.
+            // It is repaired before any client is told.
             Error::BookInPart => (503, "engine_unavailable", Some(soon)),
             Error::NotABook(_) => (409, "no_spellbook", None),
             Error::NotText => (422, "not_a_spellbook", None),
@@ -179,7 +179,7 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.player_message();
         match refusal {
-            // INVARIANT: as if there were no such session.
+            // INVARIANT: the answer is the same as if there were no such session.
             Refusal::NotOwner | Refusal::BadTicket => session::Error::NotFound.into(),
             Refusal::KeysAway => {
                 Self::new(503, "login_unavailable", message).retry_after(Duration::from_secs(10))
@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    /// What the Engine said is for the log only.
+    /// What the Engine said is only for the log.
     #[test]
     fn the_engine_s_words_stay_inside() {
         let refused = crate::engine::Error::Refused {

@@ -1,6 +1,7 @@
-//! Who asks, and whether they may: the one place where requests meet [`crate::auth`]. Logging in and out, and tickets.
+//! Decides who sends a request, and whether they may do what they ask: the one place where requests meet [`crate::auth`].
+//! Also logging in and out, and tickets.
 //!
-//! INVARIANT: a session that is somebody else's answers exactly as one that does not exist.
+//! INVARIANT: a session that belongs to another player answers exactly like one that does not exist.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,19 +21,19 @@ use crate::door::{Request, Response};
 use crate::session::{self, Manager, Session, SessionId};
 use crate::warn_throttled;
 
-/// Browsers keep cookies of 4096 bytes, name and attributes included.
+/// Browsers keep cookies of up to 4096 bytes, name and attributes included.
 const COOKIE_TOKEN_BYTES: usize = 3800;
 
-/// Of a header that a stranger may have made the log has no more. Hosts' names have 253.
+/// The log has no more characters of a header than this, because a stranger may have made it. A host's name has up to 253.
 const SHOWN_CHARACTERS: usize = 300;
 
-/// Everything by which requests are told apart.
+/// Everything by which the senders of requests are told apart.
 pub(super) struct Guard {
     pub(super) gate: Gate,
     pub(super) tickets: Tickets,
 }
 
-/// Whoever wants a new session; who that is may only be known when the store is.
+/// A client that wants a new session. Who it is may be known only when the store is.
 pub(super) struct Applicant {
     guard: Arc<Guard>,
     manager: Arc<Manager>,
@@ -45,37 +46,37 @@ pub(super) struct Applicant {
 /// A player who gets a session.
 pub(super) struct Admitted {
     pub(super) player: PlayerId,
-    /// Whether it has just come into being.
+    /// Whether the player has just come into being.
     pub(super) is_new: bool,
-    /// `Set-Cookie`, if the browser is to keep who it is.
+    /// `Set-Cookie`, if the browser is to remember who the player is.
     pub(super) cookie: Option<String>,
-    /// When its login runs out.
+    /// When the player's login expires.
     pub(super) until: Option<SystemTime>,
-    /// When it was found not to be revoked, at the earliest.
+    /// The earliest time at which the player was found not to be revoked.
     pub(super) at: SystemTime,
 }
 
-/// What lets somebody open a terminal.
+/// What allows a client to open a terminal.
 pub(super) struct Entry {
-    /// When it runs out.
+    /// When it expires.
     pub(super) until: Option<SystemTime>,
-    /// Whose it is, and when it was issued, if that is known.
+    /// The player it belongs to, and when it was issued, if that is known.
     by: Option<(PlayerId, Option<SystemTime>)>,
 }
 
 impl Site {
-    /// The address that a client finds us at: what stands before a route's path in everything it is told.
+    /// The address at which a client finds the server: it stands before a route's path in everything the client is told.
     pub(super) fn own_address(&self, request: &Request) -> String {
         self.reached(request).own() + self.prefix()
     }
 
-    /// The path below which players find us; mostly empty.
+    /// The path below which players find the server; mostly empty.
     pub(super) fn prefix(&self) -> &str {
         let url = self.settings.public_url.as_deref();
         url.map_or("", |url| origin::split_prefix(url).1)
     }
 
-    /// How the client reached us.
+    /// How the client reached the server.
     pub(super) fn reached<'a>(&'a self, request: &'a Request) -> Reached<'a> {
         Reached {
             public_url: self
@@ -88,12 +89,12 @@ impl Site {
         }
     }
 
-    /// Whether players reach us by HTTPS.
+    /// Whether players reach the server by HTTPS.
     pub(super) fn is_https(&self, request: &Request) -> bool {
         self.reached(request).own().starts_with("https:")
     }
 
-    /// For everything that changes something, and for WebSockets.
+    /// Checks the origin of a request that changes something, or that opens a WebSocket.
     pub(super) fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
         let (reached, origin) = (self.reached(request), request.header("origin"));
         let site = request.header("sec-fetch-site");
@@ -103,7 +104,7 @@ impl Site {
         }
         self.metrics.count_refusal(Refusal::ForeignOrigin);
         let own = shown(&reached.own());
-        // Most often it is no attack, but a setting that is missing.
+        // Most often this is not an attack, but a missing setting.
         if judgement == Judgement::UnknownName {
             warn_throttled!(
                 "refused a page at {own}: if that is this server's address, set PUBLIC_URL to it"
@@ -118,8 +119,8 @@ impl Site {
         Err(ApiError::foreign_origin())
     }
 
-    /// Whom the request comes from, unless that is revoked. Where nobody logs in, a session of a player who is revoked is
-    /// nobody's; see `owned`.
+    /// The sender of the request, unless their login is revoked. In a server without logins, a session of a player who is
+    /// revoked belongs to no one; see `owned`.
     pub(super) fn identity(&self, request: &Request) -> Result<Identity, ApiError> {
         let identity = self.shown_identity(request)?;
         if self.guard.gate.wants_tokens() {
@@ -128,7 +129,7 @@ impl Site {
         Ok(identity)
     }
 
-    /// The player that the request comes from. Where nobody logs in, one who is revoked is nobody.
+    /// The player that the request comes from. In a server without logins, a player who is revoked counts as no one.
     pub(super) fn visitor(&self, request: &Request) -> Result<Option<PlayerId>, ApiError> {
         let identity = self.identity(request)?;
         match identity.player {
@@ -137,8 +138,8 @@ impl Site {
         }
     }
 
-    /// Whether the request shows a player, for pages: what is wrong with what it shows is told by the calls that they
-    /// make, and nobody is refused a page.
+    /// Whether the request shows a player. This is for pages, which are never refused: what is wrong with the credentials
+    /// is told by the calls that the pages make.
     pub(super) fn is_known(&self, request: &Request) -> bool {
         let Ok(key) = self.cookie_key() else {
             return false;
@@ -147,14 +148,14 @@ impl Site {
         shown.is_ok_and(|identity| identity.player.is_some())
     }
 
-    /// Whom what the request shows makes it.
+    /// The sender of the request by the credentials that it shows, revoked or not.
     fn shown_identity(&self, request: &Request) -> Result<Identity, ApiError> {
         let key = self.cookie_key()?;
         self.identify(request, key)
             .map_err(|refusal| self.refuse(refusal))
     }
 
-    /// The key of players' cookies. None where players log in.
+    /// The key of players' cookies. None if players log in.
     fn cookie_key(&self) -> Result<Option<&CookieKey>, session::Error> {
         match self.guard.gate.wants_tokens() {
             true => Ok(None),
@@ -172,7 +173,7 @@ impl Site {
         self.guard.gate.identify(shown, key)
     }
 
-    /// Whether what somebody has shown is not revoked.
+    /// Checks that the sender's credential is not revoked.
     fn check_standing(&self, identity: &Identity) -> Result<(), ApiError> {
         match &identity.player {
             Some(player) => self.check_not_revoked(player, identity.issued),
@@ -180,7 +181,7 @@ impl Site {
         }
     }
 
-    /// Whether what was issued at that moment still makes somebody this player.
+    /// Checks that a credential of this player that was issued at that moment is not revoked.
     fn check_not_revoked(
         &self,
         player: &PlayerId,
@@ -192,7 +193,7 @@ impl Site {
         }
     }
 
-    /// Counts a refusal.
+    /// Counts a refusal, and returns the error for it.
     fn refuse(&self, refusal: Refusal) -> ApiError {
         self.metrics.count_refusal(refusal);
         refusal.into()
@@ -216,10 +217,10 @@ impl Site {
         let found = match self.manager.get(id) {
             Ok(session) => Some(session),
             Err(session::Error::NotFound) => None,
-            // Not known yet is not unknown: a page that is told so comes back.
+            // A session that is not known yet is not an unknown one: a page that is told so comes back.
             Err(error) => return Err(error.into()),
         };
-        // Asked for a session that is not there too, so that it takes as long.
+        // This is asked for a session that does not exist too, so that the answer takes as long.
         let owner = found.as_ref().and_then(|session| session.owner());
         let owner = match owner {
             Some(owner) if self.is_nobody_s(owner)? => None,
@@ -233,7 +234,7 @@ impl Site {
         }
     }
 
-    /// Whether a session's player is revoked where nobody logs in, and so can't be known again.
+    /// Whether the session's player is revoked and, in a server without logins, can't be recognised again.
     fn is_nobody_s(&self, owner: &Owner) -> Result<bool, session::Error> {
         match self.guard.gate.wants_tokens() {
             true => Ok(false),
@@ -251,8 +252,8 @@ impl Site {
         self.owned_session(id, request)
     }
 
-    /// Checks that the request, which changes something, comes from the session's owner or an operator. Returns whether
-    /// it is an operator's and not the owner's.
+    /// Checks that the request, which changes something, comes from the session's owner or an operator. Returns whether it
+    /// comes from an operator who is not the owner.
     pub(super) fn own_session_or_operator(
         &self,
         id: SessionId,
@@ -267,7 +268,8 @@ impl Site {
         Ok(!identity.owns(session.owner()))
     }
 
-    /// Whether an operator has logged in at `/admin` in this browser. What is sent as `Authorization` counts alone.
+    /// Whether an operator has logged in at `/admin` in this browser. If there is an `Authorization` header, it alone
+    /// counts.
     pub(super) fn is_at_desk(&self, request: &Request) -> bool {
         let cookies: Vec<&str> = cookies(request).collect();
         let name = desk::cookie_name(self.guard.gate.names(), self.is_https(request));
@@ -283,7 +285,7 @@ impl Site {
             })
     }
 
-    /// Whom this token makes somebody, if that is an operator.
+    /// The identity that this token gives, if it is an operator's.
     pub(super) fn operator(&self, token: &str) -> Option<Identity> {
         let authorization = format!("Bearer {token}");
         let shown = Shown {
@@ -296,7 +298,7 @@ impl Site {
         identity.is_operator.then_some(identity)
     }
 
-    /// Whether the request comes from an operator.
+    /// Checks that the request comes from an operator.
     pub(super) fn check_operator(&self, request: &Request) -> Result<(), ApiError> {
         let is_closed = self.settings.auth.admin_token.is_none() && !self.guard.gate.wants_tokens();
         if is_closed {
@@ -322,10 +324,10 @@ impl Site {
         }
     }
 
-    /// Whoever asks for a session.
+    /// The client that asks for a session.
     pub(super) fn applicant(&self, request: &Request) -> Result<Applicant, ApiError> {
         let identity = match self.guard.gate.wants_tokens() {
-            // Whether that is revoked may not be known yet.
+            // It may not be known yet whether the login is revoked.
             true => Some(self.shown_identity(request)?),
             false => None,
         };
@@ -339,8 +341,8 @@ impl Site {
         })
     }
 
-    /// Whether the request may open the session's terminal: by `ticket`, if it has one, which is used up then; else as its
-    /// owner.
+    /// Checks that the request may open the session's terminal: by its `ticket`, if it has one, which is used up then;
+    /// otherwise as the session's owner.
     pub(super) fn may_open(
         &self,
         id: SessionId,
@@ -390,7 +392,7 @@ impl Site {
         Ok(Outcome::Now(reply::json_response(201, &body)))
     }
 
-    /// `POST /login`: from a token in a header to one in a cookie, which pages and their WebSockets send by themselves.
+    /// `POST /login`: turns a token in a header into one in a cookie, which pages and their WebSockets send by themselves.
     pub(super) fn login(&self, request: &Request) -> Result<Outcome, ApiError> {
         self.check_origin(request)?;
         let gate = &self.guard.gate;
@@ -412,11 +414,11 @@ impl Site {
         Ok(Outcome::Now(response))
     }
 
-    /// `POST /logout`: the browser forgets who it is, and the player's terminals are closed. Games go on, and end as
-    /// others do.
+    /// `POST /logout`: the browser forgets who the player is, and the player's terminals are closed. Games go on, and end
+    /// as others do.
     pub(super) fn logout(&self, request: &Request) -> Result<Outcome, ApiError> {
         self.check_origin(request)?;
-        // Whoever is not known, or not any more, has nothing to close.
+        // A client that is not recognised, or no longer recognised, has nothing to close.
         if let Ok(identity) = self.identity(request) {
             for session in self.manager.list() {
                 if identity.owns(session.owner()) {
@@ -436,7 +438,8 @@ impl Site {
 }
 
 impl Guard {
-    /// A ticket for whoever is known until then. INVARIANT: it is no newer than the look-up that its player is not revoked.
+    /// A ticket for a client whose login lasts until `until`. INVARIANT: `issued` is no later than the look-up that found
+    /// its player not revoked.
     pub(super) fn ticket(
         &self,
         session: SessionId,
@@ -451,23 +454,24 @@ impl Guard {
         self.tickets.issue(grant, Instant::now())
     }
 
-    /// Whether a session's token makes its owner. Not where a login runs out: it would outlive that.
+    /// Whether a session's token makes its holder the owner. It does not where logins expire: the token would outlive the
+    /// login.
     pub(super) fn gives_session_tokens(&self) -> bool {
         !self.gate.wants_tokens()
     }
 }
 
 impl Applicant {
-    /// Counts a refusal.
+    /// Counts a refusal, and returns the error for it.
     fn refuse(&self, refusal: Refusal) -> ApiError {
         self.metrics.count_refusal(refusal);
         refusal.into()
     }
 
-    /// Whose the session will be. Blocks a while when the server has just started.
+    /// Decides which player the session will belong to. Blocks for a while when the server has just started.
     ///
     /// # Errors
-    /// When it is not known yet who players are, or their login is revoked.
+    /// When it is not known yet who players are, or when their login is revoked.
     pub(super) fn admit(&self) -> Result<Admitted, ApiError> {
         self.manager.wait_until_settled()?;
         let at = SystemTime::now();
@@ -493,13 +497,13 @@ impl Applicant {
             Player::Known(player) => Some(player),
             Player::OfOld(player) if self.manager.knows(&player.id())? => Some(player),
             Player::Nobody => None,
-            // Never the value that was shown: somebody else may know it.
+            // The value that was shown is never used: someone else may know it.
             Player::NotOurs | Player::OfOld(_) => {
                 self.metrics.count_refusal(Refusal::BadCookie);
                 None
             }
         };
-        // Whoever logs in nowhere can't do so again, and is a new player.
+        // Without logins a revoked player can't log in again, and becomes a new player.
         let known = match known {
             Some(player) if self.manager.is_revoked(&player.id(), None)? => {
                 self.metrics.count_refusal(Refusal::Revoked);
@@ -520,7 +524,7 @@ impl Applicant {
 }
 
 impl Entry {
-    /// Whether that is revoked by now, while there was no terminal yet that could have been closed.
+    /// Checks that the entry has not been revoked meanwhile, while there was no terminal yet that could have been closed.
     pub(super) fn check(&self, site: &Site) -> Result<(), ApiError> {
         match &self.by {
             Some((player, issued)) => site.check_not_revoked(player, *issued),
@@ -535,7 +539,7 @@ fn shown(header: &str) -> String {
     format!("{text:?}")
 }
 
-/// The same address with a ticket.
+/// The WebSocket's address with a ticket in it.
 pub(super) fn with_ticket(ws_url: &str, ticket: &str) -> String {
     format!("{ws_url}?ticket={ticket}")
 }
@@ -556,7 +560,7 @@ pub(super) fn cookies(request: &Request) -> impl Iterator<Item = &str> {
     cookies.map(|(_, value)| value.as_str())
 }
 
-/// When a login that runs out at a time of day does so on the clock that threads wait by.
+/// The moment at which a login expires, on the monotonic clock by which threads wait.
 pub(super) fn deadline(until: Option<SystemTime>) -> Option<Instant> {
     let left = until?.duration_since(SystemTime::now());
     Instant::now().checked_add(left.unwrap_or(Duration::ZERO))

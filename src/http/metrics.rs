@@ -1,4 +1,4 @@
-//! What is counted of requests; and all areas' metrics together, as `/metrics` shows them.
+//! The metrics of requests; and all areas' metrics together, as `/metrics` shows them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::auth::Refusal;
 use crate::metrics::{self, Counters, Label, Registry};
 use crate::{door, logging};
 
-/// From an asset to a game that waits in the queue.
+/// From the time of an asset to that of a game that waits in the queue.
 const SECONDS: [f64; 9] = [0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0];
 
 /// The metrics of requests.
@@ -16,27 +16,27 @@ const SECONDS: [f64; 9] = [0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.
 pub struct Metrics {
     /// Requests answered, by method, route and status.
     requests: IntCounterVec,
-    /// How long they took, by route.
+    /// How long requests took, by route.
     seconds: HistogramVec,
-    /// Requests that were not believed, by reason.
+    /// Requests whose credentials were refused, by reason.
     auth_failures: Counters<Refusal>,
 }
 
-/// Where all metrics are, and those that are brought up to date at a scrape. The sessions' are the manager's.
+/// All metrics, and those that are brought up to date at a scrape. The manager has those of the sessions.
 pub struct Exposition {
-    /// All of them.
+    /// The registry of all metrics.
     pub registry: Registry,
-    /// The door's.
+    /// The metrics of the door.
     pub door: door::Metrics,
-    /// The log's.
+    /// The metrics of the log.
     pub log: logging::Metrics,
 }
 
 impl Metrics {
-    /// All at zero, on a registry.
+    /// Registers all metrics, at zero, on a registry.
     ///
     /// # Errors
-    /// Only for a name that is forbidden or taken, which a test would show.
+    /// Only when a name is forbidden or taken, which a test would show.
     pub fn register(registry: &Registry) -> metrics::Result<Metrics> {
         Ok(Metrics {
             requests: registry.counters(
@@ -59,20 +59,20 @@ impl Metrics {
         })
     }
 
-    /// Counts a request that is answered. `route` is its path's pattern: nothing that a stranger made up.
+    /// Counts a request that was answered. `route` is its path's pattern, which contains nothing that a stranger made up.
     pub fn count_request(&self, method: &str, route: &str, status: u16) {
         let status = status.to_string();
         let requests = self.requests.with_label_values(&[method, route, &status]);
         requests.inc();
     }
 
-    /// Notes how long one took.
+    /// Notes how long a request took.
     pub fn note_duration(&self, route: &str, took: Duration) {
         let seconds = self.seconds.with_label_values(&[route]);
         seconds.observe(took.as_secs_f64());
     }
 
-    /// Counts a request that was not believed.
+    /// Counts a request whose credentials were refused.
     pub fn count_refusal(&self, refusal: Refusal) {
         self.auth_failures.of(refusal).inc();
     }

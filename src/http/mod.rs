@@ -6,9 +6,9 @@
 //!              └─ log line, metrics
 //! ```
 //!
-//! Runs on the door's router threads. Whatever may take long (the Engine starts or removes a container) and
-//! whatever needs the socket itself (a terminal) is handed off to the connection's own thread, so slow
-//! requests never keep quick ones waiting.
+//! This code runs on the door's router threads. Work that may take long (the Engine starts or removes a container) and
+//! work that needs the socket itself (a terminal) is handed off to the connection's own thread, so slow requests never
+//! keep quick ones waiting.
 
 pub mod assets;
 mod cors;
@@ -47,25 +47,25 @@ use pages::Pages;
 use route::{NoRoute, Route};
 use tickets::Tickets;
 
-/// What the routes need to know beside the sessions.
+/// What the routes need to know in addition to the sessions.
 #[derive(Clone, Default)]
 pub struct Settings {
-    /// The server's address as players see it, if it is not simply the one they used; maybe with a path, without a slash at
-    /// its end.
+    /// The server's address as players see it, unless it is simply the one they used. It may have a path, without a slash
+    /// at its end.
     pub public_url: Option<String>,
-    /// Origins besides our own whose pages may act on us.
+    /// Origins besides the server's own whose pages may act on the server.
     pub allowed_origins: Vec<String>,
-    /// Whose pages may show those of players in a frame, as a Content-Security-Policy says it; nobody's if it is empty.
+    /// The pages that may show players' pages in a frame, in the words of a Content-Security-Policy; empty for none.
     pub frame_ancestors: String,
-    /// How players and operators are known.
+    /// How players and operators are recognised.
     pub auth: auth::Settings,
     /// How much a terminal's client may send.
     pub paces: Paces,
-    /// How a terminal's client that is gone is told from one that is quiet.
+    /// How a terminal's client that is gone is distinguished from one that is quiet.
     pub heartbeat: Heartbeat,
 }
 
-/// Answers everything that is asked.
+/// Answers all requests.
 pub struct Site {
     manager: Arc<Manager>,
     metrics: Arc<Metrics>,
@@ -78,7 +78,7 @@ pub struct Site {
     settings: Settings,
 }
 
-/// A request's own, once its route is known: what a handler on another thread still needs.
+/// The data of one request, once its route is known: what a handler on another thread still needs.
 struct Line {
     id: RequestId,
     method: String,
@@ -87,12 +87,12 @@ struct Line {
     peer: IpAddr,
     started: Instant,
     is_https: bool,
-    /// The session that it names.
+    /// The session that the request names.
     session: Option<SessionId>,
 }
 
 impl Line {
-    /// This thread works for the request from now on, as its log lines tell.
+    /// Adds the request's fields to the log lines of this thread, which works for the request from now on.
     fn enter(&self) -> Entered {
         let Line { id, peer, .. } = self;
         match &self.session {
@@ -104,18 +104,18 @@ impl Line {
     }
 }
 
-/// What may take long, with a look at the connection that waits for it.
+/// Work that may take long. It can look at the connection that waits for it.
 type Work = Box<dyn FnOnce(&Connection) -> Result<Response, ApiError> + Send>;
 
-/// What a handler decides.
+/// The decision of a handler.
 enum Outcome {
-    /// This is the answer.
+    /// The answer.
     Now(Response),
-    /// Whoever runs this on the connection's own thread gets the answer.
+    /// Work that gives the answer when it is run on the connection's own thread.
     Later(Work),
-    /// This is the answer, whose place is given back when the client has taken it.
+    /// The answer to a download. Its place is given back when the client has taken the answer.
     Download(Response, Arc<()>),
-    /// Whoever reads so many bytes of body on the connection's own thread gives them to this.
+    /// An upload: the connection's own thread reads a body of at most this many bytes, and gives it to this function.
     Upload(usize, handlers::spellbook::WithBody),
     /// The connection becomes a terminal.
     Terminal(terminal::Opening),
@@ -125,7 +125,7 @@ impl Site {
     /// A site in front of `manager`.
     ///
     /// # Errors
-    /// For a template that is not valid.
+    /// When a template is not valid.
     pub fn new(
         manager: Arc<Manager>,
         metrics: Metrics,
@@ -156,7 +156,7 @@ impl Site {
         })
     }
 
-    /// An error: a page for people who followed a link, JSON for everybody else.
+    /// The answer for an error: a page for people who followed a link, JSON for all other clients.
     fn error_response(
         &self,
         route: Option<&Route>,
@@ -175,7 +175,7 @@ impl Site {
         }
     }
 
-    /// One line and one count for each request. A watch link's secret is in neither.
+    /// Writes one log line and adds one count for each request. A watch link's secret is in neither.
     fn note(&self, line: &Line, status: u16) {
         let method = match line.method.as_str() {
             known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH") => known,
@@ -186,7 +186,7 @@ impl Site {
         if status != 101 {
             self.metrics.note_duration(line.pattern, took);
         }
-        // Tenths of a millisecond are enough for anybody.
+        // Tenths of a millisecond are precise enough.
         let duration_ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;
         let told = format!(
             "{} {}",
@@ -194,7 +194,7 @@ impl Site {
             names::path_without_secrets(&line.path)
         );
         let level = match line.pattern {
-            // What is asked for all the time, by machines.
+            // Paths that machines ask for all the time.
             "/healthz" | "/readyz" | "/metrics" | "/assets/{name}" | "/sessions"
             | "/admin/health"
                 if status < 400 =>
@@ -207,18 +207,18 @@ impl Site {
     }
 }
 
-/// Through which address somebody came.
+/// The address through which a client came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The only one there is.
+    /// The only address there is.
     Only,
-    /// The public one of two: the operator's routes are not there.
+    /// The public one of two addresses: the operator's routes are not there.
     Public,
-    /// The private one of two.
+    /// The private one of two addresses.
     Private,
 }
 
-/// [`Site`] behind an `Arc`, as hand-offs need it, at one of its addresses.
+/// A [`Site`] at one of its addresses, behind an `Arc`, as hand-offs need it.
 pub struct SiteService(pub Arc<Site>, pub Side);
 
 impl Service for SiteService {
@@ -229,7 +229,7 @@ impl Service for SiteService {
         let found = route::find(&request.method, &request.path);
         let found = match found {
             Ok(route) if side == Side::Public && route.is_operator_s() => Err(NoRoute::NotFound),
-            // Nor does another method show that there is such a route elsewhere.
+            // A wrong method must not show either that there is such a route elsewhere.
             Err(NoRoute::MethodNotAllowed(allowed))
                 if side == Side::Public && is_operator_s(allowed, &request.path) =>
             {
@@ -295,27 +295,27 @@ impl Service for SiteService {
     }
 }
 
-/// Whether that path is an operator's route with the first of these methods.
+/// Whether that path is an operator's route when it is asked for with the first of these methods.
 fn is_operator_s(allowed: &str, path: &str) -> bool {
     let method = allowed.split(',').next().unwrap_or_default();
     route::find(method, path).is_ok_and(|route| route.is_operator_s())
 }
 
-/// Runs `work` on the connection's own thread and answers there; `place` is given back then.
+/// Runs `work` on the connection's own thread and sends the answer from there; `place` is given back then.
 fn later(site: Arc<Site>, line: Line, work: Work, place: Option<Arc<()>>) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
         let _entered = line.enter();
         let mut response = work(&connection).unwrap_or_else(|error| error.response());
         security_headers::keep_to_tls(&mut response, line.is_https);
         site.note(&line, response.status);
-        // Fails when the client is gone; what it asked for was done all the same.
+        // This fails when the client is gone; what it asked for was done all the same.
         let _ = connection.respond(line.id, response);
         drop(place);
     }))
 }
 
-/// Whether an `Accept` header prefers a page to JSON (RFC 9110 §12.5.1). Only by its name: whoever takes anything is a
-/// program as a rule.
+/// Whether an `Accept` header prefers a page to JSON (RFC 9110 §12.5.1). It does only if it names the page's type: a
+/// client that accepts anything is usually a program.
 fn wants_page(accept: &str) -> bool {
     let weight = |wanted: &str| {
         let ranges = accept.split(',').map(|range| {

@@ -1,24 +1,27 @@
-//! `GET /openapi.json`: what `templates/openapi.json` says by hand, and what holds of every route.
+//! `GET /openapi.json`: the document that `templates/openapi.json` holds, written by hand, with what is true of every
+//! route added.
 //!
 //! ```text
 //! templates/openapi.json ─▶ + version, shells of this server ─▶ + HEAD ─▶ + answers and headers of all routes
 //! ```
 //!
-//! Made once, at the start. `tests/it/openapi.rs` compares it with the route table and with what is answered.
+//! The document is made once, at the start. `tests/it/openapi.rs` compares it with the route table and with the server's
+//! answers.
 
 use serde_json::{Map, Value, json};
 
 use super::route;
 use crate::texts;
 
-/// Its name among the texts.
+/// The file's name among the templates.
 const BY_HAND: &str = "openapi.json";
 /// The key under which the file lists the answers that any route may give.
 const ANY_ANSWER: &str = "x-any-answer";
-/// What a parameter is replaced with to ask the route table; a UUIDv4, as most of them are.
+/// The value that stands for a parameter when the route table is asked; a UUIDv4, as most parameters are.
 const SAMPLE: &str = "00000000-0000-4000-8000-000000000000";
 
-/// The document, for a server with these shells, below this path, such as `/shell`, or with the host for itself.
+/// The document for a server with these shells, below this path, such as `/shell`; the path is empty for a server that has
+/// the host for itself.
 pub fn document<'a>(prefix: &str, shells: impl IntoIterator<Item = &'a str>) -> Value {
     let by_hand = texts::all().remove(BY_HAND).unwrap_or_default();
     let mut document: Value = serde_json::from_slice(&by_hand).expect("JSON, as every test shows");
@@ -47,7 +50,7 @@ pub fn document<'a>(prefix: &str, shells: impl IntoIterator<Item = &'a str>) -> 
     document
 }
 
-/// HEAD wherever it is allowed: GET without the body.
+/// Adds HEAD wherever it is allowed: it is GET without the body.
 fn add_head(path: &str, item: &mut Map<String, Value>) {
     let asked: Vec<&str> = path
         .split('/')
@@ -70,7 +73,7 @@ fn add_head(path: &str, item: &mut Map<String, Value>) {
     item.insert("head".into(), head);
 }
 
-/// Every answer carries `X-Request-Id`. What is only referred to gets it where it stands.
+/// Adds `X-Request-Id`, which every answer carries. An answer that is only referred to gets it where it is defined.
 fn number_requests(answer: &mut Value) {
     if answer.get("$ref").is_none() {
         answer["headers"]["X-Request-Id"] = json!({
@@ -81,7 +84,7 @@ fn number_requests(answer: &mut Value) {
     }
 }
 
-/// The object that `value` is. What is none becomes one, which the tests would show.
+/// The object that `value` is. A value that is not an object becomes one, which the tests would show.
 fn object(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = Value::Object(Map::new());

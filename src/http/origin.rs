@@ -1,38 +1,39 @@
-//! Which address we are to the client, and which pages may act on us. Pure.
+//! Decides which address the server has for a client, and which pages may act on the server. Pure.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// How a client reached us.
+/// How a client reached the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Reached<'a> {
-    /// The address that players use, without a path, if the operator has said so.
+    /// The address that players use, without a path, if the operator has set it.
     pub public_url: Option<&'a str>,
-    /// Whether the client's own connection is HTTPS, as far as we know.
+    /// Whether the client's own connection is HTTPS, as far as the server knows.
     pub is_https: bool,
     /// The `Host` header.
     pub host: &'a str,
 }
 
-/// Whether a page may act on us.
+/// Whether a page may act on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
-    /// It is ours or one of those named; or it is no page at all.
+    /// The page is the server's own or one of those named; or the request comes from no page.
     Allowed,
-    /// It is another site's.
+    /// The page belongs to another site.
     Foreign,
-    /// It says that it is ours, under a name that we don't know to be ours. Whoever owns a name can point it here (DNS
-    /// rebinding), and a browser on this machine or its network takes that page and us for one site then.
+    /// The page says that it is the server's own, under a name that is not known to be the server's. Anyone who owns a
+    /// name can point it here (DNS rebinding), and a browser on this machine or its network then takes that page and this
+    /// server for one site.
     UnknownName,
 }
 
 impl Reached<'_> {
-    /// Whether it was by a name that can only be ours.
+    /// Whether the client used a name that can only be the server's.
     pub fn is_by_our_name(&self) -> bool {
         is_our_name(self.host, self.public_url)
     }
 
-    /// The scheme and host that the client reached us by, such as `http://127.0.0.1:8080`.
+    /// The scheme and host by which the client reached the server, such as `http://127.0.0.1:8080`.
     pub fn own(&self) -> String {
         match self.public_url {
             Some(url) => canonical(url).into_owned(),
@@ -43,7 +44,7 @@ impl Reached<'_> {
         }
     }
 
-    /// Which settings would let a page of `origin` in that was refused; for the operator.
+    /// The settings that would let a page of `origin` in that was refused; for the operator.
     pub fn advice(&self, origin: Option<&str>) -> Cow<'static, str> {
         let Some(origin) = origin else {
             return "it hides its origin, and no setting lets it in".into();
@@ -53,7 +54,7 @@ impl Reached<'_> {
             let rest = origin.split_once("://").map(|(_, rest)| rest.to_owned());
             rest.unwrap_or_default()
         };
-        // Scheme apart: the default port is that of the scheme that the page has.
+        // The scheme is compared apart: the default port depends on the scheme that the page has.
         let of_page = canonical(origin);
         let scheme = of_page.split_once("://").map_or("", |(scheme, _)| scheme);
         let is_our_host = host(&of_page) == host(&canonical(&format!("{scheme}://{}", self.host)));
@@ -75,7 +76,7 @@ impl Reached<'_> {
     }
 }
 
-/// An origin in the one spelling in which they are compared: in lower case, and without a port that its scheme has anyway,
+/// An origin in the one spelling in which origins are compared: in lower case, and without the default port of its scheme,
 /// as browsers write it (RFC 6454 §6.2).
 pub fn canonical(origin: &str) -> Cow<'_, str> {
     let lower = match origin.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -93,14 +94,14 @@ pub fn canonical(origin: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether pages of this origin are among those that the operator lets act on us.
+/// Whether pages of this origin are among those that the operator allows to act on the server.
 pub fn is_listed(origin: &str, allowed: &[String]) -> bool {
     let origin = canonical(origin);
     allowed.iter().any(|allowed| origin == canonical(allowed))
 }
 
-/// Whether a `Host` header names this machine as only itself does: by an address, as `localhost` (RFC 6761 §6.3), or as
-/// the public address does. Any other name may be a stranger's.
+/// Whether a `Host` header names this machine in a way that only this machine is named: by an address, as `localhost` (RFC
+/// 6761 §6.3), or as the public address does. Any other name may be a stranger's.
 fn is_our_name(host: &str, public_url: Option<&str>) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -116,22 +117,22 @@ fn is_our_name(host: &str, public_url: Option<&str>) -> bool {
     is_public || is_loopback || address.parse::<IpAddr>().is_ok()
 }
 
-/// An address, cut where its path begins; the path may be empty.
+/// An address, cut where its path begins. The path may be empty.
 pub fn split_prefix(url: &str) -> (&str, &str) {
     let host = url.find("://").map_or(0, |scheme| scheme + 3);
     let path = url[host..].find('/').map_or(url.len(), |path| host + path);
     url.split_at(path)
 }
 
-/// The same for WebSockets.
+/// The same address for WebSockets.
 pub fn websocket(own: &str) -> String {
     // `http` becomes `ws` and `https` becomes `wss`.
     own.replacen("http", "ws", 1)
 }
 
-/// Whether a page of `origin` may act on us. Only browsers send an origin, and they never lie about it; so
-/// a request without one is no page's. `site` is what newer browsers say beside it (`Sec-Fetch-Site`): a request that
-/// comes from elsewhere and hides where is refused.
+/// Decides whether a page of `origin` may act on the server. Only browsers send an origin, and they never lie about it; so
+/// a request without an origin does not come from a page. `site` is what newer browsers send in addition
+/// (`Sec-Fetch-Site`): a request that comes from another site and hides which one is refused.
 pub fn judge(
     origin: Option<&str>,
     site: Option<&str>,
@@ -144,7 +145,7 @@ pub fn judge(
         (Some(origin), _) => origin == reached.own(),
         (None, Some(site)) => site == "same-origin",
     };
-    // What is compared with the public address is no word of the client's.
+    // When the origin is compared with the public address, nothing that the client said is trusted.
     let is_known = reached.public_url.is_some() || reached.is_by_our_name();
     match (says_it_is_ours, is_known) {
         (true, true) => Judgement::Allowed,
@@ -331,7 +332,7 @@ mod tests {
         assert_eq!(judge(own, None, named, &allowed), Allowed);
         let public = reached(own, false, "evil.example:8080");
         assert_eq!(judge(own, None, public, &[]), Allowed);
-        // A proxy may name us as it likes to, where the operator has said who we are.
+        // A proxy may use any name for the server, if the operator has set the public address.
         let renamed = reached(own, false, "backend:1");
         assert_eq!(judge(own, None, renamed, &[]), Allowed);
         assert_eq!(judge(Some("http://backend:1"), None, renamed, &[]), Foreign);
@@ -350,7 +351,7 @@ mod tests {
         };
         let (tls, elsewhere) = (Some("https://play.example"), Some("https://school.example"));
         let allow = "ALLOWED_ORIGINS";
-        // A proxy with TLS that we don't know of, whether or not it tells the port.
+        // A proxy with TLS that the server does not know of, whether or not it sends the port.
         for host in ["play.example", "play.example:443"] {
             let reached = reached(None, false, host);
             check(reached, tls, &["PUBLIC_URL", "TRUSTED_PROXIES"], &[allow]);

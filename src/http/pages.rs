@@ -1,4 +1,4 @@
-//! The HTML pages: ramhorns templates from `templates/`, everything in them escaped.
+//! The HTML pages: ramhorns templates from `templates/`, in which everything is escaped.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,12 +10,12 @@ use crate::door::Response;
 use crate::session::Shell;
 use crate::texts;
 
-/// No inline script or style, no other host; who may have a frame around us comes behind it. `'self'` covers our
-/// WebSockets too (CSP Level 3 §6.7.2.8).
+/// No inline script or style, and no other host. The pages that may have the page in a frame are appended to it. `'self'`
+/// covers the server's own WebSockets too (CSP Level 3 §6.7.2.8).
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors";
-/// Whose frames may hold what is for operators: a page around it could guide their clicks.
+/// No page may show the operator's pages in a frame: a page around them could guide an operator's clicks.
 const NOBODY: &str = "'none'";
 
 /// The parsed templates.
@@ -29,12 +29,12 @@ pub struct Pages {
     frame_ancestors: String,
 }
 
-/// Whom the start page is for.
+/// The visitor that the start page is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Visitor {
-    /// Whether one had to log in.
+    /// Whether visitors have to log in.
     pub has_logins: bool,
-    /// Whether the server knows whose page it is.
+    /// Whether the server knows the visitor.
     pub is_known: bool,
 }
 
@@ -80,11 +80,11 @@ struct Error<'a> {
 }
 
 impl Pages {
-    /// Parses the templates. Those for players may be in frames of these `frame_ancestors`, in the words of a
-    /// Content-Security-Policy; of nobody if there is none. `prefix` stands before the path of every link.
+    /// Parses the templates. `frame_ancestors` says, in the words of a Content-Security-Policy, which pages may show those
+    /// for players in a frame; none if it is empty. `prefix` stands before the path of every link.
     ///
     /// # Errors
-    /// For a template that is not valid, which any test would show.
+    /// When a template is not valid, which any test would show.
     pub fn new(frame_ancestors: &str, prefix: &str) -> Result<Self, ramhorns::Error> {
         let frame_ancestors = match frame_ancestors {
             "" => NOBODY,
@@ -106,13 +106,13 @@ impl Pages {
         })
     }
 
-    /// What stands in the addresses of assets.
+    /// The version that stands in the addresses of assets.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The page to start a game from: a shell that is `broken` can't be chosen. Whoever had to log in can log out there,
-    /// and whoever is known may have a spellbook.
+    /// The page to start a game from. A shell that is `broken` can't be chosen. Visitors who had to log in can log out
+    /// there, and visitors who are known may have a spellbook.
     pub fn landing(
         &self,
         shells: &[Shell],
@@ -145,7 +145,7 @@ impl Pages {
         )
     }
 
-    /// The page to play in, or to watch.
+    /// The page in which to play or to watch.
     pub fn terminal(&self, session_id: &str, shell: &str, ws_url: &str, role: &str) -> Response {
         self.for_players(
             200,
@@ -160,7 +160,7 @@ impl Pages {
         )
     }
 
-    /// The operator's page. There is nothing secret in it: what it shows it asks for.
+    /// The operator's page. It contains nothing secret: it asks for what it shows.
     pub fn admin(&self) -> Response {
         html(
             200,
@@ -172,7 +172,7 @@ impl Pages {
         )
     }
 
-    /// An error, for a person who followed a link.
+    /// The page of an error, for a person who followed a link.
     pub fn error(&self, status: u16, message: &str) -> Response {
         let title = match status {
             404 => "Nothing here",
@@ -224,8 +224,8 @@ fn html(status: u16, text: String, frame_ancestors: &str) -> Response {
     }
 }
 
-/// Packs a page for who takes it so. There is nothing in it of a stranger's words beside a secret, by which its length would
-/// tell of the secret (BREACH).
+/// Packs a page for a client that accepts that. No page contains a stranger's words beside a secret, so its length does
+/// not reveal a secret (BREACH).
 pub fn pack(response: &mut Response, accept_encoding: Option<&str>) {
     let is_page =
         |(name, value): &(&str, String)| *name == "Content-Type" && value.starts_with("text/html");

@@ -1,4 +1,4 @@
-//! The forms that answers have: JSON, a text, a file, nothing. Pure.
+//! The forms of answers: JSON, a text, a file, nothing. Pure.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -7,14 +7,14 @@ use super::Outcome;
 use super::error::ApiError;
 use crate::door::Response;
 
-/// What a handler comes to.
+/// The result of a handler.
 pub(super) type Handled = Result<Outcome, ApiError>;
 
 pub(super) fn now(response: Response) -> Handled {
     Ok(Outcome::Now(response))
 }
 
-/// A file for the player alone, which no browser may take for a page.
+/// A file that is only for the player. No browser may take it for a page.
 pub(super) fn download(content_type: &str, file: &str, body: Vec<u8>) -> Response {
     let disposition = format!("attachment; filename=\"{file}\"");
     let headers = vec![

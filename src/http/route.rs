@@ -100,20 +100,20 @@ pub enum Route {
     Asset(String),
 }
 
-/// Why a request leads nowhere.
+/// Why a request leads to no route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoute {
-    /// Nothing has that path.
+    /// No route has that path.
     NotFound,
     /// It looks like a session's path, but no session can have that id.
     NoSuchSession,
     /// It looks like a place in the queue, but no request can have that ticket.
     NoSuchTicket,
-    /// The path is known, and may be asked for with these methods.
+    /// The path is known, and can be asked for with these methods.
     MethodNotAllowed(&'static str),
 }
 
-/// Every route, by a method and the pattern of its path: for what is true of all of them.
+/// Every route, as a method and the pattern of its path: for what is true of all routes.
 pub const TABLE: [(&str, &str); 46] = [
     ("GET", "/"),
     ("GET", "/healthz"),
@@ -171,7 +171,7 @@ const BOOK: &str = "GET, HEAD, PUT";
 const RECORDING: &str = "GET, HEAD, POST, DELETE";
 const VERSION: &str = "GET, HEAD, POST";
 
-/// Finds the route. HEAD is GET without the body.
+/// Finds the route of a request. HEAD is GET without the body.
 ///
 /// # Errors
 /// [`NoRoute`].
@@ -247,7 +247,7 @@ pub fn below<'a>(prefix: &str, path: &'a str) -> &'a str {
     }
 }
 
-/// Whether a path's first segment is a route's too.
+/// Whether a path's first segment is also the first segment of a route.
 pub fn begins_like_one(path: &str) -> bool {
     let first = |path: &str| path.split('/').nth(1).map(str::to_owned);
     TABLE
@@ -276,7 +276,8 @@ fn recording(method: &str, id: SessionId) -> Route {
 }
 
 impl Route {
-    /// Whether it is for operators only, so that it is not there at a public address beside a private one.
+    /// Whether the route is for operators only. Such a route does not exist at a public address when there is a private
+    /// one.
     pub fn is_operator_s(&self) -> bool {
         matches!(
             self,
@@ -300,7 +301,7 @@ impl Route {
         )
     }
 
-    /// The session that it is about.
+    /// The session that the route is about.
     pub fn session(&self) -> Option<SessionId> {
         match self {
             Route::DestroySession(id)
@@ -319,7 +320,7 @@ impl Route {
         }
     }
 
-    /// The path's pattern, for metrics: never anything that a stranger made up.
+    /// The path's pattern, for metrics: it never contains anything that a stranger made up.
     pub fn pattern(&self) -> &'static str {
         match self {
             Route::Landing => "/",
@@ -489,7 +490,7 @@ mod tests {
         }
     }
 
-    /// A number for each route. Whoever adds a route must give it one, and then a line in the table.
+    /// A number for each route. A developer who adds a route must give it a number here, and then a line in the table.
     fn number(route: &Route) -> usize {
         match route {
             Route::Landing => 0,

@@ -1,5 +1,5 @@
-//! `GET /session/{id}/ws`: checks the handshake while errors are still ordinary answers, then makes the
-//! connection's own thread the terminal's.
+//! `GET /session/{id}/ws`: checks the handshake while errors are still ordinary answers, then gives the connection's own
+//! thread to the terminal.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,11 +24,11 @@ pub(super) struct Opening {
     id: SessionId,
     upgrade: Upgrade,
     seat: ViewerHandle,
-    /// When the viewer's login runs out.
+    /// When the viewer's login expires.
     until: Option<Instant>,
 }
 
-/// A handshake without fault.
+/// A handshake in which no fault was found.
 pub(super) struct Handshake {
     upgrade: Upgrade,
     arrival: Arrival,
@@ -58,7 +58,7 @@ pub(super) fn handshake(role: Role, request: &Request) -> Result<Handshake, ApiE
     Ok(Handshake { upgrade, arrival })
 }
 
-/// The last thing that can go wrong before the 101.
+/// Adds the viewer to the terminal, which is the last thing that can go wrong before the 101.
 pub(super) fn sit_down(
     manager: &Manager,
     id: SessionId,
@@ -75,7 +75,7 @@ pub(super) fn sit_down(
     })
 }
 
-/// Where the terminal of a session is, on a server that is reached at `own`.
+/// The address of a session's terminal, on a server that is reached at `own`.
 pub(super) fn address(own: &str, id: SessionId) -> String {
     format!("{}/session/{}/ws", origin::websocket(own), id.to_text())
 }
@@ -85,7 +85,7 @@ pub(super) fn ticket(request: &Request) -> Option<&str> {
     value(request.query.as_deref().unwrap_or_default(), "ticket")
 }
 
-/// The offset to go on at, if the query has one.
+/// The offset to continue at, if the query has one.
 fn from(query: &str) -> Result<Option<u64>, ApiError> {
     let bad = |_| {
         ApiError::new(
@@ -133,7 +133,7 @@ fn value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// Hands the connection over.
+/// Hands the connection over to the terminal.
 pub(super) fn open(site: Arc<Site>, line: Line, opening: Opening) -> Answer {
     Answer::HandOff(Box::new(move |connection| {
         let _entered = line.enter();

@@ -1,5 +1,6 @@
-//! Tickets: each opens one WebSocket, once, within half a minute. For clients that can send neither header nor cookie, such as
-//! a plain `websocat URL`; so what stands in a URL, and may end up in somebody's log, is worth nothing afterwards.
+//! Tickets: each opens one WebSocket, once, within half a minute. They are for clients that can send neither header nor
+//! cookie, such as a plain `websocat URL`. A ticket stands in a URL, which may end up in a log, so it is worth nothing
+//! afterwards.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,12 +12,12 @@ use crate::session::SessionId;
 
 /// How long a ticket waits to be used.
 pub const TICKET_LIFE: Duration = Duration::from_secs(30);
-/// Tickets of one session at a time; the oldest give way.
+/// The most tickets of one session at a time; the oldest give way.
 const PER_SESSION: usize = 8;
-/// Tickets in all; the oldest give way.
+/// The most tickets altogether; the oldest give way.
 const IN_ALL: usize = 8192;
 
-/// All tickets that wait, by their hash: memory that leaks tells none of them.
+/// All unused tickets, by their hash: memory that leaks reveals none of them.
 #[derive(Debug, Default)]
 pub struct Tickets {
     /// Guards nothing else, and is held for look-ups and changes only.
@@ -34,14 +35,14 @@ struct Waiting {
 pub struct Grant {
     /// The session.
     pub session: SessionId,
-    /// When the login runs out of whoever got the ticket.
+    /// When the login expires of the client that got the ticket.
     pub until: Option<SystemTime>,
-    /// When they got it.
+    /// When the client got it.
     pub issued: SystemTime,
 }
 
 impl Tickets {
-    /// A new ticket. It is kept nowhere but with whoever gets it.
+    /// A new ticket. It is kept nowhere except by the client that gets it.
     pub fn issue(&self, grant: Grant, now: Instant) -> String {
         let ticket = secret::new_token();
         let mut waiting = self.waiting.lock();
@@ -58,9 +59,9 @@ impl Tickets {
         ticket
     }
 
-    /// What the ticket opens, if it is one and opens this session. It is used up either way.
+    /// What the ticket opens, if it exists and is for this session. It is used up either way.
     pub fn redeem(&self, ticket: &str, session: SessionId, now: Instant) -> Option<Grant> {
-        // The look-up's time tells of the hash at most, which says nothing about a ticket.
+        // The look-up's time reveals at most the hash, which says nothing about a ticket.
         let found = self.waiting.lock().remove(&secret::digest(ticket))?;
         (!found.is_over(now) && found.grant.session == session).then_some(found.grant)
     }

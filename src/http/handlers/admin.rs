@@ -19,7 +19,7 @@ use crate::session::admission::estimate::whole_seconds;
 use crate::session::quarantine::Aside;
 use crate::session::{LONGEST_DRAIN, Manager, SAMPLE_EVERY, Sample, Session, SessionId};
 
-/// So much of what is set aside is told: when the Engine is away, all of it is.
+/// The most things set aside that are shown: when the Engine is away, all of them are set aside.
 const ASIDE_SHOWN: usize = 50;
 /// The longest notice, in characters.
 const NOTICE_CHARACTERS: usize = 500;
@@ -36,8 +36,8 @@ struct Say {
     text: String,
 }
 
-/// The body of `POST /admin/drain`, which may be left out as a whole. What is not understood is refused: without the time
-/// that was meant all games would end now.
+/// The body of `POST /admin/drain`, which may be left out as a whole. A body that is not understood is refused: otherwise
+/// all games would end now, because the time that was meant would be missing.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Drain {
@@ -52,7 +52,7 @@ enum Urgency {
 }
 
 impl Site {
-    /// `POST /admin/login`: from the operator's token to a cookie that is good for the operator's routes only.
+    /// `POST /admin/login`: exchanges the operator's token for a cookie that is good for the operator's routes only.
     pub(in crate::http) fn admin_login(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         let household = door::household(request.peer);
@@ -191,7 +191,7 @@ impl Site {
         now(json_response(200, &json!({"sessions": told})))
     }
 
-    /// `POST /admin/drain`: answers when the pages were told; without a time that is just before the end.
+    /// `POST /admin/drain`: answers when the pages have been told; without a time, that is just before the end.
     pub(in crate::http) fn admin_drain(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_operator(request)?;
@@ -228,12 +228,12 @@ impl Site {
     }
 }
 
-/// A player who is revoked.
+/// A revoked player, as operators are told.
 fn told(player: &PlayerId, at: SystemTime) -> Value {
     json!({"player": player, "revoked_at": timestamp(at)})
 }
 
-/// What operators are told of a session beyond what its player is.
+/// What operators are told about a session in addition to what its player is told.
 pub(in crate::http) fn add_details(body: &mut Value, manager: &Manager, session: &Session) {
     let now = Instant::now();
     let usage = manager.usage(session.id, now);
@@ -252,7 +252,7 @@ pub(in crate::http) fn add_details(body: &mut Value, manager: &Manager, session:
     body["cpus"] = usage.and_then(|usage| usage.cpus).into();
 }
 
-/// Whether each shell can be started, and how its pool is.
+/// Whether each shell can be started, and the state of its pool.
 fn shells(manager: &Manager) -> Vec<Value> {
     let (broken, backoffs) = (manager.broken_shells(), manager.pool_backoffs());
     let shells = manager.settings().shells.iter();
@@ -266,7 +266,7 @@ fn shells(manager: &Manager) -> Vec<Value> {
     shells.map(|shell| tell(&shell.name)).collect()
 }
 
-/// What is set aside because it failed, the one that failed last first.
+/// What is set aside because it failed; what failed last comes first.
 fn quarantine(manager: &Manager) -> Vec<Value> {
     let mut aside = manager.quarantine();
     aside.sort_by_key(|one| one.since);
@@ -280,7 +280,7 @@ fn quarantine(manager: &Manager) -> Vec<Value> {
     aside.iter().map(tell).collect()
 }
 
-/// The last hour, the oldest first, as the page draws it.
+/// The samples of the last hour, the oldest first, as the page draws them.
 fn history(manager: &Manager) -> Value {
     let samples = manager.history();
     let column = |of: fn(&Sample) -> u64| samples.iter().map(of).collect::<Vec<_>>();
@@ -292,7 +292,7 @@ fn history(manager: &Manager) -> Value {
     })
 }
 
-/// The cause is for the log and for the operator, who may read it.
+/// A health check's result. The cause is for the log and for the operator, who may read it.
 fn health(health: Result<(), String>) -> Value {
     json!({"ok": health.is_ok(), "cause": health.err()})
 }

@@ -1,4 +1,4 @@
-//! `GET /readyz`: whether games can be started now, and if not, why.
+//! `GET /readyz`: says whether games can be started now, and if not, why.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Site {
                     "shell_not_ready",
                     "A shell's image is still to be loaded into the container engine.".to_owned(),
                 ),
-                // Why, is the operator's: it may name what is on the host.
+                // The cause is only for the operator: it may name things on the host.
                 NotReady::Shell { shell, .. } => (
                     "shell_broken",
                     format!("The shell {shell} can't be started; the server's log says why."),

@@ -1,4 +1,4 @@
-//! `GET /metrics`: sets what is there at this moment, then writes everything down.
+//! `GET /metrics`: sets the gauges to their values of this moment, then writes all metrics.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ impl Site {
     ) -> Result<Outcome, ApiError> {
         self.check_may_scrape(request, side)?;
         let (manager, exposition) = (Arc::clone(&self.manager), Arc::clone(&self.exposition));
-        // The Engine and the store are asked how they are, which may take a moment.
+        // The Engine and the store are asked for their health, which may take a moment.
         Ok(Outcome::Later(Box::new(move |_| {
             let check = manager.check_health();
             let scrape = exposition.registry.begin_scrape();
@@ -38,14 +38,14 @@ impl Site {
 }
 
 impl Site {
-    /// Metrics are open to the machine itself and on the private address; others show the operator's token.
+    /// Metrics are open to the machine itself and on the private address. Other clients must show the operator's token.
     pub(in crate::http) fn check_may_scrape(
         &self,
         request: &Request,
         side: Side,
     ) -> Result<(), ApiError> {
         let is_open = side == Side::Private || request.is_local();
-        // A page whose name was turned to point here (DNS rebinding) asks from this machine, by that name.
+        // A page whose name was pointed here (DNS rebinding) asks from this machine, by that name.
         if is_open && (!request.peer.is_loopback() || self.reached(request).is_by_our_name()) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What each route does, a file a resource. Handlers talk to the session manager and know nothing of Docker.
+//! What each route does; each resource has a file. Handlers talk to the session manager and know nothing of Docker.
 
 mod admin;
 mod health;
@@ -17,7 +17,7 @@ use super::{Side, Site, assets};
 use crate::door::{Body, Request};
 
 impl Site {
-    /// Does what the route says.
+    /// Does what the route asks for.
     pub(super) fn handle(&self, route: Route, request: Request, side: Side) -> Handled {
         check_encoding(&request)?;
         match route {
@@ -84,7 +84,7 @@ impl Site {
     }
 }
 
-/// A body is taken as it is: one that has to be unpacked first could be a bomb.
+/// Checks that a body is not encoded: a body that has to be unpacked first could be a bomb.
 fn check_encoding(request: &Request) -> Result<(), ApiError> {
     let is_packed = request
         .header("content-encoding")

@@ -1,4 +1,4 @@
-//! Recordings: started, taken home and dropped by the player.
+//! Recordings: the player starts, downloads and drops them.
 
 use std::time::{Duration, Instant, SystemTime};
 

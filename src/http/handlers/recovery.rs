@@ -1,5 +1,5 @@
-//! A player takes who they are to another device: by a code, which is the secret of their cookie. Where players log in there
-//! is none, for their spellbooks come with their login.
+//! A player takes their identity to another device with a code, which is the secret of their cookie. Servers with logins
+//! have no such code, because the spellbooks come with the login.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::http::route::NoRoute;
 use crate::http::{Outcome, Site};
 
 impl Site {
-    /// `POST /recovery-code`: the visitor's. Not by GET, whose answers stay in histories and caches.
+    /// `POST /recovery-code`: the visitor's code. It is not a GET, because answers to GET stay in histories and caches.
     pub(in crate::http) fn recovery_code(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_has_codes()?;
@@ -31,14 +31,14 @@ impl Site {
         Ok(Outcome::Now(crate::http::reply::json_response(200, &body)))
     }
 
-    /// `POST /recover`: from now on the browser is the player of that code.
+    /// `POST /recover`: makes the browser the player of that code from now on.
     pub(in crate::http) fn recover(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
         self.check_has_codes()?;
         let Body::Whole(body) = &request.body else {
             return Err(ApiError::body_too_large());
         };
-        // Unknown fields are left alone, for clients newer than we are.
+        // Unknown fields are ignored, for clients that are newer than the server.
         let told: Value = serde_json::from_slice(body).unwrap_or_default();
         let code = told["recovery_code"].as_str().ok_or_else(|| {
             let message = "The body must be JSON, such as {\"recovery_code\": \"2-…\"}.";
@@ -50,7 +50,7 @@ impl Site {
         let is_https = self.is_https(request);
         Ok(Outcome::Later(Box::new(move |_| {
             let player = secret.id();
-            // One who is revoked can't be told from one who never was.
+            // A player who is revoked can't be told from one who never existed.
             if manager.is_revoked(&player, None)? || !manager.knows(&player)? {
                 return Err(unknown_code());
             }

@@ -19,7 +19,7 @@ use crate::session::{
 };
 use crate::terminal::Role;
 
-/// The body of `POST /session`. Unknown fields are left alone, for clients newer than we are.
+/// The body of `POST /session`. Unknown fields are ignored, for clients that are newer than the server.
 #[derive(Debug, Default, Deserialize)]
 struct CreateSession {
     shell: Option<String>,
@@ -65,7 +65,7 @@ impl Site {
                 household: Some(household),
                 is_new_player: admitted.is_new,
                 ticket,
-                // Whoever names no ticket may have ended sending only, and is answered.
+                // A client that names no ticket may only have ended sending, and is answered.
                 has_left: &|| ticket.is_some() && connection.has_ended_sending(),
                 ..Newcomer::PATIENT
             };
@@ -92,8 +92,8 @@ impl Site {
     }
 
     pub(in crate::http) fn queue(&self, ticket: QueueTicket) -> Handled {
-        // INVARIANT: never a 404. A page asks before its `POST` is in line and after it has left it, and browsers write each
-        // 404 into the console.
+        // INVARIANT: never a 404. A page asks before its `POST` is in line and after it has left the line, and browsers
+        // write each 404 into the console.
         let body = match self.manager.queue_standing(ticket) {
             Standing::Unknown => json!({"state": "unknown"}),
             Standing::Starting => json!({"state": "starting"}),
@@ -169,7 +169,7 @@ impl Site {
     pub(in crate::http) fn terminal(&self, id: SessionId, request: &Request) -> Handled {
         self.check_origin(request)?;
         let ticket = terminal::ticket(request);
-        // A ticket is good once, so it is looked at when nothing else can go wrong.
+        // A ticket is good only once, so it is redeemed when nothing else can go wrong.
         let entry = match ticket {
             None => Some(self.may_open(id, None, request)?),
             Some(_) => None,
@@ -219,7 +219,7 @@ fn parse(body: &[u8]) -> Result<CreateSession, ApiError> {
     serde_json::from_value(value).map_err(|_| wrong())
 }
 
-/// What clients are told of a session.
+/// What clients are told about a session.
 fn describe(manager: &Manager, session: &Session, own: &str) -> serde_json::Value {
     let life = session.snapshot();
     let status = life.state.status();
@@ -245,7 +245,8 @@ fn describe(manager: &Manager, session: &Session, own: &str) -> serde_json::Valu
     body
 }
 
-/// Why there is no new session. A player who has as many as may be is told of those, to go on with one.
+/// The error that says why there is no new session. A player who has as many sessions as allowed is told which, to go on
+/// with one.
 fn refused(manager: &Manager, error: session::Error, own: &str) -> ApiError {
     let sessions = match &error {
         session::Error::TooManySessions { sessions, .. } => {
@@ -262,7 +263,7 @@ fn refused(manager: &Manager, error: session::Error, own: &str) -> ApiError {
     }
 }
 
-/// `{"status": "missing"}` in the form of an error: the contract wants both.
+/// `{"status": "missing"}` in the form of an error: the contract demands both.
 fn missing(id: SessionId) -> Vec<u8> {
     let message = session::Error::NotFound.player_message();
     let body = json!({

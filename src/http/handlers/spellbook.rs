@@ -1,4 +1,4 @@
-//! Spellbooks over HTTP: download and upload, by players of their games' and by operators of anybody's.
+//! Spellbooks over HTTP: download and upload, by players of their own games' books and by operators of any player's.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::session::store::BookVersion;
 /// How long an upload may take.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(30);
 
-/// For how long books that an operator removes were not used: as `BOOK_EXPIRY`.
+/// The times without use after which an operator may remove books: the same range as for `BOOK_EXPIRY`.
 const UNUSED_SECONDS: RangeInclusive<u64> = 3600..=101 * 366 * 24 * 3600;
 
-/// Books in one page of the list.
+/// How many books one page of the list has.
 const BOOKS_PER_PAGE: usize = 1000;
 
-/// What to do with a body, once all of it is there.
+/// What to do with a body once it is complete.
 pub(in crate::http) type WithBody = Box<dyn FnOnce(Vec<u8>) -> Result<Response, ApiError> + Send>;
 
 impl Site {
@@ -88,7 +88,7 @@ impl Site {
         })))
     }
 
-    /// `PUT /spellbook`: makes this the visitor's newest. Whom nobody knows yet is a new player by it.
+    /// `PUT /spellbook`: makes this book the visitor's newest. A visitor who is not known yet becomes a new player by it.
     pub(in crate::http) fn upload_book(&self, request: Request) -> Result<Outcome, ApiError> {
         self.check_origin(&request)?;
         let applicant = self.applicant(&request)?;
@@ -126,7 +126,7 @@ impl Site {
         })))
     }
 
-    /// `POST /spellbook/{sha256}`: makes it the newest.
+    /// `POST /spellbook/{sha256}`: makes this version the newest.
     pub(in crate::http) fn restore_version(
         &self,
         sha256: String,
@@ -144,7 +144,7 @@ impl Site {
         })))
     }
 
-    /// `GET /admin/books`: a page of the list; `next` is where the next one goes on.
+    /// `GET /admin/books`: a page of the list; `next` says where the next page begins.
     pub(in crate::http) fn list_books(&self, request: &Request) -> Result<Outcome, ApiError> {
         self.check_operator(request)?;
         let after = after(request.query.as_deref().unwrap_or_default())?;
@@ -166,7 +166,7 @@ impl Site {
         })))
     }
 
-    /// `DELETE /admin/books`: those that nobody has used for so long, and that may expire.
+    /// `DELETE /admin/books`: removes the books that were not used for the given time, and that may expire.
     pub(in crate::http) fn expire_books(&self, request: &Request) -> Result<Outcome, ApiError> {
         self.check_origin(request)?;
         self.check_operator(request)?;
@@ -196,7 +196,7 @@ impl Site {
         })))
     }
 
-    /// `GET /admin/books/{player}`: as it was saved last.
+    /// `GET /admin/books/{player}`: the player's book as it was saved last.
     pub(in crate::http) fn export_book(
         &self,
         player: PlayerId,
@@ -244,7 +244,7 @@ fn no_version() -> ApiError {
     ApiError::new(404, "spellbook_not_found", message)
 }
 
-/// Does something with a request's body, which is a book.
+/// Reads a request's body, which is a book, and gives it to `put`.
 fn with_book(request: Request, put: WithBody) -> Result<Outcome, ApiError> {
     match request.body {
         Body::TooLong(length) if length > BOOK_LIMIT_BYTES => Err(ApiError::body_too_large()),
@@ -253,7 +253,7 @@ fn with_book(request: Request, put: WithBody) -> Result<Outcome, ApiError> {
     }
 }
 
-/// The player after whom a list goes on, if the query names one.
+/// The player after whom the list goes on, if the query names one.
 fn after(query: &str) -> Result<Option<PlayerId>, ApiError> {
     let Some(name) = parameter(query, "after") else {
         return Ok(None);
@@ -267,7 +267,7 @@ fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     parts.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// Reads the body on the connection's own thread, does what is to be done with it, and answers.
+/// Reads the body on the connection's own thread, gives it to its function, and sends the answer.
 pub(in crate::http) fn upload(
     site: &Site,
     line: &Line,
@@ -283,7 +283,7 @@ pub(in crate::http) fn upload(
             let message = "The body did not arrive whole in time; nothing was changed.";
             let mut response = ApiError::new(408, "request_timeout", message).response();
             security_headers::keep_to_tls(&mut response, line.is_https);
-            // Fails when the client is gone, which is usual here; it may only have ended sending.
+            // This fails when the client is gone, which is usual here; but the client may only have ended sending.
             let _ = connection.respond(line.id, response);
             return;
         }
@@ -291,6 +291,6 @@ pub(in crate::http) fn upload(
     let mut response = work(body).unwrap_or_else(|error| error.response());
     security_headers::keep_to_tls(&mut response, line.is_https);
     site.note(line, response.status);
-    // Fails when the client is gone; what it asked for was done all the same.
+    // This fails when the client is gone; what it asked for was done all the same.
     let _ = connection.respond(line.id, response);
 }

@@ -1,4 +1,4 @@
-//! Watch links: made and taken back by the player, followed by whoever has one.
+//! Watch links: the player makes and revokes them, and anyone who has one can follow it.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ impl Site {
     pub(in crate::http) fn create_watch_link(&self, id: SessionId, request: &Request) -> Handled {
         let by_operator = self.own_session_or_operator(id, request)?;
         let secret = self.manager.watch_link(id, by_operator)?;
-        // Whoever was revoked before there was a link to revoke.
+        // The player may have been revoked before there was a link to revoke.
         if let Err(error) = self.own_session_or_operator(id, request) {
             self.manager.revoke_watch_links(id)?;
             return Err(error);
@@ -43,7 +43,7 @@ impl Site {
             "{}/watch/{secret}/ws",
             origin::websocket(&self.own_address(request))
         );
-        // A spectator has no need of the session's id.
+        // A spectator does not need the session's id.
         now(self.pages.terminal("", &session.shell, &url, "spectator"))
     }
 
@@ -52,7 +52,7 @@ impl Site {
         let id = self.manager.watched(secret)?;
         let handshake = terminal::handshake(Role::Spectator, request)?;
         let opening = terminal::sit_down(&self.manager, id, handshake, None)?;
-        // It may have been revoked while there was no spectator yet who could have been sent away.
+        // The link may have been revoked while there was no spectator yet who could have been sent away.
         self.manager.watched(secret)?;
         self.manager.note_watcher(secret);
         Ok(Outcome::Terminal(opening))
