@@ -69,12 +69,12 @@
 //! | `terminal::hub::present_due` | when the next picture may be drawn | over a drawing | `input`, `state` |
 //! | `terminal::input::SharedInput` | the writing half of the attach, and the count of keys | over sends that don't block | `state` |
 //! | `terminal::parked_writer::lent` | the socket of a writer that rests | over a send that doesn't block | `state` |
-//! | `terminal::hub::state` | the output, and the viewers | for copies in memory | `is_raised` |
+//! | `terminal::hub::state` | the output, and the viewers | for copies in memory | `is_raised`, `last` |
 //! | `terminal::wakeup::is_raised` | whether the waiting thread has to look again | for a moment | – |
 //! | `terminal::viewer::control` | what the reader has for its writer: pongs, a close | for a moment | – |
 //! | `terminal::typists::last` | at which terminals keys were typed last | for a moment | – |
-//! | `session::sessions` | the session map | for look-ups and changes | `state` of the pool, `life`, `peer` |
-//! | `session::pool::state` | the sessions that wait for a player | for look-ups and changes | `life` |
+//! | `session::sessions` | the session map | for look-ups and changes | `order`, `is_settled`, `state` of the pool and what is taken under that, `life` |
+//! | `session::pool::state` | the sessions that wait for a player | for look-ups and changes | `cases`, `state` of a question, `life` |
 //! | `session::session::life` | where a session is in its life | for a moment | – |
 //! | `session::session::applied_size` | the size that the container was told last | for a moment | – |
 //! | `session::session::warned_of` | the ending that the player was last warned about | for a moment | – |
@@ -84,7 +84,7 @@
 //! | `session::admission::calls::line` | the calls that are at the Engine, and those that wait | for look-ups and changes | – |
 //! | `session::rates::Table` | how many games each address has started lately | for a moment | – |
 //! | `session::watch::links` | the links for spectators | for look-ups and changes | – |
-//! | `session::revoked::turn` | the turn of the thread that asks the store for revoked logins, or tells it of one | over a call to the store | `since` |
+//! | `session::revoked::turn` | the turn of the thread that asks the store for revoked logins, or tells it of one | over a call to the store | `since`, the store's |
 //! | `session::revoked::since` | whose logins were revoked, and when | for look-ups and changes | – |
 //! | `session::quarantine::cases` | what is set aside because it failed | for moves | – |
 //! | `session::images::missing` | the images that the Engine lacks | for moves | – |

@@ -98,7 +98,10 @@ impl Manager {
     /// Turns newcomers away, tells every page, and after a moment ends all games and the process. Blocks for that moment.
     /// Returns how many games there were; none if the end is under way already.
     pub fn drain(&self) -> usize {
-        match mem::replace(&mut *self.order.lock(), Order::End) {
+        // INVARIANT: the lock is let go here, not at the end of the `match`: newcomers look at the order while they hold the
+        // session map, which the end needs.
+        let before = mem::replace(&mut *self.order.lock(), Order::End);
+        match before {
             Order::End => 0,
             Order::None | Order::EndAt { .. } => self.end_all(),
         }

@@ -1,6 +1,7 @@
 //! The operator's routes and orders: who may give them, and what they do.
 
 use std::process::Command;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
 use fake_engine::FakeEngine;
@@ -8,6 +9,7 @@ use serde_json::json;
 use shellcraft::auth::PlayerId;
 
 use crate::binary::{BINARY, Process};
+use crate::containers::PATIENCE;
 use crate::site::{ADMIN_TOKEN, Client, Game, Reply, Site, wait_for};
 
 const TOKEN: (&str, &str) = ("Authorization", "Bearer the-operator-of-tests");
@@ -283,6 +285,25 @@ fn a_drain_comes_when_its_time_has_come() {
     assert_eq!(server.exit_code_in_time(), Some(0));
     assert_eq!(page.close_code(), 1001);
     assert_eq!(engine.containers().len(), 0);
+}
+
+/// Newcomers look at the order while they hold the session map, which the end of all games needs.
+#[test]
+fn an_order_can_be_looked_at_while_it_is_carried_out() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let manager = Arc::clone(site.app().manager());
+    let (told, seen) = mpsc::channel();
+    let newcomer = Arc::clone(&manager);
+    manager.on_drained(move || {
+        let (newcomer, looked) = (Arc::clone(&newcomer), mpsc::channel());
+        let look = std::thread::spawn(move || looked.0.send(newcomer.is_draining()));
+        told.send(looked.1.recv_timeout(PATIENCE))
+            .expect("the test");
+        drop(look);
+    });
+    assert_eq!(manager.drain(), 0);
+    assert_eq!(seen.recv(), Ok(Ok(true)));
 }
 
 /// A stop is a stop, and leaves the games to the next start, whatever was to come.
