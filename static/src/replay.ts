@@ -7,6 +7,8 @@ import type { TerminalOptions } from "./terminal";
 import { clockWords } from "./words";
 
 const TICK_MS = 40;
+/** The slider counts whole milliseconds: a browser may round a fraction, and what ends a recording is then never reached. */
+const SLIDER_PER_SECOND = 1_000;
 /** How far an arrow key skips, of which a slider knows only by the pixel. */
 const SKIP_SECONDS: Record<string, number> = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5 };
 
@@ -32,7 +34,9 @@ export class Replay {
 
   constructor(onClose: () => void) {
     this._play.addEventListener("click", () => this._setPlaying(this._timer === undefined));
-    this._position.addEventListener("input", () => this._skipTo(this._position.valueAsNumber));
+    this._position.addEventListener("input", () => {
+      this._skipTo(Math.min(this._position.valueAsNumber / SLIDER_PER_SECOND, this._cast.seconds));
+    });
     this._position.addEventListener("keydown", (event) => {
       const skip = SKIP_SECONDS[event.key];
       if (skip === undefined) return;
@@ -59,7 +63,7 @@ export class Replay {
       { ...looks, renderer: "dom", isLetterboxed: true },
     );
     this._terminal.setReadOnly(true);
-    this._position.max = String(cast.seconds);
+    this._position.max = String(Math.ceil(cast.seconds * SLIDER_PER_SECOND));
     this._isSkipping = false;
     this._rewind();
     this._setPlaying(true);
@@ -139,7 +143,7 @@ export class Replay {
 
   private _showTime(): void {
     const words = clockWords(this._at, this._cast.seconds);
-    this._position.value = String(this._at);
+    this._position.value = String(Math.round(this._at * SLIDER_PER_SECOND));
     this._position.setAttribute("aria-valuetext", words);
     this._time.textContent = words;
   }
