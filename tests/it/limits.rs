@@ -210,9 +210,14 @@ fn one_player_s_uploads_hold_up_nobody_else_s_book() {
     player.expect("$ ");
     engine.hang("PutContainerArchive");
     std::thread::scope(|scope| {
-        let uploads: Vec<_> = (0..12)
-            .map(|_| scope.spawn(|| site.request("PUT", &path, &[], b"mine\techo\n")))
-            .collect();
+        let put = || site.request("PUT", &path, &[], b"mine\techo\n");
+        let before = engine.calls("PutContainerArchive");
+        let mut uploads = vec![scope.spawn(put)];
+        // The saver may have had the book's turn, for which this one then waits; the others come when it has it.
+        wait_for("the first to be at the Engine", || {
+            engine.calls("PutContainerArchive") > before
+        });
+        uploads.extend((1..12).map(|_| scope.spawn(put)));
         let are_refused = || uploads.iter().filter(|upload| upload.is_finished()).count();
         // One is at the Engine, and four wait for it.
         wait_for("the others to be refused", || are_refused() == 7);

@@ -388,12 +388,10 @@ fn a_restart_leaves_the_games_running() {
     // Somebody without the screen is given it.
     let mut other = site.page(&game, None);
     let screen = other.note("screen");
-    assert!(
-        screen["data"]
-            .as_str()
-            .is_some_and(|data| data.contains("before")),
-        "{screen}"
-    );
+    // What no page had acknowledged when the server stopped is output behind the screen.
+    if !screen["data"].as_str().expect("text").contains("before") {
+        other.expect("\r\nbefore\r\n");
+    }
     assert!(
         site.get("/metrics")
             .text()
