@@ -286,6 +286,8 @@ fn files(terms: &Terms) {
 /// All containers share what `kernel.pty.max` allows, and each new session needs one.
 fn terminals(terms: &Terms) {
     if terms.pids > 0 {
+        // Terminals are memory of the container: the kernel may end this before it can tell how many it got.
+        on(Bomb::Terminals, LIT);
         spread(Bomb::Terminals, terms);
     }
     let mut kept = Vec::new();
