@@ -73,7 +73,7 @@
 //! | `terminal::wakeup::is_raised` | whether the waiting thread has to look again | for a moment | – |
 //! | `terminal::viewer::control` | what the reader has for its writer: pongs, a close | for a moment | – |
 //! | `terminal::typists::last` | at which terminals keys were typed last | for a moment | – |
-//! | `session::sessions` | the session map | for look-ups and changes | `order`, `is_settled`, `state` of the pool and what is taken under that, `life` |
+//! | `session::map::sessions` | the session map | for look-ups and changes | `order`, `is_settled`, `state` of the pool and what is taken under that, `life` |
 //! | `session::pool::state` | the sessions that wait for a player | for look-ups and changes | `cases`, `state` of a question, `life` |
 //! | `session::session::life` | where a session is in its life | for a moment | – |
 //! | `session::session::applied_size` | the size that the container was told last | for a moment | – |
@@ -92,14 +92,14 @@
 //! | `session::asked::state` | the last answer to a question that many ask | for moves | – |
 //! | `session::stats::samples` | what containers use | for moves | – |
 //! | `session::history::History` | the last hour's samples | for moves | – |
-//! | `session::is_settled` | whether the last life's sessions are taken over | for a moment | – |
+//! | `session::settled::is_settled` | whether the last life's sessions are taken over | for a moment | – |
 //! | `session::stale_records` | records that are to be removed | for moves | – |
-//! | `session::order` | an operator's order to drain | for a moment | – |
+//! | `session::drain::order` | an operator's order to drain | for a moment | – |
 //! | `session::threads` | the sessions' threads | for moves, and joins of those that have ended | – |
 //! | `session::workers` | the manager's other threads | for moves | – |
 //! | `session::events_closer` | what ends the wait for the Engine's events | for a moment | – |
-//! | `session::stopper` | what ends the manager's threads when it is dropped | for a moment | – |
-//! | `session::abandoner` | what ends the sessions' threads that are left behind | for a moment | – |
+//! | `session::shutdown::stopper` | what ends the manager's threads when it is dropped | for a moment | – |
+//! | `session::shutdown::abandoner` | what ends the sessions' threads that are left behind | for a moment | – |
 //! | `session::store::memory::Shared` | everything | for look-ups and changes | – |
 //! | `session::store::dir::stripes` | a record or a player's books, each those that hash to it | over reads and writes of the disk | `book_bytes` |
 //! | `session::store::dir::book_bytes` | the bytes that all books take | for a moment | – |

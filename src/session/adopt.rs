@@ -125,8 +125,7 @@ impl Manager {
         }
         self.wait_for_attaches(sessions);
         self.metrics.lives.adopted.inc_by(adopted);
-        *self.is_settled.lock() = true;
-        self.settled.notify_all();
+        self.settled.settle();
         self.pool.wake();
         self.tell_of_strays();
         if adopted + missing > 0 {
@@ -156,7 +155,7 @@ impl Manager {
         container: ContainerId,
         summary: Option<&ContainerSummary>,
     ) -> Result<Option<Arc<Session>>, Error> {
-        if self.sessions.read().contains_key(&record.session_id) {
+        if self.sessions.get(record.session_id).is_some() {
             return Ok(None);
         }
         if record.screen.is_some() {
@@ -189,7 +188,7 @@ impl Manager {
             .write()
             .insert(session.id, Arc::clone(&session));
         self.spawn_session(&session, &container, None)
-            .inspect_err(|_| drop(self.sessions.write().remove(&session.id)))?;
+            .inspect_err(|_| drop(self.sessions.remove(session.id)))?;
         Ok(Some(session))
     }
 
@@ -220,7 +219,7 @@ impl Manager {
         let steps = [Event::Ready, Event::ContainerGone];
         // Both steps are legal in this order.
         if steps.into_iter().all(|event| session.step(event).is_ok()) {
-            self.sessions.write().entry(session.id).or_insert(session);
+            self.sessions.add(session);
         }
         self.metrics.lives.ended.of(Reason::Vanished).inc();
     }

@@ -297,7 +297,7 @@ impl Manager {
             session.shell
         );
         self.metrics.lives.failed.inc();
-        self.sessions.write().remove(&session.id);
+        self.sessions.remove(session.id);
         // No other thread holds it yet.
         let _ = session.step(Event::Failed);
         self.forget_record(session.id);

@@ -5,12 +5,13 @@
 
 use std::io;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::warn;
+use parking_lot::Mutex;
 
 use super::{Error, Manager, SessionId, ShutdownMode};
 use crate::terminal::frame::{Level, Notice};
@@ -39,6 +40,30 @@ pub(super) enum Order {
     },
     /// The server ends now, which can't be taken back.
     End,
+}
+
+/// An operator's order, and who is told of it.
+pub(super) struct Drain {
+    /// What an operator has ordered. Held for moves only; may be taken while the session map is held, never the other way
+    /// round.
+    order: Mutex<Order>,
+    /// Tells the drain's thread that the order has changed.
+    changed: Sender<()>,
+    changes: Receiver<()>,
+    /// What ends the process when the drain is complete.
+    on_drained: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Default for Drain {
+    fn default() -> Drain {
+        let (changed, changes) = bounded(1);
+        Drain {
+            order: Mutex::default(),
+            changed,
+            changes,
+            on_drained: OnceLock::new(),
+        }
+    }
 }
 
 /// What the thread has to do.
@@ -78,12 +103,12 @@ impl Order {
 impl Manager {
     /// Whether newcomers are turned away, because the server ends or is about to.
     pub fn is_draining(&self) -> bool {
-        *self.order.lock() != Order::None || self.is_stopping()
+        *self.drain.order.lock() != Order::None || self.is_stopping()
     }
 
     /// How long it is until an end that was ordered and can still be taken back.
     pub fn drains_in(&self) -> Option<Duration> {
-        match *self.order.lock() {
+        match *self.drain.order.lock() {
             Order::EndAt { due, .. } => Some(due.saturating_duration_since(Instant::now())),
             Order::None | Order::End => None,
         }
@@ -92,7 +117,7 @@ impl Manager {
     /// Sets what ends the process once [`Manager::drain`] was asked for. Without it the server stays up, drained.
     pub fn on_drained(&self, end: impl Fn() + Send + Sync + 'static) {
         // It is set once, by `main`.
-        let _ = self.on_drained.set(Box::new(end));
+        let _ = self.drain.on_drained.set(Box::new(end));
     }
 
     /// Turns newcomers away, tells every page, and after a moment ends all games and the process. Blocks for that moment.
@@ -100,7 +125,7 @@ impl Manager {
     pub fn drain(&self) -> usize {
         // INVARIANT: the lock is let go here, not at the end of the `match`: newcomers look at the order while they hold the
         // session map, which the end needs.
-        let before = mem::replace(&mut *self.order.lock(), Order::End);
+        let before = mem::replace(&mut *self.drain.order.lock(), Order::End);
         match before {
             Order::End => 0,
             Order::None | Order::EndAt { .. } => self.end_all(),
@@ -133,14 +158,14 @@ impl Manager {
 
     /// Replaces the order, and returns the former one. Returns none, and changes nothing, when that is being carried out.
     fn change_order(&self, new: Order) -> Option<Order> {
-        let mut order = self.order.lock();
+        let mut order = self.drain.order.lock();
         if *order == Order::End || self.is_stopping() {
             return None;
         }
         let old = mem::replace(&mut *order, new);
         drop(order);
         // The channel is full only when the thread is about to look anyway.
-        let _ = self.order_changed.try_send(());
+        let _ = self.drain.changed.try_send(());
         self.pool.wake();
         Some(old)
     }
@@ -152,7 +177,7 @@ impl Manager {
             // Another thread ends the process, and decides what happens to the games.
             return games;
         }
-        match self.on_drained.get() {
+        match self.drain.on_drained.get() {
             Some(end) => end(),
             None => self.begin_stop(ShutdownMode::Drain),
         }
@@ -193,15 +218,13 @@ impl Manager {
     }
 }
 
-/// Starts the thread, which looks at the order again whenever `changes` receives something. It returns when the manager
-/// stops.
-pub(super) fn spawn(manager: Arc<Manager>, changes: Receiver<()>) -> io::Result<JoinHandle<()>> {
-    let stopped = manager.stopped.clone();
+/// Starts the thread, which looks at the order again whenever it has changed. It returns when the manager stops.
+pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
     threads::spawn(threads::Kind::Drain, move || {
         loop {
             let now = Instant::now();
             // The lock is released before anything is done.
-            let step = manager.order.lock().next(now);
+            let step = manager.drain.order.lock().next(now);
             let wait = match step {
                 Step::Wait(None) => LOOK_EVERY,
                 Step::Wait(Some(due)) => due.saturating_duration_since(now),
@@ -217,8 +240,8 @@ pub(super) fn spawn(manager: Arc<Manager>, changes: Receiver<()>) -> io::Result<
                 }
             };
             select! {
-                recv(changes) -> _ => {},
-                recv(stopped) -> _ => return,
+                recv(manager.drain.changes) -> _ => {},
+                recv(manager.shutdown.stopped()) -> _ => return,
                 default(wait) => {},
             }
         }

@@ -223,7 +223,7 @@ fn keep_image(manager: &Manager, index: usize) {
         select! {
             recv(retry) -> _ => {}
             recv(alarm) -> _ => {}
-            recv(manager.stopped) -> _ => return,
+            recv(manager.shutdown.stopped()) -> _ => return,
         }
     }
 }

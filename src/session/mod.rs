@@ -1,9 +1,9 @@
 //! Sessions: one player, one container, one terminal each; from creation to removal.
 //!
 //! ```text
-//!   http ──▶ Manager ── RwLock<map> ──▶ Session ── Hub ──▶ viewers
+//!   http ──▶ Manager ── SessionMap ───▶ Session ── Hub ──▶ viewers
 //!               │                          ▲
-//!               ├─ make: create, start ────┤ session's thread (live): pump, exit, removal
+//!               ├─ create, start ──────────┤ session's thread (supervisor): pump, exit, removal
 //!               ├─ reaper thread ──────────┤ which sessions are idle or over
 //!               ├─ sweeper thread ─────────┤ containers that belong to no session
 //!               ├─ frozen thread ──────────┤ containers that were paused
@@ -15,14 +15,17 @@
 //!               └─ images thread: loads the sandbox images in this binary into the Engine
 //! ```
 //!
-//! * [`state`]: the life of a session, pure. * [`reaper`]: the decisions, pure, and the thread that acts.
-//! * [`recover`]: what happens when a session's thread panics.
+//! * [`map`]: the sessions by their ids. * [`create`]: a session's beginning. * [`state`]: its life, pure.
+//! * [`supervisor`]: the session's thread. * [`recover`]: what happens when that thread panics.
+//! * [`reaper`]: the decisions, pure, and the thread that acts. * [`worklist`]: sessions that wait for a saver or a resizer.
+//! * [`shutdown`]: the end of the process, as sessions see it.
 //! * [`spellbook`]: players' books, between containers and the store.
-//! * [`adopt`]: takes over what the server's last life left. * [`pool`]: containers made ahead.
+//! * [`adopt`]: takes over what the server's last life left. * [`settled`]: whether that is done. * [`pool`]: containers
+//!   made ahead.
 //! * [`admission`]: the line for the Engine, and how long it takes. * [`rates`]: how often a player or an address may
 //!   start a game.
 //! * [`bundle`], [`images`]: the sandbox images in this binary, and how the Engine gets them.
-//! * [`shells`]: which shells can be started. * [`readiness`]: whether a game can be started.
+//! * [`shells`]: which shells can be started. * [`health`], [`readiness`]: whether a game can be started.
 //! * [`quarantine`]: sets aside what fails. * [`fitness`]: what an image must be like. * [`sweep`]: removes what belongs
 //!   to no session.
 //! * [`frozen`]: containers that are paused.
@@ -43,9 +46,11 @@ mod drain;
 pub mod error;
 pub mod fitness;
 mod frozen;
+mod health;
 mod history;
 pub mod ids;
 pub mod images;
+mod map;
 pub mod metrics;
 pub mod pool;
 pub mod quarantine;
@@ -58,6 +63,7 @@ mod revoked;
 pub mod sandbox;
 #[allow(clippy::module_inception)] // The module's one word, as everywhere else.
 mod session;
+mod settled;
 pub mod shells;
 mod shutdown;
 pub mod spellbook;
@@ -67,16 +73,14 @@ pub mod store;
 mod supervisor;
 mod sweep;
 mod watch;
+mod worklist;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use log::debug;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::Mutex;
 
 pub use admission::calls::{Newcomer, Place, QueueTicket, Standing};
 pub use create::NewSession;
@@ -93,25 +97,30 @@ pub use watch::WATCH_LINK_LIFE;
 
 use crate::auth::CookieKey;
 use crate::auth::PlayerId;
-use crate::engine::{Engine, EventsCloser, Size};
+use crate::engine::{Engine, EventsCloser};
 use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival};
 use crate::terminal::typists::Typists;
 use crate::terminal::viewer_handle::{NoViewer, ViewerHandle};
 use admission::calls::Calls;
 use admission::line;
-use asked::Asked;
 use bundle::Bundled;
+use drain::Drain;
+use health::Health;
 use images::Images;
+use map::SessionMap;
 use pool::Pool;
 use quarantine::Quarantine;
 use rates::{Rate, Rates};
 use revoked::Revoked;
+use settled::Settled;
 use shells::Shells;
+use shutdown::Shutdown;
 use spellbook::ledger::Ledger;
 use spellbook::{saver, shelf};
 use store::SessionStore;
 use watch::WatchLinks;
+use worklist::WorkList;
 
 /// A shell that players can choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,8 +169,6 @@ const SLOW_CALLS_AT_ONCE: usize = 2;
 /// How many containers of the last life are attached to at the same time. An attach is quick; the number leaves room for
 /// some that hang.
 const ADOPTIONS_AT_ONCE: usize = 16;
-/// The Engine and the store are asked for their health at most once in this time, however many clients ask the server.
-const HEALTH_FOR: Duration = Duration::from_secs(1);
 /// How long a newcomer waits until the last life's sessions are taken over.
 const SETTLE_WAIT: Duration = Duration::from_secs(5);
 /// How long `destroy` waits for the removal that it ordered.
@@ -174,11 +181,10 @@ pub struct Manager {
     settings: Settings,
     metrics: Metrics,
     typists: Arc<Typists>,
-    /// The session map. Held for look-ups and changes only: never across an Engine call or a channel send.
-    sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
-    /// The sessions' threads, joined by the reaper and by `stop`. Never held together with `sessions`.
+    sessions: SessionMap,
+    /// The sessions' threads, joined by the reaper and by `stop`. Never held together with the session map.
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// The reaper's and the resizer's threads.
+    /// The manager's other threads.
     workers: Mutex<Vec<JoinHandle<()>>>,
     watch_links: WatchLinks,
     revoked: Revoked,
@@ -197,37 +203,23 @@ pub struct Manager {
     rates: Rates,
     /// How much each household has written into the store.
     stored: Ledger,
-    resizes: Sender<SessionId>,
-    saves: Sender<SessionId>,
-    engine_health: Asked<Result<(), String>>,
-    store_health: Asked<Result<(), String>>,
+    /// Sessions whose terminal may have another size than the container was told.
+    resizes: WorkList,
+    /// Sessions whose book may have changed.
+    saves: WorkList,
+    health: Health,
     shells: Shells,
-    /// Whether the last life's sessions are taken over. Held for moves only.
-    is_settled: Mutex<bool>,
-    /// The key of players' cookies; the store hands it over before `is_settled` is set.
+    /// Whether the last life's sessions are taken over. Its waiters are woken when the server stops, too.
+    settled: Settled,
+    /// The key of players' cookies; the store hands it over before the last life's sessions are taken over.
     cookie_key: OnceLock<CookieKey>,
-    /// Notified when the last life's sessions are taken over, and when the server stops.
-    settled: Condvar,
-    /// Records of sessions that are over and that the store has not forgotten yet. Never held together with `sessions`.
+    /// Records of sessions that are over and that the store has not forgotten yet. Never held together with the session
+    /// map.
     stale_records: Mutex<BTreeSet<SessionId>>,
-    /// Whether a stop leaves the containers where they are.
-    leaves_containers: AtomicBool,
-    is_stopping: AtomicBool,
-    /// What an operator has ordered. Held for moves only; may be taken while `sessions` is held, never the other way
-    /// round.
-    order: Mutex<drain::Order>,
-    /// Tells the drain's thread that the order has changed.
-    order_changed: Sender<()>,
-    /// What ends the process when the drain is complete.
-    on_drained: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    drain: Drain,
     usage: stats::Usage,
     history: history::History,
-    /// `stop` drops it, which ends the workers.
-    stopper: Mutex<Option<Sender<()>>>,
-    stopped: Receiver<()>,
-    /// Dropped at the end of the grace period: threads that still wait for the Engine then leave their containers.
-    abandoner: Mutex<Option<Sender<()>>>,
-    abandoned: Receiver<()>,
+    shutdown: Shutdown,
 }
 
 impl Manager {
@@ -244,12 +236,7 @@ impl Manager {
     ) -> std::io::Result<Arc<Manager>> {
         // A session is on the list at most once, and still counts for a while after it is over.
         let most = settings.max_sessions.saturating_mul(2).max(16);
-        let (resizes, resize_list) = bounded(most);
-        let (saves, save_list) = bounded(most);
-        let (stopper, stopped) = bounded(0);
-        let (abandoner, abandoned) = bounded(0);
         let (usage, usage_list) = stats::Usage::new();
-        let (order_changed, order_changes) = bounded(1);
         let manager = Arc::new(Manager {
             engine,
             store,
@@ -261,7 +248,7 @@ impl Manager {
             stored: Ledger::default(),
             settings,
             metrics,
-            sessions: RwLock::default(),
+            sessions: SessionMap::default(),
             threads: Mutex::default(),
             workers: Mutex::default(),
             watch_links: WatchLinks::default(),
@@ -280,25 +267,16 @@ impl Manager {
                 saver::REQUESTS_WAITING,
                 saver::REQUESTS_WAITING_PER_HOUSEHOLD,
             ),
-            resizes,
-            saves,
-            engine_health: Asked::new(HEALTH_FOR),
-            store_health: Asked::new(HEALTH_FOR),
-            is_settled: Mutex::default(),
+            resizes: WorkList::new(most),
+            saves: WorkList::new(most),
+            health: Health::default(),
+            settled: Settled::default(),
             cookie_key: OnceLock::new(),
-            settled: Condvar::new(),
             stale_records: Mutex::default(),
-            leaves_containers: AtomicBool::new(false),
-            is_stopping: AtomicBool::new(false),
-            order: Mutex::default(),
-            order_changed,
-            on_drained: OnceLock::new(),
+            drain: Drain::default(),
             usage,
             history: history::History::default(),
-            stopper: Mutex::new(Some(stopper)),
-            stopped,
-            abandoner: Mutex::new(Some(abandoner)),
-            abandoned,
+            shutdown: Shutdown::default(),
         });
         let mut workers = vec![
             reaper::spawn(Arc::clone(&manager))?,
@@ -306,10 +284,10 @@ impl Manager {
             frozen::spawn(Arc::clone(&manager))?,
             stats::spawn(Arc::clone(&manager), usage_list)?,
             shelf::spawn(Arc::clone(&manager))?,
-            drain::spawn(Arc::clone(&manager), order_changes)?,
+            drain::spawn(Arc::clone(&manager))?,
         ];
-        workers.extend(resizer::spawn(&manager, &resize_list)?);
-        workers.extend(saver::spawn(&manager, &save_list)?);
+        workers.extend(resizer::spawn(&manager)?);
+        workers.extend(saver::spawn(&manager)?);
         workers.extend(images::spawn(&manager)?);
         workers.extend(pool::spawn(&manager)?);
         *manager.workers.lock() = workers;
@@ -326,7 +304,7 @@ impl Manager {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn get(&self, id: SessionId) -> Result<Arc<Session>, Error> {
-        self.sessions.read().get(&id).cloned().ok_or_else(|| {
+        self.sessions.get(id).ok_or_else(|| {
             // It may be a session that is still to be taken over.
             if self.is_settled() {
                 Error::NotFound
@@ -338,7 +316,7 @@ impl Manager {
 
     /// All sessions that are remembered, the oldest first.
     pub fn list(&self) -> Vec<Arc<Session>> {
-        let mut sessions: Vec<_> = self.sessions.read().values().cloned().collect();
+        let mut sessions = self.sessions.all();
         // Each session is asked only once: its time may begin meanwhile, and then the order would contradict itself.
         sessions.sort_by_cached_key(|session| session.since());
         sessions
@@ -377,19 +355,14 @@ impl Manager {
             return Err(Error::Stopping);
         }
         // When two callers destroy a session at the same time, only one of them has destroyed it.
-        self.sessions
-            .write()
-            .remove(&id)
-            .map(drop)
-            .ok_or(Error::NotFound)
+        self.sessions.remove(id).map(drop).ok_or(Error::NotFound)
     }
 
     /// Ends all games that run, as [`Manager::destroy`] ends one. Returns how many have ended in time, and how many are
     /// still to end.
     pub fn destroy_all(&self) -> (usize, usize) {
-        let sessions: Vec<_> = self.sessions.read().values().cloned().collect();
+        let sessions = self.sessions.all().into_iter();
         let ordered: Vec<_> = sessions
-            .into_iter()
             .filter(|session| session.owner().is_some())
             // Illegal for a session that is over, and for one that is still being made.
             .filter(|session| session.order_end(Reason::Destroyed).is_ok())
@@ -401,7 +374,7 @@ impl Manager {
             let is_over =
                 session.wait_until_over(left()) && session.snapshot().state != State::Kept;
             if is_over {
-                self.sessions.write().remove(&session.id);
+                self.sessions.remove(session.id);
             }
             is_over
         });
@@ -417,28 +390,6 @@ impl Manager {
             .max_lifetime
             .map(|life| life.saturating_sub(session.age(now)));
         life_left.map_or(idle_left, |life_left| life_left.min(idle_left))
-    }
-
-    /// Whether the Engine answers. The answer is at most one second old.
-    ///
-    /// # Errors
-    /// Why the Engine does not answer, for the log.
-    pub fn engine_health(&self) -> Result<(), String> {
-        self.engine_health.ask(|| {
-            self.engine
-                .ping()
-                .map(drop)
-                .map_err(|error| error.to_string())
-        })
-    }
-
-    /// Whether the store answers. The answer is at most one second old.
-    ///
-    /// # Errors
-    /// Why the store does not answer, for the log.
-    pub fn store_health(&self) -> Result<(), String> {
-        self.store_health
-            .ask(|| self.store.check().map_err(|error| error.to_string()))
     }
 
     /// The disk on which the store keeps things, if it keeps them on a disk and can tell.
@@ -473,7 +424,7 @@ impl Manager {
 
     /// Whether the sessions of the server's last life are taken over.
     pub fn is_settled(&self) -> bool {
-        *self.is_settled.lock()
+        self.settled.is_settled()
     }
 
     /// Waits until the sessions of the server's last life are taken over, for at most a few seconds.
@@ -481,57 +432,18 @@ impl Manager {
     /// # Errors
     /// [`Error::Engine`] or [`Error::Store`] when that is why it takes longer; otherwise [`Error::Starting`].
     pub fn wait_until_settled(&self) -> Result<(), Error> {
-        let deadline = Instant::now() + SETTLE_WAIT;
-        let mut is_settled = self.is_settled.lock();
-        self.settled
-            .wait_while_until(&mut is_settled, |is_settled| !*is_settled, deadline);
-        if *is_settled {
+        if self.settled.wait_until(Instant::now() + SETTLE_WAIT) {
             return Ok(());
         }
-        drop(is_settled);
         // The error names what is to blame: the Engine or the store.
         self.engine.ping()?;
         self.store.check()?;
         Err(Error::Starting)
     }
 
-    /// Whether the server is stopping.
-    pub fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::SeqCst)
-    }
-
     /// How many sessions are not over.
     pub fn count_alive(&self) -> usize {
         self.sessions
-            .read()
-            .values()
-            .filter(|session| !session.snapshot().state.is_over())
-            .count()
-    }
-
-    /// Waits for at most `wait`; returns true immediately when the server stops.
-    pub fn has_stopped_within(&self, wait: Duration) -> bool {
-        self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
-    }
-
-    fn is_abandoned_within(&self, wait: Duration) -> bool {
-        self.abandoned.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
-    }
-
-    /// Puts the session on the resizer's list, unless it is there already.
-    fn queue_resize(&self, session: &Session) {
-        if !session.is_resize_queued.swap(true, Ordering::SeqCst)
-            && self.resizes.try_send(session.id).is_err()
-        {
-            // The reaper's next pass finds it again.
-            session.is_resize_queued.store(false, Ordering::SeqCst);
-            debug!("session={} the list of resizes is full", session.id);
-        }
-    }
-
-    /// The size that the session's container should have and does not have yet, if any.
-    fn wanted_size(&self, session: &Session) -> Option<Size> {
-        let wanted = session.hub.size()?;
-        (*session.applied_size.lock() != Some(wanted)).then_some(wanted)
+            .count(|session| !session.snapshot().state.is_over())
     }
 }

@@ -192,7 +192,7 @@ fn pass(manager: &Manager, now: Instant) {
                 }
             }
             Verdict::Forget => {
-                manager.sessions.write().remove(&session.id);
+                manager.sessions.remove(session.id);
             }
         }
         if manager.wanted_size(&session).is_some() && session.snapshot().state == State::Running {

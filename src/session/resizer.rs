@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, select};
 use log::debug;
 
 use super::quarantine::Kind;
@@ -21,25 +20,29 @@ use crate::threads;
 const THREADS: usize = 4;
 
 /// Starts the threads. They return when the manager stops.
-pub(super) fn spawn(
-    manager: &Arc<Manager>,
-    list: &Receiver<SessionId>,
-) -> io::Result<Vec<JoinHandle<()>>> {
+pub(super) fn spawn(manager: &Arc<Manager>) -> io::Result<Vec<JoinHandle<()>>> {
     threads::spawn_all(threads::Kind::Resizer, THREADS, |_| {
-        let (manager, list) = (Arc::clone(manager), list.clone());
-        move || resize_listed(&manager, &list)
+        let manager = Arc::clone(manager);
+        move || {
+            let stopped = manager.shutdown.stopped();
+            manager
+                .resizes
+                .work_through(stopped, |id| resize(&manager, id));
+        }
     })
 }
 
-fn resize_listed(manager: &Manager, list: &Receiver<SessionId>) {
-    loop {
-        select! {
-            recv(list) -> id => match id {
-                Ok(id) => resize(manager, id),
-                Err(_) => return,
-            },
-            recv(manager.stopped) -> _ => return,
-        }
+impl Manager {
+    /// Puts the session on the resizers' list, unless it is there already.
+    pub(super) fn queue_resize(&self, session: &Session) {
+        // When the list is full the reaper's next pass finds the session again.
+        self.resizes.push(session.id, &session.is_resize_queued);
+    }
+
+    /// The size that the session's container should have and does not have yet, if any.
+    pub(super) fn wanted_size(&self, session: &Session) -> Option<Size> {
+        let wanted = session.hub.size()?;
+        (*session.applied_size.lock() != Some(wanted)).then_some(wanted)
     }
 }
 
@@ -48,7 +51,7 @@ fn resize(manager: &Manager, id: SessionId) {
     let seen = session.hub.size();
     apply(manager, &session);
     // INVARIANT: only now, so that no two threads are at one terminal, where the older size might arrive last.
-    session.is_resize_queued.store(false, Ordering::SeqCst);
+    session.is_resize_queued.take_off();
     // A newer size that came meanwhile did not queue the session.
     if session.hub.size() != seen {
         manager.queue_resize(&session);

@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use super::ids::SessionId;
 use super::spellbook::slot::BookSlot;
 use super::state::{Event, Illegal, Reason, State};
+use super::worklist::IsListed;
 use crate::auth;
 use crate::auth::Owner;
 use crate::engine::{ContainerId, Size};
@@ -41,13 +42,13 @@ pub struct Session {
     /// Notified of every step.
     stepped: Condvar,
     /// Whether the resizer has it on its list.
-    pub(super) is_resize_queued: AtomicBool,
+    pub(super) is_resize_queued: IsListed,
     /// The size the container has. Guards nothing else.
     pub(super) applied_size: Mutex<Option<Size>>,
     /// The ending that the player was last warned about. Guards nothing else.
     warned_of: Mutex<Option<Reason>>,
     /// Whether the saver has it on its list.
-    pub(super) is_save_queued: AtomicBool,
+    pub(super) is_save_queued: IsListed,
     /// Whether the shell should draw its line again when the page's size is known, because the screen was lost.
     pub(super) wants_redraw: AtomicBool,
     /// The address its player last came from. Guards nothing else.
@@ -113,10 +114,10 @@ impl Session {
                 is_unclear: false,
             }),
             stepped: Condvar::new(),
-            is_resize_queued: AtomicBool::new(false),
+            is_resize_queued: IsListed::default(),
             applied_size: Mutex::new(None),
             warned_of: Mutex::new(None),
-            is_save_queued: AtomicBool::new(false),
+            is_save_queued: IsListed::default(),
             wants_redraw: AtomicBool::new(false),
             peer: Mutex::new(None),
             turn: OnceLock::new(),

@@ -1,10 +1,12 @@
 //! The end of the process, as sessions see it: they are left to the next process, or ended and removed.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{info, warn};
+use parking_lot::Mutex;
 
 use super::Manager;
 use super::metrics::Work;
@@ -45,12 +47,74 @@ impl Grace {
     }
 }
 
-impl Manager {
-    /// Turns newcomers away from now on, and tells every page to come back later (1001).
-    pub fn begin_stop(&self, mode: ShutdownMode) {
+/// How far the end has come, and what tells the threads.
+pub(super) struct Shutdown {
+    is_stopping: AtomicBool,
+    /// Whether the containers are left where they are.
+    leaves_containers: AtomicBool,
+    /// Dropped when the workers are to end.
+    stopper: Mutex<Option<Sender<()>>>,
+    stopped: Receiver<()>,
+    /// Dropped at the end of the grace period: threads that still wait for the Engine then leave their containers.
+    abandoner: Mutex<Option<Sender<()>>>,
+    abandoned: Receiver<()>,
+}
+
+impl Default for Shutdown {
+    fn default() -> Shutdown {
+        let (stopper, stopped) = bounded(0);
+        let (abandoner, abandoned) = bounded(0);
+        Shutdown {
+            is_stopping: AtomicBool::new(false),
+            leaves_containers: AtomicBool::new(false),
+            stopper: Mutex::new(Some(stopper)),
+            stopped,
+            abandoner: Mutex::new(Some(abandoner)),
+            abandoned,
+        }
+    }
+}
+
+impl Shutdown {
+    /// Is disconnected when the workers are to end. Nothing is ever sent.
+    pub(super) fn stopped(&self) -> &Receiver<()> {
+        &self.stopped
+    }
+
+    fn begin(&self, mode: ShutdownMode) {
         self.leaves_containers
             .store(mode == ShutdownMode::Leave, Ordering::SeqCst);
         self.is_stopping.store(true, Ordering::SeqCst);
+    }
+
+    fn end_workers(&self) {
+        self.stopper.lock().take();
+    }
+
+    fn abandon(&self) {
+        self.abandoner.lock().take();
+    }
+}
+
+impl Manager {
+    /// Whether the server is stopping.
+    pub fn is_stopping(&self) -> bool {
+        self.shutdown.is_stopping.load(Ordering::SeqCst)
+    }
+
+    /// Waits for at most `wait`; returns true immediately when the server stops.
+    pub fn has_stopped_within(&self, wait: Duration) -> bool {
+        self.shutdown.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Waits for at most `wait`; returns true immediately when the grace period is over.
+    pub(super) fn is_abandoned_within(&self, wait: Duration) -> bool {
+        self.shutdown.abandoned.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Turns newcomers away from now on, and tells every page to come back later (1001).
+    pub fn begin_stop(&self, mode: ShutdownMode) {
+        self.shutdown.begin(mode);
         for session in self.list() {
             if !session.snapshot().state.is_over() {
                 self.bid_farewell(&session);
@@ -63,12 +127,9 @@ impl Manager {
     pub fn stop(&self, mode: ShutdownMode, grace: Grace) -> usize {
         let deadline = grace.give_up_at;
         self.begin_stop(mode);
-        self.stopper.lock().take();
-        // Threads that wait for the takeover look whether it still comes. The lock is taken first; otherwise a thread that
-        // has just looked would sleep on.
-        let is_settled = self.is_settled.lock();
-        self.settled.notify_all();
-        drop(is_settled);
+        self.shutdown.end_workers();
+        // Threads that wait for the takeover look whether it still comes.
+        self.settled.wake();
         if let Some(events) = self.events_closer.lock().take() {
             events.close();
         }
@@ -86,7 +147,7 @@ impl Manager {
             }
             left = join_until(threads, deadline);
         }
-        self.abandoner.lock().take();
+        self.shutdown.abandon();
         join_until(left, grace.end_at).len()
     }
 
@@ -124,7 +185,7 @@ impl Manager {
 
     /// Whether sessions are left to the server's next life.
     pub(super) fn is_leaving(&self) -> bool {
-        self.is_stopping() && self.leaves_containers.load(Ordering::SeqCst)
+        self.is_stopping() && self.shutdown.leaves_containers.load(Ordering::SeqCst)
     }
 
     /// Makes one session's thread end, in the way that was chosen for the stop.

@@ -79,7 +79,7 @@ pub(super) fn spawn(
     manager: Arc<Manager>,
     asked: Receiver<SessionId>,
 ) -> io::Result<JoinHandle<()>> {
-    let stopped = manager.stopped.clone();
+    let stopped = manager.shutdown.stopped().clone();
     threads::spawn(threads::Kind::Stats, move || {
         loop {
             select! {

@@ -199,13 +199,7 @@ impl Manager {
 
     /// Waits until the last life's sessions are taken over. Returns whether the server goes on.
     pub(super) fn wait_for_settling(&self) -> bool {
-        let mut is_settled = self.is_settled.lock();
-        while !*is_settled {
-            if self.has_stopped_within(Duration::ZERO) {
-                return false;
-            }
-            self.settled.wait(&mut is_settled);
-        }
-        true
+        self.settled
+            .wait_unless(|| self.has_stopped_within(Duration::ZERO))
     }
 }

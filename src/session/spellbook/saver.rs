@@ -9,11 +9,9 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, select};
 use log::{info, warn};
 
 use crate::auth::PlayerId;
@@ -407,15 +405,8 @@ impl Manager {
 
     /// Puts the session on the saver's list, unless it is there already. Returns whether this call has put it there.
     pub(in crate::session) fn queue_save(&self, session: &Session) -> bool {
-        if session.is_save_queued.swap(true, Ordering::SeqCst) {
-            return false;
-        }
-        let is_queued = self.saves.try_send(session.id).is_ok();
-        if !is_queued {
-            // The reaper's next pass finds it again.
-            session.is_save_queued.store(false, Ordering::SeqCst);
-        }
-        is_queued
+        // When the list is full the reaper's next pass finds the session again.
+        self.saves.push(session.id, &session.is_save_queued)
     }
 
     /// How many sessions there are whose player would lose something if the container were lost now: the session has ended
@@ -435,7 +426,7 @@ impl Manager {
 
     fn save_running(&self, id: SessionId) {
         let Ok(session) = self.get(id) else { return };
-        session.is_save_queued.store(false, Ordering::SeqCst);
+        session.is_save_queued.take_off();
         let (Some(container), Some(owner)) = (session.container(), session.owner()) else {
             return;
         };
@@ -520,24 +511,14 @@ fn book_path() -> String {
 }
 
 /// Starts the savers. They return when the manager stops.
-pub(in crate::session) fn spawn(
-    manager: &Arc<Manager>,
-    list: &Receiver<SessionId>,
-) -> io::Result<Vec<JoinHandle<()>>> {
+pub(in crate::session) fn spawn(manager: &Arc<Manager>) -> io::Result<Vec<JoinHandle<()>>> {
     threads::spawn_all(threads::Kind::Saver, SAVERS, |_| {
-        let (manager, list) = (Arc::clone(manager), list.clone());
-        move || save_listed(&manager, &list)
-    })
-}
-
-fn save_listed(manager: &Manager, list: &Receiver<SessionId>) {
-    loop {
-        select! {
-            recv(list) -> id => match id {
-                Ok(id) => manager.save_running(id),
-                Err(_) => return,
-            },
-            recv(manager.stopped) -> _ => return,
+        let manager = Arc::clone(manager);
+        move || {
+            let stopped = manager.shutdown.stopped();
+            manager
+                .saves
+                .work_through(stopped, |id| manager.save_running(id));
         }
-    }
+    })
 }
