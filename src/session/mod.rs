@@ -117,7 +117,7 @@ use settled::Settled;
 use shells::Shells;
 use shutdown::Shutdown;
 use spellbook::ledger::Ledger;
-use spellbook::{saver, shelf};
+use spellbook::{requests, saver, shelf};
 use store::SessionStore;
 use watch::WatchLinks;
 use worklist::WorkList;
@@ -263,9 +263,9 @@ impl Manager {
             quarantine: Quarantine::default(),
             events_closer: Mutex::default(),
             book_calls: Calls::new(
-                saver::REQUESTS_AT_ONCE,
-                saver::REQUESTS_WAITING,
-                saver::REQUESTS_WAITING_PER_HOUSEHOLD,
+                requests::REQUESTS_AT_ONCE,
+                requests::REQUESTS_WAITING,
+                requests::REQUESTS_WAITING_PER_HOUSEHOLD,
             ),
             resizes: WorkList::new(most),
             saves: WorkList::new(most),
