@@ -7,14 +7,14 @@
 //!  text  ◀── drawing ◀── redraw, redraw_lines, redraw_pen ◀── all of it
 //! ```
 //!
-//! Why one of our own: what a page is told to draw must leave it in the very state that it would be in had it seen
-//! everything. So each mode, each look and each oddity of xterm.js counts, and no library's emulator has them
-//! (`tests/emulator` tells how near this one comes). A line ends where its text ends, so that a screen that was cleared
-//! takes no memory, and clearing it no time.
+//! Why the emulator is not a library's: what a page is told to draw must leave the page in the very state in which it
+//! would be if it had seen all output. So each mode, each look and each oddity of xterm.js counts, and no library's
+//! emulator has them (`tests/emulator` tells how near this one comes). A line ends where its text ends, so a screen
+//! that was cleared takes no memory, and clearing it takes no time.
 //!
-//! No output should make it panic. Should one do so all the same, no more is lost than what it showed: each call is made
-//! inside a fence. After a panic nothing of the old terminal is believed any more: an empty one of the same size
-//! takes its place, goes on with the output that follows, and it is counted.
+//! No output should make the emulator panic. If some output does so all the same, only what the terminal showed is
+//! lost, because each call catches the panic. After a panic the old terminal is not trusted any more: an empty one of
+//! the same size takes its place and goes on with the output that follows. The panic is counted.
 
 mod answers;
 mod attributes;
@@ -51,14 +51,14 @@ use crate::engine::Size;
 use crate::logging::caught;
 use crate::warn_throttled;
 
-/// Output is taken in by pieces of about so many bytes: what a panic takes along is the rest of a piece.
+/// Output is taken in by pieces of about this many bytes: a panic loses the rest of its piece.
 const PIECE_BYTES: usize = 4 * 1024;
 
 /// A terminal without a window. No call panics.
 pub struct Emulator {
     terminal: Terminal,
     size: Size,
-    /// Counts its panics, with those of others.
+    /// Counts the panics of all emulators.
     panics: IntCounter,
 }
 
@@ -77,7 +77,7 @@ impl Emulator {
         self.size
     }
 
-    /// The terminal has this size from here on.
+    /// Gives the terminal this size.
     pub fn resize(&mut self, size: Size) {
         self.size = at_least_one(size);
         let (cols, rows) = sides(size);
@@ -99,8 +99,9 @@ impl Emulator {
         }
     }
 
-    /// Takes in output up to the last place between two characters; returns how many bytes that were. The rest is to be
-    /// offered again, with what follows it. A sequence that is too long to wait for its end is taken in as it comes.
+    /// Takes in output up to the last place at which no character and no sequence is incomplete; returns how many bytes
+    /// that were. The caller passes the rest again, followed by further output. A sequence that is too long to wait for
+    /// its end is taken in as it comes.
     pub fn process_whole(&mut self, output: &[u8]) -> usize {
         self.process(output);
         let parser = self.terminal.parser();
@@ -117,7 +118,7 @@ impl Emulator {
         }
     }
 
-    /// Takes in output; returns what the page would answer to what it asks.
+    /// Takes in output; returns what the page would answer to the questions in it.
     pub fn answers_to(&mut self, output: &[u8]) -> String {
         let mut answers = String::new();
         let mut rest = output;
@@ -131,10 +132,11 @@ impl Emulator {
         answers
     }
 
-    /// What draws this terminal on one that was just reset. The beginning of a character is left out.
+    /// Text and escape sequences that draw this terminal on one that was just reset. The beginning of an incomplete
+    /// character is left out.
     pub fn redraw(&mut self) -> String {
         let drawn = self.fenced(|terminal| terminal.redraw());
-        // An empty one has been put in its place then.
+        // If that panicked, an empty terminal has taken its place, and is drawn instead.
         drawn
             .or_else(|| self.fenced(|terminal| terminal.redraw()))
             .unwrap_or_default()
@@ -145,7 +147,7 @@ impl Emulator {
         self.terminal.open_char()
     }
 
-    /// Does something with the terminal. None when that panicked, and then an empty one is in its place.
+    /// Calls `act` with the terminal. Returns none if that panicked; an empty terminal has taken its place then.
     fn fenced<T>(&mut self, act: impl FnOnce(&mut Terminal) -> T) -> Option<T> {
         match caught::catch(|| act(&mut self.terminal)) {
             Ok(done) => Some(done),
@@ -162,7 +164,7 @@ impl Emulator {
     }
 }
 
-/// Whether `output`, which follows `before`, has the end of something in it that may be a question to the terminal.
+/// Whether `output`, which follows `before`, contains the end of a sequence that may be a question to the terminal.
 pub fn is_asking(before: &[u8], output: &[u8]) -> bool {
     let mut parser = Parser::default();
     let mut asked = Asked(false);
@@ -172,7 +174,7 @@ pub fn is_asking(before: &[u8], output: &[u8]) -> bool {
     asked.0
 }
 
-/// Hears questions, and nothing else.
+/// Notes whether there was a question, and ignores everything else.
 struct Asked(bool);
 
 impl Act for Asked {
@@ -214,8 +216,9 @@ fn at_least_one(size: Size) -> Size {
     }
 }
 
-/// Where the first piece of `output` ends. An emulator that begins with the next one must not find itself within a
-/// sequence: ESC begins a new one wherever it stands, and hardly any sequence has a line end in it.
+/// Where the first piece of `output` ends. After a panic an empty terminal begins with the next piece, so that piece
+/// must not begin within a sequence: it begins with an ESC, which begins a new sequence wherever it stands, or after a
+/// line feed, which hardly any sequence contains.
 fn piece_end(output: &[u8]) -> usize {
     let Some(beyond) = output.get(PIECE_BYTES..) else {
         return output.len();
@@ -235,22 +238,22 @@ pub(super) mod tests {
 
     const SIZE: Size = Size { cols: 80, rows: 24 };
 
-    /// What made the emulator panic that was here before, on a terminal of 80 columns and 24 rows.
+    /// Output that made an earlier emulator panic, on a terminal of 80 columns and 24 rows.
     const ONCE_DEADLY: [&str; 3] = [
         "\x1b[24;80H\u{2764}\u{fe0f}\x1b[23;80Hy",
         "\x1b[3;9r\x1b[?6h\x1b[16;80H\u{2764}\u{fe0f}\x1b[6;77H\x1b[5b",
         "\x1b[24;81H\u{2764}\u{fe0f}\x1b[3S\x1b[20;79H\x1b[5b",
     ];
-    /// Panics, in tests only.
+    /// Output that makes the emulator panic, in tests only.
     pub const DEADLY: &str = "\x1b]77777;\x07";
 
-    /// One that counts its own panics.
+    /// An emulator, and the counter of its own panics.
     fn emulator() -> (Emulator, IntCounter) {
         let panics = Metrics::default().emulator_panics;
         (Emulator::new(SIZE, &panics), panics)
     }
 
-    /// All there is to know of a terminal that has seen all of `output`, but for what is above its screen.
+    /// What draws a terminal that has taken in all of `output`, without the lines above its screen.
     pub fn seen(size: Size, output: &[&[u8]]) -> String {
         let mut terminal = terminal(size);
         output.iter().for_each(|part| terminal.process(part));
@@ -272,14 +275,14 @@ pub(super) mod tests {
     fn after_a_panic_it_shows_what_follows() {
         let (mut emulator, panics) = emulator();
         let lines: String = (0..2000).map(|line| format!("line {line}\r\n")).collect();
-        // What is left of the piece goes with it.
+        // The rest of the piece is lost too.
         let lost = "x".repeat(PIECE_BYTES);
         emulator.process(format!("before\x1b]2;title\x07{DEADLY}{lost}\n{lines}$ ").as_bytes());
         assert_eq!(panics.get(), 1);
         assert_eq!(emulator.size(), SIZE);
         let whole = seen(SIZE, &[lines.as_bytes(), b"$ "]);
         assert_eq!(seen(SIZE, &[emulator.redraw().as_bytes()]), whole);
-        // And it panics again as if for the first time.
+        // The next panic has the same effect as the first one.
         emulator.process(format!("{DEADLY}{lost}\n{lines}$ ").as_bytes());
         assert_eq!(panics.get(), 2);
         assert_eq!(seen(SIZE, &[emulator.redraw().as_bytes()]), whole);

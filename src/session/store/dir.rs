@@ -9,12 +9,13 @@
 //!            tmp/                                  what is being written; emptied at the start
 //! ```
 //!
-//! A file is written in `tmp`, synced, renamed into its place, and the place's directory is synced: after a crash
-//! there is the old version or the new one. (Records of containers that wait for a player are not synced.) One `tmp` for
-//! all, since looking for leftovers in each player's directory would make the start slower with every player. What can't
-//! be read is renamed to `….broken`, beside where it was.
+//! A file is written in `tmp`, synced, renamed into its place, and the place's directory is synced: after a crash there
+//! is the old version or the new one. (Records of containers that wait for a player are not synced.) There is one `tmp`
+//! for all files, because looking for leftovers in each player's directory would make the start slower with every
+//! player. A record or a book that can't be read is renamed to `….broken`, in the directory where it was.
 //!
-//! Every call blocks for as long as the disk does. [`folder`] has the files' ways, [`books`] the versions' names.
+//! Every call blocks for as long as the disk does. [`folder`] has the operations on files, [`books`] the names of a
+//! book's versions.
 
 mod books;
 mod folder;
@@ -46,19 +47,20 @@ use folder::{Folder, Found, Lasts, Lock};
 const LOCK_NAME: &str = "lock";
 const COOKIE_KEY: &str = "cookie.key";
 const REVOKED: &str = "revoked.json";
-/// More than as many players as may be revoked take.
+/// The list of [`REVOKED_MOST`] players takes less than this.
 const REVOKED_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 const SESSIONS: &str = "sessions";
 const BOOKS: &str = "books";
 const TEMPORARY: &str = "tmp";
 const BOOK_LIMIT: usize = BOOK_LIMIT_BYTES as usize;
-/// With less than this free the disk counts as full: a book and a record of the greatest size still go in.
+/// A disk with less free space than this counts as full. A book and a record of the greatest size fit into this space.
 const LEAST_FREE_BYTES: u64 = BOOK_LIMIT_BYTES + RECORD_LIMIT_BYTES as u64;
-/// A block: smaller files may find room where no other does.
+/// How much [`SessionStore::check`] writes: a whole block, because a smaller file may fit where no other does.
 const TRIAL_BYTES: usize = 4096;
-/// That a book was loaded is written down when it was not for so long.
+/// Loading a book is noted as its last use only if the last note is older than this.
 const TOUCH_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// Writes at the same time, more or less: a few, since each waits for the disk and the disk can sync several in one go.
+/// About how many writes run at the same time: a few, since each waits for the disk and the disk can sync several in
+/// one go.
 const STRIPES: usize = 16;
 
 /// The store below one `DATA_DIR`.
@@ -72,11 +74,11 @@ pub struct Directory {
     _lock: Lock,
     /// Makes the names in `tmp`.
     writes: AtomicU64,
-    /// Guard reading, changing and writing of one record or one player's books; each guards those that hash to it.
-    /// Held while the disk writes and while an update's `change` runs, and never two at the same time.
+    /// Each guards the reading, changing and writing of the records and the players' books that hash to it. A thread
+    /// holds one while the disk writes and while an update's `change` runs, and never two at the same time.
     stripes: [Mutex<()>; STRIPES],
     quota_bytes: Option<u64>,
-    /// What all books take, once they are counted. Held for a moment.
+    /// The bytes that all books take, once they are counted. Held for a moment.
     book_bytes: Mutex<Option<u64>>,
 }
 
@@ -110,7 +112,7 @@ impl Directory {
             return Err(Error::Locked(used));
         };
         let temporary = root.folder(TEMPORARY, "DATA_DIR/tmp")?;
-        // INVARIANT: after the lock, or they might be another server's.
+        // INVARIANT: the lock is taken before, otherwise the files might be those that another server is writing.
         remove_leftovers(&temporary)?;
         let directory = Directory {
             instance: instance.to_owned(),
@@ -124,14 +126,15 @@ impl Directory {
             quota_bytes: None,
             book_bytes: Mutex::new(None),
         };
-        // Now, where what is damaged is still told to whoever starts the server.
+        // Both files are read now, so that a damaged one ends the start, where the operator sees the error.
         directory.cookie_key(&CookieKey::random_bytes())?;
         directory.read_revoked()?;
         Ok(directory)
     }
 
-    /// The same, whose books may take so many bytes together. That counts from when they are counted first, by
-    /// [`SessionStore::tend_books`]: to count them is to look at every player's.
+    /// The same store with a limit on the bytes that all books take together. The limit holds once
+    /// [`SessionStore::tend_books`] has counted the books for the first time: to count them, it looks at every
+    /// player's.
     pub fn with_quota(self, quota_bytes: Option<u64>) -> Directory {
         Directory {
             quota_bytes,
@@ -152,7 +155,7 @@ impl Directory {
         }
     }
 
-    /// Counts one player's books, or removes those that are too old.
+    /// Counts one player's books, or removes all of them if they are too old.
     fn tend(&self, player: &PlayerId, tending: &Tending) -> Result<Shelf, Error> {
         let _guard = self.guard(player);
         let name = player.to_string();
@@ -210,8 +213,8 @@ impl Directory {
         folder.write(name, bytes, &self.temporary, &temporary, Lasts::Always)
     }
 
-    /// Writes a record. One of a container that waits for its player is not worth a wait for the disk: what ends the
-    /// host ends the container too, and nobody has played in it.
+    /// Writes a record. The record of a container that waits for its player is not worth a wait for the disk: what ends
+    /// the host ends that container too, and no player has played in it.
     fn write_record(&self, record: &Record, bytes: &[u8]) -> Result<(), Error> {
         let lasts = match record.phase {
             Phase::Prewarmed => Lasts::WhileTheHostRuns,
@@ -244,12 +247,12 @@ impl Directory {
     }
 
     fn write_revoked(&self, kept: &RevokedFile) -> Result<(), Error> {
-        // Texts and numbers: nothing in it can fail.
+        // Texts and numbers can always be written as JSON.
         let text = serde_json::to_vec_pretty(kept).unwrap_or_default();
         self.write(&self.root, REVOKED, &text)
     }
 
-    /// Reads a record of this instance; a broken one is set aside and as if it were not there.
+    /// Reads a record of this instance; a broken one is set aside and counts as missing.
     fn read(&self, id: SessionId) -> Result<Option<Record>, Error> {
         let name = file_name(id);
         let cause = match self.sessions.read(&name, RECORD_LIMIT_BYTES)? {
@@ -270,14 +273,14 @@ impl Directory {
             },
         };
         self.sessions.set_aside(&name)?;
-        // The file's name has the whole id in it.
+        // The line does not name the file, whose name has the session's whole id in it: no line of the log has that.
         warn!(
             "session={id} its record can't be read and is one of DATA_DIR/{SESSIONS}/*.broken now: {cause}"
         );
         Ok(None)
     }
 
-    /// The newest whole version among these. Those above it that are not whole are set aside.
+    /// The newest whole version among these. Newer ones that are not whole are set aside.
     fn newest(
         &self,
         player: &PlayerId,
@@ -297,7 +300,7 @@ impl Directory {
             let path = format!("DATA_DIR/{BOOKS}/{player}/{name}");
             match folder.set_aside(&name) {
                 Ok(_) => warn!("{path} can't be read and is now {path}.broken or near it: {cause}"),
-                // The one before it can be had all the same.
+                // The version before it is tried all the same.
                 Err(error) => warn!("{path} can't be read, nor set aside: {cause}; {error}"),
             }
         }
@@ -306,8 +309,8 @@ impl Directory {
 }
 
 impl SessionStore for Directory {
-    /// Really writes: the free space alone does not tell of quotas, of a disk that has become read-only, or of one
-    /// that is dying. And asks for the free space too: a block often still fits where a book doesn't.
+    /// Writes a block: the free space alone does not show a quota, a disk that has become read-only, or one that is
+    /// failing. Then looks at the free space too: a block often still fits where a book doesn't.
     fn check(&self) -> Result<(), Error> {
         let block = [b'x'; TRIAL_BYTES];
         self.temporary.try_out(&self.temporary_name(), &block)?;
@@ -346,7 +349,7 @@ impl SessionStore for Directory {
 
     fn remove(&self, id: SessionId) -> Result<(), Error> {
         let _guard = self.guard(&id);
-        // Only ours: another instance may have used this directory before, and may come back.
+        // The record of another instance stays: that instance may have used this directory before, and may come back.
         match self.read(id) {
             Ok(Some(_)) | Err(Error::Newer { .. }) => self.sessions.remove(&file_name(id)),
             Ok(None) => Ok(()),
@@ -399,7 +402,7 @@ impl SessionStore for Directory {
             let size = folder.size(&name)?.map_or(0, |(bytes, _)| room_of(bytes));
             match folder.remove(&name) {
                 Ok(()) => gone += size,
-                // The new one is safe; the next save tries again.
+                // The new version is safe; the next save tries again to remove the old one.
                 Err(error) => warn!("an old version of {player}'s spellbook stays: {error}"),
             }
         }
@@ -457,7 +460,7 @@ impl SessionStore for Directory {
             Some(folder) => {
                 let age = SystemTime::now().duration_since(folder.used_at()?);
                 if age.is_ok_and(|age| age >= TOUCH_EVERY) {
-                    // The book can be had all the same.
+                    // The book is loaded all the same.
                     if let Err(error) = folder.touch() {
                         warn!("that {player}'s spellbook is in use is not noted: {error}");
                     }
@@ -493,7 +496,8 @@ impl SessionStore for Directory {
                     shelf.bytes += one.bytes;
                     shelf.expired += one.expired;
                 }
-                // Something else lies there, or the disk has a bad place: the others are counted all the same.
+                // Something other than a directory has this name, or the disk has a bad sector: the other players'
+                // books are counted all the same.
                 Err(error) => {
                     warn_throttled!("the spellbooks of {player} are not counted: {error}");
                     failed = Some(error);
@@ -510,7 +514,7 @@ impl SessionStore for Directory {
     }
 
     fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
-        // What is no player's name is nobody's.
+        // Directories whose names are no player's are left out.
         let names = self.books.names()?.into_iter();
         let players = names.filter_map(|name| PlayerId::try_from(name).ok());
         let mut entries = Vec::new();
@@ -518,7 +522,7 @@ impl SessionStore for Directory {
             if entries.len() == most {
                 break;
             }
-            // A file that lies there is no player's either.
+            // What is not a directory holds no player's books either.
             let Ok(Some(folder)) = self
                 .books
                 .existing_folder(&player.to_string(), "DATA_DIR/books")

@@ -1,7 +1,7 @@
-//! A store that lives as long as somebody holds it: for tests.
+//! A store in memory, for tests.
 //!
-//! It keeps what the others keep, records as bytes included, so that it reads and refuses as they do. Several stores
-//! may share one [`Shared`]: each is the store of one server's life.
+//! It keeps what the other stores keep, and records as bytes too, so that it reads and refuses what they do. Several
+//! stores may share one [`Shared`]: each is the store of one server's life.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::auth::PlayerId;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
-/// What a restart leaves.
+/// What a store keeps, which outlives the server that wrote it.
 #[derive(Debug, Clone, Default)]
 pub struct Shared(Arc<Mutex<Contents>>);
 
@@ -31,16 +31,16 @@ struct Contents {
     broken: HashMap<(String, SessionId), Vec<u8>>,
     /// Oldest first.
     books: HashMap<PlayerId, Vec<Book>>,
-    /// When they were loaded last.
+    /// When each player's books were loaded last.
     loaded_at: HashMap<PlayerId, SystemTime>,
     cookie_key: Option<CookieKeyBytes>,
-    /// Since when, in milliseconds.
+    /// Since when each player's logins are revoked, in milliseconds since 1970.
     revoked: HashMap<PlayerId, u64>,
     is_away: bool,
 }
 
 impl Shared {
-    /// From now on every call fails, or none does.
+    /// Makes every call fail from now on, or none.
     pub fn set_away(&self, is_away: bool) {
         self.0.lock().is_away = is_away;
     }
@@ -57,7 +57,7 @@ impl Shared {
         self.0.lock().broken.get(&key).cloned()
     }
 
-    /// Lets the books of a player be older than they are.
+    /// Makes the books of a player older than they are.
     pub fn age_books(&self, player: &PlayerId, by: Duration) {
         let mut contents = self.0.lock();
         if let Some(loaded_at) = contents.loaded_at.get_mut(player) {
@@ -104,7 +104,7 @@ impl Memory {
         }
     }
 
-    /// The same, whose books may take so many bytes together.
+    /// The same store with a limit on the bytes that all books take together.
     pub fn with_quota(self, quota_bytes: Option<u64>) -> Memory {
         Memory {
             quota_bytes,
@@ -134,7 +134,7 @@ impl Memory {
         (self.instance.clone(), id)
     }
 
-    /// Does something with the contents, unless they are away.
+    /// Calls `act` with the contents, or fails while the store is away.
     fn with<T>(&self, act: impl FnOnce(&mut Contents) -> Result<T, Error>) -> Result<T, Error> {
         let mut contents = self.shared.0.lock();
         if contents.is_away {
@@ -143,7 +143,7 @@ impl Memory {
         act(&mut contents)
     }
 
-    /// Reads one record; a broken one is set aside and as if it were not there.
+    /// Reads one record; a broken one is set aside and counts as missing.
     fn read(&self, contents: &mut Contents, id: SessionId) -> Result<Option<Record>, Error> {
         let key = self.key(id);
         let Some(bytes) = contents.records.get(&key) else {
@@ -186,7 +186,7 @@ impl SessionStore for Memory {
         loop {
             let old = self.with(|contents| self.read(contents, id))?;
             let old = old.ok_or(Error::NotFound(id))?;
-            // Nothing is locked here: `change` is the caller's.
+            // No lock is held here, because `change` is the caller's code.
             let (new, bytes) = record::encode(record::updated(&old, change))?;
             let is_written = self.with(|contents| {
                 let now = self.read(contents, id)?.ok_or(Error::NotFound(id))?;

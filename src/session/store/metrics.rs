@@ -6,7 +6,8 @@ use super::Error;
 use crate::metrics::calls::{Calls, Naming};
 use crate::metrics::{self, Registry};
 
-/// From a page in memory to a disk that is busy; a store that is away says so within three seconds.
+/// The buckets' bounds: from a file in the page cache to a disk that is busy. A store that can't be reached says so
+/// within three seconds.
 const SECONDS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 3.0];
 
 /// The metrics of a server's calls to its store.
@@ -101,7 +102,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// Those whose failures are shown from the start.
+    /// The calls whose failures are shown from the start, as zero.
     const FROM_START: [Call; 13] = [
         Call::CookieKey,
         Call::Check,
@@ -118,7 +119,7 @@ impl Call {
         Call::ListBooks,
     ];
 
-    /// The word in the metrics.
+    /// The call's name in the metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Call::Check => "check",

@@ -147,7 +147,7 @@ pub struct Disk {
     pub total_bytes: u64,
 }
 
-/// How the books are to be looked through.
+/// How [`SessionStore::tend_books`] looks through the books.
 pub struct Tending<'a> {
     /// Books of players who can't be recognised again by a name are deleted when they were neither saved nor loaded for
     /// this long.
@@ -323,7 +323,7 @@ pub enum Choice {
 }
 
 /// Opens the store of this instance, whose books may take `quota_bytes` together. It is no error when Redis can't be
-/// reached: it may come later.
+/// reached: Redis may be started later.
 ///
 /// # Errors
 /// [`Error::Locked`] and [`Error::Unavailable`] from a directory.
@@ -459,6 +459,7 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Revokes the player's logins from before `at`, in whole milliseconds, rounded up. If a later moment is stored
     /// already, as after a clock was put back, that one stays. Returns the moment that is stored. All instances share it,
     /// as they share the books.
+    ///
     /// # Errors
     /// [`Error::TooManyRevoked`], [`Error::Unavailable`].
     fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error>;

@@ -6,7 +6,7 @@
 //!                                          └─ ours ──▶ Record
 //! ```
 //!
-//! Pure: each store reads and writes the bytes its own way, and all of them read alike.
+//! There is no I/O here: each store reads and writes the bytes in its own way, and all decode them in the same way.
 
 use log::warn;
 use serde_json::{Map, Value};
@@ -19,7 +19,7 @@ use crate::terminal::frame::is_size;
 /// Takes a record to the next format, or says why that can't be.
 type Migration = fn(Map<String, Value>) -> Result<Map<String, Value>, String>;
 
-/// The first takes format 1 to 2, and so on. Whoever raises [`FORMAT`] adds one, or this does not compile.
+/// The first takes format 1 to 2, and so on. After [`FORMAT`] is raised, this compiles only with one more.
 const MIGRATIONS: [Migration; FORMAT as usize - 1] = [];
 
 /// Why bytes are no record.
@@ -29,7 +29,7 @@ pub enum Unreadable {
     Newer {
         /// Its format.
         found: u32,
-        /// Whose it is, if that can still be read.
+        /// The instance that it belongs to, if that can still be read.
         instance: Option<String>,
     },
     /// It is damaged, or never was a record.
@@ -51,7 +51,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Unreadable> {
     let fields = migrate(fields, &MIGRATIONS)?;
     let record: Record = serde_json::from_value(Value::Object(fields)).map_err(broken)?;
     Ok(Record {
-        // Whoever wrote into the store could make a screen of 65,535 by 65,535, which no memory holds.
+        // Somebody who can write into the store could otherwise make a screen of 65,535 by 65,535, which no memory
+        // holds.
         screen: record.screen.filter(|screen| {
             is_size(Size {
                 cols: screen.cols,
@@ -65,7 +66,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Unreadable> {
 /// Reads the record of this session.
 ///
 /// # Errors
-/// [`Unreadable`]; the record of another session is broken here.
+/// [`Unreadable`]; the record of another session counts as broken.
 pub fn decode_of(id: SessionId, bytes: &[u8]) -> Result<Record, Unreadable> {
     let record = decode(bytes)?;
     if record.session_id == id {
@@ -100,8 +101,9 @@ fn migrate(
     Ok(fields)
 }
 
-/// A record as it is written, and its bytes. A screen that makes it too big is left out, and before that what nobody has
-/// drawn of it: a session without its picture comes back, one without its record does not.
+/// A record as it is written, and its bytes. If the record is too big, the output that no page has drawn is left out,
+/// and if it is still too big, the whole screen: after a restart a session without its screen goes on, and one without
+/// its record does not.
 ///
 /// # Errors
 /// [`Error::TooBig`] when it is too big even so.

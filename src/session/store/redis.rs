@@ -11,10 +11,10 @@
 //!                                          saved or loaded last
 //! ```
 //!
-//! A version is a line of JSON (when, and the bytes' SHA-256) and then the book's bytes. What Redis has answered is as
+//! A version is a line of JSON (when, and the bytes' SHA-256) and then the book's bytes. What Redis has confirmed is as
 //! safe as Redis makes it: `appendonly yes` with `appendfsync always` loses nothing.
 //!
-//! [`link`] has the connections, [`scripts`] what happens in one step, [`url`] the secret.
+//! [`link`] has the connections, [`scripts`] what Redis does in one step, and [`url`] the address with its password.
 
 mod link;
 mod scripts;
@@ -39,7 +39,7 @@ use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use link::{CALL, Link};
 pub use url::{NotAUrl, Url, without_secret};
 
-/// What `CONFIG GET` tells of settings on which it depends whether books are safe; less where that is forbidden.
+/// The settings that decide whether books are safe, as far as `CONFIG GET` tells them.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when Redis does not answer at all.
@@ -49,15 +49,15 @@ pub fn safety_settings(url: &Url) -> Result<BTreeMap<String, String>, Error> {
     let mut settings = BTreeMap::new();
     for name in ["appendonly", "appendfsync", "maxmemory-policy"] {
         let asked = link.call::<BTreeMap<String, String>>(cmd("CONFIG").arg("GET").arg(name));
-        // Hosts of Redis forbid it.
+        // Some hosting providers of Redis forbid `CONFIG`.
         settings.extend(asked.unwrap_or_default());
     }
     Ok(settings)
 }
 
-/// Records read in one go: at most so many MiB are on their way then.
+/// How many records are read in one go, each of at most 1 MiB.
 const CHUNK: usize = 32;
-/// Ids asked for in one go.
+/// How many ids are asked for in one go.
 const IDS_AT_ONCE: usize = 500;
 
 const COOKIE_KEY: &str = "shellcraft:cookie-key";
@@ -68,9 +68,9 @@ const BOOK: &str = "shellcraft:book:";
 const BOOK_BYTES: &str = "shellcraft:books:bytes";
 const BOOK_SIZES: &str = "shellcraft:books:sizes";
 const BOOKS_USED: &str = "shellcraft:books:used";
-/// What the script says of a book that there is no room for.
+/// What [`scripts::SAVE_BOOK`] answers when there is no room for the book.
 const NO_ROOM: i64 = -1;
-/// And of one that was to follow another than the newest.
+/// What [`scripts::SAVE_BOOK`] answers when the newest book is not the one that the new one was to follow.
 const OVERTAKEN: i64 = -2;
 
 /// The store of one instance.
@@ -92,7 +92,7 @@ enum Place {
     Empty,
     /// A record, and the text it was read from.
     Record(Box<Record>, Vec<u8>),
-    /// No record; set aside by now.
+    /// Something that is no record, and was set aside.
     Broken,
 }
 
@@ -106,7 +106,7 @@ impl Redis {
         }
     }
 
-    /// The same, whose books may take so many bytes together.
+    /// The same store with a limit on the bytes that all books take together.
     pub fn with_quota(self, quota_bytes: Option<u64>) -> Redis {
         Redis {
             quota_bytes,
@@ -114,7 +114,7 @@ impl Redis {
         }
     }
 
-    /// A script that has to do with one player's books.
+    /// The command that runs a script on one player's books.
     fn book_script(&self, script: &str, player: &PlayerId) -> Cmd {
         let mut command = cmd("EVAL");
         command.arg(script).arg(4).arg(book_key(player));
@@ -136,7 +136,8 @@ impl Redis {
         self.link.call(&command)
     }
 
-    /// Counts books that are not counted, as those of an older version, and forgets those that somebody has removed.
+    /// Counts books that are not counted yet, such as those that an older version of the server saved, and forgets
+    /// those that an operator has removed.
     fn recount(&self, goes_on: &dyn Fn() -> bool) -> Result<(), Error> {
         let mut cursor = 0u64;
         while goes_on() {
@@ -192,7 +193,7 @@ impl Redis {
         Ok(())
     }
 
-    /// What a key has for each of these players.
+    /// What the command `ask` answers about each of these players at a key.
     fn of_all<T: ::redis::FromRedisValue>(
         &self,
         ask: &str,
@@ -216,7 +217,7 @@ impl Redis {
         self.link.call(&command)
     }
 
-    /// Removes the books that nobody has used for so long. Returns whose.
+    /// Removes the books that were not used for as long as `most`; a trial only counts them. Returns how many players'.
     fn expire(&self, most: Duration, tending: &Tending) -> Result<u64, Error> {
         let now = SystemTime::now();
         let before = now.checked_sub(most).map_or(0, ms_of);
@@ -234,7 +235,7 @@ impl Redis {
             }
             for name in names {
                 let Ok(player) = PlayerId::try_from(name.clone()) else {
-                    // Nothing of ours.
+                    // The name is no player's, so no server has put it there.
                     let mut command = cmd("ZREM");
                     command.arg(BOOKS_USED).arg(name);
                     self.link.call::<Value>(&command)?;
@@ -248,7 +249,7 @@ impl Redis {
         Ok(expired)
     }
 
-    /// Books that nobody has used since, but those of these players.
+    /// How many players' books were last used at `since` or before, without those of the players in `in_use`.
     fn count_unused(&self, since: u64, in_use: &HashSet<PlayerId>) -> Result<u64, Error> {
         let mut command = cmd("ZCOUNT");
         command.arg(BOOKS_USED).arg("-inf").arg(since);
@@ -270,7 +271,7 @@ impl Redis {
         self.key("session", "index")
     }
 
-    /// The script and the two keys that have to do with a record.
+    /// The command that runs a script on one record, with its two keys.
     fn script(&self, script: &str, id: SessionId) -> Cmd {
         let mut command = cmd("EVAL");
         let record = self.key("session", &id.to_text());
@@ -285,7 +286,7 @@ impl Redis {
         for id in ids {
             command.arg(self.key("session", &id.to_text()));
         }
-        // One more than allowed shows that there is more.
+        // `GETRANGE` includes the byte at its end: one byte more than a record may have shows that it is too long.
         command.arg(RECORD_LIMIT_BYTES);
         let found: Vec<Value> = self.link.call(&command)?;
         ids.iter()
@@ -310,7 +311,7 @@ impl Redis {
             },
             _ => (Vec::new(), "it is not a string".to_owned()),
         };
-        // The key's name has the whole id in it.
+        // The line does not name the key, whose name has the session's whole id in it: no line of the log has that.
         let aside = self.key("broken", "*");
         if self.set_aside(id, &text)? {
             warn!("session={id} its record can't be read and is one of {aside} now: {cause}");
@@ -354,8 +355,8 @@ impl Redis {
 }
 
 impl SessionStore for Redis {
-    /// Writes something: one that answers may still refuse to be written to, since it is a replica, full, or has lost
-    /// its own disk.
+    /// Writes a key: a Redis that answers may still refuse to write, because it is a replica, is full, or has lost its
+    /// own disk.
     fn check(&self) -> Result<(), Error> {
         let mut command = cmd("SET");
         command
@@ -405,7 +406,7 @@ impl SessionStore for Redis {
             for (id, place) in chunk.iter().zip(self.read(chunk)?) {
                 match place {
                     Place::Record(record, _) => records.push(*record),
-                    // Expired: nobody else takes its id off the list.
+                    // Redis has expired the record, and its id is still in the set of ids.
                     Place::Empty => drop(self.set_aside(*id, b"")?),
                     Place::Broken => {}
                 }
@@ -460,7 +461,8 @@ impl SessionStore for Redis {
 
     fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
         self.recount(tending.goes_on)?;
-        // Whatever expires here: another server does not know who plays here.
+        // This is done even if nothing expires here: another server that removes old books does not know who plays on
+        // this one.
         for player in tending.in_use.iter().filter(|_| !tending.is_trial) {
             self.touch(player)?;
         }
@@ -488,7 +490,7 @@ impl SessionStore for Redis {
         command.arg(scripts::VERSIONS).arg(1).arg(book_key(player));
         let found: Vec<(Vec<u8>, u64)> = self.link.call(&command)?;
         let version = |(head, bytes): (Vec<u8>, u64)| {
-            // It may be no version of ours.
+            // The entry may be something that no server has saved.
             let head: BookHead = serde_json::from_slice(&head).ok()?;
             Some(BookVersion {
                 sha256: head.sha256,
@@ -500,7 +502,7 @@ impl SessionStore for Redis {
     }
 
     fn read_version(&self, player: &PlayerId, sha256: &str) -> Result<Option<Book>, Error> {
-        // Whole versions are fetched for a name that is one's only.
+        // Whole versions are fetched only if one of them has that checksum.
         let mut known = self.book_versions(player)?.into_iter();
         if !known.any(|version| version.sha256 == sha256) {
             return Ok(None);
@@ -560,7 +562,7 @@ impl SessionStore for Redis {
             }
             let mut command = cmd("EVAL");
             command.arg(scripts::NEWEST).arg(1).arg(book_key(&player));
-            // It may be gone by now, or no version of ours.
+            // The book may be gone by now, or may be something that no server has saved.
             let found: Option<(Vec<u8>, u64)> = self.link.call(&command)?;
             let Some((head, bytes)) = found else { continue };
             let Ok(head) = serde_json::from_slice::<BookHead>(&head) else {
@@ -579,13 +581,14 @@ impl SessionStore for Redis {
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
         let mut keep = cmd("SET");
         keep.arg(COOKIE_KEY).arg(key_to_text(new)).arg("NX");
-        // Whether it was kept or there was one: the next call tells, and tells all servers the same.
+        // Whether `new` was stored or there was a key already: `GET` tells, and tells all servers the same.
         let _: Value = self.link.call(&keep)?;
         let kept: Vec<u8> = self.link.call(cmd("GET").arg(COOKIE_KEY))?;
         key_from_text(&kept, COOKIE_KEY)
     }
 
-    /// Of two servers that revoke at the same time one may go beyond the limit, which is there for the memory only.
+    /// Two servers that revoke at the same time may together go beyond the limit, which only keeps the list's memory
+    /// small.
     fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error> {
         let name = player.to_string();
         let count: usize = self.link.call(cmd("HLEN").arg(REVOKED))?;
@@ -631,7 +634,7 @@ fn head_line(sha256: &str, now: SystemTime) -> String {
         saved_at_ms: ms_of(now),
         sha256: sha256.to_owned(),
     };
-    // A number and a string: nothing in it can fail.
+    // A number and a string can always be written as JSON.
     format!("{}\n", serde_json::to_string(&head).unwrap_or_default())
 }
 

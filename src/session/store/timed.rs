@@ -1,4 +1,4 @@
-//! A store that tells how long its calls take, and which fail, around one that does the work.
+//! A store that counts how long its calls take, and which fail, around the store that does the work.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -10,14 +10,14 @@ use super::{
 use crate::auth::PlayerId;
 use crate::session::SessionId;
 
-/// The store inside, watched.
+/// A store whose calls are measured.
 pub struct Timed {
     inner: Arc<dyn SessionStore>,
     metrics: Metrics,
 }
 
 impl Timed {
-    /// Watches `inner`, and counts into `metrics`.
+    /// Measures the calls to `inner`, and counts them in `metrics`.
     pub fn new(inner: Arc<dyn SessionStore>, metrics: Metrics) -> Timed {
         Timed { inner, metrics }
     }
@@ -36,7 +36,7 @@ impl SessionStore for Timed {
         self.time(Call::Check, || self.inner.check())
     }
 
-    // So quick that it is not worth a time.
+    // Not measured, because it is quick.
     fn disk(&self) -> Result<Option<Disk>, Error> {
         self.inner.disk()
     }

@@ -1,5 +1,5 @@
-//! What a program is answered that asks its terminal something: the same as the page's xterm.js answers (and its own
-//! handlers in static/src/emulation.ts), in the theme that the page has by night.
+//! The answers to programs that ask their terminal something: those that the page's xterm.js gives (and the page's own
+//! handlers in static/src/emulation.ts), with the colours of the page's theme for the night.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ use super::params::Params;
 use super::parser::Name;
 use super::terminal::State;
 
-/// A program that asks for more at the same time is not answered in full.
+/// The most that one call answers. Answers beyond it are left out.
 const MAX_ANSWERS_BYTES: usize = 4 * 1024;
 
 /// Text, background and cursor: as in static/src/themes.ts.
 const SPECIAL: [Rgb; 3] = [[0xe9, 0xe1, 0xd0], [0x14, 0x10, 0x1f], [0xf2, 0xb8, 0x4b]];
-/// The first 16 colours: as there.
+/// The first 16 colours of the palette: as in static/src/themes.ts.
 const COLORS: [Rgb; 16] = [
     [0x5c, 0x51, 0x78],
     [0xef, 0x6f, 0x6c],
@@ -46,7 +46,7 @@ mod report {
 }
 
 impl State {
-    /// A control sequence, if it is a question.
+    /// Answers a control sequence, if it is a question.
     pub(super) fn answer_sequence(&mut self, name: Name, params: &Params) {
         if self.answers.is_none() {
             return;
@@ -72,14 +72,14 @@ impl State {
         }
     }
 
-    /// A device control string, if it is a question (DECRQSS).
+    /// Answers a device control string, if it is a question (DECRQSS).
     pub(super) fn answer_request(&mut self, text: &str) {
         if self.answers.is_none() {
             return;
         }
         let Some(wanted) = wanted(text) else { return };
         let setting = match wanted {
-            // xterm.js says so whatever the pen is.
+            // xterm.js gives this answer whatever the pen is.
             "m" => "0m".to_owned(),
             "r" => {
                 let screen = self.screen();
@@ -100,14 +100,14 @@ impl State {
         self.answer(&format!("\x1bP1$r{setting}\x1b\\"));
     }
 
-    /// The colour with this number in the palette.
+    /// Answers which colour has this number in the palette.
     pub(super) fn answer_color(&mut self, number: u8) {
         let own = self.palette.colors.get(&number).copied();
         let color = own.unwrap_or_else(|| color(number));
         self.answer(&format!("\x1b]4;{number};{}\x1b\\", rgb(color)));
     }
 
-    /// The text's colour, the background's or the cursor's.
+    /// Answers which colour the text, the background or the cursor has.
     pub(super) fn answer_special(&mut self, at: usize) {
         let (Some(own), Some(theme)) = (self.palette.special.get(at), SPECIAL.get(at)) else {
             return;
@@ -164,7 +164,7 @@ impl State {
     }
 }
 
-/// Which setting a device control string asks for, if it does. Its parameters mean nothing.
+/// Which setting a device control string asks for, if it does. Its parameters are ignored.
 pub(super) fn wanted(text: &str) -> Option<&str> {
     let text = text.trim_start_matches(|c: char| matches!(c, '0'..=';'));
     text.strip_prefix("$q")
@@ -185,7 +185,7 @@ fn color(number: u8) -> Rgb {
     }
 }
 
-/// As X11 writes it, with four digits each.
+/// A colour as X11 writes it, with four digits for each part.
 fn rgb(color: Rgb) -> String {
     let mut text = String::from("rgb:");
     for (at, part) in color.into_iter().enumerate() {

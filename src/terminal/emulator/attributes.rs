@@ -1,14 +1,15 @@
 //! How a cell looks, in four bytes.
 //!
-//! What programs use almost always (the colours of the palette, bold, underlined and the like) fits into those bytes; all
-//! other looks stand once each in a table, and the bytes say where. A screen in true colours is a few hundred looks.
+//! What programs use almost always (the colours of the palette, bold, underlined and the like) fits into those bytes;
+//! all other looks are kept once each in a table, and the bytes say where. A screen in true colours has a few hundred
+//! looks.
 
 use super::table::Table;
 
 /// A colour as a program names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Color {
-    /// The terminal's own.
+    /// The terminal's default colour.
     #[default]
     Default,
     /// One of 16 with a number of its own in SGR (30 to 37, 90 to 97).
@@ -28,12 +29,12 @@ pub const HIDDEN: u16 = 1 << 5;
 pub const STRIKE: u16 = 1 << 6;
 pub const OVERLINE: u16 = 1 << 7;
 pub const PROTECTED: u16 = 1 << 8;
-/// Underlined, in whatever style.
+/// Underlined, in any style.
 pub const UNDERLINE: u16 = 1 << 9;
-/// The underline's style, its colour and the link count.
+/// The underline's style, its colour and the link apply; without this flag cells ignore them.
 pub const EXTENDED: u16 = 1 << 10;
 
-/// How what is printed next looks.
+/// How the characters look that are printed next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Pen {
     pub fg: Color,
@@ -47,7 +48,7 @@ pub struct Pen {
 }
 
 impl Pen {
-    /// What this pen leaves where it erases.
+    /// The pen that gives the look of the cells that this pen erases.
     pub fn eraser(&self) -> Pen {
         Pen {
             bg: self.bg,
@@ -55,19 +56,20 @@ impl Pen {
         }
     }
 
-    /// xterm.js marks the pen so whenever a style or a link changes.
+    /// Sets [`EXTENDED`] or clears it, as xterm.js does whenever a style or a link changes.
     pub fn update_extended(&mut self) {
         self.set(EXTENDED, self.underline != 0 || self.link != 0);
     }
 
-    /// Whether the flags are those that its underline and its link make. After a restored cursor they may be others.
+    /// Whether the flags are those that the underline and the link imply. After the cursor was restored they may be
+    /// others.
     pub fn is_natural(&self) -> bool {
         let is_underlined = self.underline != 0;
         self.has(UNDERLINE) == is_underlined
             && self.has(EXTENDED) == (is_underlined || self.link != 0)
     }
 
-    /// Whether the same of these flags are set in both.
+    /// Whether [`UNDERLINE`] and [`EXTENDED`] are the same in both pens.
     pub fn is_like(&self, other: &Pen) -> bool {
         let both = UNDERLINE | EXTENDED;
         self.flags & both == other.flags & both
@@ -84,7 +86,7 @@ impl Pen {
         self.flags & flag != 0
     }
 
-    /// Without what a cell does not keep.
+    /// This pen without what a cell does not keep of it.
     pub fn kept(mut self) -> Pen {
         if !self.has(EXTENDED) {
             (self.underline, self.underline_color, self.link) = (0, Color::Default, 0);
@@ -96,18 +98,19 @@ impl Pen {
 /// A look in four bytes. The default one is 0.
 pub type Look = u32;
 
-/// The look is in the table, under the number in its low bits.
+/// Set in a look that is in the table; the low bits are its number there.
 const IN_TABLE: Look = 1 << 31;
-/// Above so many different ones at the same time true colours become those of the palette, and the rest is left out.
+/// The most looks in a table. When it is full, true colours become the nearest ones of the palette, and links and the
+/// colours of underlines are left out.
 const MAX_LOOKS: usize = 16 * 1024;
 
-/// Up to so many are not looked through for what is no longer needed.
+/// Up to this many looks, the table is not searched for looks that are no longer needed.
 const FEW_LOOKS: usize = 1024;
 
 /// All looks of one terminal that do not fit into four bytes.
 pub struct Looks {
     table: Table<Pen>,
-    /// With so many it is time to forget those that nothing has any more.
+    /// Once the table has this many looks, it is time for [`Looks::keep`].
     due: usize,
 }
 
@@ -126,7 +129,7 @@ impl Looks {
         self.find_or_add_below(pen, self.due)
     }
 
-    /// The same, whatever the time. None when the table is full.
+    /// Like [`Looks::find_or_add`], even when it is time for [`Looks::keep`]. None when the table is full.
     pub fn find_or_add_at_last(&mut self, pen: &Pen) -> Option<Look> {
         self.find_or_add_below(pen, MAX_LOOKS)
     }
@@ -139,7 +142,7 @@ impl Looks {
         })
     }
 
-    /// What this look stands for.
+    /// The pen that this look stands for.
     pub fn pen(&self, look: Look) -> Pen {
         match look & IN_TABLE {
             0 => unpacked(look),
@@ -155,7 +158,7 @@ impl Looks {
         }
     }
 
-    /// Forgets the looks that nothing has any more.
+    /// Forgets all looks but these.
     pub fn keep(&mut self, looks: impl Iterator<Item = Look>) {
         let in_table = looks.filter(|look| look & IN_TABLE != 0);
         self.table.keep(in_table.map(place));
@@ -215,7 +218,7 @@ fn packed(pen: &Pen) -> Option<Look> {
     if pen.link != 0 || pen.underline_color != Color::Default {
         return None;
     }
-    // Underlined in a style, or not at all: all else comes of restored cursors only.
+    // Both flags follow from the style. Only a restored cursor brings others, which do not fit.
     let is_underlined = pen.underline != 0;
     if pen.has(UNDERLINE) != is_underlined || pen.has(EXTENDED) != is_underlined {
         return None;

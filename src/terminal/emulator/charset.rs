@@ -33,7 +33,7 @@ impl Default for Charset {
     }
 }
 
-/// Which bytes have another meaning there, and what it is.
+/// The bytes that have another meaning in this set, and the characters that they stand for.
 fn set(name: u8) -> Option<(&'static str, &'static str)> {
     Some(match name {
         b'0' => (

@@ -1,18 +1,18 @@
-//! Characters with marks joined to them, once each, for cells that hold their numbers.
+//! Characters with combining marks, kept once each under numbers that cells can hold.
 
 use super::table::Table;
 
-/// Bytes of one character with its marks: more marks than that are left out.
+/// The most bytes of one character with its marks. Further marks are left out.
 pub const MAX_CLUSTER_BYTES: usize = 48;
-/// Different ones at the same time in one terminal: more than texts in any script have.
+/// The most different clusters in one terminal: more than texts in any script have.
 const MAX_CLUSTERS: usize = 4096;
-/// Up to so many are not looked through for what is no longer needed.
+/// Up to this many clusters, the table is not searched for clusters that are no longer needed.
 const FEW_CLUSTERS: usize = 512;
 
 /// All clusters of one terminal.
 pub struct Clusters {
     table: Table<Box<str>>,
-    /// With so many it is time to forget those that no cell has any more.
+    /// Once the table has this many clusters, it is time for [`Clusters::keep`].
     due: usize,
 }
 
@@ -26,12 +26,12 @@ impl Default for Clusters {
 }
 
 impl Clusters {
-    /// The number of what comes of `base` with one mark more. None when it is time for [`Clusters::keep`].
+    /// The number of the cluster of `base` and one more mark. None when it is time for [`Clusters::keep`].
     pub fn joined(&mut self, base: &str, mark: char) -> Option<usize> {
         self.joined_below(base, mark, self.due)
     }
 
-    /// The same, whatever the time. None when nothing can be added.
+    /// Like [`Clusters::joined`], even when it is time for [`Clusters::keep`]. None when nothing can be added.
     pub fn joined_at_last(&mut self, base: &str, mark: char) -> Option<usize> {
         self.joined_below(base, mark, MAX_CLUSTERS)
     }
@@ -49,7 +49,7 @@ impl Clusters {
         self.table.get(number).map_or("", |text| text)
     }
 
-    /// Forgets those that no cell has any more.
+    /// Forgets all clusters but these.
     pub fn keep(&mut self, numbers: impl Iterator<Item = usize>) {
         self.table.keep(numbers);
         self.due = (2 * self.table.len()).clamp(FEW_CLUSTERS, MAX_CLUSTERS);
@@ -59,7 +59,7 @@ impl Clusters {
         self.table.len()
     }
 
-    /// Most of it is what the allocator adds to each.
+    /// Bytes of memory this takes, with 16 that the allocator adds to each text.
     pub fn memory_bytes(&self) -> usize {
         let texts: usize = self.table.values().map(|text| text.len() + 16).sum();
         self.table.memory_bytes() + texts

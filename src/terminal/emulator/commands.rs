@@ -1,4 +1,4 @@
-//! OSC: titles, links and colours.
+//! Operating system commands (OSC): titles, links and colours.
 
 use super::links::Link;
 use super::palette::{self, Palette};
@@ -18,14 +18,14 @@ impl State {
                     *color = None;
                 }
             }
-            // No other output does that.
+            // Tests need output that makes the emulator panic: no other output does.
             #[cfg(test)]
             77_777 => panic!("on purpose"),
             _ => {}
         }
     }
 
-    /// Numbers and colours in turn; with `?` it is asked for one.
+    /// `text` has numbers and colours in turn; a `?` in a colour's place asks for that colour.
     fn set_colors(&mut self, text: &str) {
         let mut parts = text.split(';');
         while let (Some(number), Some(color)) = (parts.next(), parts.next()) {
@@ -38,7 +38,8 @@ impl State {
         }
     }
 
-    /// Colours for the text and what follows it in the list, or `?`.
+    /// `text` has colours for the text, the background and the cursor, in this order from the `first` on; a `?` in a
+    /// colour's place asks for that colour.
     fn set_special(&mut self, first: usize, text: &str) {
         for (at, color) in (first..self.palette.special.len()).zip(text.split(';')) {
             if color == "?" {
@@ -72,7 +73,7 @@ impl State {
             id: id.unwrap_or_default().to_owned(),
             uri: uri.to_owned(),
         };
-        // Such a long one may have been cut.
+        // A link as long as this may have been cut.
         let is_whole = text.len() < MAX_SEQUENCE_BYTES - 8;
         self.pen.link = match is_whole {
             true => self.link_number(&link),

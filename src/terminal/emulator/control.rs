@@ -1,4 +1,4 @@
-//! Control characters, and what ESC begins without parameters.
+//! Control characters, and escape sequences without parameters.
 
 use super::attributes::{Color, Pen};
 use super::charset::Charset;
@@ -80,7 +80,7 @@ impl State {
                 screen.set_wrapped(row, false);
                 screen.y -= 1;
                 screen.x = cols - 1;
-                // What did not fit there was two columns wide.
+                // The last column is empty if a character of two columns did not fit there.
                 let last = screen.line(screen.y).map(|line| line.get(cols - 1));
                 if last.is_some_and(|cell| cell.width() > 0 && !cell.has_content()) {
                     screen.x -= 1;
@@ -170,7 +170,7 @@ impl State {
         self.restrict();
     }
 
-    /// DECSTBM and others leave the cursor in one of the columns.
+    /// Moves the cursor from behind the last column into that column, and from outside into the screen or the region.
     pub(super) fn restrict(&mut self) {
         let (most_x, is_origin) = (self.cols - 1, self.modes.origin);
         self.screen().restrict(most_x, is_origin);
@@ -199,7 +199,7 @@ impl State {
     }
 
     fn fill_with_e(&mut self) {
-        // It keeps that there is an underline, and not which.
+        // DECALN keeps whether there is an underline or a link, and not which.
         let pen = Pen {
             underline: 0,
             underline_color: Color::Default,
@@ -210,7 +210,7 @@ impl State {
         let (cols, rows) = (self.cols, self.rows);
         self.set_cursor(0, 0);
         let screen = self.screen();
-        // In origin mode from the region's first row on.
+        // In origin mode only the rows from the region's first one on are filled.
         for row in screen.y..rows {
             if let Some(line) = screen.line_mut(row) {
                 line.fill(0, cols, Cell::char('E', 1, look));
@@ -219,7 +219,7 @@ impl State {
         }
     }
 
-    /// RIS.
+    /// RIS: the full reset.
     fn reset(&mut self) {
         let (cols, rows) = (self.cols, self.rows);
         self.normal = Screen::new(cols, rows, true);
@@ -230,7 +230,7 @@ impl State {
         self.modes = Modes::reset(&self.modes);
     }
 
-    /// DECSTR.
+    /// DECSTR: the soft reset.
     pub(super) fn soft_reset(&mut self) {
         let rows = self.rows;
         let (pen, charset) = (Pen::default(), Charset::ASCII);
@@ -292,11 +292,11 @@ mod tests {
         check("\x1b[2;3H\x1b7\x1b[Ha\x1b8b", "a/..b @3,1");
         check("\x1b[2;3H\x1b[s\x1b[Ha\x1b[ub", "a/..b @3,1");
         check("\x1b[2;3H\x1b8b", "b @1,0");
-        // It moves with the lines that scroll away.
+        // The saved cursor moves with the lines that scroll away.
         check("\x1b[3;3H\x1b7\x1b[4H\n\x1b8b", "/..b @3,1");
         check("\x1b[1;3H\x1b7\x1b[4H\n\n\x1b8b", "..b @3,0");
         check("0123456789\x1b7\x1b[4H\x1b8b", "012345678b @10,0");
-        // The character set, but not origin mode.
+        // The character set is saved too, but not origin mode.
         check("\x1b(0\x1b7\x1b(B\x1b8q", "─ @1,0");
         check("\x1b[2;3r\x1b[?6h\x1b7\x1b[?6l\x1b8\x1b[1;1Ha", "a @1,0");
     }

@@ -1,18 +1,18 @@
-//! Text and sequences in the making, which draw a terminal on another one.
+//! Puts the text and the sequences together that draw a terminal on another one.
 
 use super::attributes::{Look, Pen};
 use super::line::{Cell, Content};
 use super::terminal::State;
 
-/// Text and sequences to come, and the pen that they leave.
+/// The text and the sequences so far, and the pen that the other terminal has after them.
 pub(super) struct Drawing<'a> {
     pub out: String,
     pub state: &'a State,
-    /// None when it has to be made anew.
+    /// None when it is not known, and has to be set anew.
     pub pen: Option<Pen>,
-    /// Whether a cursor was saved on the way.
+    /// Whether the sequences so far have saved a cursor, in place of the one that the terminal has saved.
     pub has_saved: bool,
-    /// How much links may still take of it.
+    /// How many bytes links may still take.
     pub link_bytes_left: usize,
     detail: Detail,
 }
@@ -23,19 +23,19 @@ pub(super) enum Detail {
     All,
     /// Colours of the palette, and no links.
     Palette,
-    /// Characters alone.
+    /// Characters alone, without marks.
     Plain,
 }
 
-/// A link's address is drawn wherever it begins: one of 4 KB in every other cell would make hundreds of megabytes. Beyond
-/// this the text is drawn without.
+/// The most bytes that links take. A link's address is repeated wherever the link begins: one of 4 KB in every other
+/// cell would make hundreds of megabytes. Beyond this the text is drawn without links.
 const LINKS_MOST_BYTES: usize = 128 * 1024;
-/// The most that is drawn with all details. A large screen of which every cell looks otherwise would take tens of megabytes,
-/// several times so in JSON.
+/// The most bytes that are drawn with details. A large screen in which every cell has another look would take tens of
+/// megabytes, and several times as much in JSON.
 pub(super) const MOST_BYTES: usize = 2 * 1024 * 1024;
 
 impl<'a> Drawing<'a> {
-    /// Nothing yet, of this state.
+    /// An empty drawing of this state.
     pub fn new(state: &'a State, detail: Detail) -> Self {
         Drawing {
             out: String::new(),
@@ -51,7 +51,7 @@ impl<'a> Drawing<'a> {
         self.out.push_str(text);
     }
 
-    /// Whether there is more of it than there should be; of characters alone there never is.
+    /// Whether the drawing is too long. One of characters alone is never too long.
     pub fn is_too_much(&self) -> bool {
         self.out.len() > MOST_BYTES && self.detail != Detail::Plain
     }

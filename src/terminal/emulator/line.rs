@@ -1,11 +1,12 @@
-//! A line of cells that ends where its text ends: what is behind that costs nothing.
+//! A line of cells that ends where its text ends: the blank cells behind that cost nothing.
 
 use super::attributes::Look;
 
 /// One column of a line: a character or the rest of one that is two columns wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
-    /// A character's code, or the number of a cluster in [`super::clusters`]; flag and width above it. 0 is no character.
+    /// A character's code, or the number of a cluster in [`super::clusters`]; in the bits above it the flag that tells
+    /// which, and the width. Code 0 is no character.
     content: u32,
     pub look: Look,
 }
@@ -72,7 +73,7 @@ impl Cell {
         }
     }
 
-    /// Whether it is as erasing leaves it, in whatever colour.
+    /// Whether the cell is as erasing leaves it, in any colour.
     pub fn is_blank(self) -> bool {
         self.content == Cell::blank(0).content
     }
@@ -89,13 +90,14 @@ pub struct Line {
     cells: Vec<Cell>,
     /// How the blank cells look that are not in `cells`.
     tail: Look,
-    /// How many columns it has: in the alternate screen, which does not flow, more than the screen after it was narrowed.
+    /// How many columns the line has: more than the screen, if that is the alternate one and was narrowed, because its
+    /// lines are not reflowed.
     cols: u16,
-    /// Whether it goes on with what did not fit into the one above.
+    /// Whether the line goes on with what did not fit into the line above.
     pub is_wrapped: bool,
 }
 
-/// Up to so many cells an emptied line keeps its memory.
+/// An emptied line keeps the memory of at most this many cells.
 const KEPT_CELLS: usize = 256;
 
 impl Line {
@@ -108,7 +110,7 @@ impl Line {
         }
     }
 
-    /// The same as [`Line::new`], in this one's memory.
+    /// Empties the line. The same as [`Line::new`], but in this line's memory.
     pub fn renew(&mut self, cols: usize, tail: Look) {
         self.cells.clear();
         self.cells.shrink_to(KEPT_CELLS);
@@ -119,7 +121,7 @@ impl Line {
         usize::from(self.cols)
     }
 
-    /// The cells up to the last that is not like all behind it.
+    /// The cells up to the last one that is not like the blank ones behind it.
     pub fn cells(&self) -> &[Cell] {
         &self.cells
     }
@@ -225,7 +227,7 @@ impl Line {
         }
     }
 
-    /// Erases the columns from `start` up to `end`; protected ones stay where `is_protected` tells of them.
+    /// Erases the columns from `start` up to `end`; with `is_protected`, cells stay whose look it says is protected.
     pub fn erase(
         &mut self,
         start: usize,
@@ -254,7 +256,7 @@ impl Line {
         }
     }
 
-    /// Gives it so many columns.
+    /// Gives the line `cols` columns.
     pub fn set_cols(&mut self, cols: usize, tail: Look) {
         if cols < self.cols() {
             self.cells.truncate(cols);
@@ -278,7 +280,7 @@ impl Line {
         self.cells.capacity() * size_of::<Cell>()
     }
 
-    /// Makes `cells` so long at least.
+    /// Makes `cells` at least `count` long, but not longer than the line.
     fn extend_to(&mut self, count: usize) {
         let count = count.min(self.cols());
         if let Some(more) = count.checked_sub(self.cells.len())
@@ -289,7 +291,7 @@ impl Line {
         }
     }
 
-    /// Cells that say no more than the tail does are not kept.
+    /// Removes the last cells that are like the tail.
     fn trim(&mut self) {
         let blank = Cell::blank(self.tail);
         let last = self.cells.iter().rposition(|cell| *cell != blank);
@@ -299,7 +301,8 @@ impl Line {
         }
     }
 
-    /// Room for more cells: never more than the line has columns, or twice what is used.
+    /// Makes room for more cells: for half as many again as are needed then, but not for more than the line has
+    /// columns.
     fn reserve(&mut self, more: usize) {
         let needed = self.cells.len() + more;
         if needed > self.cells.capacity() {

@@ -1,15 +1,15 @@
-//! What links lead to (OSC 8), once each, under numbers that pens hold.
+//! What links lead to (OSC 8), kept once each under numbers that pens hold.
 
 use super::table::Table;
 
-/// Different links at the same time in one terminal, and their bytes. Text of other links is plain text.
+/// The most different links in one terminal, and the most bytes of theirs. The text of further links is plain text.
 const MAX_LINKS: usize = 1024;
 const MAX_BYTES: usize = 32 * 1024;
 
 /// A link as a program gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Link {
-    /// What joins pieces of one link that stand apart; may be empty.
+    /// Tells that separate pieces of text belong to one link; may be empty.
     pub id: String,
     pub uri: String,
 }
@@ -46,14 +46,14 @@ impl Links {
         self.table.get(usize::from(number.checked_sub(1)?))
     }
 
-    /// Forgets those under other numbers.
+    /// Forgets all links but those under these numbers.
     pub fn keep(&mut self, numbers: impl Iterator<Item = u16>) {
         let places = numbers.filter_map(|number| number.checked_sub(1));
         self.table.keep(places.map(usize::from));
         self.bytes = self.table.values().map(Link::bytes).sum();
     }
 
-    /// How much of all that there is room for they take, in percent.
+    /// How full this is, in percent.
     pub fn fill(&self) -> usize {
         (self.bytes * 100 / MAX_BYTES).max(self.table.len() * 100 / MAX_LINKS)
     }
@@ -83,7 +83,7 @@ mod tests {
         let added = (2..10_000).filter_map(|number| links.find_or_add(&link(number, 1000)));
         assert_eq!(added.count(), 32);
         assert_eq!((links.get(0), links.get(999)), (None, None));
-        // One that is there already needs no room.
+        // A link that is there already needs no room.
         assert_eq!(links.find_or_add(&link(33, 1000)), Some(33));
         assert_eq!(links.find_or_add(&link(34, 1000)), None);
     }

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Modes {
     pub insert: bool,
-    /// LF goes to the line's beginning, too.
+    /// LF also moves the cursor to the line's beginning.
     pub newline: bool,
     pub application_cursor: bool,
     pub application_keypad: bool,
@@ -14,12 +14,12 @@ pub struct Modes {
     pub reverse_wraps: bool,
     /// The number of the mode that says which movements of the mouse are reported; 0 for none.
     pub mouse: u16,
-    /// The number of the mode that says how; 0 for the first way.
+    /// The number of the mode that says how movements of the mouse are reported; 0 for the original encoding.
     pub mouse_encoding: u16,
     pub focus: bool,
     pub bracketed_paste: bool,
     pub is_cursor_hidden: bool,
-    /// What DECSCUSR said last; 0 for the page's own.
+    /// The style that DECSCUSR set last; 0 for the page's own.
     pub cursor_style: u8,
     /// What mode 12 was set to, if it was.
     pub cursor_blinks: Option<bool>,
@@ -49,7 +49,7 @@ impl Default for Modes {
 }
 
 impl Modes {
-    /// As DECSTR leaves them.
+    /// The modes as DECSTR leaves them.
     pub fn soft_reset(&self) -> Modes {
         Modes {
             newline: self.newline,
@@ -60,7 +60,7 @@ impl Modes {
         }
     }
 
-    /// As RIS leaves them: xterm.js keeps what are options to it.
+    /// The modes as RIS leaves them: xterm.js keeps some of them.
     pub fn reset(&self) -> Modes {
         Modes {
             newline: self.newline,

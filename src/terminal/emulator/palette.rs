@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// A colour's red, green and blue.
 pub type Rgb = [u8; 3];
 
-/// Those that are not the page's own.
+/// The colours that a program has changed.
 #[derive(Debug, Default)]
 pub struct Palette {
     /// By number in the palette.
@@ -38,7 +38,8 @@ pub fn parse(text: &str) -> Option<Rgb> {
     Some([part(0)?, part(1)?, part(2)?])
 }
 
-/// One to four digits as a byte. In `#` they are the first ones of four.
+/// One to four digits as a byte. Behind `rgb:` they are a fraction of the greatest value; behind `#` they are the first
+/// ones of four digits.
 fn scaled(digits: &str, is_fraction: bool) -> Option<u8> {
     let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_hex || !(1..=4).contains(&digits.len()) {

@@ -1,4 +1,4 @@
-//! The numbers of a control sequence: up to 32, and up to 32 numbers of second rank behind colons.
+//! The parameters of a control sequence: up to 32 numbers, and up to 32 subparameters, which follow colons.
 
 /// As many as xterm.js keeps.
 const MAX: usize = 32;
@@ -7,12 +7,12 @@ const MAX: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Params {
     values: [i32; MAX],
-    /// Where the numbers of second rank end that belong to each; they begin where those of the one before end.
+    /// Where the subparameters of each number end; they begin where those of the number before it end.
     ends: [u8; MAX],
     len: usize,
     subs: [i32; MAX],
     subs_len: usize,
-    /// Digits belong to nothing: there were too many numbers.
+    /// Further digits are ignored: there were too many numbers.
     is_over: bool,
     is_sub_over: bool,
     is_sub: bool,
@@ -34,7 +34,7 @@ impl Default for Params {
 }
 
 impl Params {
-    /// One number, which is 0.
+    /// Starts anew, with one number, which is 0.
     pub fn clear(&mut self) {
         (self.len, self.subs_len) = (1, 0);
         (self.values[0], self.ends[0]) = (0, 0);
@@ -110,12 +110,12 @@ impl Params {
             .unwrap_or(0)
     }
 
-    /// The same, where 0 stands for 1.
+    /// The number at this place as a count, where 0 stands for 1.
     pub fn count(&self, at: usize) -> usize {
         usize::try_from(self.get(at)).unwrap_or(0).max(1)
     }
 
-    /// The numbers behind colons that belong to the one at this place; -1 where none was written.
+    /// The subparameters of the number at this place; -1 where no number was written.
     pub fn subs(&self, at: usize) -> &[i32] {
         let end = |at: usize| self.ends.get(at).map_or(0, |end| usize::from(*end));
         let start = at.checked_sub(1).map_or(0, end);

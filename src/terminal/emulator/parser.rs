@@ -1,5 +1,5 @@
-//! Takes a terminal's output apart, as xterm.js does: UTF-8 without what is invalid in it, then the states of a VT500 (as
-//! Paul Williams drew them) over characters, not bytes.
+//! Parses a terminal's output as xterm.js does: it decodes UTF-8 and drops what is invalid, then runs the states of a
+//! VT500 (from Paul Williams's diagram) over characters, not bytes.
 //!
 //! ```text
 //!            ESC            [                     final
@@ -8,11 +8,11 @@
 //!                     └───────────▶ a string ── BEL, ST ──▶ ground
 //! ```
 //!
-//! What has come of a sequence that is not over is kept as text, so that another terminal can be given it.
+//! What has arrived of an incomplete sequence is kept as text, so that another terminal can be given it.
 
 use super::params::Params;
 
-/// What happens to a terminal.
+/// What output does to a terminal.
 pub trait Act {
     /// Characters of ASCII that can be printed.
     fn print_ascii(&mut self, text: &[u8]);
@@ -20,9 +20,9 @@ pub trait Act {
     fn print(&mut self, c: char);
     /// A control character, C0 or C1.
     fn control(&mut self, code: u8);
-    /// ESC, the bytes between, the last one.
+    /// An escape sequence: ESC, the intermediate bytes, the final byte.
     fn escape(&mut self, between: &[u8], last: u8);
-    /// CSI, or what else begins with its parameters.
+    /// A control sequence (CSI): its name and its parameters.
     fn sequence(&mut self, name: Name, params: &Params);
     /// An OSC: its number and the text behind it, which may have been cut.
     fn command(&mut self, number: u32, text: &str);
@@ -32,7 +32,8 @@ pub trait Act {
     fn string_end(&mut self);
 }
 
-/// What a control sequence is called: `?` or the like, what stands between its parameters and its end, and its end.
+/// What tells one control sequence from another: its prefix (`?` or the like), its intermediate byte, which follows the
+/// parameters, and its final byte. 0 stands for a byte that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Name {
     pub prefix: u8,
@@ -49,7 +50,7 @@ enum State {
     CsiParam,
     CsiBetween,
     CsiIgnore,
-    /// SOS, PM and APC, which mean nothing.
+    /// SOS, PM and APC, which are ignored.
     Ignored,
     Osc,
     DcsEntry,
@@ -59,7 +60,7 @@ enum State {
     Dcs,
 }
 
-/// The most that is kept of a sequence. A longer one is cut: nothing that a program needs is as long.
+/// The most that is kept of a sequence. A longer one is cut: no program needs one as long.
 pub const MAX_SEQUENCE_BYTES: usize = 4 * 1024;
 /// Room that is kept for the next sequence.
 const KEPT_BYTES: usize = 64;
@@ -72,12 +73,12 @@ pub struct Parser {
     utf8_len: usize,
     params: Params,
     prefix: u8,
-    /// What stood between; `many` if it was more than one.
+    /// The intermediate byte; `many` if there was more than one.
     between: u8,
     many: bool,
-    /// What has come of the sequence since its beginning, without what acted by itself.
+    /// What has arrived of the sequence, without control characters, which have acted already.
     kept: String,
-    /// Bytes taken since the sequence began, or none where a part of them acted already.
+    /// How many bytes have arrived since the sequence or the character began; none if some of them have acted already.
     taken: Option<usize>,
 }
 
@@ -127,19 +128,19 @@ impl Parser {
         self.state == State::Ground && self.utf8_len == 0
     }
 
-    /// How many bytes ago the character or sequence began that is open. None when they cannot be given again, because some
-    /// of them acted by themselves, or because it is too long to wait for its end.
+    /// How many bytes ago the incomplete character or sequence began. None when these bytes cannot be passed again,
+    /// because some of them have acted already, or because the sequence is too long to wait for its end.
     pub fn open_bytes(&self) -> Option<usize> {
         let is_short = |taken: &usize| *taken < MAX_SEQUENCE_BYTES;
         self.taken.filter(is_short)
     }
 
-    /// Forgets what is open, which is to come again.
+    /// Forgets the incomplete character or sequence, which the caller passes again.
     pub fn forget_open(&mut self) {
         *self = Parser::default();
     }
 
-    /// The sequence that is open, as far as it has come; and then the bytes of a character that is not complete.
+    /// What has arrived of an incomplete sequence, and the bytes of an incomplete character.
     pub fn open(&self) -> (&str, &[u8]) {
         let sequence = match self.state {
             State::Ground => "",
@@ -152,7 +153,7 @@ impl Parser {
         self.kept.capacity()
     }
 
-    /// xterm.js leaves out what is no UTF-8, and U+FEFF.
+    /// Decodes UTF-8. As in xterm.js, what is not valid is left out, and U+FEFF too.
     fn byte(&mut self, byte: u8, terminal: &mut impl Act) {
         if self.utf8_len > 0 {
             if byte & 0xc0 != 0x80 {
@@ -194,7 +195,7 @@ impl Parser {
     }
 
     fn char(&mut self, c: char, terminal: &mut impl Act) {
-        // What stands for itself in any state.
+        // These characters have the same effect in any state.
         match c {
             '\x1b' => {
                 self.end_string(c, terminal);
@@ -244,7 +245,7 @@ impl Parser {
         }
     }
 
-    /// One of the states in which control characters act immediately.
+    /// Takes a character in one of the states in which control characters act immediately.
     fn sequence_char(&mut self, c: char, terminal: &mut impl Act) {
         match c {
             '\0'..' ' => {
@@ -344,7 +345,7 @@ impl Parser {
         self.state = next;
     }
 
-    /// C1, in whatever state.
+    /// Takes a C1 control character, in any state.
     fn c1(&mut self, c: char, terminal: &mut impl Act) {
         match c {
             '\u{90}' | '\u{98}' | '\u{9b}' | '\u{9d}'..='\u{9f}' => {
@@ -373,7 +374,7 @@ impl Parser {
         self.end();
     }
 
-    /// Whatever ends a string ends it here; what is in it counts unless it was broken off.
+    /// Ends the open string, if there is one. Its text counts unless CAN or SUB has broken it off.
     fn end_string(&mut self, c: char, terminal: &mut impl Act) {
         let is_whole = !matches!(c, '\x18' | '\x1a');
         match self.state {
@@ -423,7 +424,7 @@ impl Parser {
         }
     }
 
-    /// Of what means nothing only the beginning is needed.
+    /// Of a string that is ignored only the beginning is needed.
     fn keep_short(&mut self, c: char) {
         if self.kept.len() < 4 && !c.is_control() {
             self.kept.push(c);
@@ -431,7 +432,7 @@ impl Parser {
     }
 }
 
-/// The number and the text of an OSC that has begun with its introducer.
+/// The number and the text of an OSC, from its text with the introducer.
 fn command(kept: &str) -> Option<(u32, &str)> {
     let body = body(kept, "\x1b]", '\u{9d}');
     let (number, text) = body.split_once(';').unwrap_or((body, ""));
@@ -454,7 +455,7 @@ fn is_plain(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// What happened, as text.
+    /// Writes down as text what the parser calls.
     #[derive(Default)]
     struct Log(String);
 
@@ -548,7 +549,7 @@ mod tests {
             "<CSI ?[25]l><CSI ![0]p><CSI  [3]q>",
         );
         check("\u{9b}5A".as_bytes(), "<CSI [5]A>");
-        // Those that are wrong end somewhere all the same.
+        // Malformed sequences end somewhere all the same.
         check(b"\x1b[1?2hx\x1b[1 2qy", "xy");
         check("\x1b[4世mx".as_bytes(), "mx");
         check(b"\x1b[1$ $qx", "x");

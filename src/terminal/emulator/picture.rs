@@ -3,8 +3,9 @@
 use super::line::Content;
 use super::terminal::{State, Terminal};
 
-/// Rows of a terminal of 10 by 4 that has drawn `output`, with the cursor's column and row behind them. Blank cells are dots, the
-/// second halves of wide characters `<`; blank ones at the end, and blank rows there, are left out. `~` begins a row that goes on with the one above.
+/// Rows of a terminal of 10 by 4 that has drawn `output`, with the cursor's column and row behind them. Blank cells are
+/// dots, the second halves of wide characters `<`; blank cells at the end of a row, and blank rows at the end, are left
+/// out. `~` begins a row that goes on with the one above.
 pub fn picture(output: &str) -> String {
     let mut terminal = Terminal::new(10, 4);
     terminal.process(output.as_bytes());

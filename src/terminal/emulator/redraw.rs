@@ -1,5 +1,5 @@
-//! What draws a terminal on one that was just reset: the two screens, then all that decides what comes of the output that
-//! follows.
+//! Draws a terminal on one that was just reset: first the two screens, then everything on which the effect of further
+//! output depends.
 
 use super::attributes::Pen;
 use super::charset::Charset;
@@ -11,9 +11,9 @@ use super::screen::{Saved, Screen, Tabs};
 use super::terminal::Terminal;
 
 impl Terminal {
-    /// Text and escape sequences that draw this terminal on one that was just reset. At the end may be a sequence that is not
-    /// complete. What is left out is the beginning of a character that is not: [`Terminal::open_char`]. Of what would be too
-    /// much the looks are drawn more simply.
+    /// Text and escape sequences that draw this terminal on one that was just reset. The text may end with an
+    /// incomplete sequence. The beginning of an incomplete character is left out: see [`Terminal::open_char`]. If the
+    /// text would be too long, the looks are drawn more simply.
     pub fn redraw(&self) -> String {
         let drawn = [Detail::All, Detail::Palette, Detail::Plain]
             .into_iter()
@@ -37,7 +37,7 @@ impl Terminal {
 impl Drawing<'_> {
     fn all(&mut self) {
         let state = self.state;
-        // What outlives a reset of xterm.js.
+        // This resets what a reset of xterm.js leaves as it is.
         self.push("\x1b[20l\x1b[?25h\x1b]104\x07\x1b]110\x07\x1b]111\x07\x1b]112\x07");
         self.palette();
         if !state.title.is_empty() {
@@ -119,7 +119,7 @@ impl Drawing<'_> {
         self.save(&screen.saved, row);
     }
 
-    /// What the alternate screen has saved outlives it.
+    /// Draws the cursor that the alternate screen has saved: it is kept while that screen is not shown.
     fn saved_alternate(&mut self) {
         let saved = self.state.saved_alternate;
         if saved != Saved::default() {
@@ -161,7 +161,8 @@ impl Drawing<'_> {
             2 => self.push("\x1bn"),
             _ => self.push("\x1bo"),
         }
-        // Only a restored cursor brings another one, and the pen with it, or a pen that nothing else makes.
+        // Restoring a cursor is the only way to a character set that is not the level's, and to a pen whose flags
+        // differ from what its underline and link imply.
         let of_level = state.charsets.get(state.charset_level);
         let brings_charset = of_level != Some(&state.charset);
         let brings_pen = !state.pen.is_natural() && screen.saved.pen.is_like(&state.pen);
@@ -176,7 +177,8 @@ impl Drawing<'_> {
         }
     }
 
-    /// Puts the cursor into its place, which may be behind the last column, where what is printed goes to the next line.
+    /// Puts the cursor into its place, which may be behind the last column: from there the next character goes to the
+    /// next line.
     fn cursor(&mut self, screen: &Screen) {
         let is_origin = self.state.modes.origin;
         if is_origin {
@@ -187,7 +189,7 @@ impl Drawing<'_> {
             self.go_to_cell(screen, x);
             return;
         }
-        // Printing what is there leads there.
+        // Printing the last column's character again leads there.
         let last = screen.cols - 1;
         let cell = |at: usize| screen.line(y).map_or(Cell::blank(0), |line| line.get(at));
         let at = match cell(last).is_rest() {
@@ -202,12 +204,13 @@ impl Drawing<'_> {
                 .line(screen.y)
                 .is_some_and(|line| line.cells().is_empty() && !line.is_wrapped);
             if is_empty && cell(at).is_blank() {
-                // Which leaves the cursor where it is.
+                // Erasing the line leaves the cursor where it is.
                 self.push("\x1b[2K");
             }
             return;
         }
-        // Where letters stand for lines, a line that is drawn of another character set would become another one.
+        // The cell holds the character that is shown. If it is an ASCII letter, the character set in use would turn it
+        // into another character, so ASCII is in use meanwhile.
         let state = self.state;
         let level = state.charset_level;
         let is_mapped =
@@ -221,7 +224,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// To a column of the cursor's row.
+    /// Goes to a column of the cursor's row.
     fn go_to_cell(&mut self, screen: &Screen, x: usize) {
         let row = match self.state.modes.origin {
             true => screen.y.saturating_sub(screen.top),
@@ -272,7 +275,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// The character before the cursor, if marks would join it, and its column.
+    /// The character before the cursor, if a mark that came next would join it, and its column.
     fn joinable(&self, screen: &Screen) -> Option<(Cell, usize)> {
         let width = usize::from(self.state.joinable);
         let x = screen.x.checked_sub(width).filter(|_| width > 0)?;
@@ -280,7 +283,7 @@ impl Drawing<'_> {
         cell.has_content().then_some((cell, x))
     }
 
-    /// Prints it again, as the last thing of all.
+    /// Prints the character before the cursor again, as the last step, so that a mark that comes next joins it.
     fn reprint(&mut self, cell: Cell) {
         let width = usize::from(self.state.joinable);
         if self.state.modes.insert {
@@ -290,7 +293,7 @@ impl Drawing<'_> {
         self.print(cell);
     }
 
-    /// The pen that wrote this cell: the terminal's own where it would write the same.
+    /// Sets the pen that wrote this cell: the terminal's own pen, if it would write the same.
     fn pen_of(&mut self, cell: Cell) {
         let own = self.state.pen;
         let is_own = own.kept() == self.state.looks.pen(cell.look);
@@ -310,8 +313,8 @@ mod tests {
         terminal
     }
 
-    /// Cut anywhere: the redraw and the rest make what the whole makes, and the redraw of that is the same.
-    /// `tests/emulator` compares with xterm.js; this is how far the emulator agrees with itself.
+    /// Wherever output is cut, the redraw and the rest of the output show what the whole output shows, and the redraw
+    /// of that is the same. `tests/emulator` compares with xterm.js; this compares the emulator with itself.
     #[track_caller]
     fn check(output: &str) {
         let output = output.as_bytes();
@@ -340,7 +343,8 @@ mod tests {
         assert!(redraw.contains(&link("a")) && redraw.contains(&link("b")));
     }
 
-    /// Every cell of both screens has a look of its own: they are drawn with as much of it as there is room for.
+    /// Every cell of both screens has a look of its own: they are drawn with as much of their looks as there is room
+    /// for.
     #[test]
     fn looks_make_no_redraw_without_end() {
         let mut terminal = Terminal::new(1000, 100);

@@ -1,14 +1,15 @@
-//! What draws the lines of a screen.
+//! Draws the lines of a screen.
 //!
-//! They are drawn from the first one kept above the screen down to the last, so that what is above comes to be above. A line
-//! that goes on in the next one is left by printing over its end, which is how the other terminal knows that it does.
+//! The lines are drawn from the first one kept above the screen down to the last, so that on the other terminal, too,
+//! the lines above leave the screen at the top. Where a line goes on in the next one, something is printed beyond its
+//! end: that is how the other terminal learns that the next line belongs to it.
 
 use super::attributes::{Look, Pen};
 use super::drawing::Drawing;
 use super::line::{Cell, Line};
 use super::screen::Screen;
 
-/// A wide blank, to be cut in two.
+/// A blank that is two columns wide, to be cut in two.
 const WIDE: &str = "\u{3000}";
 
 pub(super) fn draw_lines(drawing: &mut Drawing<'_>, screen: &Screen) {
@@ -21,7 +22,7 @@ pub(super) fn draw_lines(drawing: &mut Drawing<'_>, screen: &Screen) {
     let Some(last) = last else { return };
     let mut is_dirty = false;
     if screen.rows > 1 && lines.first().is_some_and(|line| line.is_wrapped) {
-        // What it goes on with is gone.
+        // The line that it continues is gone.
         drawing.csi(screen.cols, 'G');
         drawing.push("  \x1b[A\x1b[M");
         is_dirty = true;
@@ -47,7 +48,7 @@ pub(super) fn draw_lines(drawing: &mut Drawing<'_>, screen: &Screen) {
     }
 }
 
-/// On to the next line by printing over the end of this one. There is something in the next line's first column then.
+/// Goes on to the next line by printing beyond the end of this one. Something is in the next line's first column then.
 fn go_on(drawing: &mut Drawing<'_>, line: &Line, next: &Line, screen: &Screen, is_pending: bool) {
     let cols = screen.cols;
     let first = next.get(0);
@@ -56,7 +57,7 @@ fn go_on(drawing: &mut Drawing<'_>, line: &Line, next: &Line, screen: &Screen, i
         drawing.csi(cols, 'G');
         drawing.push(" ");
     } else if first.has_content() && first.width() == 1 && is_natural(drawing, first) {
-        // What comes next anyway. That it is printed twice takes fewer bytes than to tell both cases apart.
+        // This character comes next anyway. It is then printed a second time, with its line.
         let pen = drawing.pen_for(first.look);
         drawing.pen(&pen);
         drawing.print(first);
@@ -78,7 +79,7 @@ fn is_natural(drawing: &Drawing<'_>, cell: Cell) -> bool {
     drawing.pen_for(cell.look).is_natural()
 }
 
-/// The last column again, where something else was printed.
+/// Draws the last column again, where a blank was printed to get beyond it.
 fn draw_end(drawing: &mut Drawing<'_>, line: &Line, cols: usize) {
     let cell = line.get(cols - 1);
     drawing.csi(cols, 'G');
@@ -91,7 +92,7 @@ fn draw_end(drawing: &mut Drawing<'_>, line: &Line, cols: usize) {
     }
 }
 
-/// What was drawn over to get there.
+/// Draws the character before the last column again, which was overwritten by cutting a wide blank in two.
 fn draw_before_end(drawing: &mut Drawing<'_>, line: &Line, cols: usize) {
     let at = match line.get(cols - 2).is_rest() {
         true => cols.saturating_sub(3),
@@ -106,11 +107,11 @@ fn draw_before_end(drawing: &mut Drawing<'_>, line: &Line, cols: usize) {
     }
 }
 
-/// Draws a line that the cursor stands at the beginning of. Returns whether the cursor is behind the last column then.
+/// Draws the line at whose beginning the cursor is. Returns whether the cursor is behind the last column then.
 fn draw_line(drawing: &mut Drawing<'_>, line: &Line, cols: usize, is_dirty: bool) -> bool {
     let cells = line.cells();
     let cells = cells.get(..cols.min(cells.len())).unwrap_or_default();
-    // First what destroys its neighbours.
+    // The blanks that are made by cutting a wide one in two come first, because that overwrites their neighbours.
     for (x, cell) in cells.iter().enumerate() {
         if cell.is_blank() && !is_erasable(drawing, *cell) {
             cut_in_two(drawing, x, cols, cell.look);
@@ -118,7 +119,7 @@ fn draw_line(drawing: &mut Drawing<'_>, line: &Line, cols: usize, is_dirty: bool
         }
     }
     let mut x = 0;
-    // Columns that are passed over without anything drawn.
+    // Columns that the cursor still has to pass, in which nothing is drawn.
     let mut skipped = 0;
     while let Some(cell) = cells.get(x) {
         if cell.is_blank() || (cell.is_rest() && !follows_wide(cells, x)) {
@@ -142,7 +143,8 @@ fn draw_line(drawing: &mut Drawing<'_>, line: &Line, cols: usize, is_dirty: bool
             print_cell(drawing, *cell);
         }
         x += 1;
-        // Half a wide character stays when the other half is written over in the last column, where lines don't wrap.
+        // The first half of a wide character stays if the second half is overwritten in the last column, while wrapping
+        // is off.
         if cell.width() == 2
             && x + 1 == cols
             && let Some(last) = cells.get(x).filter(|last| last.has_content())
@@ -170,7 +172,7 @@ fn print_cell(drawing: &mut Drawing<'_>, cell: Cell) {
     let pen = drawing.pen_for(cell.look);
     drawing.pen(&pen);
     if cell.width() == 0 {
-        // A mark that joins nothing, not even what was just printed.
+        // A mark that stands alone. After a control character it does not join what was just printed.
         drawing.push("\0");
     }
     drawing.print(cell);
@@ -189,15 +191,15 @@ fn is_erasable(drawing: &Drawing<'_>, cell: Cell) -> bool {
     cell.is_blank() && pen == pen.eraser()
 }
 
-/// Erases so many columns; the cursor stays.
+/// Erases `count` columns; the cursor stays.
 fn erase(drawing: &mut Drawing<'_>, look: Look, count: usize) {
     let pen = drawing.pen_for(look);
     drawing.pen(&pen);
     drawing.csi(count, 'X');
 }
 
-/// A blank as only half of a wide character leaves it when something is printed over the other half. The cursor is anywhere
-/// in the line then.
+/// Draws a blank whose look erasing can't make. Such a blank is left of a wide character when its other half is
+/// overwritten. Afterwards the cursor may be anywhere in the line.
 fn cut_in_two(drawing: &mut Drawing<'_>, x: usize, cols: usize, look: Look) {
     let pen = drawing.pen_for(look);
     drawing.pen(&pen);
@@ -207,7 +209,7 @@ fn cut_in_two(drawing: &mut Drawing<'_>, x: usize, cols: usize, look: Look) {
     drawing.push(WIDE);
     drawing.csi(over + 1, 'G');
     drawing.push(" ");
-    // What stands there now is drawn over, or was blank.
+    // The other half is erased: its column is drawn later, or is blank.
     drawing.csi(over + 1, 'G');
     drawing.pen(&Pen::default());
     drawing.csi(1, 'X');

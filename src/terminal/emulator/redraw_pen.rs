@@ -1,4 +1,4 @@
-//! The sequences that give a terminal a pen, from the one that it has.
+//! The sequences that give a terminal another pen than the one that it has.
 
 use super::attributes::{
     BLINK, BOLD, Color, DIM, EXTENDED, HIDDEN, INVERSE, ITALIC, OVERLINE, PROTECTED, Pen, STRIKE,
@@ -6,7 +6,7 @@ use super::attributes::{
 };
 use super::drawing::Drawing;
 
-/// Flags with the numbers that set them and that take them away.
+/// Flags, with the numbers of SGR that set them and that clear them.
 const FLAGS: [(u16, u8, u8); 8] = [
     (BOLD, 1, 22),
     (DIM, 2, 22),
@@ -20,7 +20,7 @@ const FLAGS: [(u16, u8, u8); 8] = [
 const NO_LINK: &str = "\x1b]8;;\x07";
 
 impl Drawing<'_> {
-    /// From here on what is printed looks so.
+    /// Sets the pen for what is printed from here on.
     pub fn pen(&mut self, pen: &Pen) {
         if self.pen == Some(*pen) {
             return;
@@ -41,7 +41,8 @@ impl Drawing<'_> {
         self.pen = Some(*pen);
     }
 
-    /// The same without a cursor that is saved for it: one that cannot be had so is replaced by one that is like it.
+    /// Like [`Drawing::pen`], but without saving a cursor. A pen that can't be set without that is replaced by a
+    /// similar one.
     pub fn pen_without_saving(&mut self, pen: &Pen) {
         let mut pen = *pen;
         if self.pen != Some(pen) && !pen.is_natural() {
@@ -54,7 +55,8 @@ impl Drawing<'_> {
         self.pen(&pen);
     }
 
-    /// A pen with these flags, whatever its underline's style and its link, for a cursor that is saved.
+    /// Sets a pen with the flags of this one, for a cursor that is saved. The underline's style and the link may be
+    /// others.
     pub fn flags(&mut self, pen: &Pen) {
         let is_underlined = pen.has(UNDERLINE);
         let natural = Pen {
@@ -64,7 +66,7 @@ impl Drawing<'_> {
             ..*pen
         };
         match pen.has(EXTENDED) && !is_underlined {
-            // Any link does.
+            // Any link sets the flag.
             true => self.push("\x1b]8;;x\x07"),
             false => self.push(NO_LINK),
         }
@@ -72,7 +74,8 @@ impl Drawing<'_> {
         self.pen = None;
     }
 
-    /// The pen of the terminal, which has a cursor saved with a pen that had some of its flags. The cursor goes there.
+    /// Sets the terminal's pen by restoring the saved cursor, whose pen has the same flags for the underline and the
+    /// link. The cursor moves to where it was saved.
     pub fn pen_by_restoring(&mut self, pen: &Pen, saved: &Pen) {
         self.extension(pen);
         self.push("\x1b8");
@@ -102,7 +105,7 @@ impl Drawing<'_> {
         self.pen = Some(*pen);
     }
 
-    /// Style and colour of the underline, and the link.
+    /// Sets the style and the colour of the underline, and the link.
     fn extension(&mut self, pen: &Pen) {
         self.pen = None;
         self.link(pen.link);
@@ -167,7 +170,7 @@ impl Drawing<'_> {
     }
 }
 
-/// The numbers of a colour, if it is not the terminal's own.
+/// The numbers of SGR for a colour; none for the terminal's default.
 fn color(color: Color, first: u8, extended: u8) -> Option<String> {
     Some(match color {
         Color::Default => return None,

@@ -1,5 +1,5 @@
-//! What becomes of the lines when the terminal gets another size: as in xterm.js, which lets those of the normal screen
-//! flow, all but the ones that the cursor is in.
+//! What becomes of the lines when the terminal gets another size. As in xterm.js, the lines of the normal screen are
+//! reflowed, except those that the cursor is in.
 
 use super::line::{Cell, Line};
 use super::screen::{MAX_ABOVE, PAGE_LINES, Screen};
@@ -69,7 +69,7 @@ impl Screen {
                 if self.kept > 0 {
                     self.kept -= 1;
                 } else {
-                    // One that is not kept any more.
+                    // The page has a line there that is not kept here any more.
                     self.lines.push_front(Line::new(self.cols, 0));
                 }
             } else {
@@ -79,7 +79,7 @@ impl Screen {
         pulled
     }
 
-    /// Lines below the cursor go, then those at the top.
+    /// Removes the lines below the cursor, then those at the top.
     fn remove_rows(&mut self, rows: usize) {
         for _ in rows..self.rows {
             if self.count() > self.y + 1 {
@@ -144,9 +144,9 @@ impl Screen {
 
     /// For fewer columns: what does not fit goes into lines of its own.
     fn split_lines(&mut self, mut lines: Vec<Line>, old_cols: usize) -> Vec<Line> {
-        // Where the cursor's line is found, as xterm.js looks for it: it moves while lines are split.
+        // xterm.js looks for the cursor's line at a place that moves while lines are split, and so does this.
         let (kept, above) = (self.kept, self.above);
-        // Lines to insert, each with the place behind which; the last ones first.
+        // Lines to insert, each with the place to insert it at; the last ones first.
         let mut inserts: Vec<(usize, Vec<Line>)> = Vec::new();
         let mut inserted = 0;
         let most = self.rows + PAGE_LINES;
@@ -155,7 +155,7 @@ impl Screen {
             let last = end - 1;
             let start = group_start(&lines, last);
             end = start;
-            // What was popped meanwhile.
+            // These lines were removed meanwhile.
             let Some(group) = lines.get_mut(start..last + 1) else {
                 continue;
             };
@@ -204,7 +204,7 @@ impl Screen {
         split
     }
 
-    /// What is kept above the screen is within its bounds again.
+    /// Brings what is kept above the screen within its bounds again.
     fn settle(&mut self) {
         while self.lines.len() < self.rows {
             self.lines.push_back(Line::new(self.cols, 0));
@@ -225,19 +225,20 @@ impl Screen {
     }
 }
 
-/// Where the lines end that go on with the one at `start`.
+/// Where the lines end that continue the one at `start`.
 fn group_end(lines: &[Line], start: usize) -> usize {
     let behind = lines.iter().skip(start + 1);
     start + 1 + behind.take_while(|line| line.is_wrapped).count()
 }
 
-/// Where the line begins that the one at `last` goes on with.
+/// Where the lines begin that the one at `last` continues.
 fn group_start(lines: &[Line], last: usize) -> usize {
     let upwards = lines.iter().take(last + 1).rev();
     last - upwards.take_while(|line| line.is_wrapped).count().min(last)
 }
 
-/// How many cells of a line in a group belong to the text: all, but for a gap before a wide character that did not fit.
+/// How many cells of a line in a group belong to the text: all except a gap before a wide character that did not fit,
+/// and in the last line all up to its last character.
 fn text_cols(group: &[Line], at: usize, cols: usize) -> usize {
     let (Some(line), next) = (group.get(at), group.get(at + 1)) else {
         return 0;
@@ -252,14 +253,14 @@ fn text_cols(group: &[Line], at: usize, cols: usize) -> usize {
     }
 }
 
-/// All cells of the text that these lines are.
+/// All cells of the text in these lines.
 fn text_of(group: &[Line], cols: usize) -> Vec<Cell> {
     let lines = (0..group.len()).zip(group);
     let cells = lines.flat_map(|(at, line)| (0..text_cols(group, at, cols)).map(|x| line.get(x)));
     cells.collect()
 }
 
-/// Where the text has to be parted for so many columns: no wide character is.
+/// Splits the text into parts of at most `cols` columns, and no wide character in two.
 fn parts(text: &[Cell], cols: usize) -> Vec<&[Cell]> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -298,7 +299,7 @@ fn join_group(group: &mut [Line], old_cols: usize, cols: usize) -> Vec<Line> {
     lines
 }
 
-/// Puts the text into the lines that there are; returns those that are needed besides.
+/// Puts the text into the lines of the group; returns the further lines that it needs.
 fn split_group(group: &mut [Line], old_cols: usize, cols: usize) -> Vec<Line> {
     let text = text_of(group, old_cols);
     let mut more = Vec::new();
@@ -330,7 +331,7 @@ mod tests {
     use super::super::picture;
     use super::super::terminal::Terminal;
 
-    /// What a terminal of 10 by 4 shows that gets other sizes after this output.
+    /// Checks what a terminal of 10 by 4 shows after this output and these changes of its size.
     #[track_caller]
     fn check(output: &str, sizes: &[(usize, usize)], expected: &str) {
         let mut terminal = Terminal::new(10, 4);
@@ -368,10 +369,10 @@ mod tests {
         check(line, &[(20, 4)], "0123456789abc/$  @2,1");
         check(line, &[(5, 4)], "01234/~56789/~abc/$  @2,3");
         check(line, &[(5, 4), (10, 4)], "0123456789/~abc/$  @2,2");
-        // Not the one that the cursor is in.
+        // The line that the cursor is in is not reflowed.
         check("0123456789abc", &[(20, 4)], "0123456789/~abc @3,1");
         check("0123456", &[(5, 4)], "01234 @4,0");
-        // Not on the alternate screen, where what is cut off stays.
+        // Lines of the alternate screen are not reflowed: what does not fit is kept.
         check("\x1b[?1049h0123456\r\n", &[(5, 4)], "01234 @0,1");
         check("\x1b[?1049h0123456\r\n", &[(5, 4), (10, 4)], "0123456 @0,1");
     }

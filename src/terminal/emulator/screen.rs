@@ -7,7 +7,8 @@
 //!  lines of the screen    rows, some of them the scroll region
 //! ```
 //!
-//! What the page has above its screen comes back when the screen grows, so some of it is kept here, and all of it is counted.
+//! Lines that the page has above its screen come back when the screen grows, so some of them are kept here, and all of
+//! them are counted.
 
 use std::collections::VecDeque;
 
@@ -19,11 +20,11 @@ use super::line::Line;
 pub const PAGE_LINES: usize = 2_000;
 /// Memory for the lines that are kept above the screen: a screenful of the usual size.
 const ABOVE_BYTES: usize = 16 * 1024;
-/// However short they are.
+/// The most lines that are kept above the screen, however short they are.
 pub(super) const MAX_ABOVE: usize = 200;
 const TAB_COLS: usize = 8;
 
-/// How many full lines of so many columns are kept above the screen at most.
+/// How many full lines of `cols` columns are kept above the screen at most.
 pub fn most_kept(cols: usize) -> usize {
     (ABOVE_BYTES / (cols.max(1) * size_of::<super::line::Cell>())).min(MAX_ABOVE) + 1
 }
@@ -51,13 +52,14 @@ pub struct Screen {
     pub tabs: Tabs,
     /// Lines that are kept above the screen, then those of the screen.
     pub(super) lines: VecDeque<Line>,
-    /// How many of them are above.
+    /// How many of the lines are above the screen.
     pub(super) kept: usize,
-    /// What their cells take.
+    /// How many bytes the cells of the lines above the screen take.
     pub(super) kept_bytes: usize,
-    /// How many lines the page has above.
+    /// How many lines the page has above its screen.
     pub(super) above: usize,
-    /// Whether lines that leave at the top go anywhere. Then they flow when the width changes.
+    /// Whether lines that leave at the top are kept, as on the normal screen. If so, lines are reflowed when the width
+    /// changes.
     pub(super) has_above: bool,
 }
 
@@ -123,7 +125,8 @@ impl Screen {
         };
     }
 
-    /// The region moves up by a line, whose place is taken by a blank one. At the top of the screen it leaves upwards.
+    /// Moves the region up by a line; a blank line follows at its end. If the region begins at the top of the normal
+    /// screen, its first line becomes one above the screen.
     pub fn scroll(&mut self, look: Look, is_wrapped: bool) {
         if self.top > 0 || !self.has_above {
             self.move_up(self.top, self.bottom, 1, look);
@@ -133,7 +136,7 @@ impl Screen {
         self.set_wrapped(self.bottom, is_wrapped);
     }
 
-    /// So many lines more have left at the top.
+    /// Counts more lines that have left at the top.
     pub fn count_above(&mut self, lines: usize) {
         if self.has_above {
             self.above = self.above.saturating_add(lines).min(PAGE_LINES);
@@ -166,7 +169,7 @@ impl Screen {
         self.kept > 0 && (self.kept_bytes > ABOVE_BYTES || self.kept > MAX_ABOVE)
     }
 
-    /// Moves the lines from row `top` to row `bottom` up by so many; blank ones follow.
+    /// Moves the lines from row `top` to row `bottom` up by `count`; blank ones follow.
     pub fn move_up(&mut self, top: usize, bottom: usize, count: usize, look: Look) {
         let (first, end) = (self.kept + top, self.kept + bottom + 1);
         let count = count.min(end.saturating_sub(first));
@@ -176,7 +179,7 @@ impl Screen {
         self.blank(end.saturating_sub(count), end, look);
     }
 
-    /// Moves the lines from row `top` to row `bottom` down by so many; blank ones come in at the top.
+    /// Moves the lines from row `top` to row `bottom` down by `count`; blank ones come in at the top.
     pub fn move_down(&mut self, top: usize, bottom: usize, count: usize, look: Look) {
         let (first, end) = (self.kept + top, self.kept + bottom + 1);
         let count = count.min(end.saturating_sub(first));
@@ -208,7 +211,7 @@ impl Screen {
     }
 }
 
-/// Tab stops: a bit a column.
+/// Tab stops: a bit for each column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tabs {
     bits: Vec<u64>,
@@ -227,7 +230,7 @@ impl Tabs {
         }
     }
 
-    /// Stops from the last one of a screen that has so many columns now, as far from each other as at the beginning.
+    /// Adds stops for a screen that has `cols` columns now: from its last stop on, every eighth column has one.
     pub fn widen(&mut self, cols: usize) {
         self.every_eighth(self.before(cols, cols), cols);
     }

@@ -1,4 +1,4 @@
-//! Control sequences but SGR.
+//! Control sequences, except SGR.
 
 use super::attributes::PROTECTED;
 use super::line::Cell;
@@ -180,7 +180,7 @@ impl State {
             }
         }
         (screen.x, screen.y) = (self.normal.x, self.normal.y);
-        // What is saved there outlives it.
+        // The cursor that the alternate screen has saved is kept while that screen is not shown.
         screen.saved = self.saved_alternate;
         self.alternate = Some(Box::new(screen));
     }
@@ -205,7 +205,7 @@ impl State {
         self.restrict();
     }
 
-    /// xterm.js adds the region's first row in origin mode here, too.
+    /// In origin mode xterm.js adds the region's first row to relative movements, too.
     fn move_cursor(&mut self, x: isize, y: isize) {
         self.restrict();
         let screen = self.screen();
@@ -253,7 +253,7 @@ impl State {
         }
     }
 
-    /// Changes the cursor's line from its place on.
+    /// Changes the cursor's line from the cursor's column on.
     fn change_line(&mut self, change: impl FnOnce(&mut super::line::Line, usize, Cell)) {
         self.restrict();
         let erased = self.erased();
@@ -329,7 +329,7 @@ impl State {
             1 => {
                 self.erase_cells(y, 0, x + 1, true, is_selective);
                 if x + 1 >= cols {
-                    // What follows does not belong to it any more.
+                    // The next line does not continue this one any more.
                     self.screen().set_wrapped(y + 1, false);
                 }
                 self.erase_rows(0, y, is_selective);
@@ -426,7 +426,7 @@ mod tests {
     fn rows_count_from_the_region_in_origin_mode() {
         check("\x1b[2;3r\x1b[?6hx\x1b[9;9Hy", "/x/........y @9,2");
         check("\x1b[2;3r\x1b[?6h\x1b[?6lx", "x @1,0");
-        // xterm.js counts them so for movements, too.
+        // In xterm.js this holds for relative movements, too.
         check("\x1b[2;4r\x1b[?6h\x1b[Cx", "//.x @2,2");
     }
 
@@ -441,7 +441,7 @@ mod tests {
         check(&format!("{FOUR}\x1b[2J"), " @1,3");
         check("ab\x1b[1\"qcd\x1b[0\"qef\x1b[?2J", "..cd @6,0");
         check("ab\x1b[1\"qcd\x1b[0\"qef\x1b[3G\x1b[?K\x1b[K", "ab @2,0");
-        // The column behind the last one is none of the line's.
+        // The place behind the last column is not part of the line.
         check("0123456789\x1b[Kx", "0123456789/~x @1,1");
         check("0123456789\x1b[1Kx", "/~x @1,1");
     }
@@ -481,7 +481,7 @@ mod tests {
         check("ab\x1b[?47hcd\x1b[?47lx", "ab..x @5,0");
         check("ab\x1b[?47hcd\x1b[?47l\x1b[?47hx", "....x @5,0");
         check("\x1b[?1048h\x1b[3;3H\x1b[?1048lx", "x @1,0");
-        // Regions are each screen's own.
+        // Each screen has a region of its own.
         check(
             &format!("\x1b[2;3r\x1b[?47h\x1b[H{FOUR}\r\n5"),
             "2/3/4/5 @1,3",

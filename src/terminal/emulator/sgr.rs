@@ -1,4 +1,4 @@
-//! SGR: how what is printed next looks.
+//! SGR: how the characters look that are printed next.
 
 use super::attributes::{
     BLINK, BOLD, Color, DIM, HIDDEN, INVERSE, ITALIC, OVERLINE, Pen, STRIKE, UNDERLINE,
@@ -17,7 +17,7 @@ impl State {
 }
 
 impl Pen {
-    /// What one number means, with those behind it that belong to it; returns how many that were.
+    /// Applies one number, with those behind it that belong to it; returns how many numbers that were.
     fn apply(&mut self, params: &Params, at: usize) -> usize {
         let number = params.get(at);
         match number {
@@ -47,7 +47,7 @@ impl Pen {
             49 => self.bg = Color::Default,
             53 => self.set(OVERLINE, true),
             55 => self.set(OVERLINE, false),
-            // So xterm.js has it.
+            // xterm.js makes the underline white.
             59 => {
                 self.underline_color = Color::Rgb(255, 255, 255);
                 self.update_extended();
@@ -60,7 +60,7 @@ impl Pen {
         1
     }
 
-    /// All but the link is as in the beginning.
+    /// Resets the pen, all but its link.
     fn reset(&mut self) {
         *self = Pen {
             link: self.link,
@@ -75,14 +75,14 @@ impl Pen {
         self.update_extended();
     }
 
-    /// 38, 48 and 58: a kind of colour and what it is made of, behind `;` or `:`. Behind `:` there is a colour space in
-    /// between, which counts for nothing; returns how many numbers behind `;` that took.
+    /// Applies 38, 48 or 58: a kind of colour and its parts, which follow `;` or `:`. With `:` a colour space stands in
+    /// between, which is ignored. Returns how many parameters that took; those behind `:` do not count.
     fn apply_color(&mut self, params: &Params, start: usize) -> usize {
-        // What it is for, its kind, its space, its parts.
+        // What the colour is for, its kind, its colour space, its parts.
         let mut found = [0i32; 6];
         let mut next = 0;
         let mut taken = 0;
-        // Behind `;` the parts follow the kind.
+        // With `;` the parts follow the kind directly.
         let mut has_kind = false;
         let mut put = |next: &mut usize, value: i32, skips_space: bool| {
             if *next == 2 && skips_space {

@@ -1,4 +1,4 @@
-//! Values kept once each, under small numbers that cells can hold.
+//! Values that are kept once each, under small numbers that cells can hold.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 
@@ -7,7 +7,8 @@ pub struct Table<T> {
     values: Vec<Option<T>>,
     /// Free numbers below the length of `values`.
     free: Vec<u16>,
-    /// Open addressing by hash: a number and one, or 0. Its length is a power of two, or 0.
+    /// A hash table with open addressing. An entry is a value's number plus one, or 0 if it is empty. The length is a
+    /// power of two, or 0.
     index: Vec<u16>,
     hasher: RandomState,
 }
@@ -104,7 +105,7 @@ impl<T: Eq + Hash + Clone> Table<T> {
         self.build_index();
     }
 
-    /// About how many bytes of memory this takes, without what the values have elsewhere.
+    /// About how many bytes of memory this takes, without the memory that the values point to.
     pub fn memory_bytes(&self) -> usize {
         self.values.capacity() * size_of::<Option<T>>()
             + (self.free.capacity() + self.index.capacity()) * size_of::<u16>()

@@ -1,7 +1,7 @@
 //! A terminal that does what the page's xterm.js 6 does: two screens, modes, and how characters are printed.
 //!
-//! How xterm.js behaves was found out by trying it; `tests/emulator` compares both. Where its behaviour is odd, so is
-//! this: what counts is that both show the same.
+//! How xterm.js behaves was found out by trying it; `tests/emulator` compares both. Where xterm.js behaves oddly, so
+//! does this terminal: what counts is that both show the same.
 
 use super::attributes::{Look, Looks, Pen, nearest};
 use super::charset::Charset;
@@ -15,7 +15,7 @@ use super::parser::{Act, Name, Parser};
 use super::screen::Screen;
 use super::width::width;
 
-/// Characters of a title.
+/// The most characters of a title.
 const TITLE_CHARS: usize = 256;
 
 /// The terminal.
@@ -24,15 +24,15 @@ pub struct Terminal {
     pub(super) state: State,
 }
 
-/// All of it but the parser.
+/// All of a terminal but its parser.
 pub(super) struct State {
     pub cols: usize,
     pub rows: usize,
     pub normal: Screen,
-    /// There while it is shown.
+    /// The alternate screen, while it is shown.
     pub alternate: Option<Box<Screen>>,
     pub pen: Pen,
-    /// How the pen's cells look, and what it leaves where it erases; none after the pen has changed.
+    /// How the cells look that the pen writes, and those that it erases; none after the pen has changed.
     looks_of_pen: Option<(Look, Look)>,
     pub looks: Looks,
     pub clusters: Clusters,
@@ -44,14 +44,15 @@ pub(super) struct State {
     /// G0 to G3.
     pub charsets: [Charset; 4],
     pub charset_level: usize,
-    /// The one in use: that of the level, unless a restored cursor brought another one.
+    /// The character set in use: that of the level, unless a restored cursor brought another one.
     pub charset: Charset,
-    /// Width of the character that was printed last, and with nothing in between: marks join it, and REP repeats it.
+    /// Width of the character that was printed last: marks join it, and REP repeats it. 0 if something else came after
+    /// it.
     pub joinable: u8,
     pub title: String,
-    /// What is answered, while somebody wants to know.
+    /// The answers so far, during [`Terminal::answers_to`].
     pub answers: Option<String>,
-    /// How often something is refused by full tables until they are next looked through.
+    /// How many more times [`State::tidy`] does nothing, after a search of full tables freed little.
     refusals: u32,
 }
 
@@ -70,7 +71,7 @@ impl Terminal {
         self.parser.advance(output, &mut self.state);
     }
 
-    /// The same; returns what the page would answer.
+    /// Takes in output; returns what the page would answer to it.
     pub fn answers_to(&mut self, output: &[u8]) -> String {
         self.state.answers = Some(String::new());
         self.process(output);
@@ -81,7 +82,7 @@ impl Terminal {
         self.state.resize(cols.max(2), rows.max(1));
     }
 
-    /// The parser, to ask what is open.
+    /// The parser, to ask what is incomplete.
     pub fn parser(&mut self) -> &mut Parser {
         &mut self.parser
     }
@@ -138,12 +139,12 @@ impl State {
         self.looks_of_pen = None;
     }
 
-    /// How cells look that the pen writes.
+    /// How the cells look that the pen writes.
     pub fn look(&mut self) -> Look {
         self.both_looks().0
     }
 
-    /// A cell as the pen erases.
+    /// A cell that the pen has erased.
     pub fn erased(&mut self) -> Cell {
         Cell::blank(self.both_looks().1)
     }
@@ -154,7 +155,7 @@ impl State {
         }
         let pen = self.pen;
         let own = self.look_of(&pen);
-        // From here on it is needed.
+        // Noted already here, so that a [`State::tidy`] in the next line keeps this look.
         self.looks_of_pen = Some((own, own));
         let both = (own, self.look_of(&pen.eraser()));
         self.looks_of_pen = Some(both);
@@ -264,7 +265,7 @@ impl State {
         Some(Cell::cluster(number?, width, cell.look))
     }
 
-    /// REP: once more what was printed last.
+    /// REP: prints again what was printed last, `count` times.
     pub fn repeat(&mut self, count: usize) {
         let width = usize::from(self.joinable);
         let screen = self.screen();
@@ -285,10 +286,11 @@ impl State {
             let screen = self.screen();
             let (at, cols) = (screen.x, screen.cols);
             let fit = cols.saturating_sub(at) / width;
-            // Where none fits, the next one goes on to the next line.
+            // Where none fits, one is printed all the same, and goes to the next line.
             let now = fit.clamp(1, left);
             if is_insert && fit > 0 {
-                // Room for all of them in one go: to make it for one after the other costs a line each time.
+                // Room is made for all of them in one go: making it for one after the other would move the line's cells
+                // each time.
                 let blank = Cell::blank(self.look());
                 if let Some(line) = self.screen().here() {
                     line.insert(at, now * width, blank);
@@ -301,8 +303,8 @@ impl State {
         }
     }
 
-    /// Prints `text`, a character with its marks, so many times as fit into the line. What they come to is seen at the
-    /// second; all others are the same.
+    /// Prints `text`, a character with its marks, `count` times, which fit into the line. The first two are printed;
+    /// the second one's cell is copied for all others.
     fn repeat_in_line(&mut self, text: &str, count: usize, width: usize) {
         if let (Ok(byte), 1) = (u8::try_from(text.chars().next().unwrap_or(' ')), text.len()) {
             self.print_ascii(&vec![byte; count]);
@@ -332,12 +334,12 @@ impl State {
         screen.x = at;
     }
 
-    /// As many repetitions as show the same as so many do: when all lines that are kept are full of them, a line more only
-    /// counts above the screen.
+    /// How many repetitions show the same as `count` do: when all lines that are kept are full of them, a further line
+    /// only adds to the number of lines above the screen.
     fn enough(&mut self, count: usize, width: usize) -> usize {
         let in_line = (self.cols / width).max(1);
         if !self.modes.wraps {
-            // Marks may gather on the last character, as many as it takes.
+            // The marks gather on the last character, until that is full.
             return count.min(2 * in_line + super::clusters::MAX_CLUSTER_BYTES);
         }
         let most = in_line * (self.rows + super::screen::most_kept(self.cols) + 2);
@@ -355,8 +357,8 @@ impl State {
         self.title = title.chars().take(TITLE_CHARS).collect();
     }
 
-    /// Looks through both screens for what is in the tables without being needed. Returns whether that was done: in tables
-    /// that are full of what is needed not each time.
+    /// Removes from the tables what neither screen needs. Returns whether it has searched them: after a search that
+    /// freed little, it does not do so for a while.
     pub fn tidy(&mut self) -> bool {
         if self.refusals > 0 {
             self.refusals -= 1;
@@ -395,7 +397,7 @@ impl State {
         true
     }
 
-    /// Forgets the links that nothing has any more.
+    /// Forgets the links that no look and no pen has any more.
     pub fn tidy_links(&mut self) {
         let saved = [Some(&self.normal), self.alternate.as_deref()];
         let saved = saved
@@ -407,10 +409,10 @@ impl State {
     }
 }
 
-/// A look through tables of which less than this, and less than a quarter, was not needed is not repeated before so many
-/// have been refused.
+/// If a search of the tables frees fewer entries than this, and less than a quarter, the next [`REFUSALS`] searches are
+/// not made.
 const LEAST_FREED: usize = 512;
-/// The same for links, in percent of the room for them.
+/// The limit for links, in percent of the room for them.
 const LEAST_FREED_LINKS: usize = 10;
 const REFUSALS: u32 = 1024;
 
@@ -435,7 +437,7 @@ impl Act for State {
                     screen.wrap(erased);
                 } else {
                     screen.x = cols - 1;
-                    // All of them are written to the last column.
+                    // All characters left are written to the last column, where the last one stays.
                     rest = rest.split_at(rest.len() - 1).1;
                 }
             }
@@ -489,7 +491,7 @@ impl Act for State {
 }
 
 impl Screen {
-    /// Where the second half of a wide character is about to be written over, the first one goes.
+    /// Blanks the first half of a wide character whose second half is about to be overwritten.
     fn part_wide(&mut self, blank: Cell) {
         if let Some(before) = self.x.checked_sub(1)
             && let Some(line) = self.here()
@@ -499,7 +501,7 @@ impl Screen {
         }
     }
 
-    /// On to the next line, which goes on with this one.
+    /// Goes to the next line, which continues this one.
     fn wrap(&mut self, erased: Cell) {
         self.x = 0;
         self.y += 1;
@@ -546,7 +548,7 @@ mod tests {
         check("世\u{301}x", "世\u{301}<x @3,0");
         check("\u{2764}\u{fe0f}x", "\u{2764}\u{fe0f}x @2,0");
         check("0123456789\u{301}x", "0123456789\u{301}/~x @1,1");
-        // Nothing that came in between, not even a sequence without effect.
+        // A mark does not join a character after which something else came, not even a sequence without effect.
         check("e\x1b[m\u{301}x", "e\u{301}x @3,0");
         check("e\r\u{301}x", "\u{301}x @2,0");
     }
@@ -565,7 +567,7 @@ mod tests {
         check("e\u{301}\x1b[2b", "e\u{301}e\u{301}e\u{301} @3,0");
         check("a\r\x1b[3b", "a @0,0");
         check("\x1b[3b", " @0,0");
-        // As if it had been written so often.
+        // REP has the effect of writing the character that often.
         for count in [9, 10, 11, 100, 99_999, i32::MAX] {
             let mut terminal = Terminal::new(10, 4);
             terminal.process(format!("x\x1b[{count}b").as_bytes());
@@ -575,7 +577,7 @@ mod tests {
         }
     }
 
-    /// REP makes what printing one after the other makes, whatever stands there already.
+    /// REP shows what printing one character after the other shows, whatever is there already.
     #[test]
     fn repeated_is_as_if_printed() {
         let texts = ["x", "\u{e9}", "世", "e\u{301}", "世\u{301}\u{302}"];

@@ -1,15 +1,16 @@
 //! How many columns a character takes: 0, 1 or 2. Server and page must agree, or what stands behind an emoji is drawn a
 //! column beside its place: the page has this very table, in static/src/width-table.ts.
 //!
-//! It is that of the Unicode version that `unicode-width` has. A character of no width joins the one before it. There are
-//! no sequences of more than that: programs count columns with `wcwidth`, character by character, and a terminal must
-//! count as they do. So U+FE0F makes nothing wider, and a family of emoji takes the room of its members.
+//! The widths are those of the Unicode version that `unicode-width` has. A character of width 0 joins the one before
+//! it. No other sequence of characters is treated as one: programs count columns with `wcwidth`, character by
+//! character, and a terminal must count as they do. So U+FE0F makes no character wider, and a family of emoji takes the
+//! columns of its members.
 
 use unicode_width::UnicodeWidthChar;
 
 /// The columns that a printable character takes.
 pub fn width(c: char) -> u8 {
-    // None of these joins another: a soft hyphen (U+00AD) is shown.
+    // No character below U+0300 joins another: a soft hyphen (U+00AD) is shown.
     if c < '\u{300}' {
         return 1;
     }

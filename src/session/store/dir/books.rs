@@ -10,7 +10,7 @@ use super::super::checksum;
 pub(super) struct Version {
     /// Grows with each version of a player's book.
     pub(super) number: u64,
-    /// Of the content, in hexadecimal.
+    /// SHA-256 of the content, in hexadecimal.
     pub(super) checksum: String,
 }
 
@@ -31,7 +31,7 @@ impl Version {
             number: number.parse().ok()?,
             checksum: checksum.to_owned(),
         };
-        // A name that we would write otherwise is somebody else's.
+        // A name that the store would write differently is not one of its names.
         (version.name() == name && checksum.len() == 64).then_some(version)
     }
 
@@ -39,7 +39,7 @@ impl Version {
         format!("{:08}.{}.book", self.number, self.checksum)
     }
 
-    /// Whether this is its content, whole.
+    /// Whether `book` is this version's content, whole.
     pub(super) fn is_of(&self, book: &[u8]) -> bool {
         self.checksum == checksum(book)
     }

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::super::{Disk, Error};
 
-/// How often a file that is set aside tries another name, when one of its name was set aside before.
+/// How many names are tried for a file that is set aside, since files of the same name may have been set aside before.
 const ASIDE_ATTEMPTS: u32 = 100;
 
 /// What is at a name.
@@ -40,13 +40,14 @@ pub(super) enum Lasts {
     WhileTheHostRuns,
 }
 
-/// A file that we have locked, for as long as this lives.
+/// A file that this process has locked, until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Lock(OwnedFd);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing is not enough: a child process that is just being started has a copy until it runs its program.
+        // Closing the file is not enough: a child process that is just being started has a copy of the descriptor until
+        // it runs its program.
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
@@ -78,7 +79,7 @@ impl Folder {
         Ok(Folder { fd, role })
     }
 
-    /// Opens a directory in this one, for us alone; makes it when there is none.
+    /// Opens a directory in this one, which only the server's user may use; makes it when there is none.
     pub(super) fn folder(&self, name: &str, role: &'static str) -> Result<Folder, Error> {
         let is_new = match mkdirat(&self.fd, name, Mode::RWXU) {
             Ok(()) => true,
@@ -87,7 +88,7 @@ impl Folder {
         };
         let found = self.existing_folder(name, role)?;
         let folder = found.ok_or_else(|| self.fault("read", Errno::NOENT))?;
-        // Whatever the umask made of it, or whoever made it.
+        // The mode may be another one: because of the umask, or because the directory was made by hand.
         let mode = fstat(&folder.fd).map_err(|error| folder.fault("read", error))?;
         if Mode::from_raw_mode(mode.st_mode) != Mode::RWXU {
             fchmod(&folder.fd, Mode::RWXU).map_err(|error| folder.fault("closed", error))?;
@@ -114,7 +115,7 @@ impl Folder {
         }
     }
 
-    /// The names in it that are UTF-8; we make no others.
+    /// The names in it that are UTF-8; the store makes no others.
     pub(super) fn names(&self) -> Result<Vec<String>, Error> {
         let fault = |error| self.fault("listed", error);
         let mut names = Vec::new();
@@ -161,7 +162,7 @@ impl Folder {
             }
             Ok(_) => {}
         }
-        // NONBLOCK: it may have become a FIFO since.
+        // NONBLOCK: a FIFO may have taken the file's place since the check above.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(&self.fd, name, flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(Found::Nothing),
@@ -177,7 +178,7 @@ impl Folder {
         }
     }
 
-    /// What is wrong with this one file, or an error when it may be more than that.
+    /// Says what is wrong with this one file, or returns an error when more than this file may be affected.
     fn odd_or_fault(&self, error: io::Error) -> Result<Found, Error> {
         match Errno::from_io_error(&error) {
             Some(Errno::IO | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::NXIO) => {
@@ -187,7 +188,7 @@ impl Folder {
         }
     }
 
-    /// Puts a file in its place, whole, in place of what was there. `temporary` is a name that nobody else uses now.
+    /// Puts a whole file at `name`, in place of what was there. `temporary` is a name that no other call uses now.
     pub(super) fn write(
         &self,
         name: &str,
@@ -200,7 +201,7 @@ impl Folder {
             .create(temporary, bytes, lasts)
             .and_then(|()| Ok(renameat(&temporary_folder.fd, temporary, &self.fd, name)?));
         if let Err(error) = written {
-            // If this fails too, the next start removes it.
+            // If this fails too, the server's next start removes the temporary file.
             let _ = unlinkat(&temporary_folder.fd, temporary, AtFlags::empty());
             return Err(self.fault("written", error));
         }
@@ -210,7 +211,7 @@ impl Folder {
         }
     }
 
-    /// Makes a new file for us alone.
+    /// Makes a new file that only the server's user may read and write.
     fn create(&self, name: &str, bytes: &[u8], lasts: Lasts) -> io::Result<()> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -230,10 +231,10 @@ impl Folder {
         removed.map_err(|error| self.fault("written", error))
     }
 
-    /// What we may still write and what there is in all, if the file system knows.
+    /// How much the server may still write and the size of the disk, if the file system tells.
     pub(super) fn disk(&self) -> Result<Option<Disk>, Error> {
         let found = fstatvfs(&self.fd).map_err(|error| self.fault("read", error))?;
-        // Some network file systems have no idea.
+        // Some network file systems don't tell, and report no blocks.
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
         Ok((found.f_blocks > 0).then(|| Disk {
             free_bytes: bytes(found.f_bavail),
@@ -241,14 +242,14 @@ impl Folder {
         }))
     }
 
-    /// When a file came into it or left it last, or when it was last told so.
+    /// When this directory last changed: a file was added, renamed or removed in it, or [`Folder::touch`] was called.
     pub(super) fn used_at(&self) -> Result<SystemTime, Error> {
         let stat = fstat(&self.fd).map_err(|error| self.fault("read", error))?;
         let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
         Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
     }
 
-    /// Tells it that it is used now.
+    /// Makes now the time that [`Folder::used_at`] returns.
     pub(super) fn touch(&self) -> Result<(), Error> {
         let now = Timespec {
             tv_sec: 0,
@@ -261,7 +262,7 @@ impl Folder {
         futimens(&self.fd, &times).map_err(|error| self.fault("written", error))
     }
 
-    /// Removes a directory in this one, which must be empty. That there is none is fine.
+    /// Removes a directory in this one, which must be empty. It is no error when there is none.
     pub(super) fn remove_folder(&self, name: &str) -> Result<(), Error> {
         match unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
             Ok(()) => self.sync(),
@@ -270,7 +271,7 @@ impl Folder {
         }
     }
 
-    /// Removes a file; that there is none is fine.
+    /// Removes a file. It is no error when there is none.
     pub(super) fn remove(&self, name: &str) -> Result<(), Error> {
         match unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) => self.sync(),
@@ -279,7 +280,7 @@ impl Folder {
         }
     }
 
-    /// Gives what is at `name` a name that nobody reads, and returns that.
+    /// Renames what is at `name` to a name that the store never reads, and returns the new name.
     pub(super) fn set_aside(&self, name: &str) -> Result<String, Error> {
         let mut aside = format!("{name}.broken");
         let mut count = 1;
@@ -301,7 +302,8 @@ impl Folder {
             openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)
         };
         let take = |fd: &OwnedFd| flock(fd, FlockOperation::NonBlockingLockExclusive);
-        // Open for reading only, it does not keep a disk from being made read-only.
+        // The file is opened for reading only: one that is open for writing would keep the disk from being remounted
+        // read-only.
         let mut fd = open(OFlags::RDONLY).map_err(fault)?;
         let mut taken = take(&fd);
         if taken == Err(Errno::BADF) {

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! INVARIANT: a command is sent again only when Redis has certainly not run it. Whether one whose answer was lost has
-//! been run is not known, so that is an error. To meet that seldom, a connection is asked first whether it still works:
-//! a ping costs little beside a write that Redis syncs, and a restart of Redis leaves every connection broken.
+//! been run is not known, so that is an error. To make that rare, a PING tells first whether the connection still
+//! works: it costs little compared with a write that Redis syncs, and a restart of Redis leaves every connection
+//! broken.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,14 +24,15 @@ use super::url::Url;
 
 /// How long a call lasts at most, all its attempts and pauses together.
 pub(super) const CALL: Duration = Duration::from_secs(3);
-/// Redis works off one command at a time: more connections would only wait there.
+/// How many connections there are at most. Redis runs one command at a time, so more would only wait there.
 const SLOTS: usize = 8;
-/// A host that does not answer at all; what is left of [`CALL`] may go to its other addresses.
+/// How long one of a host's addresses may take to accept a connection. What is left of [`CALL`] may go to the host's
+/// other addresses.
 const CONNECT: Duration = Duration::from_secs(1);
 /// The pause before the second attempt, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// With these words Redis says that it has done nothing, and may do it later.
+/// The error codes with which Redis says that it has not run the command, and may run it later.
 const NOT_NOW: [&str; 6] = [
     "LOADING",
     "BUSY",
@@ -43,7 +45,7 @@ const NOT_NOW: [&str; 6] = [
 /// The way to one Redis server.
 pub(super) struct Link {
     url: Url,
-    /// The slots that nobody uses now, each with its connection, if it has one.
+    /// The slots that no call uses now, each with its connection, if it has one.
     free: Receiver<Option<Connection>>,
     give_back: Sender<Option<Connection>>,
     /// Whether the last call failed: the log is told of changes only. Held for a moment.
@@ -58,7 +60,7 @@ struct Slot<'a> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        // There is room: it was taken from there.
+        // The channel has room: the slot was taken from it.
         let _ = self.link.give_back.try_send(self.connection.take());
     }
 }
@@ -67,7 +69,7 @@ impl Drop for Slot<'_> {
 enum Failure {
     /// Redis has not run the command.
     NotRun(RedisError),
-    /// It has, or nobody knows.
+    /// Redis may have run the command, or would refuse it again.
     Final(RedisError),
 }
 
@@ -100,7 +102,7 @@ impl Link {
         })
     }
 
-    /// The same, whatever the answer is: one function for all kinds of them.
+    /// Does the work of [`Link::call`], which is generic, up to the raw answer: one function for all types of answers.
     fn ask(&self, command: &Cmd) -> Result<Value, Error> {
         let deadline = Instant::now() + CALL;
         let Ok(connection) = self.free.recv_deadline(deadline) else {
@@ -156,7 +158,7 @@ impl Link {
                     }
                 })
             });
-        // After an error the rest of an answer might still be on its way.
+        // After an error the connection is not kept: the rest of an answer might still be on its way.
         if answered.is_ok() {
             slot.connection = Some(connection);
         }
@@ -182,7 +184,7 @@ impl Link {
         Error::Unavailable(format!("Redis at {}: {cause}", self.url))
     }
 
-    /// Tells the log when Redis goes and when it is back.
+    /// Logs when Redis stops answering, and when it answers again.
     fn note(&self, error: Option<&Error>) {
         let was_away = std::mem::replace(&mut *self.is_away.lock(), error.is_some());
         match error {
@@ -193,7 +195,7 @@ impl Link {
     }
 }
 
-/// Whether a connection that could not be made may be had soon. Not with another password or another database's number.
+/// Whether a connection that could not be made may succeed soon. It can't with a wrong password or database number.
 fn is_passing(error: &RedisError) -> bool {
     match error.code() {
         Some(code) => NOT_NOW.contains(&code),
@@ -204,14 +206,14 @@ fn is_passing(error: &RedisError) -> bool {
     }
 }
 
-/// What is left until then; never nothing, which a socket would take for no limit.
+/// The time left until the deadline, but never zero, which a socket does not take as a timeout.
 fn left(deadline: Instant) -> Duration {
     deadline
         .saturating_duration_since(Instant::now())
         .max(Duration::from_millis(1))
 }
 
-/// No read and no write on it lasts longer than until then.
+/// Sets how long a read or a write on the connection may last: until the deadline.
 fn limit(connection: &Connection, deadline: Instant) -> Result<(), RedisError> {
     let left = Some(left(deadline));
     connection.set_read_timeout(left)?;

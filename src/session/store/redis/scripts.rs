@@ -1,10 +1,10 @@
-//! What Redis does in one step: each script runs alone there, wholly or not at all.
+//! What Redis does in one step: while a script runs, Redis runs no other command.
 //!
-//! `KEYS` and `ARGV` are Redis's names for what a script is given; what they are is said at each.
+//! `KEYS` and `ARGV` are Redis's names for what a script is given; each script's comment says what they are.
 
-/// Reads records. KEYS: the records. ARGV: the most bytes of interest.
+/// Reads records. KEYS: the records. ARGV: the offset of the last byte to read.
 ///
-/// Answers a text, nothing, or 1 for what is no text.
+/// Answers for each record its text, nothing if there is none, or 1 if the key holds something other than a string.
 pub(super) const READ: &str = "
 local found = {}
 for place, key in ipairs(KEYS) do
@@ -19,7 +19,8 @@ for place, key in ipairs(KEYS) do
 end
 return found";
 
-/// Adds a record, unless there is one. KEYS: the record, the list of ids. ARGV: the text, its life, the id.
+/// Adds a record, unless there is one. KEYS: the record, the set of ids. ARGV: the text, how many milliseconds Redis
+/// keeps it, the id.
 pub(super) const INSERT: &str = "
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -27,7 +28,8 @@ redis.call('SADD', KEYS[2], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return 1";
 
-/// Changes a record, unless somebody else was faster. KEYS and ARGV as above; ARGV 4: the text as it was read.
+/// Changes a record, unless it was changed since it was read. KEYS and ARGV as for [`INSERT`]; ARGV 4: the text as it
+/// was read.
 pub(super) const UPDATE: &str = "
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return 0 end
 if redis.call('GET', KEYS[1]) ~= ARGV[4] then return 0 end
@@ -36,13 +38,14 @@ redis.call('SADD', KEYS[2], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return 1";
 
-/// Removes a record. KEYS: the record, the list of ids. ARGV: the id.
+/// Removes a record. KEYS: the record, the set of ids. ARGV: the id.
 pub(super) const REMOVE: &str = "
 redis.call('SREM', KEYS[2], ARGV[1])
 return redis.call('DEL', KEYS[1])";
 
-/// Sets aside what is no record, or forgets the id of one that is gone, unless it is another by now.
-/// KEYS: the record, the list of ids, the new place. ARGV: the id, the most bytes of interest, the text as it was read.
+/// Sets aside what is no record, unless it was changed since it was read, or forgets the id of a record that is gone.
+/// KEYS: the record, the set of ids, the key to rename it to. ARGV: the id, the offset of the last byte that was read,
+/// the text as it was read.
 pub(super) const SET_ASIDE: &str = "
 local kind = redis.call('TYPE', KEYS[1])['ok']
 if kind == 'string' and redis.call('GETRANGE', KEYS[1], 0, ARGV[2]) ~= ARGV[3] then return 0 end
@@ -69,10 +72,10 @@ for _, version in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
 end
 return found";
 
-/// KEYS of those about one player's books: the book, what all take, what each takes, when those that may expire were used.
-/// ARGV: the player, the size of a block; and then what is said there.
+/// What every script on one player's books begins with: a function that counts the player's books as they are.
 ///
-/// This begins them: it counts the player's books as they are.
+/// KEYS of these scripts: the player's book, what all books take, what each player's take, when those that may expire
+/// were used last. ARGV: the player, the size of a block; and then what the script's comment says.
 macro_rules! book_script {
     ($script:literal) => {
         concat!(
@@ -97,10 +100,10 @@ end
     };
 }
 
-/// Adds a version of a book, unless it is the newest already, or there is no room for a new player's. ARGV 3: now;
-/// 4: whether it may expire; 5: the head's line; 6: the bytes; 7: their checksum; 8: how many versions are kept;
-/// 9: what all may take; 10: the checksum that the newest must have, or `any`; 11: that of an empty book, which none
-/// counts as.
+/// Adds a version of a book, unless it is the newest already (answer 0), there is no room for a new player's (-1), or
+/// the newest is not the one it must follow (-2). ARGV 3: now; 4: whether the book may expire; 5: the head's line; 6:
+/// the bytes; 7: their checksum; 8: how many versions are kept; 9: what all books may take; 10: the checksum that the
+/// newest must have, or `any`; 11: the checksum of an empty book, as which no book counts.
 pub(super) const SAVE_BOOK: &str = book_script!(
     "
 local newest = redis.call('LINDEX', KEYS[1], 0)
@@ -133,7 +136,7 @@ if kind == 'list' and ARGV[4] == '1' then redis.call('ZADD', KEYS[4], 'NX', ARGV
 return 1"
 );
 
-/// Removes a player's books unless they were used since. ARGV 3: since when.
+/// Removes a player's books unless they were used after a moment. ARGV 3: that moment.
 pub(super) const EXPIRE_BOOK: &str = book_script!(
     "
 local used = redis.call('ZSCORE', KEYS[4], ARGV[1])
@@ -144,7 +147,8 @@ redis.call('ZREM', KEYS[4], ARGV[1])
 return 1"
 );
 
-/// Adds up what all books take, whatever became of the sum. KEYS: the sum, what each takes. Answers the sum.
+/// Adds up anew what all books take, in case the running sum has become wrong. KEYS: the sum, what each player's take.
+/// Answers the sum.
 pub(super) const SUM_BOOKS: &str = "
 local bytes = 0
 for _, size in ipairs(redis.call('HVALS', KEYS[2])) do bytes = bytes + size end

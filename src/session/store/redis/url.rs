@@ -1,11 +1,11 @@
-//! Where Redis is, and the secret that opens it, which nobody gets to see.
+//! Where Redis is, and its password, which is never printed.
 
 use std::fmt;
 use std::str::FromStr;
 
 use ::redis::{Client, IntoConnectionInfo};
 
-/// What stands for a secret.
+/// What is printed in place of a secret.
 const HIDDEN: &str = "***";
 
 /// Where Redis is: `redis://user:password@host:6379/0` or `unix:///run/redis.sock?db=0&user=…&pass=…`.
@@ -31,7 +31,7 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Url, NotAUrl> {
         let is_known = text.starts_with("redis://") || text.starts_with("unix:///");
-        // What is behind a # would be overlooked: hardly what was meant.
+        // The parser would ignore what follows a #, and with it hardly do what the operator meant.
         if !is_known || text.contains('#') {
             return Err(NotAUrl);
         }
@@ -53,7 +53,7 @@ impl Url {
         Client::open(self.text.as_str())
     }
 
-    /// Somebody else's words about it, without the password.
+    /// A message of the Redis client, without the password.
     pub(super) fn conceal(&self, words: &str) -> String {
         match &self.password {
             Some(password) if !password.is_empty() => words.replace(password.as_str(), HIDDEN),
@@ -80,8 +80,8 @@ pub fn without_secret(text: &str) -> String {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), text),
     };
-    // Up to the last @ it may be a user and a password, and from a ? on settings, one of which is the password. Where
-    // they are mixed up, nobody knows.
+    // Up to the last @ it may be a user and a password, and from a ? on settings, one of which is the password. With a
+    // ? before the last @ it is unclear which part is secret, so all of it is hidden.
     let (before, address) = match rest.rsplit_once('@') {
         Some((before, address)) => (Some(before), address),
         None => (None, rest),
