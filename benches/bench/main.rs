@@ -19,10 +19,6 @@ mod report;
 mod stand;
 mod terminal;
 
-#[path = "../../tests/dockerd/busybox.rs"]
-#[expect(dead_code, reason = "the tests make a second image")]
-mod busybox;
-
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -31,6 +27,7 @@ use std::time::Duration;
 use clap::Parser;
 use fake_engine::FakeEngine;
 use shellcraft::engine::Engine;
+use test_support::busybox;
 
 use measure::crowd;
 use measure::interrupt::Reader;

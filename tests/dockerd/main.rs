@@ -16,24 +16,7 @@
 //! The images `shellcraft/rust` and `shellcraft/perl` must be there (`sandbox/build`), and target/dist/shellcraft (`make dist`);
 //! images that only tests need are made here.
 
-#[allow(dead_code)] // Each ring uses its own part of what both stand on.
-#[path = "../support/binary.rs"]
-mod binary;
-#[path = "../support/containers.rs"]
-mod containers;
-#[path = "../support/openapi.rs"]
-mod openapi_check;
-#[path = "../support/promises.rs"]
-mod promises;
-#[allow(dead_code)]
-#[path = "../support/redis_server.rs"]
-mod redis_server;
-#[allow(dead_code)]
-#[path = "../support/site.rs"]
-mod site;
-
 mod attacker;
-mod busybox;
 mod console;
 mod dice;
 mod docker;
@@ -66,7 +49,8 @@ mod upgrade;
 
 use shellcraft::engine::Engine;
 
-use promises::with_all_promises;
+use test_support::promises::with_all_promises;
+use test_support::{binary, busybox, containers, promises, redis_server, site};
 
 /// Lets one promise run against the Engine of this machine.
 fn keep(promise: fn(&Engine, &str)) {

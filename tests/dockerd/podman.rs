@@ -21,7 +21,7 @@ use shellcraft::session::sandbox::SESSION_LABEL;
 use shellcraft::session::spellbook::archive::{self, Unreadable};
 use tempfile::TempDir;
 
-use crate::binary::BINARY;
+use crate::binary::server_binary;
 use crate::console::Play;
 use crate::containers::{Guinea, archive, unpack};
 use crate::game::{GAME, Step};
@@ -481,7 +481,7 @@ fn a_game_goes_on_when_podman_s_service_comes_back() {
 /// What a command of ours finds on this Podman, by name: verdict and note.
 fn findings(podman: &Podman, arguments: &[&str]) -> Vec<(String, String, String)> {
     let data = tempfile::tempdir().expect("a directory");
-    let output = Command::new(BINARY)
+    let output = Command::new(server_binary())
         .args(arguments)
         .args([
             "--json",

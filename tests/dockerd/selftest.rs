@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use shellcraft::engine::Engine;
 
-use crate::binary::BINARY;
+use crate::binary::server_binary;
 use crate::{busybox, docker};
 
 /// Other tests play on this machine meanwhile. An operator's own run is stricter: three times the quiet echo.
@@ -15,7 +15,7 @@ const NOISE_MS: f64 = 200.0;
 
 /// What it found, by name; and whether it ended well.
 fn findings(arguments: &[&str]) -> (Vec<Value>, bool) {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(server_binary());
     command
         .args(arguments)
         .args(["--json", "--docker-host", &docker::host()]);

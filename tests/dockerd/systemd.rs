@@ -368,7 +368,11 @@ fn analyze(words: &[&str]) -> String {
     let unit = folder.path().join("shellcraft.service");
     let installed = "/usr/local/bin/shellcraft";
     assert!(UNIT.contains(installed));
-    fs::write(&unit, UNIT.replace(installed, crate::binary::BINARY)).expect("a file");
+    fs::write(
+        &unit,
+        UNIT.replace(installed, crate::binary::server_binary()),
+    )
+    .expect("a file");
     let mut command = Command::new("systemd-analyze");
     let output = command.args(words).arg(unit).output();
     let output = output.expect("the package systemd is installed");

@@ -2,7 +2,7 @@
 //!
 //! `SHELLCRAFT_BEFORE` names the binary of another version; without it there is only this one.
 
-use crate::binary::{BINARY, Process};
+use crate::binary::{Process, server_binary};
 use crate::containers::unique;
 use crate::docker;
 
@@ -19,7 +19,7 @@ impl Drop for Instance {
 
 #[test]
 fn games_outlive_other_versions() {
-    let before = std::env::var("SHELLCRAFT_BEFORE").unwrap_or_else(|_| BINARY.to_owned());
+    let before = std::env::var("SHELLCRAFT_BEFORE").unwrap_or_else(|_| server_binary().to_owned());
     let data = tempfile::tempdir().expect("a directory");
     let instance = Instance(unique());
     let flags = ["--data-dir", data.path().to_str().expect("UTF-8")];
@@ -37,7 +37,10 @@ fn games_outlive_other_versions() {
             (game, page)
         })
         .into();
-    for (round, program) in [BINARY, &before, BINARY].into_iter().enumerate() {
+    for (round, program) in [server_binary(), &before, server_binary()]
+        .into_iter()
+        .enumerate()
+    {
         process.signal("TERM");
         assert_eq!(process.exit_code_in_time(), Some(0));
         process = start(program);

@@ -8,7 +8,7 @@ use fake_engine::FakeEngine;
 use serde_json::json;
 use shellcraft::auth::PlayerId;
 
-use crate::binary::{BINARY, Process};
+use crate::binary::{Process, server_binary};
 use crate::containers::PATIENCE;
 use crate::site::{ADMIN_TOKEN, Client, Game, Reply, Site, wait_for};
 
@@ -149,7 +149,7 @@ fn a_player_is_told_of_notices_and_of_an_operator_who_watches() {
 }
 
 fn order(server: &Process, words: &[&str], token: &str) -> (Option<i32>, String) {
-    let output = Command::new(BINARY)
+    let output = Command::new(server_binary())
         .args(words)
         .args(["--server", &format!("http://{}", server.address)])
         .env("ADMIN_TOKEN", token)

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use fake_engine::{FakeEngine, Options};
 use serde_json::Value;
 
-use crate::binary::BINARY;
+use crate::binary::server_binary;
 use crate::redis_server::RedisServer;
 
 /// What the doctor says, by name, and whether it is content.
@@ -46,7 +46,7 @@ impl Visit {
 }
 
 fn doctor(flags: &[&str]) -> Output {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(server_binary());
     command.arg("doctor").args(flags);
     command.output().expect("it runs")
 }
@@ -275,7 +275,7 @@ fn the_attacker_does_nothing_on_a_host() {
         &["attack"][..],
         &["attack", "fork-bomb", "64", "1", "1", "1", "1"],
     ] {
-        let output = Command::new(BINARY)
+        let output = Command::new(server_binary())
             .args(arguments)
             .output()
             .expect("it runs");
@@ -292,7 +292,7 @@ fn a_self_test_without_an_engine_fails_at_once() {
         "--docker-host",
         "unix:///nonexistent/docker.sock",
     ];
-    let output = Command::new(BINARY)
+    let output = Command::new(server_binary())
         .args(arguments)
         .output()
         .expect("it runs");

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::binary::BINARY;
+use crate::binary::server_binary;
 
 const PROGRAM: &str = "usr/local/bin/shellcraft";
 const UNIT: &str = "etc/systemd/system/shellcraft.service";
@@ -32,7 +32,11 @@ impl Host {
         let mut command = Command::new("sh");
         // However little others may read of what is made here.
         command
-            .args(["-c", "umask 077; exec \"$0\" install --root \"$@\"", BINARY])
+            .args([
+                "-c",
+                "umask 077; exec \"$0\" install --root \"$@\"",
+                server_binary(),
+            ])
             .arg(self.root());
         let output = command.args(flags).output().expect("it runs");
         let text = String::from_utf8(output.stdout).expect("UTF-8");
@@ -74,7 +78,7 @@ fn all_of_it_is_put_in_its_place() {
     }
     assert!(told.contains("no group docker"), "{told}");
     let program = fs::read(host.root().join(PROGRAM)).expect("it is there");
-    assert!(program == fs::read(BINARY).expect("it runs"));
+    assert!(program == fs::read(server_binary()).expect("it runs"));
     assert_eq!(host.text(UNIT), template("shellcraft.service"));
     assert_eq!(host.text(SOCKET), template("shellcraft.socket"));
     let modes = [PROGRAM, UNIT, SOCKET, SETTINGS].map(|path| host.mode(path));
@@ -159,7 +163,7 @@ fn a_user_may_only_ask() {
     let host = Host::new();
     // The binary may lie where only root looks.
     let program = host.root().join("shellcraft");
-    fs::copy(BINARY, &program).expect("copied");
+    fs::copy(server_binary(), &program).expect("copied");
     fs::set_permissions(host.root(), fs::Permissions::from_mode(0o755)).expect("ours");
     let install = |flags: &[&str]| {
         let mut command = Command::new("setpriv");
@@ -181,7 +185,9 @@ fn what_can_t_be_written_whole_is_not_there() {
     let host = Host::new();
     let limited = "trap '' XFSZ; ulimit -f 64; exec \"$0\" install --root \"$1\"";
     let mut command = Command::new("sh");
-    command.args(["-c", limited, BINARY]).arg(host.root());
+    command
+        .args(["-c", limited, server_binary()])
+        .arg(host.root());
     let output = command.output().expect("it runs");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -210,7 +216,7 @@ fn what_is_no_file_is_refused() {
     let made = Command::new("mkfifo").arg(pipe).status();
     assert!(made.expect("it runs").success());
     let mut command = Command::new("timeout");
-    command.args(["60", BINARY, "install", "--root"]);
+    command.args(["60", server_binary(), "install", "--root"]);
     let output = command.arg(host.root()).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use shellcraft::logging::names;
 use tempfile::TempDir;
 
-use crate::binary::{BINARY, Process};
+use crate::binary::{Process, server_binary};
 use crate::containers::{own_address, unique};
 use crate::redis_server::RedisServer;
 use crate::site::wait_for;
@@ -435,7 +435,7 @@ fn a_session_s_id_is_in_no_line() {
             (&game.id.as_str().into(), &name.as_str().into())
         );
         let server = format!("http://{}", process.address);
-        let shown = Command::new(BINARY)
+        let shown = Command::new(server_binary())
             .args(["sessions", "--server", &server, "--admin-token", TOKEN])
             .output()
             .expect("the binary runs");

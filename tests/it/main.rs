@@ -1,26 +1,6 @@
 //! The fast ring: everything but Docker itself, which a fake Engine stands in for.
 
-// Each ring uses its own part of what both stand on.
-#[allow(dead_code)]
-#[path = "../support/binary.rs"]
-mod binary;
-#[path = "../support/containers.rs"]
-mod containers;
-#[path = "../support/openapi.rs"]
-mod openapi_check;
-#[path = "../support/images.rs"]
-mod packed;
-#[path = "../support/probes.rs"]
-mod probes;
-#[path = "../support/promises.rs"]
-mod promises;
-#[path = "../support/redis_server.rs"]
-mod redis_server;
-#[allow(dead_code)]
-#[path = "../support/site.rs"]
-mod site;
-#[path = "../support/store_promises.rs"]
-mod store_promises;
+use test_support::{binary, containers, packed, probes, promises, redis_server, site};
 
 mod admin;
 mod architecture;
@@ -67,6 +47,7 @@ mod sockets;
 mod spells;
 mod store_contract;
 mod store_dir;
+mod store_promises;
 mod store_redis;
 mod terminal;
 mod upgrade;

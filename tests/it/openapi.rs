@@ -1,6 +1,6 @@
 //! `/openapi.json` is true: it has every route and method of the table and nothing else, and clients that are made
 //! from it find nothing. That every answer in these tests fits it is checked where they are read, in
-//! `tests/support/openapi.rs`.
+//! `tests/support/src/openapi_check.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -11,12 +11,12 @@ use fake_engine::FakeEngine;
 use shellcraft::config;
 use shellcraft::threads::Kind;
 
-use crate::binary::{BINARY, Process, thread_names};
+use crate::binary::{Process, server_binary, thread_names};
 use crate::containers::{PATIENCE, unique};
 use crate::site::wait_for;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(server_binary());
     command
         .args(arguments)
         .env_remove("DOCKER_HOST")
@@ -80,7 +80,7 @@ fn switches_are_set_as_people_write_them() {
 
 #[test]
 fn output_that_nobody_reads_to_the_end_is_no_fault() {
-    let mut child = Command::new(BINARY)
+    let mut child = Command::new(server_binary())
         .arg("--help")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

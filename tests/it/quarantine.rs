@@ -41,7 +41,7 @@ fn quarantined(site: &Client, kind: &str) -> f64 {
 fn check_doctor(engine: &FakeEngine, site: &Client) {
     let port = site.address.port().to_string();
     let data = tempfile::tempdir().expect("a directory");
-    let output = Command::new(crate::binary::BINARY)
+    let output = Command::new(crate::binary::server_binary())
         .args(["doctor", "--json", "--port", &port])
         .args(["--docker-host", &engine.docker_host()])
         .args(["--admin-token", ADMIN_TOKEN, "--data-dir"])
@@ -419,7 +419,7 @@ fn games_of_another_port_are_told_of() {
     let log = tempfile::NamedTempFile::new().expect("a file");
     let data = tempfile::tempdir().expect("a directory");
     let file = std::fs::File::create(log.path()).expect("writable");
-    let mut child = Command::new(crate::binary::BINARY)
+    let mut child = Command::new(crate::binary::server_binary())
         .args(["--port", "0", "--docker-host", &engine.docker_host()])
         .args(["--pool-size", "0"])
         .arg("--data-dir")

@@ -7,7 +7,7 @@ use std::process::Command;
 use fake_engine::FakeEngine;
 use tempfile::TempDir;
 
-use crate::binary::{BINARY, Process};
+use crate::binary::{Process, server_binary};
 use crate::containers::unique;
 use crate::site::{Client, Game};
 
@@ -44,7 +44,7 @@ impl Host {
     /// `shellcraft books …` as the operator types it. Returns what was printed.
     #[track_caller]
     fn books(&self, words: &[&str]) -> String {
-        let output = Command::new(BINARY)
+        let output = Command::new(server_binary())
             .arg("books")
             .args(words)
             .args(["--server", &format!("http://{}", self.process.address)])

@@ -9,7 +9,7 @@ use std::thread;
 use fake_engine::FakeEngine;
 use serde_json::json;
 
-use crate::binary::{BINARY, Process};
+use crate::binary::{Process, server_binary};
 use crate::containers::{PATIENCE, unique};
 use crate::site::{Client, Site, wait_for};
 
@@ -155,7 +155,7 @@ fn the_first_line_says_what_is_missing() {
     let engine = FakeEngine::start();
     engine.stop_listening();
     let data = tempfile::tempdir().expect("a directory");
-    let mut child = Command::new(BINARY)
+    let mut child = Command::new(server_binary())
         .args(["--port", "0", "--docker-host", &engine.docker_host()])
         .args(["--instance", &unique(), "--pool-size", "0"])
         .arg("--data-dir")

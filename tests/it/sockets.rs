@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
-use crate::binary::BINARY;
+use crate::binary::server_binary;
 use crate::containers::{PATIENCE, own_address, unique};
 use crate::site::{ADMIN_TOKEN, Client, wait_for};
 
@@ -141,7 +141,7 @@ fn peer(path: &Path) -> Value {
 }
 
 fn shellcraft() -> Command {
-    Command::new(BINARY)
+    Command::new(server_binary())
 }
 
 /// Runs one of the operator's commands on a server; what it printed.
@@ -210,7 +210,7 @@ fn a_path_that_is_taken_is_named() {
 /// systemd's part in socket activation, which starts the server when somebody comes.
 fn activated(listen: &str) -> Command {
     let mut command = Command::new("systemd-socket-activate");
-    command.args(["--listen", listen, BINARY]);
+    command.args(["--listen", listen, server_binary()]);
     command
 }
 
@@ -248,7 +248,7 @@ fn two_sockets_are_one_too_many() {
         &first.to_string(),
         "--listen",
         &second.to_string(),
-        BINARY,
+        server_binary(),
     ]);
     let mut server = Server::start(command, &[]);
     wait_for("the first to come", || TcpStream::connect(first).is_ok());

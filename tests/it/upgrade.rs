@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shellcraft::engine::Engine;
 use tempfile::TempDir;
 
-use crate::binary::{BINARY, Process};
+use crate::binary::{Process, server_binary};
 use crate::containers::{body, unique};
 use crate::site::Game;
 
@@ -79,8 +79,8 @@ fn check_replaced(programs: &[&str]) {
 /// Forth, back and forth again; with itself where there is no other.
 #[test]
 fn a_game_outlives_other_versions() {
-    let before = std::env::var("SHELLCRAFT_BEFORE").unwrap_or_else(|_| BINARY.to_owned());
-    check_replaced(&[&before, BINARY, &before, BINARY]);
+    let before = std::env::var("SHELLCRAFT_BEFORE").unwrap_or_else(|_| server_binary().to_owned());
+    check_replaced(&[&before, server_binary(), &before, server_binary()]);
 }
 
 /// The version that has left `tests/support/before`, by [`leave`].
@@ -162,7 +162,7 @@ fn what_another_version_has_left_is_taken_over() {
         fs::write(file, bytes).expect("written");
     }
 
-    let process = played.start(BINARY);
+    let process = played.start(server_binary());
     let (path, authorization) = (game.path("/ws"), game.authorization());
     let headers = [
         ("Sec-WebSocket-Protocol", "shellcraft.v1"),
@@ -234,7 +234,7 @@ fn fields(value: &Value) -> String {
 #[test]
 fn what_is_left_now_looks_as_it_did() {
     let played = Played::new(INSTANCE);
-    leave(&played, BINARY);
+    leave(&played, server_binary());
     let now: Vec<_> = layout(played.data.path())
         .iter()
         .map(|line| {

@@ -1,8 +1,6 @@
-//! See `tests/support/probes.rs`.
+//! See `tests/support/src/probes.rs`.
 #![no_main]
 
-#[allow(dead_code)]
-#[path = "../../support/probes.rs"]
-mod probes;
+use test_support::probes;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| probes::engine(bytes));

@@ -18,8 +18,11 @@ pub const LABEL: &str = "shellcraft.test";
 
 /// A container that is removed when it goes out of scope.
 pub struct Guinea {
+    /// The Engine that it is on.
     pub engine: Engine,
+    /// Its id.
     pub id: ContainerId,
+    /// Its name.
     pub name: String,
 }
 
@@ -126,7 +129,9 @@ pub fn body(image: &str, owner: &str) -> CreateContainer {
 
 /// An attach with a memory.
 pub struct Terminal {
+    /// The connection to the terminal.
     pub attach: Attach,
+    /// Output that came and was not expected yet.
     pub seen: Vec<u8>,
 }
 

@@ -1,4 +1,6 @@
 //! The engine contract: what we rely on when we speak to a Docker Engine.
+
+#![expect(missing_docs, reason = "a promise's name is its sentence")]
 //!
 //! Each promise runs against the fake Engine (`tests/it`) and against a real one (`tests/dockerd`), so that
 //! what is tested with the fake is known to hold for Docker. The containers' shell is `busybox sh` or the
@@ -12,6 +14,7 @@ use shellcraft::engine::{ContainerId, Engine, Error, Size};
 use crate::containers::{Guinea, LABEL, PATIENCE, archive, body, unique, unpack};
 
 /// Calls the macro `$run` with the names of all promises.
+#[macro_export]
 macro_rules! with_all_promises {
     ($run:ident) => {
         $run! {
@@ -49,7 +52,7 @@ macro_rules! with_all_promises {
         }
     };
 }
-pub(crate) use with_all_promises;
+pub use with_all_promises;
 
 pub fn the_engine_says_who_it_is(engine: &Engine, _image: &str) {
     let ping = engine.ping().expect("ping");

@@ -6,13 +6,25 @@ use std::net::TcpStream;
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::containers::PATIENCE;
 use crate::site::{Client, unlimited};
 
-/// The server's binary.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_shellcraft");
+/// The path of the server's binary, which Cargo builds beside the tests that run.
+pub fn server_binary() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| {
+        let test = std::env::current_exe().expect("this program");
+        let profile = test
+            .parent()
+            .and_then(Path::parent)
+            .expect("target/debug/deps");
+        let binary = profile.join("shellcraft");
+        binary.into_os_string().into_string().expect("UTF-8")
+    });
+    &PATH
+}
 
 /// A running server; killed when it goes out of scope.
 pub struct Process {
@@ -38,7 +50,14 @@ impl Process {
     /// The same, with its log in a file.
     pub fn start_logged(log: &Path, docker_host: &str, instance: &str, flags: &[&str]) -> Process {
         let log = File::create(log).expect("a file");
-        Process::start_with("", BINARY, log.into(), docker_host, instance, flags)
+        Process::start_with(
+            "",
+            server_binary(),
+            log.into(),
+            docker_host,
+            instance,
+            flags,
+        )
     }
 
     /// The same of another version's binary.
@@ -54,7 +73,14 @@ impl Process {
 
     /// The same, after these shell commands.
     pub fn start_after(before: &str, docker_host: &str, instance: &str, flags: &[&str]) -> Process {
-        Process::start_with(before, BINARY, Stdio::null(), docker_host, instance, flags)
+        Process::start_with(
+            before,
+            server_binary(),
+            Stdio::null(),
+            docker_host,
+            instance,
+            flags,
+        )
     }
 
     fn start_with(

@@ -67,6 +67,7 @@ impl Life {
 pub struct Site {
     app: Option<App>,
     client: Client,
+    /// The instance that its containers belong to.
     pub instance: String,
     /// Where it keeps what outlives it.
     data: Arc<TempDir>,
@@ -144,6 +145,7 @@ impl Site {
         }
     }
 
+    /// What runs inside; panics once it has left.
     pub fn app(&self) -> &App {
         self.app.as_ref().expect("it runs")
     }
@@ -202,11 +204,13 @@ pub fn unlimited(flags: &[&str]) -> Vec<&'static str> {
 /// has started it asks as the owner, with the session's token, unless the request shows something else.
 #[derive(Debug, Clone)]
 pub struct Client {
+    /// Where the server listens, or the proxy before it.
     pub address: SocketAddr,
     is_stranger: bool,
 }
 
 impl Client {
+    /// A client of the server at this address, with no cookie yet.
     pub fn at(address: SocketAddr) -> Client {
         Client {
             address,
@@ -235,14 +239,17 @@ impl Client {
         Some(format!("Bearer {}", tokens.get(id)?))
     }
 
+    /// Sends a GET request.
     pub fn get(&self, path: &str) -> Reply {
         self.request("GET", path, &[], b"")
     }
 
+    /// Sends a POST request with a JSON body.
     pub fn post(&self, path: &str, body: &str) -> Reply {
         self.request("POST", path, &[], body.as_bytes())
     }
 
+    /// Sends a DELETE request.
     pub fn delete(&self, path: &str) -> Reply {
         self.request("DELETE", path, &[], b"")
     }
@@ -329,6 +336,7 @@ impl Client {
         Reply::parse(&answer)
     }
 
+    /// A bare connection to the server.
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("the server listens");
         // Longer than the server itself waits for anything before it answers that it was in vain.
@@ -441,7 +449,9 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 /// A session's id and secret.
 #[derive(Debug, Clone)]
 pub struct Game {
+    /// The session's id.
     pub id: String,
+    /// The bearer token of its player.
     pub token: String,
 }
 
@@ -457,6 +467,7 @@ impl Game {
         }
     }
 
+    /// A path below the session's own, such as `/status`.
     pub fn path(&self, rest: &str) -> String {
         format!("/session/{}{rest}", self.id)
     }
@@ -470,8 +481,11 @@ impl Game {
 /// An HTTP answer.
 #[derive(Debug)]
 pub struct Reply {
+    /// The status code.
     pub status: u16,
+    /// The header fields, in the order in which they came.
     pub headers: Vec<(String, String)>,
+    /// The body, decoded from chunks.
     pub body: Vec<u8>,
 }
 
@@ -513,6 +527,7 @@ impl Reply {
         }
     }
 
+    /// A header field's value; upper and lower case are the same.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -520,12 +535,14 @@ impl Reply {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("no JSON: {:?}", String::from_utf8_lossy(&self.body)))
     }
 
+    /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -548,6 +565,7 @@ impl Reply {
 
 /// A client at a terminal.
 pub struct Player {
+    /// The client's end of the WebSocket.
     pub socket: WebSocket<TcpStream>,
     /// Output that came and was not expected yet.
     pub seen: Vec<u8>,
@@ -563,10 +581,12 @@ pub struct Player {
 }
 
 impl Player {
+    /// Sends keys, as a page does.
     pub fn type_in(&mut self, keys: &str) {
         self.send(Message::binary(keys.as_bytes().to_vec()));
     }
 
+    /// Sends a message, whatever it is.
     pub fn send(&mut self, message: Message) {
         self.socket
             .send(message)
@@ -578,6 +598,7 @@ impl Player {
         self.send(Message::text(value.to_string()));
     }
 
+    /// Reports a new size, as a page does.
     pub fn resize(&mut self, cols: u32, rows: u32) {
         self.control(serde_json::json!({"type": "resize", "cols": cols, "rows": rows}));
     }
@@ -700,6 +721,7 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
+/// Where `needle` begins in `haystack`.
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len())
