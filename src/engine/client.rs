@@ -142,7 +142,7 @@ impl Engine {
         Ok(self.dialect()?.is_podman)
     }
 
-    /// By what a file in a container shows that only a part of it was unpacked from an archive.
+    /// How a file in a container shows that only a part of it was unpacked from an archive.
     pub fn unfinished(&self) -> Result<Unfinished> {
         Ok(self.dialect()?.unfinished())
     }

@@ -49,7 +49,7 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// By what an unfinished file, of which only a part was unpacked from an archive, differs from a whole one in `GET
+/// How an unfinished file, of which only a part was unpacked from an archive, differs from a whole one in `GET
 /// …/archive`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
@@ -87,7 +87,7 @@ impl Dialect {
         }
     }
 
-    /// By what an unfinished file differs from a whole one.
+    /// How an unfinished file differs from a whole one.
     pub fn unfinished(&self) -> Unfinished {
         match self.is_podman {
             true => Unfinished::IsPrivate,
