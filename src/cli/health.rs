@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub fn run(server: Option<&str>, config: &Config) -> bool {
     let server = match server {
         Some(url) => Server::named(url),
-        // Not METRICS_BIND: players' own door is asked about.
+        // Not METRICS_BIND: the question is whether players are served.
         None => public_address(config),
     };
     match ask(&server) {
