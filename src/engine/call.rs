@@ -264,7 +264,7 @@ pub fn parse<T: DeserializeOwned>(call: &'static str, json: &[u8]) -> Result<T, 
     })
 }
 
-/// Turns ureq's errors into ours.
+/// Turns an error of ureq's into an [`Error`].
 pub fn explain(call: &'static str, socket: &Path, after: Duration, error: ureq::Error) -> Error {
     match error {
         ureq::Error::Timeout(_) => Error::TimedOut { call, after },

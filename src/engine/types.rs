@@ -44,7 +44,7 @@ pub struct CreateContainer {
     pub env: Vec<String>,
     /// A terminal for the first process; the attach stream is raw bytes then.
     pub tty: bool,
-    /// Keep standard input open while nobody is attached.
+    /// Keep standard input open while no client is attached.
     pub open_stdin: bool,
     /// Close standard input when the first attacher leaves.
     pub stdin_once: bool,
