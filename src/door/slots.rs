@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::proxy::household;
 
-/// Slots, up to a limit in all and a limit per household.
+/// Slots, with a limit in all and a limit per household.
 #[derive(Debug)]
 pub(super) struct Slots {
     max_total: usize,

@@ -48,7 +48,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// A ping after each `every`; three of them may go unanswered.
+    /// Pings at the interval `every`; three of them may go unanswered.
     pub fn every(every: Duration) -> Self {
         Self {
             every,
