@@ -113,7 +113,7 @@ impl Text {
             .set_thread_level(LevelFilter::Off)
             .set_target_level(LevelFilter::Off)
             .set_location_level(LevelFilter::Off)
-            // The crates below us log at debug too, which would drown our own lines.
+            // The crates that the server uses log at debug too, which would drown the server's own lines.
             .add_filter_allow_str("shellcraft")
             .build();
         // simplelog writes a line in pieces; the line writer puts it out whole, with one system call.

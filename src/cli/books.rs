@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::config::command::{Books, Target};
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
-/// The server looks at every player's books.
+/// Long, because the server looks at every player's books.
 const EXPIRE_DEADLINE: Duration = Duration::from_secs(3600);
 /// Columns of the list: title, field.
 const COLUMNS: [(&str, &str); 3] = [
@@ -25,7 +25,7 @@ const COLUMNS: [(&str, &str); 3] = [
     ("SAVED", "saved_at"),
 ];
 
-/// Does it.
+/// Runs the command.
 pub fn run(books: &Books, config: &Config) -> ExitCode {
     match books {
         Books::List(target) => finish(target, list(target, config), |answer| {
@@ -116,7 +116,7 @@ fn export(
 fn import(player: &str, file: &Path, target: &Target, config: &Config) -> Result<Value, Error> {
     let path = path(player)?;
     let mut book = Vec::new();
-    // One byte more shows that it is too big, which the server tells.
+    // One byte more than allowed is read: if there is one, the server tells that the book is too big.
     let most = BOOK_LIMIT_BYTES + 1;
     let read = match file.as_os_str() == "-" {
         true => io::stdin().lock().take(most).read_to_end(&mut book),

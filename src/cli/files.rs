@@ -1,11 +1,11 @@
-//! `shellcraft files`: what an operator needs beside the binary, which has it in it: the systemd unit, proxies'
-//! configurations, the settings to fill in, dashboards and alert rules. No threads.
+//! `shellcraft files`: the files that an operator needs beside the binary, which contains them: the systemd unit,
+//! proxies' configurations, the settings to fill in, dashboards and alert rules. No threads.
 
 use std::io::{self, Write};
 
 use crate::texts;
 
-/// Where they are among the texts.
+/// The files' folder in [`texts`].
 const FOLDER: &str = "deploy/";
 
 /// Prints the file called `name`, or all names. The status is for the shell: 1 when there is no such file.

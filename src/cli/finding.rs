@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// As it should be.
     Ok,
-    /// Somebody should look at it.
+    /// An operator should look at it.
     Warn,
     /// Players should not be let in.
     Fail,
@@ -30,7 +30,7 @@ impl fmt::Display for Verdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What.
+    /// What was looked at.
     pub name: String,
     /// How it is.
     pub verdict: Verdict,
@@ -68,7 +68,7 @@ impl Finding {
         Self::new(name, Verdict::Ok, note)
     }
 
-    /// Somebody should look.
+    /// An operator should look at it.
     pub fn warn(name: impl Into<String>, note: impl Into<String>) -> Self {
         Self::new(name, Verdict::Warn, note)
     }
@@ -114,7 +114,7 @@ impl Report {
     /// Adds a finding.
     pub fn add(&mut self, finding: Finding) {
         if !self.is_json {
-            // Who has closed our output does not want to read it.
+            // A reader that has closed the output does not want it.
             let _ = writeln!(io::stdout(), "{finding}");
         }
         self.findings.push(finding);

@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub fn run(server: Option<&str>, config: &Config) -> bool {
     let server = match server {
         Some(url) => Server::named(url),
-        // Not METRICS_BIND: players' own door is asked about.
+        // Not METRICS_BIND: the question is whether players are served.
         None => public_address(config),
     };
     match ask(&server) {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn nobody_there_is_not_ready() {
-        // A port that was free a moment ago, on which nobody listens.
+        // A port that was free a moment ago, on which no server listens.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         drop(listener);

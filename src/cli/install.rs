@@ -1,5 +1,5 @@
-//! `shellcraft install`: puts the service's files in their places: this binary, the systemd units, and the settings with a
-//! token for the operator that nobody has seen. User and folders are made by systemd, from the unit.
+//! `shellcraft install`: puts the service's files in their places: this binary, the systemd units, and the settings
+//! with a new, secret token for the operator. User and folders are made by systemd, from the unit.
 //!
 //! What is there and differs has been edited, or is of another version: it is kept, and named. Only the binary is replaced,
 //! by a rename: the server that runs keeps its own. No threads.
@@ -15,7 +15,7 @@ use crate::auth::secret;
 
 const BINARY: &str = "usr/local/bin/shellcraft";
 const SETTINGS: &str = "etc/shellcraft.env";
-/// Who may speak to the Engine; the unit names it.
+/// The group that may speak to the Engine; the unit names it.
 const GROUP: &str = "docker";
 
 /// A file to be there.
@@ -41,11 +41,11 @@ enum Step {
     Replace,
     /// It is as it would be written.
     Leave,
-    /// It is another one, and somebody's.
+    /// It is another one, and may have been edited.
     Keep,
 }
 
-/// Does it, or with `is_dry` says what it would do. The status is for the shell.
+/// Installs the files, or with `is_dry` says what it would do. The status is for the shell.
 pub fn run(root: &Path, is_dry: bool) -> bool {
     if !is_dry && root == Path::new("/") && !rustix::process::geteuid().is_root() {
         eprintln!(
@@ -128,7 +128,7 @@ fn step(target: &Path, item: &Item) -> io::Result<Step> {
     let there = match content(target) {
         Ok(there) => there,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Step::Write),
-        // Somebody who is not root asks what would be done.
+        // A user who is not root asks what would be done.
         Err(cause)
             if cause.kind() == ErrorKind::PermissionDenied
                 && item.on_difference == OnDifference::Keep =>
@@ -144,7 +144,7 @@ fn step(target: &Path, item: &Item) -> io::Result<Step> {
     })
 }
 
-/// What is in a file, and in nothing else: a pipe or a device may have no end.
+/// What is in a regular file. Anything else is an error, because a pipe or a device may have no end.
 fn content(target: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(target)?.is_file() {
         return Err(io::Error::other("something else than a file is there"));
@@ -195,7 +195,7 @@ fn write(target: &Path, item: &Item) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut new = PathBuf::from(target).into_os_string();
     new.push(".new");
-    // What a try before has left, or a link that somebody has laid.
+    // An earlier try may have left this file, or another user may have put a link there.
     match fs::remove_file(&new) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
         _ => {}
@@ -212,13 +212,13 @@ fn write(target: &Path, item: &Item) -> io::Result<()> {
 }
 
 fn fill(mut file: File, item: &Item) -> io::Result<()> {
-    // The mode whatever the umask is.
+    // Sets the mode, whatever the umask is.
     rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(item.mode))?;
     file.write_all(&item.content)?;
     file.sync_all()
 }
 
-/// Whether the system knows the group; where its list can't be read, it is taken for granted.
+/// Whether the system knows the group. A list that can't be read has no groups.
 fn has_group(root: &Path) -> bool {
     let groups = fs::read_to_string(root.join("etc/group"));
     groups.is_ok_and(|groups| {

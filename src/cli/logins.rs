@@ -14,7 +14,7 @@ use crate::config::command::{Logins, Who};
 /// Columns of the list: title, field.
 const COLUMNS: [(&str, &str); 2] = [("PLAYER", "player"), ("REVOKED", "revoked_at")];
 
-/// Does it.
+/// Runs the command.
 pub fn run(logins: &Logins, config: &Config) -> ExitCode {
     match logins {
         Logins::Revoke { who, target } => {

@@ -1,4 +1,5 @@
-//! What the program does besides serving: `shellcraft sessions|watch|end|notice|drain`, `health`, `doctor` and `selftest`.
+//! What the program does besides serving: `shellcraft sessions|watch|end|notice|drain`, `books`, `logins`, `health`,
+//! `files`, `install`, `doctor` and `selftest`.
 //!
 //! * [`remote`], [`books`], [`logins`]: the operator's orders to a server that runs. * [`health`]: whether it is ready.
 //!
@@ -7,7 +8,8 @@
 //!
 //! * [`files`]: what an operator needs beside the binary. * [`install`]: puts it in its places.
 //!
-//! Each is a list of findings and an exit status. No threads but those that a command says it has.
+//! [`doctor`] and [`selftest`] print a list of findings; each command ends with an exit status. No threads but those
+//! that a command says it has.
 
 pub mod attack;
 pub mod books;
@@ -26,12 +28,12 @@ use std::process::ExitCode;
 use crate::config::Config;
 use crate::config::command::Command;
 
-/// Writes to standard output. Whoever has read enough may have closed it: that is no reason to end, nor to fail.
+/// Writes to standard output. A reader that has read enough may have closed it, which is no reason to end or to fail.
 pub fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-/// Does it. The status is 0 when all went well, 1 when not, 2 for an order that makes no sense.
+/// Runs a command. The status is 0 when all went well, 1 when not, 2 for an order that makes no sense.
 pub fn run(command: &Command, config: &Config) -> ExitCode {
     let is_well = match command {
         Command::Sessions(target) => return remote::sessions(target, config),

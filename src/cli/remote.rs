@@ -25,7 +25,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Columns of the table: title, field, and how a number is shown.
 const COLUMNS: [(&str, &str); 12] = [
     ("SESSION", "session_id"),
-    // As the server's log calls it.
+    // The session's name in the server's log.
     ("LOG", "log_name"),
     ("SHELL", "shell"),
     ("STATE", "state"),
@@ -188,7 +188,7 @@ pub(super) fn ask(
     ask_within(DEADLINE, target, config, method, path, body)
 }
 
-/// The same of something that may take longer.
+/// Like [`ask`], with a deadline of its own.
 pub(super) fn ask_within(
     deadline: Duration,
     target: &Target,
@@ -210,7 +210,7 @@ pub(super) fn ask_within(
     Ok(serde_json::from_slice(&answer).unwrap_or_default())
 }
 
-/// Sends a body, whatever it is, and returns the answer's.
+/// Sends a body of any kind, and returns the answer's body.
 pub(super) fn exchange(
     deadline: Duration,
     target: &Target,
@@ -292,7 +292,7 @@ impl Server {
         }
     }
 
-    /// A client of it that gives up after so long.
+    /// A client of this server that gives up after `deadline`.
     pub(super) fn agent(&self, deadline: Duration) -> Agent {
         let config = Agent::config_builder()
             .timeout_global(Some(deadline))
@@ -325,7 +325,7 @@ pub(super) fn public_address(config: &Config) -> Server {
     }
 }
 
-/// Where whoever listens there is reached from its own host.
+/// Where a server that listens at this address is reached from its own host.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {

@@ -26,13 +26,15 @@ use super::{Shared, conversation};
 use crate::logging::LogThrottle;
 use crate::threads::{self, Kind};
 
-/// Without descriptors `accept` fails immediately, again and again; a client can wait that long.
+/// The pause after a failed `accept`. Without free descriptors it fails immediately, again and again; a client can wait
+/// this long.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often ended threads are joined when nobody comes.
+/// How often ended threads are joined when no connection arrives.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// Fewer threads than this are not worth looking through.
 const SWEEP_FROM: usize = 64;
-/// A loop that has not come round for this long hangs: it has at most one answer to write and threads to start between.
+/// A loop that has not come round for this long hangs: in a round it has at most an answer to write, a thread to start
+/// and ended threads to join.
 const DEAD_AFTER: Duration = Duration::from_secs(10);
 
 /// When the accept loop came round last.
@@ -137,7 +139,8 @@ impl Acceptor {
         if self.trouble.is_due(Instant::now()) {
             log::warn!("new connections can't be accepted for now: {error}");
         }
-        // Not a sleep: the stop ends it. The listener stays readable meanwhile, so it is not waited for.
+        // This is not a sleep, because the stop must end it. The listener stays readable meanwhile, so the wait is for
+        // something else.
         let _ = wait(
             &self.shared.closing,
             PollFlags::IN,
@@ -147,7 +150,7 @@ impl Acceptor {
         self.sweep();
     }
 
-    /// A thread for a connection, or a 503 when there are too many, or a 429 when one address has too many.
+    /// Starts a thread for a connection, or answers 503 when there are too many, or 429 when one address has too many.
     fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
         let place = match self.place(peer) {
             Ok(place) => place,
@@ -189,7 +192,8 @@ impl Acceptor {
         let (shared, alive, accepted) =
             (Arc::clone(&self.shared), self.alive.clone(), Instant::now());
         threads::spawn(Kind::DoorConn, move || {
-            // INVARIANT: dropped in reverse order, so the place is free before the close stops waiting for us.
+            // INVARIANT: these are dropped in reverse order, so the place is free before the close stops waiting for
+            // this thread.
             let _alive = alive;
             let mut place = place;
             let _open = Gauge::raise(&shared.stats.connections_open);
@@ -197,20 +201,21 @@ impl Acceptor {
         })
     }
 
-    /// Joins the threads that have ended. Looking at twice as many as were left last time keeps it cheap.
+    /// Joins the threads that have ended. To keep that cheap, the next look comes when there are twice as many as are
+    /// left now.
     fn sweep(&mut self) {
         threads::join_finished(&mut self.threads);
         self.sweep_at = SWEEP_FROM.max(self.threads.len() * 2);
     }
 }
 
-/// Refuses without ever waiting, as far as a socket takes an answer immediately.
+/// Refuses without ever waiting: sends as much of the answer as the socket takes immediately.
 fn turn_away(stream: &TcpStream, refusal: Rejection) {
     let (mut answer, body) = print(refusal.response(), RequestId::new(), Form::default());
     answer.extend_from_slice(&body);
     let _ = rustix::net::send(stream, &answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     let _ = stream.shutdown(Shutdown::Write);
-    // A request that is here already would turn our close into a reset and the answer into nothing.
+    // A request that has arrived and is not read would turn the close into a reset, which destroys the answer.
     let _ = rustix::net::recv(stream, &mut [0; 4096], RecvFlags::DONTWAIT);
 }
 

@@ -7,7 +7,7 @@ use httparse::Status;
 
 use super::rejection::Rejection;
 
-/// More of extensions and trailers than anybody sends, all of them together.
+/// The most bytes of extensions and trailers, all of them together: more than any client sends.
 const MOST_ASIDE_BYTES: usize = 8 << 10;
 /// The size and the line's end, which each chunk needs.
 const SIZE_LINE_BYTES: usize = 18;
@@ -25,14 +25,14 @@ pub(super) struct Chunks {
 /// What is to come.
 enum Next {
     Size,
-    /// So many bytes of this chunk's data, and the line's end behind them.
+    /// This many bytes of the chunk's data, and the line's end behind them.
     Data(usize),
     Trailer,
     Nothing,
 }
 
 impl Chunks {
-    /// Nothing has come yet; more than `most` bytes are refused.
+    /// A body of which nothing has come yet; more than `most` bytes are refused.
     pub(super) fn new(most: usize) -> Chunks {
         Chunks {
             body: Vec::new(),
@@ -42,7 +42,8 @@ impl Chunks {
         }
     }
 
-    /// Takes what it understands out of `received`. Returns whether the body is whole; what is left then is not its.
+    /// Takes what it understands out of `received`. Returns whether the body is whole; what is left then does not
+    /// belong to it.
     ///
     /// # Errors
     /// [`Rejection`], when no more bytes can make a body of it.
@@ -61,7 +62,7 @@ impl Chunks {
             }
             done += taken;
         };
-        // Once for all chunks: there may be one for each byte.
+        // This is done once for all chunks, because there may be one for each byte.
         received.drain(..done);
         Ok(is_whole)
     }
@@ -72,7 +73,7 @@ impl Chunks {
     }
 
     fn take_size(&mut self, received: &[u8]) -> Result<usize, Rejection> {
-        // HTTPARSE: no size at all is taken for none.
+        // HTTPARSE: a missing size is taken for 0.
         if received
             .first()
             .is_some_and(|first| !first.is_ascii_hexdigit())
@@ -148,7 +149,7 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// What comes of it, in pieces of that size: the body and what is left behind it.
+    /// What becomes of `sent` when it comes in pieces of this size: the body and what is left behind it.
     fn read(sent: &[u8], piece: usize) -> Result<Option<(String, usize)>, Rejection> {
         let (mut chunks, mut received) = (Chunks::new(20), Vec::new());
         let mut is_whole = false;

@@ -15,7 +15,7 @@ use super::write::Manner;
 /// A stranger's connection as a hand-off gets it: blocking, no timeouts set, `TCP_NODELAY` on.
 #[derive(Debug)]
 pub struct Connection {
-    /// The socket itself. Nobody else holds it.
+    /// The socket itself, which no other part holds.
     pub stream: TcpStream,
     /// Bytes that came behind the request and are already read: the start of the body or of the first frames.
     pub leftover: Vec<u8>,

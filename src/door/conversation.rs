@@ -1,5 +1,5 @@
-//! One stranger's connection from accept to end, on its own thread: hear, ask, answer or hand on; and hear again where a
-//! browser asks for that.
+//! One stranger's connection from accept to end, on its own thread: it hears a request, asks the service, and answers
+//! or hands the connection on; and it hears the next request if a browser asks for that.
 
 use std::net::{IpAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,7 +44,8 @@ pub(super) fn run(
     accepted: Instant,
     place: &mut Place,
 ) {
-    // Terminals want it, others don't mind. It fails only on a socket that is dead already.
+    // Terminals want it, others don't mind. It fails only on a Unix socket, which has no such delay, and on a socket
+    // that is dead already.
     let _ = stream.set_nodelay(true);
     let manner = Manner {
         form: Form::default(),
@@ -90,13 +91,13 @@ impl Client<'_> {
         }
     }
 
-    /// How long the connection stays open for another request, if it does. Only where nothing can be misread: the request
-    /// is over at a length that it told, and nothing has come behind it.
+    /// How long the connection stays open for another request, if it does. It stays only if nothing can be misread: the
+    /// request ends at a length that it told, and nothing has come behind it.
     fn time_to_stay(&self, heard: &Heard) -> Option<Duration> {
         let shared = self.shared;
         let head = &heard.head;
         let is_clean = matches!(head.body, BodyPlan::Read(_)) && heard.leftover.is_empty();
-        // The next one that a proxy brings may be somebody else's.
+        // The next request that a proxy brings may be another client's.
         let is_a_proxy_s = head.forwarded.is_any || is_trusted(self.peer, &shared.trusted_proxies);
         let stays = head.asks_to_stay
             && is_clean
@@ -115,8 +116,8 @@ impl Client<'_> {
         wait(&self.stream, PollFlags::IN, until, Some(closing)).is_ok()
     }
 
-    /// Reads the request, all of it unless its body is too long for that. Whoever is slow at it holds nothing but
-    /// this thread and a place: their own as soon as the head has told who they are.
+    /// Reads the request, all of it unless its body is too long for that. A client that sends slowly holds nothing but
+    /// this thread and a place, which counts as its own as soon as the head has told whose request it is.
     fn hear(&mut self, accepted: Instant, place: &mut Place) -> Result<(Heard, Facts), Trouble> {
         let (limits, closing) = (&self.shared.limits, &*self.shared.closing);
         let head_by = accepted + limits.head_deadline;
@@ -132,7 +133,7 @@ impl Client<'_> {
         let stream = &self.stream;
         let body_by = started + limits.body_deadline;
         let has_body = !matches!(head.body, BodyPlan::Leave(_) | BodyPlan::Read(0));
-        // Whoever sends the body anyway is not waiting for our word.
+        // A client that sends the body already does not wait for this.
         if head.expects_continue && has_body && leftover.is_empty() {
             let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
             send_all(stream, go_on, body_by, Some(closing))?;
@@ -180,11 +181,12 @@ impl Client<'_> {
     fn hand_on(mut self, hand_off: HandOff, heard: Heard) {
         let shared = self.shared;
         self.manner.form.stays_open = None;
-        // One that comes when the door closes would outlive those who could end it.
+        // A connection that is handed on while the door closes would outlive the parts that could end it.
         if shared.closing.is_raised() {
             return self.refuse(Rejection::Busy);
         }
-        // The patience that answers before this one were written with. It fails only on a socket that is dead already.
+        // Takes back the timeout with which earlier answers were written. It fails only on a Unix socket, which has no
+        // such timeout, and on a socket that is dead already.
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&self.stream, 0);
         count(&shared.stats.handed_off);
         let _open = Gauge::raise(&shared.stats.handed_off_open);
@@ -197,7 +199,7 @@ impl Client<'_> {
         });
     }
 
-    /// Whether the client has got it, as far as one can know.
+    /// Writes the answer. Returns whether the client has got it, as far as one can know.
     fn answer(&self, response: Response) -> bool {
         let written = self.manner.write(&self.stream, response, self.id);
         let is_written = written.is_ok();
@@ -211,7 +213,8 @@ impl Client<'_> {
         is_written
     }
 
-    /// Tells the client why not. At `debug`: strangers must not be able to fill the disk.
+    /// Tells the client why its request is refused. This is logged at `debug`, because strangers must not be able to
+    /// fill the disk.
     fn refuse(mut self, refusal: Rejection) {
         self.manner.form.stays_open = None;
         let stats = &self.shared.stats;

@@ -1,4 +1,5 @@
-//! What keeps the door from opening. Once it is open, strangers' trouble is a [`Rejection`](super::rejection::Rejection).
+//! What keeps the door from opening. Once it is open, what is wrong with a request is a
+//! [`Rejection`](super::rejection::Rejection).
 
 use std::io;
 use std::path::PathBuf;

@@ -10,16 +10,16 @@ use super::rewrite::rewrite;
 use super::service::Answer;
 use super::wire::{Cut, receive, send_all};
 
-/// A whole request as far as the door goes.
+/// A request, as much of it as the door reads.
 pub(super) struct Heard {
     pub(super) head: Head,
     pub(super) body: Vec<u8>,
-    /// What came behind the body, or the start of one that was left.
+    /// What came behind the body, or the start of a body that was left in the socket.
     pub(super) leftover: Vec<u8>,
 }
 
-/// Waits for a turn, then for the service. What comes out has left tiny_http behind: nobody but the connection
-/// itself waits for a client that takes it slowly.
+/// Waits for a turn, then for the service. The answer does not pass through tiny_http, so only the connection's own
+/// thread waits for a client that takes it slowly.
 pub(super) fn ask(shared: &Shared, heard: &Heard, facts: Facts) -> Result<Answer, Rejection> {
     let limits = &shared.limits;
     let queue_by = Instant::now() + limits.queue_deadline;
@@ -37,8 +37,8 @@ pub(super) fn ask(shared: &Shared, heard: &Heard, facts: Facts) -> Result<Answer
         Rejection::Lost
     })?;
     let answer_by = Instant::now() + limits.answer_deadline;
-    // Not cut when the door closes: the service is at work, and its answer is what the close waits for. The
-    // connection ends without a byte; a byte would be tiny_http's own word, which is for nobody's eyes.
+    // The wait is not cut when the door closes: the service is at work, and its answer is what the close waits for. The
+    // connection ends without a byte; a byte would be tiny_http's own answer, which no client is to see.
     let ended = send_all(&backend, &request, answer_by, None)
         .and_then(|()| receive(&backend, &mut [0], answer_by, None));
     drop((backend, place));

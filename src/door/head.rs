@@ -13,12 +13,12 @@ use super::wire::{Cut, receive};
 /// Big enough for most heads in one read, small enough for the stack.
 const CHUNK_BYTES: usize = 4096;
 
-/// Why a connection comes to no answer of the service.
+/// Why a connection gets no answer of the service.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// It gets the door's own answer.
     Refused(Rejection),
-    /// It ends without a word: nothing was asked, or nobody listens.
+    /// It ends without an answer: nothing was asked, the client is gone, or the door closes.
     Over,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn read_head(
     loop {
         let seen = received.len();
         let got = match read_more(stream, &mut received, deadline, closing) {
-            // Browsers open connections ahead of need; a 408 nobody asked for confuses some of them.
+            // Browsers open connections ahead of need; a 408 without a request confuses some of them.
             Err(Cut::TimedOut) if received.is_empty() => return Err(Trouble::Over),
             got => got?,
         };
@@ -93,7 +93,7 @@ pub(super) fn read_body(
     Ok((received, leftover))
 }
 
-/// Reads a body in chunks of at most so many bytes. Returns it with the bytes that came behind it.
+/// Reads a body in chunks, of at most `most` bytes. Returns it with the bytes that came behind it.
 pub(super) fn read_chunks(
     stream: &TcpStream,
     mut received: Vec<u8>,

@@ -6,7 +6,7 @@ use httparse::Header;
 use super::proxy::Forwarded;
 use super::rejection::Rejection;
 
-/// 18 digits always fit into a `u64`; longer ones are nobody's honest length.
+/// 18 digits always fit into a `u64`; no honest client sends a longer number.
 const MOST_LENGTH_DIGITS: usize = 18;
 
 /// How a body is told apart from what follows it.
@@ -18,7 +18,7 @@ pub(super) enum Framing {
     Chunks,
 }
 
-/// The header lines as they came, with the questions we ask about them.
+/// The header lines as they came, with the questions that the door asks about them.
 pub(super) struct Lines<'a>(pub(super) &'a [Header<'a>]);
 
 impl<'a> Lines<'a> {
@@ -74,7 +74,7 @@ impl<'a> Lines<'a> {
         let is_chunked = |coding: &&str| coding.eq_ignore_ascii_case("chunked");
         match codings.iter().position(is_chunked) {
             Some(0) if codings.len() == 1 => Ok(Framing::Chunks),
-            // It is the last one, as it must be; what comes before it is nothing that we can undo.
+            // Chunked is the last coding, as it must be; the door can't undo those before it.
             Some(index) if index + 1 == codings.len() => Err(Rejection::UnknownEncoding),
             _ => Err(Rejection::Bad(
                 "The last Transfer-Encoding must be chunked, and none before it.",
@@ -104,8 +104,8 @@ impl<'a> Lines<'a> {
             && self.has_token("upgrade", "websocket")
     }
 
-    /// Not by its version alone, as RFC 9112 9.3 has it for HTTP/1.1: who does not say so is told that the connection
-    /// closes, which no client has trouble with.
+    /// Whether the client asks for a connection that stays open. HTTP/1.1 alone does not count, other than in RFC 9112
+    /// 9.3: a client that does not ask is told that the connection closes, which no client has trouble with.
     pub(super) fn asks_to_stay(&self, minor: u8) -> bool {
         minor == 1
             && self.has_token("connection", "keep-alive")
@@ -120,7 +120,8 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// What the service may see. Everything about this connection, its framing and our own marks goes.
+    /// The headers that the service may see: without those about this connection and its framing, and without the
+    /// door's own.
     pub(super) fn to_pass_on(&self, length: Option<u64>) -> Vec<(String, String)> {
         let named: Vec<&str> = self.all("connection").flat_map(tokens).collect();
         let mut kept: Vec<(String, String)> = self
@@ -128,7 +129,8 @@ impl<'a> Lines<'a> {
             .iter()
             .map(|line| (line.name.to_ascii_lowercase(), value(line).to_owned()))
             .filter(|(name, _)| !is_ours(name))
-            // A client may drop its own headers this way, but not the one the service builds addresses from.
+            // A client may drop its own headers by naming them in `Connection`, but not the one that the service builds
+            // addresses from.
             .filter(|(name, _)| {
                 name == "host" || !named.iter().any(|named| named.eq_ignore_ascii_case(name))
             })
@@ -139,7 +141,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Headers that never pass: about the connection (RFC 9110 7.6.1), about framing, told by proxies, or our own.
+/// Headers that never pass: about the connection (RFC 9110 7.6.1), about framing, told by proxies, or the server's own.
 fn is_ours(name: &str) -> bool {
     const DROPPED: [&str; 13] = [
         "connection",
@@ -160,7 +162,7 @@ fn is_ours(name: &str) -> bool {
     DROPPED.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("x-gate-")
 }
 
-/// Headers that proxies add and nobody else.
+/// Headers that only proxies add.
 fn is_a_proxy_s(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with("x-forwarded-") || ["forwarded", "via", "x-real-ip"].contains(&&*name)

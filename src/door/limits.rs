@@ -1,4 +1,4 @@
-//! How much of us a stranger may use, and for how long. Plain numbers; the other files enforce them.
+//! How much of the server a stranger may use, and for how long. Plain numbers; the other files enforce them.
 
 use std::io;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors kept for everything that is no stranger's connection: the Engine, files, the log.
 const DESCRIPTORS_KEPT: usize = 64;
-/// What a request in flight holds beside its own connection: our end of the private socket and tiny_http's two.
+/// What a request in flight holds beside its own connection: the door's end of the private socket and tiny_http's two.
 const DESCRIPTORS_PER_REQUEST: usize = 3;
 /// A terminal holds its player's socket and a share of its container's attach stream.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
-/// Above this, threads (one a connection) are the scarcer good.
+/// Above this, threads (one for each connection) are scarcer than descriptors.
 const MOST_CONNECTIONS: usize = 4096;
 /// Enough handlers at the same time to keep the Engine busy and `/healthz` quick; an idle router thread costs a stack page
 /// or two.
 const MOST_IN_FLIGHT: usize = 64;
-/// Ten seconds outlast a phone's change of cells; 64 kbit/s is what it is left with when its month's volume is used up,
-/// and then the page's script still comes, in a minute and a quarter.
+/// Ten seconds are longer than a phone takes to change its radio cell. 64 kbit/s are what a phone is left with when its
+/// month's data volume is used up, and then the page's script still comes, in a minute and a quarter.
 const WRITE_PACE: Pace = Pace {
     patience: Duration::from_secs(10),
     bytes_per_second: 8 * 1024,
@@ -32,8 +32,8 @@ pub struct Limits {
     /// exempt: their clients count, each as soon as its request has told whose it is.
     pub max_per_address: usize,
     /// Connections from trusted proxies that have not told yet whose request they bring: their share of
-    /// `max_connections`, so that who speaks slowly through a proxy does not take the places of all others. Proxies send
-    /// heads whole, so each needs its place for a moment only.
+    /// `max_connections`, so that clients that send slowly through a proxy do not take the places of all others.
+    /// Proxies send heads whole, so each needs its place for a moment only.
     pub max_untold: usize,
     /// Requests at the same time inside tiny_http, which is also the number of router threads.
     pub max_in_flight: usize,
@@ -57,21 +57,22 @@ pub struct Limits {
     pub answer_deadline: Duration,
     /// How slowly a client may take its answer before it is cut.
     pub write_pace: Pace,
-    /// How long a connection whose client asks for that stays open behind an answer and waits for another request.
+    /// How long a connection stays open behind an answer and waits for another request, if its client asks for that.
     pub idle: Duration,
 }
 
 /// The least pace of a client that takes an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// A client that takes nothing at all for so long is cut. Also what any answer may take beside its length.
+    /// A client that takes nothing at all for this long is cut. Every answer may also take this long in addition to the
+    /// time for its bytes.
     pub patience: Duration,
-    /// What it takes on average otherwise.
+    /// What the client must take on average otherwise.
     pub bytes_per_second: u32,
 }
 
 impl Pace {
-    /// How long a client may take for so many bytes, however it does it.
+    /// How long a client may take for this many bytes in all.
     pub fn time_for(self, bytes: usize) -> Duration {
         let milliseconds =
             (bytes as u64).saturating_mul(1000) / u64::from(self.bytes_per_second.max(1));
@@ -80,7 +81,7 @@ impl Pace {
 }
 
 impl Limits {
-    /// The limits that fit into `descriptors` open files, so that running out of them stays an accident.
+    /// The limits that fit into `descriptors` open files, so that the process hardly ever runs out of them.
     pub fn for_descriptors(descriptors: usize) -> Limits {
         let max_in_flight = (descriptors / 32).clamp(4, MOST_IN_FLIGHT);
         let spoken_for = DESCRIPTORS_KEPT + max_in_flight * DESCRIPTORS_PER_REQUEST;
@@ -88,7 +89,7 @@ impl Limits {
             .clamp(8, MOST_CONNECTIONS);
         Limits {
             max_connections,
-            // Half, not less: a proxy on the same machine that nobody declared as trusted is one address too.
+            // Half, not less: a proxy on the same machine that was not declared as trusted is one address too.
             max_per_address: max_connections.div_ceil(2),
             max_untold: max_connections.div_ceil(4),
             max_in_flight,

@@ -45,7 +45,7 @@ impl fmt::Display for Address {
 pub struct Listener {
     socket: Socket,
     address: Address,
-    /// The socket's file, when we have made it.
+    /// The socket's file, if this listener has made it.
     file: Option<PathBuf>,
 }
 
@@ -59,13 +59,13 @@ impl Listener {
     /// Listens at an address.
     ///
     /// # Errors
-    /// What the system said: it is taken, or not ours.
+    /// What the system said: the address is taken, or is not this machine's.
     pub fn at(address: SocketAddr) -> io::Result<Listener> {
         Listener::tcp(TcpListener::bind(address)?)
     }
 
-    /// Makes a Unix socket at `path`, which everybody may use who may enter its directory. One that a killed server has
-    /// left there is removed; the drop removes ours.
+    /// Makes a Unix socket at `path`, which every user may use who may enter its directory. One that a killed server
+    /// has left there is removed; dropping the listener removes this one.
     ///
     /// # Errors
     /// What the system said; `AddrInUse` where another server listens, or something else lies there.
@@ -75,12 +75,13 @@ impl Listener {
         let file = Some(path.to_owned());
         let mut listener = Listener::unix(socket)?;
         listener.file = file;
-        // As on a port of the loopback, where every process of this host may knock. The directory is the lock.
+        // Every process of this host may connect, as on a port of the loopback address. The directory's mode restricts
+        // that.
         fs::set_permissions(path, Permissions::from_mode(0o666))?;
         Ok(listener)
     }
 
-    /// One that somebody else has opened.
+    /// A listener on a TCP socket that is open already.
     ///
     /// # Errors
     /// It is not bound.
@@ -93,7 +94,7 @@ impl Listener {
         })
     }
 
-    /// A Unix socket that somebody else has opened, whose file stays.
+    /// A listener on a Unix socket that is open already, whose file stays.
     ///
     /// # Errors
     /// It is not bound.
@@ -120,8 +121,8 @@ impl Listener {
         }
     }
 
-    /// The next connection, and who is at its other end. Whoever comes through a Unix socket is on this host, so it
-    /// counts as the loopback address; a proxy there is named by that in `TRUSTED_PROXIES`.
+    /// The next connection, and the address at its other end. A client of a Unix socket is on this host, so it counts
+    /// as the loopback address; `TRUSTED_PROXIES` names a proxy there by that address.
     pub(super) fn accept(&self) -> io::Result<(TcpStream, IpAddr)> {
         match &self.socket {
             Socket::Tcp(socket) => socket.accept().map(|(stream, peer)| (stream, peer.ip())),
@@ -148,13 +149,14 @@ impl AsFd for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(file) = &self.file {
-            // INVARIANT: while it still listens, so that the file can't be that of a server that starts just now.
+            // INVARIANT: the file is removed while the socket still listens, so that it can't be that of a server that
+            // starts just now.
             let _ = fs::remove_file(file);
         }
     }
 }
 
-/// Removes a socket that nobody listens at. What is no socket stays, and the bind says so.
+/// Removes a socket at which no process listens. What is no socket stays, and the bind says so.
 fn remove_dead(path: &Path) -> io::Result<()> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     let is_dead = || {

@@ -1,4 +1,4 @@
-//! What the door and a service say to each other: a whole request, and an answer. Pure; knows nobody.
+//! What the door and a service say to each other: a whole request, and an answer. No I/O; uses no other module.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -71,7 +71,7 @@ impl Request {
 pub enum Body {
     /// All of it; empty when there is none.
     Whole(Vec<u8>),
-    /// So many bytes are declared and still in the socket. Only a hand-off can read them.
+    /// This many bytes are declared and still in the socket. Only a hand-off can read them.
     TooLong(u64),
 }
 

@@ -1,4 +1,5 @@
-//! Where strangers arrive: the accept loop, limits and deadlines, and the way on.
+//! Where clients arrive of whom nothing is known yet, here called strangers: the accept loop, limits and deadlines, and
+//! the way to the service.
 //!
 //! ```text
 //! stranger ─▶ accept ─▶ head ─▶ parse ─▶ forward: rewrite ─▶ backend (tiny_http) ─▶ Service
@@ -7,14 +8,14 @@
 //!          ◀──────────────────── write ◀──────────────────────── Response, or HandOff(Connection)
 //! ```
 //!
-//! Each connection has one thread (`door-conn`), which reads one request under absolute deadlines, passes it on
-//! when it is whole and vetted, and writes the answer, which it finds under the request's ticket; then the
-//! connection is closed. Where the service wants the socket itself (a terminal, an upload) its closure runs on
-//! that same thread, so the thread that counts the connection is the one that serves it, and a slow client keeps
-//! nobody waiting but itself. `door-accept` owns these threads; [`Door::close`] joins them.
+//! Each connection has one thread (`door-conn`), which reads one request under absolute deadlines, passes it on when it
+//! is whole and vetted, and writes the answer, which it finds under the request's ticket; then the connection is
+//! closed, or waits for a browser's next request. Where the service wants the socket itself (a terminal, an upload) its
+//! closure runs on that same thread, so the thread that counts the connection is the one that serves it, and a slow
+//! client keeps only itself waiting. `door-accept` owns these threads; [`Door::close`] joins them.
 //!
-//! Knows nothing of routes, players, sessions or Docker: what a request and an answer are stands in [`message`], and whoever
-//! answers is a [`Service`].
+//! Knows nothing of routes, players, sessions or Docker: [`message`] says what a request and an answer are, and a
+//! [`Service`] gives the answers.
 
 mod accept;
 mod backend;
@@ -74,10 +75,10 @@ pub use proxy::household;
 pub use service::{Answer, HandOff, Service};
 pub use stats::Stats;
 
-/// std asks the kernel to queue only 128 connections that are not accepted yet.
+/// How many connections that are not accepted yet the kernel may queue. std asks for only 128.
 const BACKLOG: i32 = 1024;
 
-/// An open door. Dropping it is a close that waits for nobody.
+/// An open door. Dropping it closes it without waiting for clients.
 pub struct Door {
     shared: Arc<Shared>,
     address: Address,
@@ -87,7 +88,7 @@ pub struct Door {
     threads: Mutex<Threads>,
     // Disconnects when the acceptor and every connection's thread have ended.
     ended: Receiver<Infallible>,
-    // INVARIANT: the last field, since tiny_http's end needs its socket to be there still.
+    // INVARIANT: this is the last field, because tiny_http's end still needs its socket.
     _directory: PrivateDirectory,
 }
 
@@ -99,7 +100,7 @@ struct Shared {
     stats: Arc<Stats>,
     closing: Arc<StopEvent>,
     connections: Arc<Slots>,
-    /// Those of trusted proxies that have not told yet whose request they bring.
+    /// Connections from trusted proxies that have not told yet whose request they bring.
     untold: Arc<Slots>,
     in_flight: Arc<Slots>,
     unreachable: LogThrottle,
@@ -119,7 +120,7 @@ impl Door {
         runtime_dir: &Path,
     ) -> Result<Door, Error> {
         let address = listener.address().clone();
-        // Non-blocking, as a client may leave between our `poll` and our `accept`.
+        // Non-blocking, because a client may leave between `poll` and `accept`.
         listener.set_nonblocking().map_err(Error::Listener)?;
         rustix::net::listen(&listener, BACKLOG).map_err(|errno| Error::Listener(errno.into()))?;
         let system = |what| move |cause| Error::System { what, cause };
@@ -172,7 +173,7 @@ impl Door {
         &self.address
     }
 
-    /// By which the accept loop shows that it lives.
+    /// By this the accept loop shows that it is alive.
     pub fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(&self.pulse)
     }

@@ -1,8 +1,8 @@
 //! Reads a request head the one way it can be meant, or refuses it. Pure functions: bytes in, [`Head`] out.
 //!
-//! Wherever two HTTP readers could disagree (two lengths, a length and an encoding, folded lines) the answer is
-//! 400: the reader behind us is known to disagree with everybody (a bad length makes it take the body for a
-//! second request).
+//! Wherever two HTTP readers could disagree (two lengths, a length and an encoding, folded lines) the answer is 400:
+//! the reader behind the door, tiny_http, is known to disagree with all others (a bad length makes it take the body for
+//! a second request).
 
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ impl Head {
         Some(&found.1)
     }
 
-    /// The service is told the length of a body that came in chunks.
+    /// Tells the service the length of a body that came in chunks.
     pub(super) fn tell_length(&mut self, bytes: usize) {
         let length = ("content-length".to_owned(), bytes.to_string());
         self.headers.push(length);
@@ -63,9 +63,9 @@ impl Head {
 /// What to do about the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyPlan {
-    /// Read so many bytes (0: there is none) before the service is asked.
+    /// Read this many bytes (0: there is no body) before the service is asked.
     Read(usize),
-    /// Leave that many in the socket; the service decides.
+    /// Leave this many bytes in the socket; the service decides.
     Leave(u64),
     /// Read chunks until the last one, and tell the service how many bytes they came to.
     ReadChunks,
@@ -148,13 +148,13 @@ fn without_opaque(head: &[u8]) -> Result<Cow<'_, [u8]>, Rejection> {
             "The request's first line has bytes that are not ASCII.",
         ));
     }
-    // In a name it is as bad as what was there.
+    // In a header's name a `?` is refused like the byte in whose place it is.
     let plain = |byte: &u8| if byte.is_ascii() { *byte } else { b'?' };
     Ok(head.iter().map(plain).collect())
 }
 
-/// The target in its plain form: a path with its query, or `*`. With it the host of one in absolute form, which counts in
-/// place of the header's (RFC 9112 3.2.2).
+/// The target in its plain form: a path with its query, or `*`. For a target in absolute form also its host, which
+/// counts in place of the header's (RFC 9112 3.2.2).
 fn read_target(method: &str, target: &str) -> Result<(String, Option<String>), Rejection> {
     if target.starts_with('/') || target == "*" {
         return Ok((decode_unreserved(target), None));
@@ -204,7 +204,7 @@ fn decode_unreserved(target: &str) -> String {
     plain + query
 }
 
-/// Whether the request line ends in an HTTP version that is none of ours, as HTTP/2's preface does.
+/// Whether the request line ends in an HTTP version that the door does not speak, as HTTP/2's preface does.
 fn names_other_version(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Prints answers for the wire. Not by tiny_http's own printer: that never says `Connection: close`, gives a
-//! length to answers that must not have one, and lets line breaks in a value through.
+//! Prints answers for the wire. tiny_http's own printer is not used: it never says `Connection: close`, gives a length
+//! to answers that must not have one, and lets line breaks in a value through.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use tiny_http::StatusCode;
 use super::message::{RequestId, Response};
 use super::security_headers;
 
-/// A request's way to us is never that long.
+/// A request is never under way to the server for this long.
 const IDLE_MARGIN_SECONDS: u64 = 5;
 
 /// What the request asks of the answer's form. `Default` is for requests that were not understood.
@@ -49,7 +49,7 @@ pub(super) fn print(
     let mut head = format!("HTTP/1.{} {status} {reason}\r\n", form.minor);
     if let Some(idle) = form.stays_open {
         push_line(&mut head, "Connection", "keep-alive");
-        // Less than it is, so that no request is under way when the connection closes.
+        // Less than the real time, so that no request is under way when the connection closes.
         let seconds = idle.as_secs().saturating_sub(IDLE_MARGIN_SECONDS).max(1);
         push_line(&mut head, "Keep-Alive", &format!("timeout={seconds}"));
     } else {
@@ -78,7 +78,7 @@ pub(super) fn print(
     )
 }
 
-/// A value with line breaks would write headers of its own.
+/// Leaves out a header whose value is not printable ASCII: a value with line breaks would write headers of its own.
 fn push_line(head: &mut String, name: &str, value: &str) {
     let is_clean = |byte| byte == b'\t' || (b' '..=b'~').contains(&byte);
     if !value.bytes().all(is_clean) {

@@ -1,7 +1,7 @@
-//! The directory of tiny_http's private socket, and what killed processes left of theirs.
+//! The directory of tiny_http's private socket, and the removal of those that killed processes have left.
 //!
 //! Each directory holds a file that its owner keeps locked. A lock ends with its process, however that ends, so a
-//! directory whose lock can be had is dead; that also holds between containers, where process ids say nothing.
+//! directory whose lock is free is dead; that also holds between containers, where process ids say nothing.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -16,17 +16,18 @@ use uuid::Uuid;
 use super::Error;
 
 const PREFIX: &str = "shellcraft-";
-/// Short, since a Unix socket's path is; long enough never to be guessed twice.
+/// Few, because a Unix socket's path must be short; enough that no name is drawn twice.
 const NAME_DIGITS: usize = 12;
 const LOCK: &str = "lock";
-/// Another process that starts may take a new directory for a dead one before it is locked; hardly twice.
+/// How often a new directory is tried: another process that starts may take it for a dead one before it is locked, but
+/// hardly twice.
 const ATTEMPTS: u32 = 5;
 
-/// A directory nobody else can look into; removed when dropped.
+/// A directory that no other user can look into; removed when dropped.
 #[derive(Debug)]
 pub(super) struct PrivateDirectory {
     path: PathBuf,
-    // Open for as long as we live: the lock is on it.
+    // Stays open, because the lock is on it.
     _lock: File,
 }
 
@@ -64,9 +65,9 @@ fn new_path(parent: &Path) -> PathBuf {
     parent.join(format!("{PREFIX}{}", &name[..NAME_DIGITS]))
 }
 
-/// Makes a directory and locks it; `None` when somebody who tidies up took it for a dead one before that.
+/// Makes a directory and locks it; `None` when another process took it for a dead one before that, and is removing it.
 fn make_locked(path: &Path) -> io::Result<Option<File>> {
-    // `create` fails on a name that exists, whoever made it.
+    // `create` fails if the name exists already.
     DirBuilder::new().mode(0o700).create(path)?;
     let lock_path = path.join(LOCK);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
@@ -94,7 +95,7 @@ fn take(lock: &File) -> io::Result<bool> {
 }
 
 fn remove_dead(parent: &Path) {
-    // An error here is told by the attempt to make our own.
+    // An error here shows again when this process makes its own directory.
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let is_named_so = entry.file_name().to_str().is_some_and(is_our_name);
         if !is_named_so {
@@ -104,7 +105,7 @@ fn remove_dead(parent: &Path) {
         match remove_if_dead(&path) {
             Ok(true) => log::info!("removed {}, left by a killed process", path.display()),
             Ok(false) => {}
-            // Gone meanwhile, or never ours.
+            // It is gone meanwhile, or no server's.
             Err(error) => log::debug!("{} stays: {error}", path.display()),
         }
     }
@@ -116,7 +117,7 @@ fn is_our_name(name: &str) -> bool {
     })
 }
 
-/// Removes a directory that is one of ours and whose owner is gone.
+/// Removes a directory that is a server's of this user, and whose owner is gone.
 fn remove_if_dead(path: &Path) -> io::Result<bool> {
     let found = fs::symlink_metadata(path)?;
     let is_ours =
@@ -126,8 +127,8 @@ fn remove_if_dead(path: &Path) -> io::Result<bool> {
     }
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match open(path.join(LOCK), flags, Mode::empty()) {
-        // Killed before it had a lock, or about to make one, and then it will make another directory. What has
-        // something else in it is not ours, and `remove_dir` leaves it.
+        // The owner was killed before it had a lock, or is about to make one, and will then make another directory. A
+        // directory with something else in it is no server's, and `remove_dir` leaves it.
         Err(Errno::NOENT) => Ok(fs::remove_dir(path).is_ok()),
         opened => {
             let lock = File::from(opened?);

@@ -5,7 +5,7 @@ use super::parse::{find_end, parse};
 use super::proxy::{client_address, is_https};
 use super::rewrite::rewrite;
 
-/// What tiny_http would get of a head that begins `received`: `None` while its end has not come, else the request
+/// What tiny_http would get of a head that begins `received`: `None` while its end has not come, otherwise the request
 /// that is printed again, or the status with which it is refused.
 pub fn reprint(received: &[u8], ticket: &str) -> Option<Result<Vec<u8>, u16>> {
     let end = find_end(received, 0)?;

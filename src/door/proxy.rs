@@ -1,4 +1,5 @@
-//! Who is at the door? The socket's peer, unless that is a proxy we trust, which then tells us. Pure functions.
+//! Whose request it is: the socket's peer's, or that of the client which the peer names, if the peer is a trusted
+//! proxy. Pure functions.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -15,22 +16,22 @@ pub(super) struct Forwarded {
     pub(super) is_any: bool,
 }
 
-/// Whether `address` is one of ours and believed.
+/// Whether `address` is that of a trusted proxy.
 pub(super) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address))
 }
 
 /// The client's address: going back from the socket's peer, the first one that is no trusted proxy.
 ///
-/// Each proxy appends whom it heard from, so the list is believed from its right end and only as far as the
-/// teller is trusted; everything left of that is whatever the client likes to claim.
+/// Each proxy appends the address that it got the request from, so the list is believed from its right end, and only as
+/// far as the proxy that wrote an entry is trusted; everything left of that may be the client's invention.
 pub(super) fn client_address(socket_peer: IpAddr, hops: &[String], trusted: &[IpNet]) -> IpAddr {
     let mut client = socket_peer;
     for hop in hops.iter().rev().flat_map(|value| value.rsplit(',')) {
         if !is_trusted(client, trusted) {
             break;
         }
-        // A hop that is no address ends the walk: the last teller is the best we know.
+        // An entry that is no address ends the walk: the trusted proxy that wrote it is the best that is known.
         let Some(address) = parse_hop(hop.trim()) else {
             break;
         };
@@ -39,9 +40,9 @@ pub(super) fn client_address(socket_peer: IpAddr, hops: &[String], trusted: &[Ip
     client
 }
 
-/// Whether the client's own connection was HTTPS, as told by a trusted peer. We speak no TLS ourselves.
+/// Whether the client's own connection was HTTPS, as told by a trusted peer. The server itself speaks no TLS.
 pub(super) fn is_https(socket_peer: IpAddr, forwarded: &Forwarded, trusted: &[IpNet]) -> bool {
-    // Of several values the last is our own peer's.
+    // Of several values the last is the socket peer's.
     let told = forwarded
         .proto
         .as_deref()

@@ -13,7 +13,7 @@ pub(super) enum Rejection {
     Bad(&'static str),
     /// Head or body took too long.
     TooSlow,
-    /// A body in an encoding that we can't undo.
+    /// A body in an encoding that the door can't undo.
     UnknownEncoding,
     /// A body in chunks that is larger than one of unknown length may be.
     ChunksTooLong,

@@ -1,4 +1,4 @@
-//! Prints a vetted head as the request tiny_http gets. Never a raw byte of the client's: only what was understood.
+//! Prints a vetted head as the request tiny_http gets. It has no raw byte of the client's, only what was understood.
 
 use super::backend::TICKET_HEADER;
 use super::parse::Head;
@@ -9,7 +9,7 @@ pub(super) fn rewrite(head: &Head, ticket: &str) -> Vec<u8> {
     for (name, value) in &head.headers {
         push_line(&mut printed, name, value);
     }
-    // One request a private connection: whatever went wrong with it cannot reach the next one.
+    // A private connection has one request, so that a request that goes wrong can't affect the next one.
     push_line(&mut printed, "connection", "close");
     push_line(&mut printed, TICKET_HEADER, ticket);
     printed.push_str("\r\n");

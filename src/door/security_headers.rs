@@ -1,19 +1,19 @@
-//! Headers that every answer has, whatever made it, the door's own included: what a browser must not do with it.
+//! Headers that every answer has, the door's own included: they tell a browser what it must not do with the answer.
 //! Pure.
 
 use super::message::Response;
 
-/// For what is no page: nothing in it may run, be loaded or framed, should a browser ever show it as one.
+/// For an answer that is no page: nothing in it may run, be loaded or framed, should a browser ever show it as a page.
 const NOT_A_PAGE: &str =
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-/// What pages here have no use for, and what therefore nobody can make them use.
+/// What the pages have no use for, and what injected code therefore can't use in them either.
 const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), display-capture=(), \
      encrypted-media=(), geolocation=(), gyroscope=(), hid=(), magnetometer=(), microphone=(), midi=(), payment=(), \
      publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()";
 /// A year. Without `includeSubDomains`: neighbouring names are not ours to decide about.
 const TLS_ONLY: &str = "max-age=31536000";
 
-/// Adds what is missing. A handler that has its own idea of one of these keeps it.
+/// Adds those that are missing. A header that a handler has set stays as it is.
 pub(super) fn harden(response: &mut Response) {
     for (name, value) in [
         ("X-Content-Type-Options", "nosniff"),
@@ -22,7 +22,7 @@ pub(super) fn harden(response: &mut Response) {
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
         ("Permissions-Policy", PERMISSIONS),
-        // What may be kept says so itself.
+        // An answer that may be kept has a header of its own that says so.
         ("Cache-Control", "no-store"),
     ] {
         add(response, name, value);
@@ -39,9 +39,9 @@ fn add(response: &mut Response, name: &'static str, value: &str) {
     }
 }
 
-/// What the policy's `frame-ancestors` comes to in the words of browsers that do not know it (RFC 7034). There are none
-/// for a list of origins: those who know it leave this header alone (CSP Level 3 §6.4.2.2), and the others must not refuse
-/// what is allowed.
+/// The `X-Frame-Options` (RFC 7034) that say the same as the policy's `frame-ancestors`, for browsers that do not know
+/// the latter. There are none for a list of origins: browsers that know `frame-ancestors` ignore this header (CSP Level
+/// 3 §6.4.2.2), and the others must not refuse what is allowed.
 fn frame_options(response: &Response) -> Option<&'static str> {
     let is_policy = |(name, _): &&(&str, String)| *name == "Content-Security-Policy";
     let (_, policy) = response.headers.iter().find(is_policy)?;
@@ -53,7 +53,7 @@ fn frame_options(response: &Response) -> Option<&'static str> {
     }
 }
 
-/// Tells browsers that came by HTTPS never to come otherwise.
+/// Tells browsers that came by HTTPS never to come by plain HTTP.
 pub fn keep_to_tls(response: &mut Response, is_https: bool) {
     if is_https {
         let header = ("Strict-Transport-Security", TLS_ONLY.to_owned());

@@ -1,4 +1,4 @@
-//! What stands behind the door: whoever answers its requests. The door calls it from its router threads.
+//! What is behind the door: the part that answers its requests. The door calls it from its router threads.
 
 use super::connection::Connection;
 use super::message::{Request, Response};
@@ -8,7 +8,7 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one request. A panic in here becomes a 500.
     fn answer(&self, request: Request) -> Answer;
 
-    /// What every answer to a request with this `Origin` has for headers, be it the door's own.
+    /// The headers of every answer to a request with this `Origin`, the door's own answers included.
     fn headers_for(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
         let _ = origin;
         Vec::new()
@@ -17,7 +17,7 @@ pub trait Service: Send + Sync + 'static {
 
 /// What becomes of a request.
 pub enum Answer {
-    /// An ordinary answer, after which the connection is closed.
+    /// An ordinary answer, after which the connection is closed, or waits for the next request.
     Response(Response),
     /// The closure gets the connection itself, on the connection's own thread, and must answer there.
     HandOff(HandOff),

@@ -1,4 +1,4 @@
-//! Counts what strangers hold, in all and per household, and says no at the limit. Used for connections and,
+//! Counts what strangers hold, in all and per household, and refuses more than the limit. Used for connections and,
 //! with waiting, for requests inside tiny_http.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::proxy::household;
 
-/// So many in all, so many per household.
+/// Slots, with a limit in all and a limit per household.
 #[derive(Debug)]
 pub(super) struct Slots {
     max_total: usize,
@@ -34,7 +34,7 @@ pub(super) enum NoSlot {
     Full,
     /// The household has as many as one may have.
     HouseholdFull,
-    /// Nobody gets one any more.
+    /// The door closes: there are no slots any more.
     Closed,
 }
 
@@ -45,16 +45,16 @@ pub(super) struct Slot {
     household: Option<IpAddr>,
 }
 
-/// What a connection holds of us.
+/// What a connection holds.
 #[derive(Debug)]
 pub(super) struct Place {
     connection: Slot,
-    /// Until it is known whose the connection is.
+    /// Held until it is known whose connection it is.
     untold: Option<Slot>,
 }
 
 impl Place {
-    /// Of a client whose address is known.
+    /// The place of a client whose address is known.
     pub(super) fn of(connection: Slot) -> Place {
         Place {
             connection,
@@ -62,7 +62,7 @@ impl Place {
         }
     }
 
-    /// Of somebody whom a proxy has not named yet.
+    /// The place of a client that a proxy has not named yet.
     pub(super) fn untold(connection: Slot, untold: Slot) -> Place {
         Place {
             connection,
@@ -70,7 +70,7 @@ impl Place {
         }
     }
 
-    /// The place is this address's from now on.
+    /// Counts the place for this address from now on.
     pub(super) fn charge_to(&mut self, address: IpAddr) -> Result<(), NoSlot> {
         self.untold = None;
         self.connection.charge_to(address)
@@ -121,7 +121,7 @@ impl Slots {
         counts.total * 2 < self.max_total && held.unwrap_or(0) * 2 < self.max_per_address
     }
 
-    /// Lets nobody in any more and sends those away who wait.
+    /// Gives out no slot any more, and ends the waits for one.
     pub(super) fn close(&self) {
         self.counts.lock().closed = true;
         self.freed.notify_all();
@@ -168,7 +168,7 @@ impl Counts {
 }
 
 impl Slot {
-    /// The slot is this address's from now on: known is at last who speaks through a proxy.
+    /// Counts the slot for this address from now on, because it is known now who speaks through the proxy.
     pub(super) fn charge_to(&mut self, address: IpAddr) -> Result<(), NoSlot> {
         if self.household.is_some() {
             return Ok(());
@@ -187,7 +187,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.slots.counts.lock().give_back(self.household);
-        // All of them: the one woken may be of a household that is still at its own limit.
+        // Wakes all that wait: a single one might be of a household that is still at its own limit.
         self.slots.freed.notify_all();
     }
 }

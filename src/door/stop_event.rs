@@ -11,7 +11,7 @@ use rustix::event::{EventfdFlags, eventfd};
 #[derive(Debug)]
 pub(super) struct StopEvent {
     raised: AtomicBool,
-    // Readable from the moment of raising, because nobody ever reads it.
+    // Readable from the moment of raising on, because it is never read.
     event: OwnedFd,
 }
 

@@ -1,7 +1,7 @@
 //! Reads and writes on sockets that always end: with bytes, at an absolute deadline, or when the door closes.
 //!
-//! The sockets stay blocking (a hand-off gets them as they are); each call here says `DONTWAIT` and waits in
-//! `poll`. A receive timeout on the socket would start anew with each byte, which is what slow senders live on.
+//! The sockets stay blocking (a hand-off gets them as they are); each call here says `DONTWAIT` and waits in `poll`. A
+//! receive timeout on the socket would start anew with each byte, which would let slow senders stay for ever.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -37,7 +37,7 @@ impl From<Errno> for Cut {
     }
 }
 
-/// Waits until `socket` is ready for `flags` (errors and hang-ups count: the call after it will tell).
+/// Waits until `socket` is ready for `flags` (errors and hang-ups count: the next call on the socket reports them).
 pub(super) fn wait(
     socket: impl AsFd,
     flags: PollFlags,
@@ -101,7 +101,7 @@ pub(super) fn send_all(
     send(socket, bytes, SendFlags::empty(), deadline, closing)
 }
 
-/// The same for bytes that more will follow immediately, so that they need no packet of their own.
+/// Sends all of `bytes`, which more bytes follow immediately, so that they need no packet of their own.
 pub(super) fn send_start(
     socket: impl AsFd,
     bytes: &[u8],

@@ -10,8 +10,9 @@ use super::print::{Form, print};
 use super::stop_event::StopEvent;
 use super::wire::{Cut, receive, send_all, send_start};
 
-/// How long and how much we read of what nobody wants, so that the answer arrives: closing a socket with unread
-/// bytes makes the kernel send a reset, which overtakes the answer. A proxy in front may have megabytes under way.
+/// How long and how much the server reads and throws away after the answer, so that the answer arrives: closing a
+/// socket with unread bytes makes the kernel send a reset, which overtakes the answer. A proxy in front may have
+/// megabytes under way.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -19,7 +20,7 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Manner {
     pub(super) form: Form,
-    /// Headers that it has whatever it is.
+    /// Headers that every answer gets.
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) pace: Pace,
     pub(super) closing: Arc<StopEvent>,
@@ -35,8 +36,9 @@ impl Manner {
     ) -> Result<(), Cut> {
         response.headers.extend(self.headers.iter().cloned());
         let (head, body) = print(response, id, self.form);
-        // The kernel alone sees what the client has taken: in our own buffer there may lie megabytes, and `poll`
-        // stays silent until a third of them is gone. It fails only on a socket that is dead already.
+        // Only the kernel sees what the client has taken: megabytes may lie in the socket's buffer, and `poll` stays
+        // silent until a third of them is gone. It fails only on a Unix socket, which has no such timeout, and on a
+        // socket that is dead already.
         let patience = u32::try_from(self.pace.patience.as_millis()).unwrap_or(u32::MAX);
         let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, patience);
         let deadline = Instant::now() + self.pace.time_for(head.len() + body.len());

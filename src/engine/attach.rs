@@ -227,7 +227,7 @@ fn garbled(what: &str) -> Error {
 mod tests {
     use super::*;
 
-    /// Lets an Engine answer with `answer` and then close; shows what becomes of it.
+    /// Checks what becomes of an Engine's `answer`, after which the Engine closes the connection.
     #[track_caller]
     fn check(answer: &[u8], expected: &str) {
         let (mut ours, mut engine) = UnixStream::pair().expect("a pair");

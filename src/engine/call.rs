@@ -32,7 +32,7 @@ pub const ERROR_ANSWER: usize = 16 << 10;
 /// How much of the Engine's own words ends up in an [`Error`], in characters.
 const WORDS: usize = 500;
 
-/// Connections kept open between calls: a few sessions start, end and are looked at at the same time.
+/// Connections kept open between calls: a few sessions are started, ended and inspected at the same time.
 const IDLE_CONNECTIONS: usize = 8;
 
 /// What is left as it is in a query's value.
@@ -256,7 +256,7 @@ impl Answer {
     }
 }
 
-/// Reads JSON of the Engine's.
+/// Reads the JSON of an answer.
 pub fn parse<T: DeserializeOwned>(call: &'static str, json: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(json).map_err(|error| Error::Garbled {
         call,
@@ -264,7 +264,7 @@ pub fn parse<T: DeserializeOwned>(call: &'static str, json: &[u8]) -> Result<T, 
     })
 }
 
-/// Turns ureq's errors into ours.
+/// Turns an error of ureq's into an [`Error`].
 pub fn explain(call: &'static str, socket: &Path, after: Duration, error: ureq::Error) -> Error {
     match error {
         ureq::Error::Timeout(_) => Error::TimedOut { call, after },

@@ -1,4 +1,4 @@
-//! The Engine's verbs, a function each.
+//! The Engine's calls, a function each.
 //!
 //! Any thread may call any of them at any time: each call takes a connection from a pool or opens its own,
 //! blocks until the answer is whole, and has a deadline. How many calls of a kind run at the same time is for the
@@ -35,7 +35,7 @@ use super::types::{
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// `/_ping` touches nothing in the Engine (0.2 ms); more than this and it is not well.
+/// `/_ping` touches nothing in the Engine (0.2 ms); an Engine that takes longer than this is not well.
 const PING: Duration = Duration::from_secs(3);
 
 /// Calls that look something up: tens of milliseconds, on a busy host a second.
@@ -78,7 +78,7 @@ impl Engine {
         Engine::watched(docker_host, Box::new(|_, _, _| {}))
     }
 
-    /// The same, with somebody who is told of each call.
+    /// The same, with a function that is told of each call.
     pub fn watched(docker_host: &str, watcher: Watcher) -> std::result::Result<Engine, HostError> {
         let path = socket_path(docker_host)?;
         Ok(Engine {
@@ -111,9 +111,10 @@ impl Engine {
 
     /// Whether the Engine takes new connections.
     ///
-    /// DOCKER: on its way out it closes its listener first, then ends the containers, and still answers on connections
-    /// that it has (20.10). An archive that is taken of a container at that moment leaves its file system mounted,
-    /// and the container can never be removed. So the thread that learns of a death calls this first.
+    /// DOCKER: an Engine that is shut down closes its listener first, then ends the containers, and still answers on
+    /// connections that it has (20.10). An archive that is read from a container at that moment leaves the container's
+    /// file system mounted, and the container can never be removed. So a thread that learns of a container's end calls
+    /// this first.
     pub fn probe(&self) -> Result<()> {
         connect(Path::new(&self.shared.socket), CONNECT_LIMIT)
             .map(drop)
@@ -141,7 +142,7 @@ impl Engine {
         Ok(self.dialect()?.is_podman)
     }
 
-    /// How a file in a container looks that an archive was unpacked into in part only.
+    /// How a file in a container shows that only a part of it was unpacked from an archive.
     pub fn unfinished(&self) -> Result<Unfinished> {
         Ok(self.dialect()?.unfinished())
     }
@@ -293,8 +294,8 @@ impl Engine {
         self.get(call, target)?.json(SMALL_ANSWER)
     }
 
-    /// Joins a container's terminal. DOCKER: one that has ended also agrees, then never says a word, so
-    /// [`Engine::inspect`] first; one that was not started yet loses no output.
+    /// Joins a container's terminal. DOCKER: the Engine agrees for a container that has ended, too, and then sends
+    /// nothing, so call [`Engine::inspect`] before; for a container that was not started yet no output is lost.
     pub fn attach(&self, id: &ContainerId) -> Result<Attach> {
         let id = segment(operation::CONTAINER_ATTACH, id)?;
         let dialect = self.dialect()?;
@@ -320,7 +321,7 @@ impl Engine {
         self.post(call, target, RESIZE)
     }
 
-    /// Asks a container to end, and makes it after `grace`. One that has ended already is fine.
+    /// Asks a container to end, and kills it after `grace`. One that has ended already is fine.
     pub fn stop(&self, id: &ContainerId, grace: Duration) -> Result<()> {
         let call = operation::CONTAINER_STOP;
         let target = format!(
@@ -344,7 +345,7 @@ impl Engine {
                 message,
                 ..
             }) if message.contains("is not running") => Ok(()),
-            // PODMAN: 500, and in other words.
+            // PODMAN: the status is 500, and the message another one.
             Err(Error::Refused {
                 status: 500,
                 message,
@@ -376,8 +377,8 @@ impl Engine {
         }
     }
 
-    /// Waits until a container does not run, for at most `limit`, and returns its exit code.
-    /// DOCKER: one that was never started does not run either: 0, immediately.
+    /// Waits until a container does not run, for at most `limit`, and returns its exit code. DOCKER: one that was never
+    /// started does not run either: the answer is 0, immediately.
     pub fn wait(&self, id: &ContainerId, limit: Duration) -> Result<i64> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -448,8 +449,8 @@ impl Engine {
         )
     }
 
-    /// A tar archive of what lies at `path` in a container, which may have ended. Never reads more than
-    /// `limit_bytes`: a larger archive is [`Error::Garbled`]. What is in it is the player's to choose.
+    /// A tar archive of what lies at `path` in a container, which may have ended. Never reads more than `limit_bytes`:
+    /// a larger archive is [`Error::Garbled`]. The player decides what is in it.
     pub fn get_archive(&self, id: &ContainerId, path: &str, limit_bytes: usize) -> Result<Vec<u8>> {
         let call = operation::CONTAINER_ARCHIVE;
         let target = archive_target(call, id, path)?;
@@ -486,8 +487,8 @@ impl Engine {
         if let Some(events) = self.open_events(&target)? {
             return Ok(events);
         }
-        // Refused. The same as an ordinary call is refused too, but with a reason; or, if the reason was the
-        // version, is made in another one, which then goes for us as well.
+        // The Engine has refused. The same request as an ordinary call is refused too, but with a reason; or, if the
+        // reason was the version, that call is made again in another version, which is then used here, too.
         self.get(call, target.clone())?;
         self.open_events(&target)?.ok_or_else(|| Error::Garbled {
             call,
@@ -513,7 +514,7 @@ impl Engine {
         })
     }
 
-    /// A `POST` that says everything in its path and whose answer says nothing.
+    /// A `POST` without a body, whose answer has nothing of interest.
     fn post(&self, call: &'static str, target: String, deadline: Duration) -> Result<()> {
         self.send(Request {
             call,
@@ -526,8 +527,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes a call in the Engine's dialect. An Engine that was replaced by one of another version refuses the
-    /// old one's before it has done anything, so the call is made once more in the new one's.
+    /// Makes a call in the Engine's dialect. An Engine that has taken the place of another version refuses that
+    /// version's dialect before it has done anything, so the call is made once more in the new one's, unless its body
+    /// can be sent only once.
     fn send(&self, mut request: Request<'_>) -> Result<Answer> {
         let result = self.send_once(&mut request);
         match &result {
@@ -548,7 +550,7 @@ impl Engine {
 
     fn send_once(&self, request: &mut Request<'_>) -> Result<Answer> {
         let prefix = match request.target == podman::CREATE {
-            // It names a version of its own.
+            // This path names a version of its own.
             true => String::new(),
             false => format!("/v{}", self.dialect()?.version),
         };
@@ -589,7 +591,7 @@ impl Engine {
                 engine_message(ping.api_version.as_bytes())
             ),
         })?;
-        // Only an Engine newer than us can have dropped what we speak, and only `/version` tells.
+        // Only an Engine that speaks a newer version can have dropped those of this client, and only `/version` tells.
         let oldest = match newest > super::dialect::NEWEST {
             true => ApiVersion::parse(&self.version()?.min_api_version.unwrap_or_default()),
             false => None,

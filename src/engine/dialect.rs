@@ -4,14 +4,14 @@ use std::fmt;
 
 use super::error::Error;
 
-/// The oldest version we speak: Docker 20.10's and Podman 4's. Older Engines may skip a hardening option of
-/// `ContainerCreate` they don't know without a word, so we would rather refuse them.
+/// The oldest version that this client speaks: Docker 20.10's and Podman 4's. Older Engines may silently skip a
+/// hardening option of `ContainerCreate` that they don't know, so they are refused.
 pub const OLDEST: ApiVersion = ApiVersion {
     major: 1,
     minor: 41,
 };
 
-/// The newest version we speak: Docker 28.3's. Docker 29 refuses below 1.44 and takes this one.
+/// The newest version that this client speaks: Docker 28.3's. Docker 29 refuses below 1.44 and takes this one.
 pub const NEWEST: ApiVersion = ApiVersion {
     major: 1,
     minor: 51,
@@ -49,15 +49,17 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// What tells a file that an archive was unpacked into in part only from a whole one, in `GET …/archive`.
+/// How an unfinished file, of which only a part was unpacked from an archive, differs from a whole one in `GET
+/// …/archive`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
-    /// It is root's. DOCKER: an archive's file is written by root and becomes its owner's when all of it is there (seen on
-    /// 20.10, with archives cut at every place). With `userns-remap` too, where a whole one's owner is told as the host
-    /// knows it, such as 101000 (seen).
+    /// It belongs to root. DOCKER: root writes an archive's file, which gets its owner when all of it is there (seen on
+    /// 20.10, with archives cut at every place). So it is with `userns-remap` too, where a whole file's owner is given
+    /// as the host knows it, such as 101000 (seen).
     IsRoots,
-    /// Its mode is 0600. PODMAN: the same, but whoever asks is told that every file is the container's user's. What can
-    /// be seen is the mode, which becomes the archive's last (seen on 4.3.1, with archives cut at many places).
+    /// Its mode is 0600. PODMAN: it unpacks in the same way, but its answer says that every file belongs to the
+    /// container's user. What can be seen is the mode, which becomes the archive's last (seen on 4.3.1, with archives
+    /// cut at many places).
     IsPrivate,
 }
 
@@ -73,10 +75,10 @@ pub struct Dialect {
 impl Dialect {
     /// The value of attach's `detachKeys` that no key press can match, already percent-encoded.
     ///
-    /// DOCKER: an empty value means Ctrl-P Ctrl-Q, and a lone Ctrl-P is held back then. Of these bytes none is
-    /// ever part of UTF-8, and all of them in this order are in nobody's paste; the first one alone, which any
-    /// binary file has, would end the attach and lose what was typed behind it. An FF at the end of what was typed
-    /// waits for the next key. Podman refuses such bytes and takes the empty value at its word.
+    /// DOCKER: an empty value means Ctrl-P Ctrl-Q, and a lone Ctrl-P is held back then. None of these bytes is ever
+    /// part of UTF-8, and no paste has all of them in this order. With the first one alone as the value, a binary file
+    /// that is pasted would end the attach, and what was typed behind it would be lost. With all of them, an FF at the
+    /// end of what was typed waits for the next key. Podman refuses such bytes, and takes the empty value literally.
     pub fn detach_keys(&self) -> &'static str {
         if self.is_podman {
             ""
@@ -85,7 +87,7 @@ impl Dialect {
         }
     }
 
-    /// How an unfinished file is told from a whole one.
+    /// How an unfinished file differs from a whole one.
     pub fn unfinished(&self) -> Unfinished {
         match self.is_podman {
             true => Unfinished::IsPrivate,

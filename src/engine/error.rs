@@ -1,4 +1,4 @@
-//! What can go wrong between us and the Engine.
+//! What can go wrong between the server and the Engine.
 
 use std::io;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub enum HostError {
 /// Engine answered, its status and its own words. None of it is for players.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The socket could not be opened: dockerd is down, or we may not read it.
+    /// The socket could not be opened: dockerd is down, or the server may not open the socket.
     #[error("{call}: no Engine answers at {socket}: {cause}")]
     Unreachable {
         /// The API operation, such as `ContainerCreate`.
@@ -65,14 +65,14 @@ pub enum Error {
         /// What was wrong with it.
         what: String,
     },
-    /// The Engine speaks no API version that we speak too.
+    /// The Engine speaks no API version that this client speaks too.
     #[error(
         "the Engine speaks API {theirs}, we speak {ours}: install a newer Engine or a newer shellcraft"
     )]
     NoCommonVersion {
         /// The Engine's range.
         theirs: String,
-        /// Our range.
+        /// This client's range.
         ours: String,
     },
 }
@@ -86,9 +86,9 @@ pub enum Kind {
     Refused,
     /// No answer in time.
     TimedOut,
-    /// Cut in the middle.
+    /// The connection broke in the middle of a call.
     Broken,
-    /// Nothing that we understand.
+    /// An answer that is not that of the API.
     Garbled,
 }
 
@@ -102,7 +102,7 @@ impl Kind {
         Kind::Garbled,
     ];
 
-    /// The word.
+    /// The kind's name in the metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Unreachable => "unreachable",
@@ -143,7 +143,7 @@ impl Error {
             Error::Refused {
                 status, message, ..
             } => {
-                // Of an Engine that was just replaced.
+                // This is what an Engine says that has just taken the place of another version.
                 let is_version = message.contains("client version");
                 (400..500).contains(status) && !matches!(status, 404 | 409 | 429) && !is_version
             }

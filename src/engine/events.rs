@@ -1,4 +1,4 @@
-//! What happens to containers, as it happens.
+//! The Engine's events: what happens to containers, as it happens.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
@@ -101,7 +101,7 @@ impl Events {
 /// One line of the stream.
 pub fn read_line(line: &[u8]) -> Result<Event, Error> {
     let mut event: Event = parse(CALL, line)?;
-    // PODMAN: older ones say `died` here too.
+    // PODMAN: older versions say `died` here too.
     match event.action.as_str() {
         "died" => event.action = "die".into(),
         "remove" => event.action = "destroy".into(),

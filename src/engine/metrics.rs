@@ -6,7 +6,7 @@ use super::operation;
 use crate::metrics::calls::{Calls, Naming};
 use crate::metrics::{self, Registry};
 
-/// A ping takes 0.2 ms, a start 0.3 s; the longest deadline of usual calls is a minute.
+/// The buckets' bounds: a ping takes 0.2 ms, a start 0.3 s; the longest deadline of usual calls is a minute.
 const SECONDS: [f64; 12] = [
     0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
 ];
@@ -57,7 +57,7 @@ impl Metrics {
         })
     }
 
-    /// What tells these of each call that an [`Engine`](super::Engine) makes.
+    /// A function that notes each call that an [`Engine`](super::Engine) makes.
     pub fn watcher(self) -> Watcher {
         Box::new(move |call, took, error| {
             let kind = error.map(|error| error.kind().as_str());

@@ -5,9 +5,9 @@
 //!    └─────attach, events───▶ attach, events ─────┘
 //! ```
 //!
-//! `client` has a function for each of the Engine's verbs; `host` says where it listens, `path` what a call's path has in it,
-//! `answer` what comes back where that is no plain JSON; `dialect` chooses the API version; `podman` has the one call
-//! that Podman does in its own way; `metrics` counts the calls.
+//! `client` has a function for each of the Engine's calls; `host` reads where the Engine listens, `path` makes the
+//! paths of calls, `answer` reads answers that are not plain JSON; `dialect` chooses the API version; `podman` has the
+//! one call that Podman does in its own way; `metrics` counts the calls.
 
 mod answer;
 mod attach;

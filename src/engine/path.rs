@@ -6,7 +6,8 @@ use super::types::ContainerId;
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// A container's id as part of a path. Whatever could not be one is not asked for: it would be another path.
+/// A container's id as part of a path. A text that can't be one is refused without asking the Engine: it would make
+/// another path.
 pub fn segment<'a>(call: &'static str, id: &'a ContainerId) -> Result<&'a str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     let name = &id.0;

@@ -1,8 +1,8 @@
-//! How Podman creates a container: the same words of ours, in those of its own API.
+//! How Podman creates a container: the request for Docker's API, translated to Podman's own.
 //!
-//! PODMAN: its imitation of `ContainerCreate` takes `Ulimits` and `MaskedPaths` and forgets them without a word (4.3.1),
-//! puts unbounded file systems at `/run` and `/var/tmp` of a read-only container, and knows no owner of a tmpfs. Its
-//! own call does what it is told. All other calls are Docker's. Pure.
+//! PODMAN: its imitation of `ContainerCreate` takes `Ulimits` and `MaskedPaths` and silently forgets them (4.3.1), puts
+//! unbounded file systems at `/run` and `/var/tmp` of a read-only container, and knows no owner of a tmpfs. Podman's
+//! own call does what it is told. All other calls are Docker's. No I/O.
 
 use serde_json::{Value, json};
 
@@ -49,17 +49,17 @@ pub fn specification(name: &str, body: &CreateContainer) -> Value {
         "r_limits": r_limits(host),
         "log_configuration": { "driver": host.log_config.driver },
         "init": host.init,
-        // Or a removal by force asks the shell to end, which it ignores, and waits for 10 s.
+        // Otherwise a removal by force asks the shell to end, which the shell ignores, and waits for 10 s.
         "stop_timeout": 0,
         "shm_size": host.shm_size,
-        // In addition to its own list.
+        // Podman hides these in addition to its own list.
         "mask": host.masked_paths,
         "oci_runtime": host.runtime.as_deref().unwrap_or_default(),
     })
 }
 
 /// PODMAN: a container whose tmpfs has an owner is refused. The mount gets the mode that is asked for, so one that all
-/// may write to needs none.
+/// users may write to needs no owner.
 fn mounts(host: &HostConfig) -> Vec<Value> {
     let is_owner = |option: &&str| option.starts_with("uid=") || option.starts_with("gid=");
     let mount = |(path, options): (&String, &String)| {
@@ -95,7 +95,7 @@ pub fn explain(error: Error) -> Error {
     }
 }
 
-/// PODMAN: its own calls answer 500 whatever it is (4.3.1).
+/// PODMAN: its own calls answer 500 whatever the cause is (4.3.1).
 fn status_of(message: &str) -> u16 {
     let meant = [("image not known", 404), ("already in use", 409)];
     let found = meant.iter().find(|(words, _)| message.contains(words));

@@ -8,7 +8,7 @@ use super::call::{engine_message, parse};
 use super::events::read_line;
 use super::types::{ContainerSummary, ImageSummary, Inspection, Version};
 
-/// What the Engine's words are called here.
+/// The call's name in errors.
 const CALL: &str = "Probe";
 
 /// Reads `answer` as everything that an Engine may say, and tells what it could be.

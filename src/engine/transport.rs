@@ -140,8 +140,8 @@ impl fmt::Debug for UnixTransport {
     }
 }
 
-/// Whether the connection is open and silent: a closed one reads as EOF, and bytes nobody asked for mean
-/// that the last answer was not read to its end.
+/// Whether the connection is open and silent: a closed one reads as EOF, and bytes that no call has asked for mean that
+/// the last answer was not read to its end.
 fn is_idle(mut stream: &UnixStream) -> io::Result<bool> {
     stream.set_nonblocking(true)?;
     let result = stream.read(&mut [0]);

@@ -1,7 +1,8 @@
-//! The Docker Engine's words that we use, as Rust types: what is sent with `create`, what comes back.
+//! The parts of the Docker Engine's API that this client uses, as Rust types: what is sent with `create`, what comes
+//! back.
 //!
-//! Only fields we set or read are here; serde skips the rest of the Engine's answers. Names are the
-//! Engine's own (<https://docs.docker.com/reference/api/engine/>), in Rust's spelling.
+//! Only fields that are set or read are here; serde skips the rest of the Engine's answers. Names are the Engine's own
+//! (<https://docs.docker.com/reference/api/engine/>), in Rust's spelling.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,13 +38,13 @@ pub struct CreateContainer {
     pub image: String,
     /// `uid:gid` of the first process.
     pub user: String,
-    /// What the container calls itself.
+    /// The container's host name.
     pub hostname: String,
     /// `NAME=value` lines.
     pub env: Vec<String>,
     /// A terminal for the first process; the attach stream is raw bytes then.
     pub tty: bool,
-    /// Keep standard input open while nobody is attached.
+    /// Keep standard input open while no client is attached.
     pub open_stdin: bool,
     /// Close standard input when the first attacher leaves.
     pub stdin_once: bool,
@@ -53,11 +54,11 @@ pub struct CreateContainer {
     pub attach_stdout: bool,
     /// Attach standard error.
     pub attach_stderr: bool,
-    /// How we find our containers again.
+    /// By these the server finds its containers again.
     pub labels: BTreeMap<String, String>,
     /// Paths that get an anonymous volume each; the values are empty objects.
     pub volumes: BTreeMap<String, Empty>,
-    /// What the Engine runs in it over and over; [`Healthcheck::none`] switches the image's own off.
+    /// What the Engine runs in it again and again; [`Healthcheck::none`] switches the image's own off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
     /// What the container may use of its host.
@@ -73,7 +74,7 @@ pub struct Healthcheck {
 }
 
 impl Healthcheck {
-    /// Nothing, whatever the image says.
+    /// No check, whatever the image says.
     pub fn none() -> Healthcheck {
         Healthcheck {
             test: vec!["NONE".into()],
@@ -115,7 +116,7 @@ pub struct HostConfig {
     pub log_config: LogConfig,
     /// A small first process that reaps zombies.
     pub init: bool,
-    /// Private IPC objects, so that `/dev/shm` is not shared with anybody.
+    /// Private IPC objects, so that no other container shares `/dev/shm`.
     pub ipc_mode: String,
     /// Bytes of `/dev/shm`.
     pub shm_size: u64,
@@ -138,7 +139,7 @@ pub struct Ulimit {
     pub name: String,
     /// What a process starts with.
     pub soft: u64,
-    /// What it can't raise it above.
+    /// The value above which the process can't raise it.
     pub hard: u64,
 }
 
@@ -172,7 +173,7 @@ pub struct Inspection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct InspectedHost {
-    /// Where its output goes besides to those who are attached.
+    /// Where its output is logged.
     #[serde(default)]
     pub log_config: InspectedLog,
 }
@@ -287,12 +288,12 @@ pub struct Event {
     /// `die` and `destroy`.
     #[serde(rename = "Action")]
     pub action: String,
-    /// Whom it happened to.
+    /// The container it happened to.
     #[serde(rename = "Actor")]
     pub actor: Actor,
 }
 
-/// Whom an event is about.
+/// The container that an event is about.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Actor {
     /// The container's full id.
@@ -348,7 +349,7 @@ pub struct Component {
     pub details: BTreeMap<String, String>,
 }
 
-/// What `SystemInfo` (`GET /info`) tells, as far as somebody wants to know.
+/// What `SystemInfo` (`GET /info`) tells, as far as it is used.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SystemInfo {
@@ -383,7 +384,7 @@ pub struct SystemInfo {
     pub kernel_version: String,
     /// The Engine's clock, as RFC 3339 has it.
     pub system_time: String,
-    /// What the Engine itself would have an operator know.
+    /// The Engine's own warnings to an operator.
     #[serde(deserialize_with = "null_is_default")]
     pub warnings: Vec<String>,
 }
@@ -401,7 +402,7 @@ pub struct PathStat {
     /// When it was last written to, such as `2026-11-23T18:24:17Z`.
     #[serde(default)]
     pub mtime: String,
-    /// Where a symbolic link leads, else empty.
+    /// Where a symbolic link leads, otherwise empty.
     #[serde(default)]
     pub link_target: String,
 }

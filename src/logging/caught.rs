@@ -1,18 +1,18 @@
-//! Panics that are looked for: those of code that is not ours, at what a stranger's program says.
+//! Panics that are looked for: those of the terminal emulator, at what a stranger's program writes.
 //!
-//! Such a panic is no fault that needs a line of its own each time, and its words may repeat what the stranger said. So
-//! [`catch`] keeps the panic hook quiet, and tells its caller where it was, not what it said.
+//! Such a panic needs no line of its own each time, and its message may repeat what the stranger's program wrote. So
+//! [`catch`] keeps the panic hook quiet, and tells its caller where the panic was, not what it said.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
 thread_local! {
-    /// There while this thread is in [`catch`]; then where it panicked, once it has.
+    /// Set while this thread is in [`catch`]; the place of the panic, once there was one.
     static LOOKED_FOR: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Does something that may panic. What it was about to change is in no state that one can rely on then: the caller throws
-/// it away. Not to be used within itself.
+/// Calls `act`, which may panic. After a panic, what `act` was changing is in an unknown state, so the caller must
+/// throw it away. Must not be used within itself.
 ///
 /// # Errors
 /// Where it panicked, as `file:line:column`; empty where logging was never started.
@@ -23,7 +23,7 @@ pub fn catch<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     outcome.map_err(|_| place.unwrap_or_default())
 }
 
-/// For the panic hook: whether somebody looks for this panic, who is told its place then.
+/// For the panic hook: whether [`catch`] waits for this panic; if so, notes its place for [`catch`].
 pub(super) fn is_looked_for(panic: &PanicHookInfo<'_>) -> bool {
     LOOKED_FOR.with_borrow_mut(|looked_for| {
         let is_looked_for = looked_for.is_some();

@@ -2,7 +2,7 @@
 //!
 //! Fields come from three places. A thread that works for a request or a session says so once ([`enter`]), and all its
 //! lines carry it, those of the Engine's client too. A line may have fields of its own (`info!(status = 200; "…")`).
-//! And our sentences may begin with some, as in `session=… container=… could not be saved`.
+//! And the server's sentences may begin with some, as in `session=… container=… could not be saved`.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -15,7 +15,7 @@ use super::names;
 /// A field's name and value.
 pub type Field = (String, serde_json::Value);
 
-/// With what our sentences may begin.
+/// The fields with which a sentence may begin.
 const LEADING: [&str; 4] = ["request", "session", "container", "instance"];
 
 thread_local! {
@@ -26,7 +26,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Entered {
     count: usize,
-    // The fields are this thread's.
+    // The fields belong to this thread.
     _not_send: std::marker::PhantomData<*const ()>,
 }
 
@@ -55,7 +55,7 @@ impl Drop for Entered {
 pub fn of(record: &Record, sentence: &str) -> (Vec<Field>, usize) {
     let mut fields = leading(sentence);
     let shown = fields.len();
-    // Sources of our own can't fail.
+    // The visitor never returns an error.
     let _ = record.key_values().visit(&mut Collect(&mut fields));
     ENTERED.with_borrow(|entered| {
         for (name, value) in entered.iter().rev() {
@@ -72,7 +72,7 @@ pub fn of(record: &Record, sentence: &str) -> (Vec<Field>, usize) {
     (fields, shown)
 }
 
-/// The fields that the sentence begins with. What strangers say never stands there.
+/// The fields that the sentence begins with. Text from strangers never stands there.
 fn leading(sentence: &str) -> Vec<Field> {
     let words = sentence.split(' ').map_while(|word| {
         let (name, value) = word.split_once('=')?;

@@ -1,4 +1,4 @@
-//! Says of trouble that strangers can cause at will whether the log should hear of it again yet.
+//! Decides whether trouble that strangers can cause at will is to be logged again yet.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ struct State {
 }
 
 impl LogThrottle {
-    /// One that has said nothing yet.
+    /// A throttle that is due.
     pub const fn new() -> LogThrottle {
         LogThrottle {
             state: Mutex::new(State {
@@ -30,12 +30,12 @@ impl LogThrottle {
         }
     }
 
-    /// Whether to say it now. The one who is told yes is expected to.
+    /// Whether to log it now. If so, the caller must log it.
     pub fn is_due(&self, now: Instant) -> bool {
         self.due(now).is_some()
     }
 
-    /// The same, with how many times it was not said since the last time.
+    /// Like [`LogThrottle::is_due`]; if so, how many times it was not logged since the last time.
     pub fn due(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock();
         let is_due = |last: Instant| now.saturating_duration_since(last) >= EVERY;
@@ -49,8 +49,8 @@ impl LogThrottle {
     }
 }
 
-/// A warning that a stranger can cause: once a minute from this place in the code, with how many there were; the others
-/// are told at `debug`.
+/// A warning that a stranger can cause: once a minute from this place in the code, with how many more there were since
+/// the last one; the others are logged at `debug`.
 #[macro_export]
 macro_rules! warn_throttled {
     ($($message:tt)+) => {{

@@ -10,7 +10,7 @@ use crate::metrics::{self, Registry, catch_up};
 pub struct Metrics {
     /// Lines of the log that could not be written.
     lines_lost: IntCounter,
-    /// Panics of threads whose panics nobody else counts.
+    /// Panics of threads whose panics no other counter counts.
     panics: IntCounter,
 }
 

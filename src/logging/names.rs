@@ -1,16 +1,16 @@
 //! What the log may have of a secret: a short name, by which lines about the same thing are found, and which opens
 //! nothing. Pure.
 //!
-//! It is the beginning of the SHA-256: whoever has a session's id knows its name (`printf %s ID | sha256sum`), and nobody
-//! knows the id from that.
+//! It is the beginning of the id's SHA-256: a person who has a session's id can compute its short name (`printf %s ID |
+//! sha256sum`), and not the other way round.
 
 use crate::auth;
 
-/// Two of a thousand sessions have the same name once in eight thousand times.
+/// The chance that two of a thousand sessions have the same name is one in eight thousand.
 const DIGITS: usize = 8;
 /// Letters of a UUID with its hyphens.
 const UUID_LETTERS: usize = 36;
-/// Words of so many letters may be secrets: those of watch links, tokens, tickets.
+/// Words of at least this many letters may be secrets: those of watch links, tokens, tickets.
 const SECRET_LETTERS: usize = 32;
 
 /// The short name of a session's id.
@@ -20,8 +20,8 @@ pub fn short(id: &str) -> String {
     name
 }
 
-/// The text with short names in place of all UUIDs, as sessions' ids are; but for those of requests (`request=…`), which
-/// open nothing and stand in the answers too.
+/// The text with short names in place of all UUIDs, as sessions' ids are; but for those of requests (`request=…`),
+/// which give access to nothing, and which clients are told too.
 pub fn without_ids(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -37,7 +37,8 @@ pub fn without_ids(text: &str) -> String {
     shown
 }
 
-/// The same of a text that a stranger had a part in, and without all words that are long enough to be a secret.
+/// Does what [`without_ids`] does, and removes all words that are long enough to be a secret: for text that may come
+/// from a stranger.
 pub fn without_secrets(text: &str) -> String {
     let text = without_ids(text);
     let is_in_words = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
@@ -53,11 +54,11 @@ pub fn without_secrets(text: &str) -> String {
     shown
 }
 
-/// The same of a path as the log may have it: without the secret of a watch link or a ticket, wherever it stands, and with the short
-/// name of a session in place of its id.
+/// A path as the log may have it: as [`without_secrets`] makes it, and without the secret of a watch link or a ticket,
+/// however short that is.
 pub fn path_without_secrets(path: &str) -> String {
     let mut shown = without_secrets(path);
-    // Below whatever a proxy has before it, too.
+    // The path may also begin with a prefix of a proxy's.
     for secret in ["/watch/", "/queue/"] {
         if let Some((before, _)) = shown.split_once(secret) {
             shown = format!("{before}{secret}…");

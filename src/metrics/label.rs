@@ -18,7 +18,7 @@ pub struct Counters<L> {
 }
 
 impl<L: Label> Counters<L> {
-    /// Those in `inner`, which has this one label.
+    /// The family in `inner`, which has this one label.
     pub(super) fn new(inner: IntCounterVec) -> Self {
         Self {
             inner,
@@ -40,7 +40,7 @@ pub struct Gauges<L> {
 }
 
 impl<L: Label> Gauges<L> {
-    /// Those in `inner`, which has this one label.
+    /// The family in `inner`, which has this one label.
     pub(super) fn new(inner: IntGaugeVec) -> Self {
         Self {
             inner,

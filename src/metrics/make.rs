@@ -13,7 +13,7 @@ use super::{Registry, Result};
 /// # Errors
 /// All of them fail only for a name that Prometheus forbids or that is taken, which a test would show.
 impl Registry {
-    /// Shows a metric that was made before.
+    /// Puts a metric that is made already on the registry.
     pub fn register<T: Collector + Clone + 'static>(&self, metric: T) -> Result<T> {
         self.ours.register(Box::new(metric.clone()))?;
         Ok(metric)

@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Each area has metrics of its own in a file beside what it counts, and registers them here; this module knows none of
-//! them. Only the process is looked at here, in [`process`]. Counters are changed where things happen; gauges of what is
-//! there now are set when somebody scrapes. Labels are ours or the catalogue's, never a stranger's, so there is an end to
-//! their number. No thread of its own: metrics are atomic numbers, changed by whoever counts.
+//! them. Only the process is looked at here, in [`process`]. Counters are changed where things happen; gauges of what
+//! is there now are set at each scrape. Labels' values come from the code or the catalogue, never from a stranger, so
+//! their number is limited. This module has no thread: metrics are atomic numbers, which each thread that counts
+//! changes.
 
 pub mod calls;
 pub mod label;
@@ -21,14 +22,14 @@ use prometheus::{Encoder, IntCounter, IntGauge, Opts, TextEncoder};
 pub use label::{Counters, Gauges, Label};
 use process::Process;
 
-/// What comes of making metrics.
+/// The result of making a metric.
 pub type Result<T> = prometheus::Result<T>;
 
-/// All metrics of a server, whoever counts them.
+/// All metrics of a server.
 pub struct Registry {
-    /// Those whose names begin with the server's.
+    /// The metrics whose names begin with the server's.
     ours: prometheus::Registry,
-    /// What has the same name at every server.
+    /// The metrics that have the same name in every program.
     common: prometheus::Registry,
     process: Process,
     /// Held while gauges are set and written down, so that two scrapes don't mix. Guards nothing else.
@@ -36,7 +37,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// One with nothing on it but the process and the server's version.
+    /// A registry with nothing on it but the process and the server's version.
     ///
     /// # Errors
     /// Only for a name that Prometheus forbids, which a test would show.
@@ -54,7 +55,7 @@ impl Registry {
         Ok(registry)
     }
 
-    /// To be held from the first gauge that is set for a scrape to [`Registry::to_text`].
+    /// Begins a scrape. The guard must be held from the first gauge that is set to [`Registry::to_text`].
     pub fn begin_scrape(&self) -> MutexGuard<'_, ()> {
         self.scrape.lock()
     }
@@ -73,12 +74,12 @@ impl Registry {
     }
 }
 
-/// Brings a counter up to what somebody else has counted. Only while the scrape is held.
+/// Brings a counter up to a total that was counted elsewhere. Only while the scrape is held.
 pub fn catch_up(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 
-/// What a gauge shows of a number of things.
+/// A number of things, as a gauge takes it.
 pub fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

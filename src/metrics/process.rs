@@ -65,7 +65,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Looks again. What the system does not tell stays as it was.
+    /// Reads all values again. What the system does not tell stays as it was.
     pub fn look(&self) {
         let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         if let Some(stat) = parse_stat(&text) {
@@ -97,7 +97,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     // The second field, the command's name in parentheses, may hold anything; the last parenthesis ends it.
     let (_, rest) = text.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    // The manual counts from 1, and two fields are gone.
+    // The manual counts the fields from 1, and the first two are not in `rest`.
     let field = |number: usize| fields.get(number - 3).copied();
     let user: u64 = field(14)?.parse().ok()?;
     let system: u64 = field(15)?.parse().ok()?;

@@ -1,7 +1,7 @@
 //! Takes output that leaves the scrollback into the past, without the hub's lock.
 //!
 //! ```text
-//!  hub ── the past, the oldest output ──▶ Aging: the emulator works, nobody waits ── what it took in ──▶ hub
+//!  hub ── the past, the oldest output ──▶ Aging: the emulator works, no lock held ── what it took in ──▶ hub
 //! ```
 //!
 //! Emulation may take long: a program can write, in three bytes, that a hundred thousand cells are to be filled. So it

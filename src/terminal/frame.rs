@@ -57,7 +57,8 @@ enum Wire {
 /// # Errors
 /// [`BadFrame`]; its `Display` is fit for the sender.
 pub fn parse(text: &str) -> Result<FromPage, BadFrame> {
-    // serde's messages quote a little of the input, which a stranger wrote, so the answer has only our own words.
+    // serde's messages quote a little of the input, which a stranger wrote, so the answer has only the server's own
+    // words.
     let wire = serde_json::from_str(text).map_err(|cause| match cause.classify() {
         serde_json::error::Category::Data => {
             BadFrame::Malformed("unknown type, or a field is missing or wrong".into())
@@ -417,7 +418,7 @@ impl Close {
         Close::Destroyed,
     ];
 
-    /// The code of the close frame (RFC 6455 §7.4; 4000 and above are ours).
+    /// The code of the close frame (RFC 6455 §7.4; 4000 and above are ShellCraft's own).
     pub fn code(self) -> u16 {
         match self {
             Close::ShellEnded => 1000,

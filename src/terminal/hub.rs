@@ -27,7 +27,7 @@ pub use super::input::Typed;
 pub use super::state::FIRST_SIZE;
 pub use super::viewer_state::{Arrival, ExitNote, Next};
 
-/// Downloads of one recording at the same time.
+/// The most downloads of one recording at the same time.
 const MAX_DOWNLOADS: usize = 2;
 
 /// How much a hub keeps and how far it lets a program run ahead of its player.
@@ -63,7 +63,7 @@ pub struct Hub {
     pub(super) typed_bytes: AtomicU64,
     /// Shared by all downloads of the recording that are under way.
     downloads: Arc<()>,
-    /// Where somebody types, and which of those terminals this is.
+    /// At which of the server's terminals players type, and which of those terminals this is.
     pub(super) typists: Arc<Typists>,
     pub(super) number: Number,
 }

@@ -64,8 +64,8 @@ struct Typist {
     before: usize,
 }
 
-/// The writing half of one attach, shared by the threads that may write: the player's reader, and the thread that
-/// connects the attach.
+/// The writing half of one attach, shared by the threads that may write: the player's reader, and the session's thread,
+/// which connects the attach and pumps.
 #[derive(Clone, Default)]
 pub struct SharedInput(Arc<Mutex<Input>>);
 

@@ -1,18 +1,18 @@
 //! What all terminals of a server count together.
 //!
 //! Plain counters of the `prometheus` crate: each costs an atomic addition. A terminal that stands alone, as in a test,
-//! counts into some that are not shown ([`Metrics::default`]).
+//! counts into counters that are not shown ([`Metrics::default`]).
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
 
 use super::frame::{Close, Role};
 use crate::metrics::{self, Label, Registry};
 
-/// From a terminal in the same room to one that nobody likes any more.
+/// The buckets' bounds: from a terminal in the same room to one that is unpleasant to use.
 const ECHO_SECONDS: [f64; 12] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
 ];
-/// Who closes a WebSocket without saying why is answered in the same way (RFC 6455 §7.1.5).
+/// Stands for a close frame without a code (RFC 6455 §7.1.5).
 const NO_CODE: u16 = 1005;
 
 /// The counters of a server's terminals.
@@ -100,14 +100,14 @@ impl Metrics {
         let label = match code {
             None => "none".to_owned(),
             Some(code) if our_codes().any(|ours| ours == code) => code.to_string(),
-            // A client's own code, which we have echoed.
+            // A client's own code, which the server has echoed.
             Some(_) => "other".to_owned(),
         };
         self.closes.with_label_values(&[&label]).inc();
     }
 }
 
-/// The codes with which terminals are closed; whatever else a client says is `other`.
+/// The codes with which terminals are closed; any other code of a client counts as `other`.
 fn our_codes() -> impl Iterator<Item = u16> {
     Close::ALL.map(Close::code).into_iter().chain([NO_CODE])
 }
@@ -120,7 +120,7 @@ fn counters(name: &str, help: &str, label: &str) -> IntCounterVec {
     IntCounterVec::new(Opts::new(name, help), &[label]).expect("valid names")
 }
 
-/// What a terminal's memory goes into.
+/// A part of a terminal's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryPart {
     /// The last output, as bytes.

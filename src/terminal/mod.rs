@@ -8,7 +8,8 @@
 //!                                          └──────────────┘
 //! ```
 //!
-//! * [`hub`]: one per container: the locks, and who is woken. [`state`]: what it guards, and what follows from that. No I/O.
+//! * [`hub`]: one per container: the locks, and who is woken. [`state`]: the data behind them, and the decisions. No
+//!   I/O.
 //! * [`pump`]: fills the scrollback, and holds the program back when its player lags.
 //! * [`viewer_state`]: what a viewer was sent, what it must be told. No I/O. [`viewer_handle`]: its place at a hub.
 //! * [`input`]: keys on their way to the container.
@@ -17,15 +18,15 @@
 //! * [`answering`]: answers a program's questions to its terminal while no player is there.
 //! * [`budget`]: what one client and one terminal may use up, of bytes and of time.
 //! * [`recording`]: the output as an asciicast. No I/O.
-//! * [`typists`]: at which of a server's terminals somebody types.
+//! * [`typists`]: at which of a server's terminals players type.
 //! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes.
 //! * [`split`]: how one WebSocket is safely used by those two threads.
 //! * [`frame`]: the wire language of `shellcraft.v1`. No I/O.
 //! * [`upgrade`]: the opening handshake. * [`metrics`]: what all terminals together count.
 //!
-//! Bytes do not travel through channels: a viewer's writer copies what it has not sent yet from the one
-//! scrollback, and [`wakeup`] only says "look again". So memory is one scrollback per session
-//! however many watch, whatever waits goes out as one frame, and a resume is nothing but another offset.
+//! Bytes do not travel through channels: a viewer's writer copies what it has not sent yet from the one scrollback, and
+//! [`wakeup`] only says "look again". So the memory is one scrollback per session however many viewers there are,
+//! output that waits goes out in a few large frames, and a viewer that resumes only begins at another offset.
 //!
 //! Nothing here knows Docker's JSON or the session map.
 

@@ -1,4 +1,4 @@
-//! Where a viewer's writer rests: it can be woken, and meanwhile somebody else may use its end of the socket.
+//! Where a viewer's writer rests: it can be woken, and meanwhile another thread may use its end of the socket.
 //!
 //! A key's echo is a few bytes that the pump has in hand while the writer sleeps. To wake the writer for them
 //! takes longer than to send them: on two virtual processors each hand-over between threads costs 15 to 30 µs,
@@ -13,11 +13,12 @@ use parking_lot::Mutex;
 use super::split::Outgoing;
 use super::wakeup::Wakeup;
 
-/// One viewer's.
+/// The resting place of one viewer's writer.
 #[derive(Default)]
 pub struct ParkedWriter {
     wake: Wakeup,
-    /// There while the writer rests. Held over a non-blocking send at most. Order: before the hub's `state`.
+    /// The writer's half of the socket, while the writer rests. Held over a non-blocking send at most. Order: before
+    /// the hub's `state`.
     lent: Mutex<Option<Outgoing>>,
 }
 
@@ -32,10 +33,10 @@ impl ParkedWriter {
         self.wake.wait_until(deadline)
     }
 
-    /// The same, and lends `out` meanwhile.
+    /// Waits like [`ParkedWriter::wait_until`], and lends `out` meanwhile.
     pub fn lend_until(&self, deadline: Instant, out: &mut Outgoing) {
-        // INVARIANT: whoever appends output looks here afterwards, and wakes when there is nothing: so what
-        // comes between the writer's last look and this line is not forgotten.
+        // INVARIANT: a thread that appends output looks here afterwards, and wakes the writer if nothing is lent: so
+        // output that comes between the writer's last look and this line is not forgotten.
         *self.lent.lock() = Some(out.take());
         self.wake.wait_until(deadline);
         if let Some(lent) = self.lent.lock().take() {
@@ -43,7 +44,7 @@ impl ParkedWriter {
         }
     }
 
-    /// Sends what `code` puts into the buffer, if the writer rests. Returns whether all of it is sent;
+    /// Sends the frames that `code` puts into the buffer, if the writer rests. Returns whether all of it is sent;
     /// otherwise the writer must be woken.
     pub fn send(&self, code: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
         let Some(mut lent) = self.lent.try_lock() else {

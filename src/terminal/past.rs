@@ -2,9 +2,9 @@
 //! more output than is kept.
 //!
 //! Output that leaves the scrollback goes through a terminal emulator ([`super::emulator`]), so a page that draws
-//! [`Past::redraw`] and then the scrollback has the screen, the modes and the title of one that saw everything.
-//! Sessions that never outgrow their scrollback cost nothing here. Where the emulator panics it begins with an empty
-//! screen; what is taken in, and so where the scrollback begins, is the same as if it had not.
+//! [`Past::redraw`] and then the scrollback has the screen, the modes and the title of a page that saw everything.
+//! Sessions that never outgrow their scrollback cost nothing here. After a panic the emulator goes on with an empty
+//! screen; it has taken in the same bytes as without the panic, so the scrollback begins at the same place.
 //!
 //! The scrollback must begin between two characters, never within an escape sequence, so only as much is taken in as ends
 //! at such a place ([`Past::absorb`]).
@@ -19,13 +19,13 @@ use crate::engine::Size;
 /// A terminal emulator that follows the output at a distance.
 pub struct Past {
     emulator: Emulator,
-    /// What draws it, until it takes in more: all that come meanwhile share it.
+    /// What draws the terminal, until it takes in more output. All viewers that come meanwhile share it.
     drawn: Option<Weak<str>>,
-    /// The same, kept for those who come when the others have it: unless it is large.
+    /// The same text, kept for viewers that come after the others have dropped it, unless it is large.
     kept: Option<Arc<str>>,
 }
 
-/// What draws a screen of an editor is a tenth of it.
+/// The most bytes of a drawn screen that are kept. An editor's screen takes a tenth of this.
 const KEPT_BYTES: usize = 64 * 1024;
 
 impl Past {
@@ -38,13 +38,13 @@ impl Past {
         }
     }
 
-    /// The terminal has this size from here on.
+    /// Gives the terminal this size.
     pub fn resize(&mut self, size: Size) {
         self.forget_drawn();
         self.emulator.resize(size);
     }
 
-    /// The terminal's size there.
+    /// The terminal's size at this place in the output.
     pub fn size(&self) -> Size {
         self.emulator.size()
     }
@@ -54,26 +54,27 @@ impl Past {
         self.emulator.memory_bytes() + self.drawn().map_or(0, |drawn| drawn.len())
     }
 
-    /// Takes in the beginning of `output`, up to the last place between two characters; returns how many bytes
-    /// that were. The rest is to be offered again, with what follows it.
+    /// Takes in the beginning of `output`, up to the last place at which no character and no sequence is incomplete;
+    /// returns how many bytes that were. The caller passes the rest again, followed by further output.
     pub fn absorb(&mut self, output: &[u8]) -> usize {
         self.forget_drawn();
         self.emulator.process_whole(output)
     }
 
-    /// Takes in all of `output`, wherever it ends. What is drawn then ends within the same sequence.
+    /// Takes in all of `output`, wherever it ends. If that is within a sequence, what draws the terminal ends within it
+    /// too.
     pub fn absorb_all(&mut self, output: &[u8]) {
         self.forget_drawn();
         self.emulator.process(output);
     }
 
-    /// The same; returns what a page would answer to what it asks.
+    /// Takes in all of `output`; returns what a page would answer to the questions in it.
     pub fn answers_to(&mut self, output: &[u8]) -> String {
         self.forget_drawn();
         self.emulator.answers_to(output)
     }
 
-    /// The beginning of a character, which [`Past::redraw`] leaves out.
+    /// The beginning of an incomplete character, which [`Past::redraw`] leaves out.
     pub fn open_char(&self) -> &[u8] {
         self.emulator.open_char()
     }
@@ -194,14 +195,14 @@ mod tests {
         );
     }
 
-    /// Where a sequence is cut, what acted in the middle of it does so once.
+    /// A control character within a sequence that is cut acts once.
     #[test]
     fn a_line_end_within_a_sequence_counts_once() {
         check(b"a\x1b[3\n1mb\x1b]2;x\ny\x07c\x1b[\r4mcd");
     }
 
-    /// What the emulator panics at is taken in like all other output, in whatever steps it comes: each byte once, and what
-    /// is left begins between two characters. What comes after it is shown.
+    /// Output at which the emulator panics is taken in like all other output, in whatever steps it comes: each byte
+    /// once, and what is left begins between two characters. The output after it is shown.
     #[test]
     fn a_panic_of_the_emulator_costs_no_byte() {
         let size = Size { cols: 80, rows: 24 };

@@ -1,10 +1,10 @@
-//! The terminal as it is now, for who begins now: a recording, or a page whose own terminal could not draw the output
-//! that led here.
+//! The terminal as it is now, for a recording that begins now, and for a page whose own terminal could not draw the
+//! output that led here.
 //!
 //! The scrollback goes through a second emulator, which begins with what the past shows. That may take long, so it is
-//! done without the hub's lock, on the thread that asks; more output may have come when it is through, which who asked
-//! takes from the scrollback. One is drawn at a time, and behind each there is a pause, so that a game whose output is hard
-//! to draw can't have the processor by asking again and again.
+//! done without the hub's lock, on the thread that asks. Output that comes meanwhile is then taken from the scrollback.
+//! One present is drawn at a time, and a pause follows each, so that a game whose output is hard to draw can't occupy
+//! the processor by asking again and again.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use super::past::Past;
 use super::state::{FIRST_SIZE, Present, State};
 use super::viewer_state::{Arrival, Greeting, Screen};
 
-/// How long one waits for another's; longer than that takes.
+/// How long a thread waits for another one that draws; longer than one drawing and its pause usually take.
 const WAIT: Duration = Duration::from_secs(2);
-/// The pause behind one, in times what it took.
+/// The pause after a drawing, as a multiple of the processor time that it took.
 const PAUSE: u32 = 4;
 
 impl Hub {
@@ -53,12 +53,12 @@ impl Hub {
         })
     }
 
-    /// The same for a viewer, if it wants it.
+    /// The terminal as it is now, for a viewer that wants it.
     pub(super) fn present_for(&self, arrival: Arrival) -> Option<Present> {
         if !arrival.wants_screen {
             return None;
         }
-        // Before anything is copied: a chart changes all offsets.
+        // This comes before anything is copied, because it changes all offsets.
         if arrival.role == Role::Player {
             let mut state = self.state.lock();
             self.wait_for_past(&mut state);
@@ -69,8 +69,8 @@ impl Hub {
 }
 
 impl State {
-    /// What a viewer is told that begins with it, or, where so much has come since that not all of it is kept, one that
-    /// begins with the past.
+    /// What a viewer is told that begins with the present; or, if so much output has come since that not all of it is
+    /// kept, what a viewer is told that begins with the past.
     pub(super) fn greet_with(&mut self, Present { offset, screen }: Present) -> Greeting {
         if !self.scrollback.has(offset) {
             return self.greet(None);
@@ -90,7 +90,7 @@ impl State {
         self.copy_until(self.scrollback.end())
     }
 
-    /// The same with the output before an offset.
+    /// A copy of the past, with the output before an offset on its way into it.
     pub(super) fn copy_until(&mut self, end: u64) -> Aging {
         let panics = self.emulator_panics.clone();
         let mut past = Past::new(FIRST_SIZE, &panics);
@@ -207,7 +207,7 @@ mod tests {
         assert!(!hub.start_recording(Instant::now(), SystemTime::UNIX_EPOCH));
     }
 
-    /// Nobody waits for minutes of emulation: such a recording begins empty.
+    /// A recording does not wait for minutes of emulation: it begins empty then.
     #[test]
     fn a_screen_that_takes_too_long_is_left_out() {
         let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
@@ -237,7 +237,8 @@ mod tests {
         }
     }
 
-    /// Who wants the screen gets it, wherever the output is cut, and the output that follows; and no other output.
+    /// A viewer that wants the screen gets it, wherever the output is cut, and the output that follows; and no other
+    /// output.
     #[test]
     fn who_wants_the_screen_of_now_gets_it() {
         let output = "a\x1b[1;31mb\u{4e16}\x1b]2;title\u{4e16}\x07c\x1b[2;5Hd".as_bytes();

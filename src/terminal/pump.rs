@@ -14,13 +14,14 @@ use super::viewer_state::ViewerState;
 
 /// The most the pump reads in one read. DOCKER: the Engine itself copies 32 KiB at a time.
 const READ_BYTES: usize = 32 * 1024;
-/// What it has room for while a session is quiet: 32 KiB for each would be half of all its memory.
+/// The size of the pump's buffer while a session is quiet: 32 KiB for each session would be half of its memory.
 const QUIET_READ_BYTES: usize = 2 * 1024;
 /// A flood is over after this many small reads.
 const QUIET_READS: u32 = 64;
-/// A read of this size or more is part of a flood: nobody reads so much, and nobody waits for it to the millisecond.
+/// A read of this size or more is part of a flood: no person reads that much, or notices that it comes a millisecond
+/// later.
 const FLOOD_BYTES: usize = 1024;
-/// So long a flood is left to gather between two reads. The Engine passes on every few hundred bytes as they come; to
+/// How long a flood is left to gather between two reads. The Engine passes on every few hundred bytes as they come; to
 /// wake up for each of them costs more than everything else, and takes the processor from the program that writes.
 const FLOOD_PAUSE: Duration = Duration::from_micros(1000);
 /// After a key there are no such pauses: what comes may be its answer, and it may be Ctrl-C.
@@ -47,7 +48,8 @@ impl Hub {
             budget.spend(count, is_watched);
             self.answer(&buffer[..count], &mut budget);
             self.age(&mut budget);
-            // Whoever has the lock is writing keys at this moment, and waiting for it would cost a wake-up a key.
+            // A thread that has the lock is writing keys at this moment, and waiting for it would cost a wake-up for
+            // each key.
             if let Some(mut input) = self.input.try_lock() {
                 input.drain();
             }
@@ -67,7 +69,7 @@ impl Hub {
         }
     }
 
-    /// Waits a moment for more of a flood, unless somebody types.
+    /// Waits a moment for more of a flood, unless the player types.
     fn let_gather(&self) {
         let now = Instant::now();
         if now.saturating_duration_since(self.last_input()) >= KEY_GRACE {
@@ -83,14 +85,14 @@ impl Hub {
             match hold {
                 Hold::No => return,
                 Hold::Yes => self.pump_wake.wait(),
-                // Woken or too late: each time the state decides.
+                // Whether the pump was woken or the time is over, the state decides what is next.
                 Hold::Until(end) => drop(self.pump_wake.wait_until(end)),
             }
         }
     }
 
-    /// Lets the program wait when its terminal has used up what it may, of time, of output that nobody sees, or of output
-    /// beside others who type.
+    /// Lets the program wait when its terminal has used up what it may: of the emulator's time, of output without a
+    /// viewer, or of output while others type at other terminals.
     pub(super) fn hold_back(&self, budget: &mut PumpBudget) {
         while !budget.is_unspent() {
             let state = self.state.lock();
@@ -135,7 +137,7 @@ impl Hub {
             state.tell_full();
         }
         let is_watched = !state.seats.is_empty();
-        // Not under the lock: whoever is woken wants it immediately.
+        // The lock is released first, because a viewer that is woken takes it immediately.
         drop(state);
         if let Some((number, rest)) = player {
             let mut typed_at = None;
@@ -149,7 +151,7 @@ impl Hub {
             }
             self.note_echo(typed_at);
         }
-        // After the player's: each wake-up takes the time of one.
+        // Spectators come after the player, because each wake-up takes time.
         for rest in spectators {
             rest.wake();
         }
@@ -166,7 +168,7 @@ impl Hub {
         coded
     }
 
-    /// Output that follows these keys has been sent to the player.
+    /// Measures the time from keys to the output that follows them, which has just been sent to the player.
     pub(super) fn note_echo(&self, typed_at: Option<Instant>) {
         if let Some(typed_at) = typed_at {
             self.metrics.echo.observe(typed_at.elapsed().as_secs_f64());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::engine::Size;
 
-/// The most a recording may be: hours of somebody's typing, or a few seconds of a flood.
+/// The most a recording may be: hours of a person's typing, or a few seconds of a flood.
 pub const LIMIT_BYTES: usize = 1024 * 1024;
 
 /// A recording that goes on, until it is as long as it may be.
@@ -35,9 +35,9 @@ impl Recording {
         }
     }
 
-    /// Records what draws the screen that it begins with, unless that leaves less room for the rest than it takes.
+    /// Records what draws the screen that the recording begins with, unless that takes more than half of the room.
     pub fn screen(&mut self, data: &str, now: Instant) {
-        // In JSON a control character is six bytes.
+        // In JSON a control character is up to six bytes.
         let bytes: usize = data
             .chars()
             .map(|c| if c.is_control() { 6 } else { c.len_utf8() })

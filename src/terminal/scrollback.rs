@@ -26,7 +26,7 @@ impl Scrollback {
         }
     }
 
-    /// An empty one, before which `offset` bytes were written that nobody keeps.
+    /// An empty one, before which `offset` bytes were written that are not kept.
     pub fn starting_at(offset: u64, limit_bytes: usize) -> Self {
         Self {
             end: offset,
@@ -34,7 +34,7 @@ impl Scrollback {
         }
     }
 
-    /// There were `offset` more bytes before all that it knows of.
+    /// Adds `offset` to all offsets: that many more bytes were written before all others.
     pub fn shift(&mut self, offset: u64) {
         self.end += offset;
     }
@@ -46,7 +46,7 @@ impl Scrollback {
         self.bytes.extend(output);
     }
 
-    /// `VecDeque` doubles when it grows, which would end at twice the limit and more.
+    /// Makes room, because a `VecDeque` doubles when it grows by itself, which would end at twice the limit and more.
     fn reserve_for(&mut self, more: usize) {
         let needed = self.bytes.len() + more;
         if needed > self.bytes.capacity() {

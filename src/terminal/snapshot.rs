@@ -1,9 +1,10 @@
-//! What a terminal needs to go on in the server's next life: its offset and its screen.
+//! What a terminal needs to go on after a restart of the server: its offset and its screen.
 //!
-//! A server that is stopped takes a [`Snapshot`] of each terminal, and the next one goes on from there: pages come
-//! back at their offsets as if nothing had been, and send again the keys that had not come. After a crash there is none.
-//! Then the hub is *uncharted*: it counts from 0 until the first page comes back, whose offset it takes for its own. A hub
-//! whose own state may be wrong starts anew in the same way, except that it knows its offset ([`Hub::start_anew`]).
+//! A server that is stopped takes a [`Snapshot`] of each terminal, and the next server goes on from there: pages come
+//! back at their offsets as if nothing had happened, and send again the keys that had not arrived. After a crash there
+//! is no snapshot. Then the hub is *uncharted*: it counts from 0 until the first page comes back, whose offset it takes
+//! for its own. A hub whose own state may be wrong starts anew in the same way, except that it knows its offset
+//! ([`Hub::start_anew`]).
 
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use super::scrollback::Scrollback;
 use super::state::State;
 use crate::engine::Size;
 
-/// Up to here JavaScript counts exactly, and so do pages.
+/// JavaScript, and so a page, counts exactly up to this number.
 const MOST_OFFSET: u64 = 1 << 53;
-/// The most output that is handed over as it is: what a page may have without having drawn it, in an ordinary game.
+/// The most undrawn output that is handed over as it is. In an ordinary game no page has more output that it has not
+/// drawn.
 pub const MAX_UNDRAWN_BYTES: usize = 64 * 1024;
 
 /// A terminal at one moment.
@@ -27,30 +29,31 @@ pub struct Snapshot {
     pub offset: u64,
     /// The terminal's size.
     pub size: Size,
-    /// Text and escape sequences that draw it on a terminal that was just reset. At the end may be a sequence that is not
-    /// complete.
+    /// Text and escape sequences that draw it on a terminal that was just reset. They may end with an incomplete
+    /// sequence.
     pub data: String,
-    /// The beginning of a character whose end was still to come; before the offset.
+    /// The beginning of a character whose end had not arrived. Its bytes lie before the offset.
     pub open: Vec<u8>,
     /// The last output before the offset, if no player's page has drawn it.
     pub undrawn: Option<Undrawn>,
-    /// Whose keys have come last, and how many, so that the page sends again what has not; none where that is not
-    /// known to the byte.
+    /// The page whose keys came last, and how many bytes of them came, so that the page sends the others again; none if
+    /// that is not known to the byte.
     pub typist: Option<Count>,
 }
 
-/// Output that no player's page has drawn: what a program asks in it is still to be answered.
+/// Output that no player's page has drawn: a program's questions in it are still to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undrawn {
-    /// What draws the terminal as it was before.
+    /// What draws the terminal as it was before that output.
     pub data: String,
     /// The output, which may begin with a character of which a part has been drawn.
     pub output: Vec<u8>,
 }
 
 impl Hub {
-    /// Takes the last picture, when nobody pumps any more. Nearly all output becomes past: nobody can resume here. There
-    /// is no picture where drawing it would hold up the stop.
+    /// Takes the snapshot, after the pump has ended. Nearly all output is taken into the past, because no page can
+    /// resume on this server any more. The snapshot has no screen if drawing it would take too long for the server's
+    /// stop.
     pub fn still(&self) -> Snapshot {
         let began = processor_time();
         let undrawn = self.undrawn(began);
@@ -73,7 +76,8 @@ impl Hub {
         }
     }
 
-    /// Takes all other output into the past. None where there is none, or that takes too long.
+    /// The output that no player has drawn, after all output before it was taken into the past. None if there is no
+    /// such output, or if that takes too long.
     fn undrawn(&self, began: Duration) -> Option<Undrawn> {
         let drawn = {
             let state = self.state.lock();
@@ -89,8 +93,8 @@ impl Hub {
         Some(Undrawn { data, output })
     }
 
-    /// Goes on where another server's hub was, or, without a picture, where the first page that comes back says.
-    /// To be called before anything is pumped.
+    /// Goes on where the last server's hub was, or, without a snapshot, where the first page says that comes back. To
+    /// be called before anything is pumped.
     pub fn go_on_from(&self, still: Option<&Snapshot>) {
         let count = still.and_then(|still| still.typist);
         if let Some(count) = count.filter(|count| count.come < MOST_OFFSET) {
@@ -102,7 +106,8 @@ impl Hub {
             return;
         };
         let mut past = Past::new(still.size, &state.emulator_panics);
-        // Nobody can be told of half a character, or of a question, but by the output itself.
+        // Only the output itself can tell a page of half a character, or of a question, so that part goes into the
+        // scrollback.
         let (data, output) = match &still.undrawn {
             Some(undrawn) => (&undrawn.data, &undrawn.output),
             None => (&still.data, &still.open),
@@ -121,7 +126,7 @@ impl Hub {
     }
 
     /// Forgets what the terminal shows, as a crash of the server would, but not how far the output has come. Pages are
-    /// sent away to come back immediately (1001).
+    /// closed with 1001, so that they come back immediately.
     pub fn start_anew(&self) {
         let mut state = self.state.lock();
         let end = state.scrollback.end();
@@ -134,8 +139,8 @@ impl Hub {
 }
 
 impl State {
-    /// Where the last output begins that no player has drawn: so much of it as is handed over, in the size that there is
-    /// now.
+    /// Where the undrawn output begins that is handed over: after what a player has drawn, after the last change of the
+    /// size, and at most [`MAX_UNDRAWN_BYTES`] before the end.
     fn drawn(&self) -> u64 {
         let end = self.scrollback.end();
         let resized = self.sizes.back().map_or(0, |(at, _)| *at);
@@ -144,7 +149,8 @@ impl State {
         first.clamp(self.scrollback.start(), end)
     }
 
-    /// The first page that comes back after a crash knows how far the output had come.
+    /// Takes over the offset of the first page that comes back after a crash: that page knows how far the output had
+    /// come.
     pub(super) fn chart(&mut self, from: Option<u64>) {
         let is_known = from.is_some_and(|from| from > 0 && from < MOST_OFFSET);
         if let Some(from) = from
@@ -158,7 +164,7 @@ impl State {
                 *at += from;
             }
         }
-        // Who comes without an offset starts at 0, and so does everybody after that.
+        // If the first page comes without an offset, the output begins at 0, for that page and for all later ones.
         self.is_uncharted = false;
     }
 }
@@ -190,7 +196,7 @@ mod tests {
         hub
     }
 
-    /// The same, and a page has drawn so much of it.
+    /// A hub with this output, of which a page has drawn `count` bytes.
     fn drawn(output: &[u8], count: usize) -> Arc<Hub> {
         let hub = hub(output);
         hub.state.lock().answered = count as u64;
@@ -270,8 +276,8 @@ mod tests {
         assert_eq!(settled(&hub, of(page, Some(0))), None);
     }
 
-    /// What a program has asked, and no page has drawn, is asked once more in the next life: however much that is, its
-    /// end.
+    /// Questions of a program that no page has drawn are in the output once more after the restart. Of much undrawn
+    /// output, the end is.
     #[test]
     fn what_no_page_has_drawn_is_still_to_be_answered() {
         let output = b"hello\x1b[6n";
@@ -354,7 +360,7 @@ mod tests {
             let greeting = seat.greeting();
             assert_eq!((greeting.offset, greeting.head), (offset, head), "{from:?}");
             drop(seat);
-            // Only the first one.
+            // Only the first page's offset is taken over.
             let seat = hub.join(arrival(Some(77_777))).expect("open");
             assert_eq!(seat.greeting().offset, offset);
         }

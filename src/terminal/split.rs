@@ -1,10 +1,10 @@
 //! One WebSocket, two threads: how its reading and its writing half are kept apart.
 //!
-//! tungstenite's `WebSocket` can't be split, and two of them on clones of one socket corrupt the stream: the
-//! reader's automatic pong lands inside a frame that the writer has half sent. So the reading thread's
-//! `WebSocket` writes into nothing ([`ReadSide`]), believes that its pongs and closes went out, and hands
-//! them to us as messages; the writing thread is the only one that touches the socket ([`Outgoing`]) and
-//! codes whole frames itself; while it rests it lends its half ([`super::parked_writer`]).
+//! tungstenite's `WebSocket` can't be split, and two of them on clones of one socket corrupt the stream: the reader's
+//! automatic pong lands inside a frame that the writer has half sent. So the reading thread's `WebSocket` writes into
+//! nothing ([`ReadSide`]), believes that its pongs and closes went out, and passes the client's pings and closes on as
+//! messages; the writing thread is the only one that touches the socket ([`Outgoing`]) and encodes whole frames itself;
+//! while it rests it lends its half ([`super::parked_writer`]).
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -24,7 +24,7 @@ use super::input::SharedInput;
 
 /// The largest message taken from a client.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// tungstenite's default of 128 KiB is zeroed and so touched: four times the memory of a whole session.
+/// tungstenite's default is 128 KiB, which it zeroes, so they take real memory: four times that of a whole session.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// How long one write may block before the writer looks whether it should give up.
 const WRITE_TICK: Duration = Duration::from_secs(1);
@@ -33,9 +33,9 @@ const IDLE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The reading half, for a `WebSocket` whose writes are thrown away.
 ///
-/// It is also the one place where the reading thread waits, so while keys wait for the container it waits
-/// for both: input from the client, and room in the attach socket. An `ack` behind a huge paste is
-/// therefore always read, and a program that waits for it can't be waiting for us.
+/// It is also the one place where the reading thread waits, so while keys wait for the container it waits for both:
+/// input from the client, and room in the attach socket. An `ack` behind a huge paste is therefore always read, and a
+/// program that is held until it comes goes on.
 ///
 /// And it is where a client that sends too much is not read for a moment ([`super::budget`]).
 pub struct ReadSide {
@@ -88,7 +88,7 @@ impl ReadSide {
         let until = Instant::now() + wait;
         loop {
             let input = self.input.stream().filter(|_| self.input.has_backlog());
-            // That it hung up or broke is always told.
+            // `poll` always reports that the client has hung up, or that the connection is broken.
             let mut fds = vec![PollFd::new(&*self.stream, PollFlags::empty())];
             fds.extend(
                 input
@@ -170,10 +170,10 @@ impl Write for ReadSide {
     }
 }
 
-/// The writing half: codes frames into a buffer, then writes whole frames.
+/// The writing half: encodes frames into a buffer, then writes whole frames.
 pub struct Outgoing {
     stream: Arc<TcpStream>,
-    /// Coded frames that were not written yet.
+    /// Encoded frames that were not written yet.
     pub buffer: Vec<u8>,
 }
 
@@ -190,29 +190,29 @@ impl Outgoing {
         })
     }
 
-    /// Codes a text frame.
+    /// Encodes a text frame.
     pub fn text(&mut self, text: &str) {
         frame(OpCode::Data(Data::Text), text.as_bytes(), &mut self.buffer);
     }
 
-    /// Codes a ping (RFC 6455 §5.5.2).
+    /// Encodes a ping (RFC 6455 §5.5.2).
     pub fn ping(&mut self) {
         frame(OpCode::Control(Control::Ping), b"", &mut self.buffer);
     }
 
-    /// Codes a pong with the ping's payload (RFC 6455 §5.5.3).
+    /// Encodes a pong with the ping's payload (RFC 6455 §5.5.3).
     pub fn pong(&mut self, payload: &[u8]) {
         frame(OpCode::Control(Control::Pong), payload, &mut self.buffer);
     }
 
-    /// Codes a close frame (RFC 6455 §5.5.1). Nothing may be coded after it.
+    /// Encodes a close frame (RFC 6455 §5.5.1). Nothing may be encoded after it.
     pub fn close(&mut self, code: u16, reason: &str) {
         let mut payload = code.to_be_bytes().to_vec();
         payload.extend(reason.bytes().take(123));
         frame(OpCode::Control(Control::Close), &payload, &mut self.buffer);
     }
 
-    /// Writes everything coded so far. Whenever the client takes nothing for a while, `may_go_on` decides.
+    /// Writes everything encoded so far. Whenever the client takes nothing for a while, `may_go_on` decides.
     ///
     /// # Errors
     /// When the client is gone, or `may_go_on` said no: then a frame may be half written and the socket is
@@ -232,10 +232,11 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Sends what is coded without blocking; what is not taken stays. Returns whether all is sent.
+    /// Sends what is encoded, without blocking; what the socket does not take stays in the buffer. Returns whether all
+    /// is sent.
     pub fn send_now(&mut self) -> bool {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        // Of a broken socket the writer learns when it tries.
+        // The writer learns that the socket is broken when it writes next.
         let sent = rustix::net::send(&*self.stream, &self.buffer, flags).unwrap_or(0);
         if sent == self.buffer.len() {
             self.buffer.clear();
@@ -245,7 +246,7 @@ impl Outgoing {
         self.buffer.is_empty()
     }
 
-    /// Moves it out, to be lent. What stays must not be written to.
+    /// Moves the writing half out, to be lent. What stays here must not be written to.
     pub fn take(&mut self) -> Self {
         Self {
             stream: Arc::clone(&self.stream),

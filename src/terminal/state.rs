@@ -14,22 +14,22 @@ use super::split;
 use super::viewer_state::{ExitNote, Greeting, Screen, ViewerState};
 use crate::engine::Size;
 
-/// When a page is cut off, the program stays held for so long at the page's window, so that a page that comes back
+/// When a page is cut off, the program stays held at the page's window for this long, so that a page that comes back
 /// finds everything; after that the program runs on and only the scrollback is kept.
 const AWAY_GRACE: Duration = Duration::from_secs(30);
 /// What is kept of an ended program's output for a player who was not there: why it ended is in its last words.
 const LAST_WORDS_BYTES: usize = 4 * 1024;
-/// Sizes that wait for the output before them to be taken in; the oldest give way.
+/// The most sizes that wait for the output before them to be taken in; the oldest give way.
 const SIZES: usize = 64;
-/// What a terminal has before its page has said its size.
+/// The size of a terminal whose page has not told its size yet.
 pub const FIRST_SIZE: Size = Size { cols: 80, rows: 24 };
 
-/// The most that is sent past a resting writer, headers aside: a screenful of an editor, not a flood.
+/// The most that the pump sends for a resting writer, without headers: a screenful of an editor, not a flood.
 const LITTLE_BYTES: usize = 4 * 1024;
 /// The terminal at one offset.
 pub(super) struct Present {
-    /// What comes at and after this offset is not in it. It lies between two characters, maybe within a sequence, which
-    /// the screen then ends within, too.
+    /// Output at and after this offset is not in the screen. The offset lies between two characters, maybe within a
+    /// sequence; then the screen's text ends within that sequence, too.
     pub(super) offset: u64,
     pub(super) screen: Screen,
 }
@@ -38,19 +38,20 @@ pub(super) struct State {
     pub(super) scrollback: Scrollback,
     /// The terminal at the scrollback's start; none while that is the start of everything.
     pub(super) past: Option<Box<Past>>,
-    /// Whether the emulator is at work on it elsewhere. INVARIANT: until it is given back only the session's thread
-    /// adds output, and nothing is forgotten.
+    /// Whether the emulator is at work on the past elsewhere. INVARIANT: until the past is given back, only the
+    /// session's thread adds output, and nothing is forgotten.
     pub(super) is_past_out: bool,
     /// How many threads wait for the past.
     pub(super) past_wanted: usize,
-    /// Memory that it took when it was here last.
+    /// The memory that the past took when it was here last.
     pub(super) past_bytes: usize,
-    /// Sizes by the offset at which they were set, where the past has not come to yet.
+    /// Sizes that the past has not come to yet, with the offset at which each was set.
     pub(super) sizes: VecDeque<(u64, Size)>,
     pub(super) seats: Vec<ViewerState>,
     pub(super) next_seat: u64,
     pub(super) last_input: Instant,
-    /// The same for keys: who only says to be there is believed for [`super::viewer_handle::STAY_LIMIT`] after them.
+    /// When the player last typed keys: a player who only says to be there is believed for
+    /// [`super::viewer_handle::STAY_LIMIT`] after that.
     pub(super) last_keys: Instant,
     /// When the oldest keys were written that no output has followed yet.
     pub(super) typed_at: Option<Instant>,
@@ -59,7 +60,8 @@ pub(super) struct State {
     pub(super) size: Option<Size>,
     /// Counts the panics of the past's emulator.
     pub(super) emulator_panics: IntCounter,
-    /// What players that have left had drawn, or what was answered without them: the questions in it are answered.
+    /// The offset up to which players that have left had drawn the output, or the server has answered it without them:
+    /// the questions before it are answered.
     pub(super) answered: u64,
     /// Whether the offset is only a guess: see [`super::snapshot`].
     pub(super) is_uncharted: bool,
@@ -69,7 +71,7 @@ pub(super) struct State {
     /// Whether the player was told everything, the end included.
     pub(super) is_read: bool,
     pub(super) recording: Option<Recording>,
-    /// Whether nothing comes any more and nobody is let in: what was kept for viewers goes with the last of them.
+    /// Whether the session is over: what was kept for viewers is freed when the last of them leaves.
     pub(super) is_retired: bool,
     /// The player's page was cut off: what it had drawn, and until when the program waits for it.
     pub(super) away: Option<(u64, Instant)>,
@@ -86,7 +88,7 @@ pub(super) enum Hold {
 }
 
 impl State {
-    /// Of a terminal without output and viewers.
+    /// The state of a terminal without output and viewers.
     pub(super) fn new(scrollback_bytes: usize, now: Instant, emulator_panics: IntCounter) -> Self {
         Self {
             scrollback: Scrollback::new(scrollback_bytes),
@@ -147,7 +149,7 @@ impl State {
             self.answered = self.answered.max(seat.done());
             self.forget_echo();
         }
-        // Who was sent away, or never says what it has drawn, does not come back for the rest.
+        // A viewer that was sent away, or that never says what it has drawn, does not come back for the rest.
         if seat.role == Role::Player && seat.is_acking && !seat.is_closing() {
             self.away = Some((seat.done(), Instant::now() + AWAY_GRACE));
         }
@@ -176,10 +178,11 @@ impl State {
         self.closed == Some(Close::ShellEnded) && self.exit.is_some() && !self.is_read
     }
 
-    /// Drops all that belongs to the output so far, and sends everybody away to come back.
+    /// Drops all that belongs to the output so far, and closes all viewers' connections with a code after which they
+    /// come back.
     pub(super) fn begin_again(&mut self) {
         (self.past, self.size, self.sizes) = (None, None, VecDeque::new());
-        // The thread that had it out is gone.
+        // The thread that had the past out is gone.
         (self.is_past_out, self.past_bytes) = (false, 0);
         (self.recording, self.away) = (None, None);
         self.forget_echo();
@@ -188,7 +191,7 @@ impl State {
         }
     }
 
-    /// What comes next is no answer to keys that were typed before.
+    /// Forgets the keys whose echo is measured: output that comes next does not answer them.
     pub(super) fn forget_echo(&mut self) {
         (self.typed_at, self.echo) = (None, None);
     }
@@ -263,7 +266,7 @@ impl State {
             data: past.redraw(),
         });
         if let Some(past) = &self.past {
-            // With what has just been drawn.
+            // This includes what has just been drawn.
             self.past_bytes = past.memory_bytes();
         }
         Greeting {
@@ -283,7 +286,7 @@ impl State {
         }
         self.size = Some(size);
         let end = self.scrollback.end();
-        // Nothing was drawn in the one before.
+        // No output came while the terminal had the size before.
         if self.sizes.back().is_some_and(|(at, _)| *at == end) {
             self.sizes.pop_back();
         }
@@ -300,14 +303,14 @@ impl State {
         true
     }
 
-    /// A recording that begins with this screen, and goes on with what has come since.
+    /// A recording that begins with this screen, and goes on with the output that has come since.
     pub(super) fn record_from(
         &self,
         present: Option<Present>,
         now: Instant,
         date: SystemTime,
     ) -> Recording {
-        // What came before is lost to it where that is too much to draw, or to keep until it is drawn.
+        // The recording lacks what came before, if that was too much to draw, or to keep until it was drawn.
         let present = present.filter(|present| self.scrollback.has(present.offset));
         let Some(Present { offset, screen }) = present else {
             return Recording::new(self.shown_size(), now, date);
@@ -349,8 +352,8 @@ impl State {
         unsent.min(room) as usize
     }
 
-    /// Codes the next `count` bytes for a viewer as a binary frame. Returns when the player wrote the keys that they
-    /// are the first output after.
+    /// Encodes the next `count` bytes for a viewer as a binary frame. If they are the first output after the player's
+    /// keys, returns when those were written.
     pub(super) fn code(
         &mut self,
         index: usize,
@@ -366,8 +369,8 @@ impl State {
         self.echo.take_if(is_echo).map(|(_, typed_at)| typed_at)
     }
 
-    /// Codes all that a viewer has not been sent yet, if that is output only, and little; else nothing. Returns what
-    /// [`State::code`] does.
+    /// Encodes all that a viewer has not been sent yet, if that is output only, and little; otherwise nothing. Returns
+    /// what [`State::code`] does.
     pub(super) fn code_little(
         &mut self,
         number: u64,

@@ -1,6 +1,6 @@
-//! Which of a server's terminals somebody types at: what one needs to know of the others.
+//! At which of a server's terminals players type: what each terminal needs to know of the others.
 //!
-//! Called by each terminal's reader thread (keys) and its session's (output).
+//! Called by the reader thread of each player (keys), and by each session's thread (output).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,22 +14,22 @@ const PRESENT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number(u64);
 
-/// The terminals at which somebody has typed last.
+/// The terminals at which players have typed last.
 #[derive(Debug, Default)]
 pub struct Typists {
     next: AtomicU64,
-    /// Guards the last two terminals, the newer one first: of any terminal, one of them is another. Held for a few
-    /// comparisons.
+    /// Guards the last two terminals, the newer one first: for any terminal, at least one of the two is another one.
+    /// Held for a few comparisons.
     last: Mutex<[Option<(Number, Instant)>; 2]>,
 }
 
 impl Typists {
-    /// One more terminal.
+    /// Adds a terminal, and returns its number.
     pub fn number(&self) -> Number {
         Number(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Somebody has typed at this one.
+    /// Notes that a player has typed at this terminal.
     pub fn note(&self, own: Number, now: Instant) {
         let mut last = self.last.lock();
         if last[0].is_some_and(|(number, _)| number != own) {
@@ -38,7 +38,7 @@ impl Typists {
         last[0] = Some((own, now));
     }
 
-    /// Whether somebody has typed at another one just now.
+    /// Whether a player has typed at another terminal just now.
     pub fn has_others(&self, own: Number, now: Instant) -> bool {
         let last = *self.last.lock();
         let others = last.into_iter().flatten();

@@ -1,15 +1,15 @@
 //! One WebSocket at a hub: a player's page, a spectator's, or a raw client such as websocat.
 //!
-//! Two threads. The *reader* is the connection's own thread: it takes keys, sizes and acks from the client.
-//! The *writer* (`w-` and the session's first digits) is the only one that writes to the socket: hello, output,
-//! pongs, notices, exit and one close frame, after which it writes nothing. The reader leaves what it wants
-//! written in one-element slots ([`Control`]), so it never waits for a client that does not read: 300,000 pings
-//! cost one slot.
+//! Two threads. The *reader* is the connection's own thread: it takes keys, sizes and acks from the client. The
+//! *writer* (`w-` and the beginning of the session's short name) is the only one that writes to the socket: hello,
+//! output, pongs, notices, exit and one close frame, after which it writes nothing. The reader leaves what it wants
+//! written in one-element slots ([`Control`]), so it never waits for a client that does not read: 300,000 pings cost
+//! one slot.
 //!
 //! The writer also keeps the [`Heartbeat`]: it pings every 20 s, idle or in the middle of a flood, and gives up on a
-//! client that has been silent for 60 s by shutting the socket down, which wakes the reader. So an idle viewer
-//! costs no other wake-ups. Taking output is no sign of life, an answer to a ping is: so a raw client that only
-//! reads lives as long as its pings come through, and whoever takes nothing at all is given up on by the flush.
+//! client that has been silent for 60 s by shutting the socket down, which wakes the reader. So an idle viewer costs no
+//! other wake-ups. That a client takes output is no sign of life, its answer to a ping is: so a raw client that only
+//! reads stays as long as it answers pings, and a client that takes nothing at all is given up on by the flush.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -31,24 +31,24 @@ use super::viewer_state::{Greeting, Screen};
 use crate::logging::names;
 use crate::threads::{self, Kind};
 
-/// How long a client may take to answer our close frame.
+/// How long a client may take to answer the server's close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
-/// After the last frame we read on for so long: unread input would turn our FIN into a reset, which can
-/// destroy the close frame on its way.
+/// How long the server reads on after its last frame: unread input would turn its FIN into a reset, which can destroy
+/// the close frame on its way.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// How a client that is gone is told from one that is quiet.
 #[derive(Debug, Clone, Copy)]
 pub struct Heartbeat {
-    /// Between two pings.
+    /// The time between two pings.
     pub every: Duration,
     /// A client that has sent nothing for this long is gone.
     pub limit: Duration,
 }
 
 impl Heartbeat {
-    /// A ping so often; three of them may go unanswered.
+    /// Pings at the interval `every`; three of them may go unanswered.
     pub fn every(every: Duration) -> Self {
         Self {
             every,
@@ -58,7 +58,7 @@ impl Heartbeat {
 }
 
 impl Default for Heartbeat {
-    /// Pings below the 60 s after which nginx and most others cut an idle connection.
+    /// Pings more often than every 60 s, after which nginx and most other proxies cut an idle connection.
     fn default() -> Self {
         Self::every(Duration::from_secs(20))
     }
@@ -67,7 +67,7 @@ impl Default for Heartbeat {
 /// On what terms a viewer is served.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
-    /// The session. Spectators are not told.
+    /// The session's id, which spectators are not told.
     pub session_id: Uuid,
     /// Whether the client speaks `shellcraft.v1`; raw bytes otherwise.
     pub is_v1: bool,
@@ -84,7 +84,7 @@ pub struct Terms {
 pub struct Visit {
     /// Bytes typed.
     pub input_bytes: u64,
-    /// The code of the close frame that we sent, if any.
+    /// The code of the close frame that the server sent, if any.
     pub close_code: Option<u16>,
 }
 
@@ -95,7 +95,7 @@ struct Control {
     page_pong: Option<serde_json::Number>,
     /// The first reason to close wins.
     close: Option<(u16, &'static str)>,
-    /// The reader has left: nobody will answer any more.
+    /// The reader has left: no answer of the client is read any more.
     is_reader_gone: bool,
     last_heard: Instant,
 }
@@ -120,7 +120,7 @@ pub fn run(
     terms: Terms,
 ) -> io::Result<Visit> {
     let screen = seat.take_screen();
-    // Not for a Unix socket, which has no delay to begin with.
+    // This fails for a Unix socket, which has no delay anyway.
     let _ = stream.set_nodelay(true);
     stream.set_read_timeout(None)?;
     let shared = Arc::new(stream.try_clone()?);
@@ -159,7 +159,7 @@ pub fn run(
     Ok(visit)
 }
 
-/// Tells the writer that the reader has left, by a panic too.
+/// Tells the writer that the reader has left, even if it has panicked.
 struct Leaving<'a>(&'a Viewer);
 
 impl Drop for Leaving<'_> {
@@ -217,13 +217,14 @@ impl Viewer {
                     self.seat.notify(Notice::not_delivered());
                     return 0;
                 }
-                // A page's acks are behind its keys, and the program may wait for them before it reads on.
+                // A page's acks come behind its keys, and the program may be held until they are read, so the reader
+                // must not wait.
                 Typed::Full if self.terms.is_v1 => {
                     self.seat.give_up(keys.len());
                     self.seat.notify(Notice::not_read());
                     return 0;
                 }
-                // A raw client has nothing else to say, and is slowed down.
+                // A raw client sends nothing but keys, so the reader waits, which slows the client down.
                 Typed::Full if self.wait_for_room() => {}
                 Typed::Full => return 0,
             }
@@ -234,7 +235,7 @@ impl Viewer {
     /// makes sense.
     fn wait_for_room(&self) -> bool {
         let input = self.seat.hub().input().stream();
-        // That the client is gone, or was sent away by our writer, is always told.
+        // `poll` always reports that the client is gone, or that the writer has shut the connection down.
         let mut fds = vec![PollFd::new(&*self.stream, PollFlags::empty())];
         fds.extend(
             input
@@ -277,7 +278,7 @@ impl Viewer {
         self.seat.wake();
     }
 
-    /// The reader has nothing more to say. Without a close to send the client is simply gone.
+    /// Notes that the reader has left. If it asks for no close frame, the client is gone without one.
     fn leave(&self) {
         let mut control = self.control.lock();
         control.is_reader_gone = true;
@@ -321,7 +322,7 @@ impl Viewer {
                 self.flush_last(out)?;
                 return Some(Close::LoggedOut.code());
             }
-            // Not only when it has nothing else to do: a flood may have no pause.
+            // The ping does not wait until there is nothing else to do: a flood may have no pause.
             let now = Instant::now();
             if now >= next_ping {
                 if self.silence() >= limit {
@@ -350,7 +351,7 @@ impl Viewer {
         }
     }
 
-    /// Codes what the reader left in the slots. Returns whether the client is gone.
+    /// Encodes what the reader left in the slots. Returns whether the client is gone.
     fn code_control(&self, out: &mut Outgoing) -> bool {
         let mut control = self.control.lock();
         let (pong, page_pong) = (control.pong.take(), control.page_pong.take());
@@ -366,14 +367,14 @@ impl Viewer {
         is_gone
     }
 
-    /// Codes the last count of the page's keys. INVARIANT: a seat that is closing types nothing any more.
+    /// Encodes the last count of the page's keys. INVARIANT: a seat that is closing types nothing any more.
     fn tell_keys(&self, out: &mut Outgoing) {
         if let Some(input) = self.seat.settled() {
             self.tell(out, &ToPage::Keys { input });
         }
     }
 
-    /// Codes the next thing that the hub has for this viewer.
+    /// Encodes the next thing that the hub has for this viewer.
     fn next(&self, out: &mut Outgoing) -> Step {
         if let Some((code, reason)) = self.control.lock().close {
             return Step::close(code, reason);
@@ -416,7 +417,7 @@ impl Viewer {
             ..
         } = greeting;
         let role = self.seat.role();
-        // Whoever knows a session's id plays it, so a spectator is not told.
+        // Everyone who knows a session's id may play it, so a spectator is not told.
         let session_id = match role {
             Role::Player => self.terms.session_id,
             Role::Spectator => Uuid::nil(),
@@ -447,7 +448,7 @@ impl Viewer {
         }
     }
 
-    /// Codes a control message, for those who understand them.
+    /// Encodes a control message, if the client understands them.
     fn tell(&self, out: &mut Outgoing, message: &ToPage) -> Step {
         if self.terms.is_v1 {
             out.text(&message.to_json());
@@ -456,7 +457,8 @@ impl Viewer {
     }
 
     fn flush(&self, out: &mut Outgoing) -> io::Result<()> {
-        // A client that takes nothing is waited for as long as it is alive and nobody needs its place.
+        // The writer waits for a client that takes nothing, as long as the client is alive and logged in and is not to
+        // be closed.
         out.flush(|| {
             self.silence() < self.terms.heartbeat.limit
                 && !self.seat.is_closing()
@@ -465,7 +467,8 @@ impl Viewer {
         })
     }
 
-    /// The same for the frame that tells why: a client that takes nothing is not waited for any more.
+    /// Writes the frame that tells why the connection ends: the writer waits at most [`LINGER`] for a client that takes
+    /// nothing.
     fn flush_last(&self, out: &mut Outgoing) -> Option<()> {
         let deadline = Instant::now() + LINGER;
         out.flush(|| Instant::now() < deadline).ok()
@@ -481,7 +484,7 @@ impl Viewer {
         self.control.lock().last_heard.elapsed()
     }
 
-    /// After our close frame: the client's own close, or its end, is due.
+    /// Waits for the client's own close, or its end, after the server's close frame.
     fn wait_for_reader(&self) {
         let deadline = Instant::now() + CLOSE_WAIT;
         while !self.control.lock().is_reader_gone {
@@ -496,7 +499,7 @@ impl Viewer {
 struct Step {
     close: Option<(u16, &'static str)>,
     is_idle: bool,
-    /// When the keys were written that the coded output follows.
+    /// When the keys were written that the encoded output follows.
     typed_at: Option<Instant>,
 }
 
@@ -521,7 +524,7 @@ impl Step {
     }
 }
 
-/// Says that nothing more comes, and throws away what the client still sends.
+/// Tells the client that nothing more comes, and throws away what the client still sends.
 // Its buffer must not lie on the stack under a terminal that is open for hours.
 #[inline(never)]
 fn linger(stream: &TcpStream) {

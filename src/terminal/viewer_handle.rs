@@ -16,13 +16,13 @@ use crate::engine::Size;
 
 /// The most one frame to a viewer carries, so that control messages never wait long.
 const FRAME_BYTES: usize = 64 * 1024;
-/// A player who types nothing may put off the end of an idle game for so long.
+/// A player who types nothing may put off the end of an idle game for this long.
 pub const STAY_LIMIT: Duration = Duration::from_secs(2 * 3600);
 
-/// Spectators of one session.
+/// The most spectators of one session.
 pub const MAX_SPECTATORS: usize = 64;
 
-/// Why nobody could sit down.
+/// Why a viewer was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoViewer {
     /// The session is over; this is the code it was closed with.
@@ -32,7 +32,7 @@ pub enum NoViewer {
 }
 
 impl Hub {
-    /// A viewer sits down. A second player takes the first one's place, who is sent away with 4000.
+    /// Lets a viewer in. A second connection of the player takes the first one's place, which is closed with 4000.
     ///
     /// Without an offset to go on at, or with one that is no longer kept, the viewer gets the scrollback from
     /// its start, and before that the screen as it was there.
@@ -45,7 +45,7 @@ impl Hub {
         // was told to this one.
         let mut input = self.input.lock();
         let mut state = self.state.lock();
-        // What is out has offsets that a chart would change.
+        // While the past is out, the emulator works with offsets that a chart would change.
         if state.is_uncharted || !state.scrollback.has(arrival.from.unwrap_or(0)) {
             self.wait_for_past(&mut state);
         }
@@ -67,7 +67,7 @@ impl Hub {
         }
         let greeting = match present {
             Some(present) => state.greet_with(present),
-            // Its terminal is empty, and the output alone does not fill it.
+            // The page's terminal is empty, and the output alone does not fill it.
             None if arrival.wants_screen => state.greet(None),
             None => state.greet(arrival.from),
         };
@@ -178,7 +178,7 @@ impl ViewerHandle {
             return next;
         }
         if !state.scrollback.has(state.seats[index].sent) {
-            // What it does not draw is not followed by more of it.
+            // A page that has not drawn what it was sent is not sent more.
             if state.seats[index].is_full(self.hub.limits.window_bytes as u64) {
                 return Next::Wait;
             }
@@ -218,7 +218,7 @@ impl ViewerHandle {
         if offset <= seat.acked || offset > seat.sent {
             return;
         }
-        // Its writer has nothing new to look at unless the window was full.
+        // The viewer's writer has nothing new to look at unless the window was full.
         let was_full = seat.is_full(self.hub.limits.window_bytes as u64);
         (seat.acked, seat.held_since) = (offset, None);
         if was_full {
@@ -231,7 +231,7 @@ impl ViewerHandle {
         }
     }
 
-    /// Whether somebody wants this viewer closed.
+    /// Whether this viewer is to be closed.
     pub fn is_closing(&self) -> bool {
         let state = self.hub.state.lock();
         self.index(&state)
@@ -259,18 +259,18 @@ impl ViewerHandle {
                 .fetch_add(keys.len() as u64, Ordering::Relaxed);
         }
         self.hub.typed.raise();
-        // It may have something to spend again.
+        // The terminal's budget may allow more again, because its player types.
         self.hub.wake_pump();
         typed
     }
 
-    /// So many bytes of keys were refused, and their page is told so.
+    /// Notes that `count` bytes of keys were refused, and that their page is told so.
     pub fn give_up(&self, count: usize) {
         self.hub.input.lock().give_up(count, self.arrival.page);
     }
 
-    /// The player is there, and types nothing; others' presence changes nothing. So long after the last keys it takes a
-    /// key again: a page that is forgotten, or a script, must not keep a place for good.
+    /// Notes that the player is there, without typing; from spectators this changes nothing. [`STAY_LIMIT`] after the
+    /// last keys, only a key counts: a page that was forgotten, or a script, must not keep a place for good.
     pub fn stay(&self, now: Instant) {
         self.as_player(|state| {
             if now.saturating_duration_since(state.last_keys) < STAY_LIMIT {
@@ -289,14 +289,14 @@ impl ViewerHandle {
         })
     }
 
-    /// Notes the size of the player's terminal; others' sizes change nothing.
+    /// Notes the size of the player's terminal; spectators' sizes change nothing.
     pub fn resize(&self, size: Size) {
         if self.as_player(|state| state.resize(size)) == Some(true) {
             (self.hub.on_resize)();
         }
     }
 
-    /// Does something that only the player may.
+    /// Calls `act` if this viewer is the player, and is not to be closed.
     fn as_player<T>(&self, act: impl FnOnce(&mut State) -> T) -> Option<T> {
         let mut state = self.hub.state.lock();
         let seat = &state.seats[self.index(&state)?];

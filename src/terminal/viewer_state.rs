@@ -14,11 +14,11 @@ use crate::engine::Size;
 
 /// Notices that may wait for one viewer; older ones give way.
 const NOTICES: usize = 4;
-/// A page that is there and has drawn nothing of a whole window for so long may never do so: its program runs on, and
+/// A page that is there and has drawn nothing of a whole window for this long may never do so: its program runs on, and
 /// once the page draws again it is told what it has missed. A hidden page is woken up once a minute.
 pub(super) const STALL_LIMIT: Duration = Duration::from_secs(150);
 
-/// Who sits down, and with what.
+/// A viewer that arrives, and what it asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
     /// What it may do.
@@ -27,7 +27,7 @@ pub struct Arrival {
     pub is_acking: bool,
     /// The offset to go on at.
     pub from: Option<u64>,
-    /// Whether it wants the screen as it is now, and not the output that leads from there to it.
+    /// Whether it wants the screen as it is now, instead of the output from `from` on that leads there.
     pub wants_screen: bool,
     /// The page's own number, if it wants its keys counted.
     pub page: Option<Uuid>,
@@ -47,7 +47,8 @@ pub struct ExitNote {
 pub struct Screen {
     /// The terminal's size that it is meant for.
     pub size: Size,
-    /// Text and escape sequences. They are not part of the output and have no offsets. Shared by all that are told the same.
+    /// Text and escape sequences. They are not part of the output and have no offsets. Shared by all viewers that are
+    /// told the same.
     pub data: Arc<str>,
 }
 
@@ -60,7 +61,7 @@ pub struct Greeting {
     pub head: u64,
     /// How much of that players have drawn before: the questions in it are answered.
     pub answered: u64,
-    /// Whether that is where the viewer wanted to go on.
+    /// Whether `offset` is where the viewer wanted to go on.
     pub is_exact: bool,
     /// What to draw before, where the output's beginning is not kept.
     pub screen: Option<Screen>,
@@ -81,9 +82,9 @@ pub enum Next {
     Skipped(Greeting),
     /// A sentence for the viewer.
     Notice(Notice),
-    /// So many spectators look on now: for the player.
+    /// For the player: this many spectators look on now.
     Spectators(usize),
-    /// The player's terminal has this size now: for spectators.
+    /// For spectators: the player's terminal has this size now.
     Size(Size),
     /// Nothing to do until the seat's wake-up.
     Wait,
@@ -100,7 +101,7 @@ pub(super) struct ViewerState {
     /// Whether the viewer says what it has drawn; otherwise what was handed to its socket counts.
     pub(super) is_acking: bool,
     page: Option<Uuid>,
-    /// How many bytes of its page's keys were settled when another took its place.
+    /// How many bytes of its page's keys were settled when another page took its place.
     pub(super) last_settled: Option<u64>,
     pub(super) sent: u64,
     pub(super) acked: u64,
@@ -108,7 +109,7 @@ pub(super) struct ViewerState {
     notices: VecDeque<Notice>,
     told_spectators: usize,
     told_size: Option<Size>,
-    /// Since when the program waits for it, without its having drawn anything.
+    /// Since when the program has waited for this viewer, which has drawn nothing since.
     pub(super) held_since: Option<Instant>,
     rest: Arc<ParkedWriter>,
 }
@@ -150,8 +151,8 @@ impl ViewerState {
         self.is_acking && self.sent - self.acked >= window_bytes
     }
 
-    /// The program waits for it: until when, at most, if it does not draw anything. None if it never says what it has
-    /// drawn: then its socket tells.
+    /// Until when the program waits for this viewer if it draws nothing. None if it never says what it has drawn: then
+    /// what its socket takes decides.
     pub(super) fn stalls_at(&mut self, now: Instant) -> Option<Instant> {
         let since = *self.held_since.get_or_insert(now);
         self.is_acking.then_some(since + STALL_LIMIT)
@@ -161,7 +162,7 @@ impl ViewerState {
         self.rest.wake();
     }
 
-    /// Another page is about to type: this is the last that is known of this one's keys.
+    /// Notes the count of this page's keys, because another page is about to type.
     pub(super) fn settle(&mut self, input: &Input) {
         if self.role == Role::Player && !self.is_closing() {
             self.last_settled = self.page.and_then(|page| input.settled_so_far(page));
@@ -174,7 +175,7 @@ impl ViewerState {
     }
 
     pub(super) fn notify(&mut self, notice: Notice) {
-        // Nothing is said twice running: a long paste may be refused in a hundred pieces.
+        // The same notice is not given twice in a row: a long paste may be refused in a hundred pieces.
         if self.notices.back() == Some(&notice) {
             return;
         }

@@ -1,4 +1,5 @@
-//! "Look again", said by any thread to one that waits. Said twice before it looks, it is heard once.
+//! A signal to look again, which any thread may give to one that waits. Two signals before that thread looks count as
+//! one.
 //!
 //! Not a channel: crossbeam's receivers spin and yield for a while before they sleep, which costs a bridge
 //! whose every key and chunk is a wake-up two `sched_yield` each, on processors that the Engine needs.
@@ -33,7 +34,7 @@ impl Wakeup {
         *is_raised = false;
     }
 
-    /// The same, until `deadline` at most. Returns whether it was raised.
+    /// Waits until it is raised, but until `deadline` at most, and lowers it. Returns whether it was raised.
     pub fn wait_until(&self, deadline: Instant) -> bool {
         let mut is_raised = self.is_raised.lock();
         self.raised

@@ -1,4 +1,4 @@
-//! What a player can use up. Each goes on until somebody ends the session, or the kernel ends it.
+//! What a player can use up. Each bomb goes on until the self-test ends its session, or the kernel ends the bomb.
 //!
 //! The first finding of each tells how far it got; what the neighbours felt is measured from outside.
 
@@ -19,14 +19,14 @@ use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
 const BOOK: &str = "/home/spellbook.dat";
 const MEBIBYTE: usize = 1 << 20;
-/// The contract's `/tmp`, and `/dev/shm` beside it.
+/// The size of `/tmp` in the contract; `/dev/shm` beside it is small.
 const TMP_BYTES: u64 = 16 << 20;
-/// How long one that has got everything keeps it.
+/// How long a bomb that has got everything keeps it.
 const HOLD: Duration = Duration::from_secs(600);
 
-/// Goes off.
+/// Sets off a bomb.
 pub fn go_off(bomb: Bomb, terms: &Terms) {
-    // A full file is an error for us, no end.
+    // A full file must be an error for this process, and not end it.
     ignore(&[signals::SIGXFSZ, signals::SIGPIPE]);
     match bomb {
         Bomb::Forks => forks(terms),
@@ -48,7 +48,7 @@ pub fn go_off(bomb: Bomb, terms: &Terms) {
     }
 }
 
-/// From now on these signals change nothing.
+/// Makes these signals change nothing from now on.
 fn ignore(list: &[i32]) {
     for signal in list {
         // Some can't be caught, and then they are not ignored.
@@ -60,7 +60,7 @@ fn on(name: Bomb, note: impl Into<String>) {
     report(&Finding::ok(name.name(), note));
 }
 
-/// Processes that make processes as fast as they can, and so on when one of them has ended.
+/// Makes processes that make processes as fast as they can, and further ones when one of them has ended.
 fn forks(terms: &Terms) {
     on(Bomb::Forks, LIT);
     let order = Order::Bomb(Bomb::Forks, *terms).to_string();
@@ -73,7 +73,7 @@ fn forks(terms: &Terms) {
             .spawn();
         match quiet {
             Ok(child) => children.push(child),
-            // Whoever has ended makes room for the next.
+            // A process that has ended makes room for the next.
             Err(_) => {
                 if !std::mem::replace(&mut is_told, true) {
                     on(
@@ -84,7 +84,7 @@ fn forks(terms: &Terms) {
                 children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
             }
         }
-        // More than there can be; all of them are alive.
+        // All of them are alive, which is more than the limit allows.
         if children.len() as u64 > terms.pids {
             report(&Finding::fail(
                 Bomb::Forks.name(),
@@ -143,11 +143,11 @@ fn heap(terms: &Terms) {
     ));
 }
 
-/// Takes so many bytes of memory, and uses them.
+/// Takes this many bytes of memory, and uses them.
 pub fn eat(bytes: u64) {
     let mut eaten = Vec::new();
     for number in 0..bytes / MEBIBYTE as u64 {
-        // Not zero: the kernel would give one page of zeroes for all.
+        // The bytes are not zero: the kernel would give one page of zeroes for all.
         eaten.push(vec![(number % 255) as u8 + 1; MEBIBYTE]);
     }
     std::hint::black_box(&eaten);
@@ -198,7 +198,7 @@ fn tmpfs() {
     }
 }
 
-/// Files without content cost memory too: it is the player's own that runs out.
+/// Makes files without content. They cost memory too, and it is the player's own that runs out.
 fn inodes() {
     on(Bomb::Inodes, LIT);
     let mut number = 0_u64;
@@ -233,7 +233,7 @@ fn cpu(terms: &Terms) {
         let builder = thread::Builder::new()
             .name("cpu-hog".into())
             .stack_size(16 << 10);
-        // Fewer will do.
+        // Fewer threads will do.
         let _ = builder.spawn(spin);
     }
     on(Bomb::Cpu, format!("{} threads spin", terms.pids / 2));
@@ -242,7 +242,7 @@ fn cpu(terms: &Terms) {
 
 /// Runs the same bomb in as many processes as there may be. Only the first says anything.
 fn spread(bomb: Bomb, terms: &Terms) {
-    // One that finds pids 0 is a copy.
+    // A process that is given 0 pids is a copy.
     let copy = Order::Bomb(bomb, Terms { pids: 0, ..*terms }).to_string();
     for _ in 0..terms.pids.saturating_sub(6) {
         if itself(&copy)
@@ -291,7 +291,7 @@ fn terminals(terms: &Terms) {
         spread(Bomb::Terminals, terms);
     }
     let mut kept = Vec::new();
-    // Where there are none to be had something else may be in its place.
+    // If there are no pseudo-terminals to be had, something else may be at this path.
     while let Ok(file) = OpenOptions::new()
         .read(true)
         .write(true)
@@ -312,7 +312,7 @@ fn terminals(terms: &Terms) {
     thread::sleep(HOLD);
 }
 
-/// Writes the one file on disk to its end and to the disk itself, again and again.
+/// Fills the one file that is on the disk, and has it written to the disk, again and again.
 fn disk() {
     let block = vec![7; 64 << 10];
     let mut is_told = false;
@@ -349,7 +349,7 @@ fn disk() {
 fn pour(bytes: &[u8]) {
     let mut out = io::stdout().lock();
     loop {
-        // A terminal that is full for now, or gone: the end comes from outside.
+        // This fails while the terminal is full, or once it is gone: the end comes from outside.
         let _ = out.write_all(bytes);
     }
 }
@@ -391,7 +391,7 @@ fn escapes() {
 
 fn daemons(terms: &Terms) {
     for _ in 0..terms.pids / 8 {
-        // Each leaves a child, and that one another, without a parent or a terminal.
+        // Each process leaves a child, and that one another, without a parent or a terminal.
         if let Ok(mut child) = itself(&Order::Daemon(2).to_string()).spawn() {
             let _ = child.wait();
         }
@@ -406,7 +406,8 @@ fn daemons(terms: &Terms) {
     daemon(0);
 }
 
-/// Leaves its session and terminal, ignores what can be ignored, and does so in so many generations.
+/// Leaves its session and terminal, ignores the signals that can be ignored, and starts the next generation, if one is
+/// still to come.
 pub fn daemon(generation: u64) {
     ignore(&[
         signals::SIGTERM,
@@ -416,10 +417,10 @@ pub fn daemon(generation: u64) {
         signals::SIGUSR1,
         signals::SIGUSR2,
     ]);
-    // It fails for a group's leader, who is one already.
+    // It fails for a process that leads a group already.
     let _ = rustix::process::setsid();
     if generation > 0 {
-        // The parent ends, so nobody waits for the child.
+        // The parent ends, so no process waits for the child.
         let _ = itself(&Order::Daemon(generation - 1).to_string()).spawn();
         return;
     }

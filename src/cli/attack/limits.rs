@@ -1,4 +1,4 @@
-//! What the kernel says that a player may use, and whether it means it.
+//! What the kernel says that a player may use, and whether it enforces that.
 
 use std::fs;
 use std::thread;
@@ -104,7 +104,7 @@ fn billionths(text: &str) -> Option<u64> {
     quota.checked_mul(1_000_000_000)?.checked_div(period)
 }
 
-/// Limits of each process are there and can't be raised.
+/// Checks that the limits of each process are there and can't be raised.
 fn rlimits() -> Finding {
     let name = "limits of a process";
     for (resource, word, most) in [
@@ -156,7 +156,7 @@ pub fn enforced(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
     });
 }
 
-/// Makes threads until there are so many or no more can be had; returns how many.
+/// Makes threads until there are `most` or no more can be had; returns how many.
 fn many_threads(most: u64) -> u64 {
     let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
     let mut threads = Vec::new();

@@ -5,8 +5,8 @@
 //!           ◀──RS {…} \n── terminal ◀───────────────────────────────── findings
 //! ```
 //!
-//! The container's image holds this very program, so `shellcraft attack` is its shell. It does what it can to get out, to
-//! look around and to use up what is there, and says what came of it, a JSON object a line. Run elsewhere than in a
+//! The container's image holds this very program, so `shellcraft attack` is its shell. It does what it can to get out,
+//! to look around and to use up what is there, and reports what came of it, a JSON object on each line. Outside of a
 //! sandbox it does nothing: see [`is_sandbox`]. One thread, and those that bombs are made of.
 
 mod bombs;
@@ -27,7 +27,7 @@ pub use order::{BOMBS, Bomb, Order, Terms};
 pub const RECORD: char = '\x1e';
 /// What the attacker says first.
 pub const READY: &str = "the attacker is ready";
-/// The file that tells a container of ours from a host.
+/// The file that tells a container of the attacker's image from a host.
 pub const MARK: &str = "/shellcraft-attacker";
 /// A file in its image that only root may read.
 pub const SECRET: &str = "/etc/shadow";
@@ -36,7 +36,7 @@ pub const LIT: &str = "goes off";
 /// The program in its image.
 pub const PROGRAM: &str = "/shellcraft";
 
-/// Runs the attacker with the arguments after `attack`: none to wait for orders, else one order.
+/// Runs the attacker with the arguments after `attack`: none to wait for orders, otherwise one order.
 pub fn main(arguments: &[String]) -> ExitCode {
     if !is_sandbox() {
         eprintln!("shellcraft: `attack` runs in a container of `shellcraft selftest` only");
@@ -52,7 +52,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Whether this is a container made for it. On a host the bombs would be what they are called.
+/// Whether this process is in a container that was made for it. On a host the bombs would do real harm.
 fn is_sandbox() -> bool {
     std::fs::metadata(MARK).is_ok() && !rustix::process::geteuid().is_root()
 }
@@ -69,7 +69,7 @@ fn wait_for_orders() {
         loop {
             let ended = itself(&order.to_string()).status();
             report(&Finding::ok(order.name(), ending(&ended)));
-            // A bomb goes off again and again until somebody ends the session.
+            // A bomb goes off again and again until the self-test ends the session.
             if !matches!(order, Order::Bomb(..)) {
                 break;
             }
@@ -116,10 +116,10 @@ fn itself(order: &str) -> Command {
     command
 }
 
-/// Tells whoever sits at the terminal.
+/// Writes a finding to the terminal, where the self-test reads it.
 fn report(finding: &Finding) {
     let text = serde_json::to_string(finding).unwrap_or_default();
-    // The line before may be somebody else's, unfinished.
+    // The line before may be another process's, and unfinished.
     let line = format!("\n{RECORD}{text}\n");
     let mut out = io::stdout().lock();
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());

@@ -1,4 +1,4 @@
-//! Whom a player can reach: nobody.
+//! Checks that a player can reach nothing over a network.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -11,11 +11,11 @@ use rustix::net::{AddressFamily, Protocol, RawProtocol, SocketFlags, SocketType,
 use super::Terms;
 use crate::cli::finding::Finding;
 
-/// Without a route the answer comes immediately.
+/// How long a connection is tried. Without a route the answer comes immediately.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Where clouds answer questions about the machine, credentials included.
+/// The address at which clouds answer questions about the machine, credentials included.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-/// `AF_VSOCK`, which rustix has no word for.
+/// `AF_VSOCK`, for which rustix has no name.
 const VSOCK: u16 = 40;
 
 /// Tries it all.
@@ -82,7 +82,7 @@ fn names() -> Finding {
     }
 }
 
-/// Abstract sockets have no path: only a network namespace of one's own keeps them away.
+/// Abstract sockets have no path: only a network namespace of the container's own keeps the host's away.
 fn abstract_socket(terms: &Terms) -> Finding {
     let reached = UnixAddr::from_abstract_name(terms.socket_name())
         .and_then(|address| UnixStream::connect_addr(&address));
@@ -112,7 +112,7 @@ fn privileged_sockets() -> Finding {
     }
 }
 
-/// No network namespace holds these back: they lead to the hypervisor's host.
+/// A network namespace does not hold back VM sockets, which lead to the hypervisor's host.
 fn vsock() -> Finding {
     match can_make(AddressFamily::from_raw(VSOCK), SocketType::STREAM, None) {
         false => Finding::ok("VM sockets", "refused"),

@@ -42,9 +42,10 @@ pub enum Bomb {
     Output,
     /// Control sequences that never end, titles, questions to the terminal.
     Escapes,
-    /// Processes that nobody is the parent of and that ignore every signal they can.
+    /// Processes without a parent, which ignore every signal they can.
     Daemons,
-    /// Sizes of the terminal, one after the other: its page sends them, so here nothing is to be done.
+    /// Sizes of the terminal, one after the other: the self-test sends them as a page would, so the attacker has
+    /// nothing to do.
     Sizes,
 }
 
@@ -68,15 +69,15 @@ pub const BOMBS: &[(Bomb, &str)] = &[
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Try everything that harms nobody.
+    /// Try everything that does no harm.
     Look(Terms),
     /// See whether the limits hold.
     Limits(Terms),
     /// Use something up.
     Bomb(Bomb, Terms),
-    /// Take so much memory.
+    /// Take this many bytes of memory.
     Eat(u64),
-    /// Become a daemon; so many generations are still to come.
+    /// Become a daemon; this many generations are still to come.
     Daemon(u64),
 }
 

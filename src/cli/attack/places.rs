@@ -11,7 +11,7 @@ use super::{PROGRAM, SECRET};
 use crate::cli::finding::Finding;
 
 /// Devices that keep nothing, the terminal, the small memories that every container has, and the kernel's pressure
-/// files, in which anybody may ask to be woken.
+/// files, in which every process may ask to be woken.
 const HARMLESS: &[&str] = &[
     "/dev/full",
     "/dev/null",
@@ -32,7 +32,7 @@ const HARMLESS: &[&str] = &[
 ];
 /// What a player is meant to write to.
 const MEANT: &[&str] = &["/tmp/", "/home/spellbook.dat"];
-/// Hidden behind something empty, where this kernel has them at all.
+/// What must be hidden behind something empty, where this kernel has it at all.
 const MASKED: &[&str] = &[
     "/proc/kcore",
     "/proc/keys",
@@ -53,7 +53,7 @@ const ENGINES: &[&str] = &[
     "/run/user/1000/docker.sock",
     "/run/user/1000/podman/podman.sock",
 ];
-/// `O_NONBLOCK` and `O_NOCTTY`: a terminal or a pipe must not hold us, nor become ours.
+/// `O_NONBLOCK` and `O_NOCTTY`: a pipe must not block this process, and a terminal must not become its own.
 const CAREFUL: i32 =
     (rustix::fs::OFlags::NONBLOCK.bits() | rustix::fs::OFlags::NOCTTY.bits()) as i32;
 
@@ -79,12 +79,12 @@ struct Found {
 }
 
 impl Found {
-    /// Tries to write to whatever lies below. Mode bits only promise; what is noted was really opened, or really held
-    /// something new.
+    /// Tries to write to everything below. Mode bits prove nothing: a file that is noted was really opened for writing,
+    /// and in a directory that is noted something was really made.
     fn walk(&mut self, dir: &Path) {
         let probe = dir.join(".probe");
         if fs::write(&probe, b"").is_ok() {
-            // In the way of nobody if it stays.
+            // It does no harm if it stays.
             let _ = fs::remove_file(&probe);
             self.writable.push(format!("{}/", dir.display()));
         }
@@ -154,7 +154,7 @@ fn is_process(path: &Path) -> bool {
             .is_some_and(|id| id.as_encoded_bytes().iter().all(u8::is_ascii_digit))
 }
 
-/// What the Engine masks is /dev/null under another name.
+/// Whether the Engine has masked a file: it is /dev/null then, under another name.
 fn is_masked(path: &Path) -> bool {
     path.starts_with("/proc")
         && fs::metadata(path).is_ok_and(|meta| meta.file_type().is_char_device())
@@ -179,7 +179,7 @@ fn masks() -> Finding {
     Finding::ok(name, "masked")
 }
 
-/// Whatever is brought in can't be run, not even as a script.
+/// Checks that a program that a player brings in can't be run, not even as a script.
 fn no_program_runs() -> Finding {
     let name = "new programs";
     for dir in ["/tmp", "/dev/shm", "/dev/mqueue"] {
@@ -189,7 +189,7 @@ fn no_program_runs() -> Finding {
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
             .is_ok();
         let started = Command::new(&path).status();
-        // It is in the way of nobody.
+        // It does no harm if it stays.
         let _ = fs::remove_file(&path);
         match started {
             Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {}
@@ -200,7 +200,7 @@ fn no_program_runs() -> Finding {
     Finding::ok(name, "can be written, not run")
 }
 
-/// The image holds a file for root alone.
+/// Checks that the image's file for root alone can't be read.
 fn secrets() -> Finding {
     match fs::File::open(SECRET) {
         Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {

@@ -36,7 +36,7 @@ pub fn status(report: &mut dyn FnMut(&Finding)) {
     }
 }
 
-/// What `/proc/self/status` tells of a process without any right.
+/// Compares `/proc/self/status` with what it tells of a process without any right.
 fn judge_status(status: &str) -> Vec<Finding> {
     let fields: BTreeMap<&str, String> = status
         .lines()
@@ -83,7 +83,7 @@ fn judge_status(status: &str) -> Vec<Finding> {
     ]
 }
 
-/// This very program is root's with the set-user-id bit, and still does not run as root.
+/// Checks that this program, which is root's and has the set-user-id bit, does not run as root.
 fn setuid() -> Finding {
     let name = "setuid programs";
     let is_setuid = fs::metadata(PROGRAM)
@@ -152,7 +152,7 @@ fn devices() -> Finding {
     }
 }
 
-/// Processes of others can be neither seen nor traced.
+/// Checks that other users' processes can be neither seen nor traced.
 fn neighbours(terms: &Terms) -> Finding {
     let name = "other processes";
     if let Ok(command) = fs::read_to_string(format!("/proc/{}/cmdline", terms.host_pid))
@@ -160,7 +160,7 @@ fn neighbours(terms: &Terms) -> Finding {
     {
         return Finding::fail(name, "the host's can be seen");
     }
-    // Inside there may be another process of this number, and only one's own may be traced.
+    // In the container another process may have this number, and that may be traced.
     let is_ours = fs::metadata(format!("/proc/{}", terms.host_pid)).is_ok();
     match dangerous_calls::trace(terms.host_pid) {
         _ if is_ours => Finding::ok(name, "not seen"),
@@ -173,7 +173,7 @@ fn neighbours(terms: &Terms) -> Finding {
     }
 }
 
-/// What the server knows and the player must not.
+/// Checks that the environment has nothing that the server knows and the player must not.
 fn environment() -> Finding {
     let name = "environment";
     let known = [

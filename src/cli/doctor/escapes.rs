@@ -1,7 +1,7 @@
 //! Known ways out of a container, by the version of the program that has them.
 //!
-//! Distributions mend old versions without a new number. What Debian has mended is known here where its package's
-//! version is told; of others' builds nothing is said for certain.
+//! Distributions fix old versions without a new number. What Debian has fixed is known here, if the Engine tells the
+//! package's version; of other distributions' builds nothing is said for certain.
 
 use crate::cli::finding::Finding;
 
@@ -68,7 +68,8 @@ impl Version {
 struct Escape {
     name: &'static str,
     fixed: &'static [Version],
-    /// Debian's packages in which it is closed although their upstream version has it: all up to the last number.
+    /// Debian's packages in which it is closed although their upstream version has it: the beginning of the package's
+    /// version, and the least number behind that.
     debian: &'static [(&'static str, u16)],
 }
 
@@ -155,7 +156,7 @@ pub fn judge(program: &str, version: &str, package: &str) -> Finding {
         .filter(|escape| escape.is_open_in(number) && !escape.is_mended_in(package))
         .map(|escape| escape.name)
         .collect();
-    // DOCKER: upstream's builds tell a commit in its place.
+    // DOCKER: upstream's builds have a commit in the place of the package's version.
     let shown = if is_distribution_s(package) {
         package
     } else {
@@ -178,7 +179,7 @@ pub fn judge(program: &str, version: &str, package: &str) -> Finding {
     )
 }
 
-/// Whether a distribution has built it, and so may have mended it.
+/// Whether a distribution has built this version, and so may have fixed it.
 fn is_distribution_s(version: &str) -> bool {
     [
         "+ds", "~ds", "+deb", "+dfsg", "ubuntu", ".el", ".fc", ".amzn", "alpine", "suse",

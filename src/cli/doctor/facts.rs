@@ -1,4 +1,4 @@
-//! What a host is like, as far as a server cares. Gathered by [`super::gather`], judged by [`super::judge`].
+//! What a host is like, as far as it matters to a server. Gathered by [`super::gather`], judged by [`super::judge`].
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ pub struct Facts {
     pub limits: Result<Vec<Finding>, String>,
     /// File systems that may become full.
     pub disks: Vec<DiskFacts>,
-    /// Where what lasts is kept.
+    /// Where records and spellbooks are kept.
     pub store: StoreFacts,
     /// The machine itself.
     pub host: HostFacts,
@@ -34,9 +34,9 @@ pub struct Facts {
 pub struct AsideFacts {
     /// Such as `container`.
     pub kind: String,
-    /// Which.
+    /// Its name.
     pub name: String,
-    /// Why.
+    /// Why it was set aside.
     pub cause: String,
 }
 
@@ -49,9 +49,9 @@ pub struct SettingsFacts {
     pub metrics_bind: Option<IpAddr>,
     /// `PUBLIC_URL`.
     pub public_url: Option<String>,
-    /// Whether `TRUSTED_PROXIES` names anybody.
+    /// Whether `TRUSTED_PROXIES` names a proxy.
     pub has_trusted_proxies: bool,
-    /// A network in `TRUSTED_PROXIES` that is all there is, if there is one.
+    /// A network in `TRUSTED_PROXIES` that contains every address, if there is one.
     pub trusts_all: Option<String>,
     /// `ADMIN_TOKEN`.
     pub admin_token: Option<String>,
@@ -66,7 +66,7 @@ pub struct SettingsFacts {
 /// An Engine that answers.
 #[derive(Debug, Clone)]
 pub struct EngineFacts {
-    /// How it greets.
+    /// Its answer to a ping.
     pub ping: Ping,
     /// What it is made of.
     pub version: Version,
@@ -74,7 +74,7 @@ pub struct EngineFacts {
     pub info: Result<SystemInfo, String>,
     /// The catalogue's shells and their images.
     pub images: Vec<ImageFacts>,
-    /// By how many seconds its clock differs from ours, where it tells.
+    /// By how many seconds its clock differs from this host's, where it tells.
     pub clock_off_seconds: Option<u64>,
 }
 
@@ -118,7 +118,7 @@ pub struct DiskFacts {
     pub files: Option<(u64, u64)>,
 }
 
-/// Where what lasts is kept.
+/// Where records and spellbooks are kept.
 #[derive(Debug, Clone)]
 pub enum StoreFacts {
     /// In `DATA_DIR`.
@@ -127,7 +127,7 @@ pub enum StoreFacts {
         path: PathBuf,
         /// Its permission bits; none where there is no such directory yet.
         mode: Option<u32>,
-        /// Whether a file can be written there and read again; else why not.
+        /// Whether a file can be written there and read again; otherwise why not.
         written: Result<(), String>,
     },
     /// In Redis: its settings, or why they are not known.
@@ -154,7 +154,7 @@ pub struct HostFacts {
     pub pid_max: Option<u64>,
     /// `kernel.pty.max`, pseudo-terminals of all containers together, and how many there are.
     pub terminals: Option<(u64, u64)>,
-    /// Who has the players' uid on this host.
+    /// The name of the user who has the players' uid on this host.
     pub uid_1000: Option<String>,
     /// Whether the clock is before the day this program was built.
     pub is_clock_behind: bool,

@@ -27,7 +27,7 @@ use crate::session::sandbox::{self, PLAYER_UID};
 use crate::session::store::{self, redis};
 use crate::session::{Shell, fitness};
 
-/// The server answers immediately, unless its Engine hangs.
+/// How long the server may take to answer. It does so immediately, unless its Engine hangs.
 const ASK: Duration = Duration::from_secs(10);
 /// The attacker runs into its limits within a second or two.
 const LIMITS: Duration = Duration::from_secs(60);
@@ -70,7 +70,7 @@ pub fn gather(config: &Config) -> Facts {
     }
 }
 
-/// Asks the server itself. One that does not run, or does not know us, has nothing to tell.
+/// Asks the server itself. One that does not run, or does not take the operator's token, has nothing to tell.
 fn aside(config: &Config) -> Vec<AsideFacts> {
     let target = Target {
         server: None,
@@ -93,7 +93,7 @@ fn settings(config: &Config) -> SettingsFacts {
     SettingsFacts {
         bind: match config.bind {
             Bind::Ip(ip) => ip,
-            // Nobody outside this host reaches it.
+            // It can't be reached from outside of this host.
             Bind::Unix(_) => Ipv4Addr::LOCALHOST.into(),
         },
         metrics_bind: config.metrics_bind.map(|address| address.ip()),
@@ -117,7 +117,7 @@ fn engine_facts(engine: &Engine, config: &Config) -> Result<EngineFacts, crate::
     let mut images = Vec::new();
     for Shell { name, image } in &config.shells.0 {
         let found = engine.image(image)?;
-        // What can't be used is not started either.
+        // An image that can't be used is not started either.
         let is_fit = found
             .as_ref()
             .is_some_and(|found| fitness::judge(&found.config).is_none());
@@ -163,7 +163,7 @@ fn loose_places(
     let body = sandbox::container(id, &instance, shell, image, &settings.limits);
     let container = engine.create(&sandbox::container_name(id), &body)?;
     let archive = match is_podman {
-        // PODMAN: what is there before the first start is not what a player finds (4.3.1): root's after it.
+        // PODMAN: before the first start `/home` is not as a player finds it (4.3.1): after the start it is root's.
         true => Ok(Vec::new()),
         false => engine.get_archive(&container, sandbox::HOME, fitness::HOME_LIMIT_BYTES),
     };
@@ -290,7 +290,7 @@ fn host() -> HostFacts {
         uid_1000: fs::read_to_string("/etc/passwd")
             .ok()
             .and_then(|text| user_of(&text, PLAYER_UID)),
-        // A day of tolerance: it may have been built in another time zone on a machine with a wrong one.
+        // A day of tolerance: it may have been built in another time zone, on a machine whose time zone is wrong.
         is_clock_behind: built
             .is_ok_and(|built| SystemTime::now() + Duration::from_secs(24 * 3600) < built),
         is_root: rustix::process::geteuid().is_root(),

@@ -205,7 +205,8 @@ fn program_of(component: &Component) -> (&str, &str, &str) {
     (name, version, package)
 }
 
-/// What the Engine tells about limits. It may say that it can and still not do so; the attacker runs into them.
+/// Judges what the Engine tells about limits. An Engine may say that it enforces them and still not do so, which the
+/// attacker finds out by running into them.
 pub fn judge_cgroups(info: &SystemInfo) -> Finding {
     // PODMAN: says that it can limit everything, and then leaves the limits out with a warning (4.3.1).
     if info.rootless && info.cgroup_version == "1" {

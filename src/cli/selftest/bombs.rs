@@ -11,28 +11,28 @@ use crate::cli::finding::{EchoNote, Finding, Verdict};
 
 /// A bomb has gone off when it says so; a container with half a processor may be slow.
 const FUSE: Duration = Duration::from_secs(60);
-/// Between its first byte and the end of its first sentence.
+/// How long an attacker may take from its first byte to the end of its first sentence.
 const FIRST_WORDS: Duration = Duration::from_secs(5);
 /// Keys for one measurement: the 99th percentile is the third slowest.
 const SAMPLES: usize = 300;
-/// A bomb is watched for so long at least.
+/// A bomb is watched for this long at least.
 const WATCH: Duration = Duration::from_secs(2);
-/// So much slower a neighbour may be.
+/// How many times slower a neighbour may be.
 const RATIO: f64 = 3.0;
-/// Nobody feels less, so a ratio of smaller numbers says nothing.
+/// No player feels less, so a ratio of smaller numbers says nothing.
 const UNFELT_MS: f64 = 5.0;
-/// Somebody else's work on this machine may spoil a measurement, but hardly three.
+/// How often a bomb is tried: other work on this machine may spoil a measurement, but hardly three.
 const ATTEMPTS: u32 = 3;
-/// An operator who ends a session does not wait longer.
+/// An operator who ends a session must not have to wait longer.
 const END: Duration = Duration::from_secs(10);
 /// A session's output takes at most its scrollback, its screen and a little; `SCROLLBACK` may be larger.
 const SCREENS_BYTES: usize = 8 << 20;
 
-/// Sizes that a terminal is given, and at the same time: between two of these pieces its output is read.
+/// How many sizes a terminal is given, and how many of them in one piece: between two pieces its output is read.
 const SIZES: u32 = 1_000_000;
 const SIZES_AT_ONCE: u32 = 10_000;
 
-/// What one bomb came to.
+/// What came of one bomb.
 struct Blast {
     note: String,
     verdict: Verdict,
@@ -122,7 +122,8 @@ fn set_off(
     })
 }
 
-/// What is slow may be somebody else's work, which began meanwhile: then it is still slow without the bomb.
+/// If the neighbour was slow, measures it again without the bomb: other work may have begun meanwhile, and then the
+/// neighbour is still slow.
 fn quiet_again(neighbour: &mut Inmate, quiet: f64, beside: Option<f64>) -> f64 {
     match beside {
         Some(beside) if is_slow(quiet, beside) => {
@@ -136,7 +137,7 @@ fn quiet_again(neighbour: &mut Inmate, quiet: f64, beside: Option<f64>) -> f64 {
 /// An attacker that waits for orders.
 pub fn ready_attacker(ground: &Ground, player: &str) -> Result<Inmate, Error> {
     let mut attacker = Inmate::enter(&ground.manager, ATTACKER, player)?;
-    // Its first words are that it is ready; whatever says something else is no attacker.
+    // An attacker first says that it is ready; a program that says something else is no attacker.
     attacker.read(Instant::now() + FUSE);
     match attacker.finding(Instant::now() + FIRST_WORDS) {
         Some(_) => Ok(attacker),
@@ -152,7 +153,7 @@ struct Told {
 }
 
 impl Told {
-    /// Until it has said anything.
+    /// Waits until the attacker has said something about its bomb.
     fn wait(&mut self, attacker: &mut Inmate, bomb: Bomb, due: Instant) {
         self.note = "it never went off".into();
         while self.verdict.is_none() && Instant::now() < due {
@@ -165,11 +166,11 @@ impl Told {
     fn read(&mut self, attacker: &mut Inmate, bomb: Bomb, due: Instant) -> Read {
         let read = attacker.read(due);
         if read == Read::Ended {
-            // The session of a bomb may end; the pause is the watcher's.
+            // A bomb's session may end; the pause keeps the watcher from spinning.
             thread::park_timeout(Duration::from_millis(50));
         }
         while let Some(finding) = super::inmate::take_finding(&mut attacker.seen) {
-            // The worst, and of those the last; that one more is lit is no news.
+            // The worst verdict counts, and of several the last; that one more bomb is lit is no news.
             let is_news = self
                 .verdict
                 .is_none_or(|verdict| finding.verdict >= verdict)
@@ -183,7 +184,7 @@ impl Told {
     }
 }
 
-/// While terminals are used up a newcomer must still get one.
+/// Checks that a newcomer still gets a terminal while terminals are used up.
 fn newcomer(ground: &Ground, bomb: Bomb, attempt: u32) -> Option<String> {
     if bomb != Bomb::Terminals {
         return None;
@@ -198,7 +199,8 @@ fn newcomer(ground: &Ground, bomb: Bomb, attempt: u32) -> Option<String> {
     }
 }
 
-/// Types and measures, for so long at least; the 99th percentile in milliseconds, none when an echo does not come.
+/// Types and measures, for `at_least` or longer; returns the 99th percentile in milliseconds, none when an echo does
+/// not come.
 pub fn measure(neighbour: &mut Inmate, at_least: Duration) -> Option<f64> {
     let began = Instant::now();
     let mut times = Vec::new();

@@ -1,4 +1,5 @@
-//! Where the self-test plays: the operator's Engine and settings, an instance's name of its own, nothing that lasts.
+//! Where the self-test plays: on the operator's Engine and with the operator's settings, but under an instance's name
+//! of its own and with a store in memory.
 
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
@@ -90,7 +91,7 @@ impl Ground {
             name: ATTACKER.into(),
             image: image.clone(),
         });
-        // They are not shown anywhere.
+        // These metrics are not shown anywhere.
         let metrics = Registry::new().and_then(|registry| session::Metrics::register(&registry));
         let metrics = metrics.map_err(|error| Error::Build(error.to_string()))?;
         let store = Arc::new(Memory::new(&Shared::default(), &instance));

@@ -43,8 +43,8 @@ pub fn archive(name: &str, arch: &str) -> io::Result<Vec<u8>> {
     archive.into_inner()
 }
 
-/// An image's files. Attacks are made easier than our own images make them: the program is root's and has the
-/// set-user-id bit, and there are directories that anybody might write to.
+/// An image's files. Attacks are easier there than in the game's own images: the program is root's and has the
+/// set-user-id bit, and there are directories that every user might write to.
 fn layer() -> io::Result<Vec<u8>> {
     let program = fs::read("/proc/self/exe")?;
     let mut layer = tar::Builder::new(Vec::new());

@@ -12,14 +12,14 @@ use crate::terminal::Role;
 use crate::terminal::hub::{Arrival, Next};
 use crate::terminal::viewer_handle::ViewerHandle;
 
-/// Output that is kept for somebody to look for something in.
+/// The most output that is kept to look for something in it.
 const KEPT_BYTES: usize = 64 << 10;
-/// An echo that takes longer is none.
+/// An echo that takes longer counts as missing.
 const LOST: Duration = Duration::from_secs(10);
-/// After a key the rest of its echo is waited for so long; it is also the pause between two keys.
+/// How long the rest of a key's echo is waited for, which is also the pause between two keys.
 const PAUSE: Duration = Duration::from_millis(4);
 
-/// What reading came to.
+/// What came of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// There was more.
@@ -40,7 +40,7 @@ pub struct Inmate {
 }
 
 impl Inmate {
-    /// Starts a session of that shell. `player` is somebody with a spellbook of their own.
+    /// Starts a session of that shell. `player` is the name of a player with a spellbook of its own.
     pub fn enter(manager: &Arc<Manager>, shell: &str, player: &str) -> Result<Inmate, Error> {
         let player = PlayerId::try_from(player.to_owned()).map_err(|_| Error::NotFound)?;
         let made = manager.new_session(Newcomer::PATIENT, Some(shell), &player)?;
@@ -60,13 +60,13 @@ impl Inmate {
         })
     }
 
-    /// Types.
+    /// Types keys.
     pub fn type_in(&self, keys: &[u8]) {
-        // Keys that a dead session does not take are missed when their echo is.
+        // If a dead session does not take the keys, their missing echo shows that.
         let _ = self.seat.type_in(keys, Instant::now());
     }
 
-    /// Says so many sizes of its terminal as fast as it can, as a page may whose window is dragged.
+    /// Sends `count` sizes of its terminal as fast as it can, as a page may whose window is dragged.
     pub fn storm(&self, count: u32) {
         for step in 0..count {
             let (cols, rows) = (20 + (step % 180) as u16, 10 + (step % 50) as u16);
@@ -120,7 +120,7 @@ impl Inmate {
 
     /// Types a key and measures how long its echo takes; none if it does not come.
     pub fn echo(&mut self, key: u8) -> Option<Duration> {
-        // Whatever is still under way is no answer to this key.
+        // Output that is still under way is no echo of this key.
         let began = Instant::now();
         while self.read(Instant::now() + PAUSE) == Read::Output {
             if began.elapsed() > LOST {
@@ -136,19 +136,19 @@ impl Inmate {
         }
     }
 
-    /// The last of what came, for a person.
+    /// The end of the output, for a message to a person.
     pub fn words(&self) -> String {
         let from = self.seen.len().saturating_sub(200);
         let text = String::from_utf8_lossy(&self.seen[from..]).into_owned();
         text.trim().to_owned()
     }
 
-    /// Its container.
+    /// The session's container.
     pub fn container(&self) -> Option<&ContainerId> {
         self.session.container()
     }
 
-    /// Memory of this server that its output takes.
+    /// Memory of this process that the session's output takes.
     pub fn memory_bytes(&self) -> usize {
         self.seat.hub().memory_bytes()
     }

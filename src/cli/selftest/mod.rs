@@ -30,12 +30,13 @@ use bombs::{measure, ready_attacker};
 use ground::{Error, Ground};
 use inmate::Inmate;
 
-/// A shell's first words.
+/// How long a shell's first output may take.
 const FIRST_WORDS: Duration = Duration::from_secs(30);
-/// The attacker looks into every corner, with half a processor.
+/// How long the attacker may take to look into every corner, with half a processor.
 const LOOK: Duration = Duration::from_secs(120);
 
-/// Runs it, prints it, and returns whether nothing has failed. `only` picks attacks by a part of their names.
+/// Runs the self-test, prints what it finds, and returns whether nothing has failed. `only` picks attacks by a part of
+/// their names.
 pub fn run(config: &Config, is_json: bool, only: Option<&str>) -> bool {
     let mut report = Report::new(is_json);
     let ground = match Ground::open(config) {
@@ -47,7 +48,7 @@ pub fn run(config: &Config, is_json: bool, only: Option<&str>) -> bool {
     };
     let interrupted = Arc::<AtomicBool>::default();
     for signal in [SIGINT, SIGTERM] {
-        // Without it an interrupt would leave containers; that is all.
+        // If this fails, an interrupt leaves containers behind, and does no other harm.
         let _ = signal_hook::flag::register(signal, Arc::clone(&interrupted));
     }
     if let Err(error) = play(&ground, &mut report, only, &interrupted) {
@@ -73,7 +74,7 @@ fn play(
     let is_wanted = |name: &str| only.is_none_or(|part| name.contains(part));
     let cgroups = judge_cgroups(&ground.engine.info()?);
     if cgroups.verdict == Verdict::Fail {
-        // Said first: it is why bombs do harm.
+        // This is said first, because it explains why bombs do harm.
         report.add(cgroups);
     }
     let shells: Vec<Shell> = ground.shells().cloned().collect();
@@ -147,7 +148,7 @@ fn try_shell(ground: &Ground, shell: &Shell) -> Result<(Finding, Inmate), Error>
     Ok((Finding::ok(format!("shell {}", shell.name), note), inmate))
 }
 
-/// Everything that harms nobody, tried from inside.
+/// Tries from inside everything that does no harm.
 fn look(ground: &Ground) -> Result<Vec<Finding>, Error> {
     let mut attacker = ready_attacker(ground, "looker")?;
     let order = Order::Look(ground.terms);

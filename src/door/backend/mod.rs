@@ -6,11 +6,11 @@
 //!   ◀──────────────────────────── tickets ◀──────────── Answer ──────────┘
 //! ```
 //!
-//! tiny_http 0.12 must not meet a stranger (one wrong length aborts the process), so only the door connects:
-//! the socket's directory is ours alone and a request without a valid ticket gets 403. Threads: `tiny-http`
-//! (its accept loop and its pool, which end by themselves within seconds of the close) and one `http-N` per
-//! request that may be in flight. When tiny_http's accept loop dies, its listener closes with it, the next
-//! `connect` is refused, and a new server takes its place.
+//! tiny_http 0.12 must not meet a stranger (one wrong length aborts the process), so only the door connects: the
+//! socket's directory belongs to this process alone, and a request without a valid ticket gets 403. Threads:
+//! `tiny-http` (its accept loop and its pool, which end by themselves within seconds of the close) and one `http-N` per
+//! request that may be in flight. When tiny_http's accept loop dies, its listener closes with it, the next `connect` is
+//! refused, and a new server takes its place.
 
 mod router;
 mod tickets;
@@ -35,7 +35,8 @@ use router::Router;
 pub(in crate::door) use router::panic_message;
 pub(in crate::door) use tickets::{Facts, Ticket};
 
-/// The header that carries a request's ticket to us. The door drops whatever a client sends under `x-gate-`.
+/// The header that carries a request's ticket to the router thread. The door drops whatever a client sends under
+/// `x-gate-`.
 pub(in crate::door) const TICKET_HEADER: &str = "x-gate-ticket";
 
 /// How long router threads have at least to notice that they are to end.
@@ -56,7 +57,7 @@ struct Running {
     path: PathBuf,
     tiny: Option<Arc<tiny_http::Server>>,
     retired: Arc<AtomicBool>,
-    // Those of earlier generations too: they are joined at the close.
+    // Including those of earlier generations, which are joined at the close.
     routers: Vec<JoinHandle<()>>,
     // Every router thread holds a clone; when all are gone, `ended` disconnects.
     alive: Option<Sender<Infallible>>,
@@ -64,7 +65,7 @@ struct Running {
 }
 
 impl Server {
-    /// Starts tiny_http with so many router threads; its sockets go into `directory`, which must be private.
+    /// Starts tiny_http with `threads` router threads; its sockets go into `directory`, which must be private.
     pub(in crate::door) fn start(
         directory: PathBuf,
         threads: usize,
@@ -102,7 +103,7 @@ impl Server {
         self.router.tickets.issue(facts)
     }
 
-    /// What every answer to a request with this `Origin` has for headers.
+    /// The headers of every answer to a request with this `Origin`.
     pub(in crate::door) fn headers_for(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
         self.router.service.headers_for(origin)
     }
@@ -121,7 +122,7 @@ impl Server {
         if running.alive.is_none() {
             return Err(refused); // Closed, not dead.
         }
-        // INVARIANT: of many who find it dead, one rebuilds; the others see the new number.
+        // INVARIANT: of many threads that find tiny_http dead, one rebuilds it; the others see the new number.
         if running.number == number {
             if self.deaths.is_due(Instant::now()) {
                 log::warn!("tiny_http's accept loop has died ({refused}): starting it anew");
@@ -182,8 +183,8 @@ impl Server {
             while !retired.load(Ordering::SeqCst) {
                 match tiny.recv() {
                     Ok(request) => router.serve(request),
-                    // Either we are retired, or this is the accept loop's last word: there may be requests
-                    // queued behind it.
+                    // Either this thread is retired, or this is the accept loop's last word, and requests may be queued
+                    // behind it.
                     Err(error) => log::debug!("tiny_http: {error}"),
                 }
             }
@@ -200,7 +201,8 @@ impl Server {
         }
         let (routers, ended) = (std::mem::take(&mut running.routers), running.ended.clone());
         drop(running);
-        // INVARIANT: those that have nothing to do end, however late it is: each holds all of the server.
+        // INVARIANT: router threads that have nothing to do end even if the deadline is over, because each of them
+        // holds all of the server.
         let deadline = deadline.max(Instant::now() + CLOSE_TIME);
         let has_timed_out =
             matches!(ended.recv_deadline(deadline), Err(error) if error.is_timeout());
@@ -208,13 +210,14 @@ impl Server {
         if left > 0 {
             log::warn!("{left} requests were still being answered when the server closed");
         }
-        // INVARIANT: ours is the last one, dropped while the socket is there: its drop wakes the accept loop by it.
+        // INVARIANT: this is the last reference, dropped while the socket is there: tiny_http's drop wakes its accept
+        // loop through the socket.
         drop(tiny);
         left
     }
 }
 
-/// Whether nobody listens at the socket any more.
+/// Whether no process listens at the socket any more.
 fn is_dead(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -231,11 +234,12 @@ fn retire(tiny: &tiny_http::Server, retired: &AtomicBool, threads: usize) {
 
 /// Binds `path` and starts tiny_http on it.
 ///
-/// INVARIANT: nobody keeps a clone of the listener; that it closes is how we learn that tiny_http has died.
+/// INVARIANT: there is no clone of the listener; that it closes is how the door learns that tiny_http has died.
 fn start_tiny(path: &Path) -> io::Result<tiny_http::Server> {
     let listener = UnixListener::bind(path)?;
-    // tiny_http does not name its threads, and a thread without a name is called like the one that started it.
-    // Also, it panics when it gets no thread.
+    // tiny_http does not name its threads, and a thread without a name has that of the thread that started it, so a
+    // thread of the right name starts them. Also, tiny_http panics when it gets no thread, which then ends only this
+    // starter.
     let starter = threads::spawn(Kind::TinyHttp, move || {
         tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)
     })?;

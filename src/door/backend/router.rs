@@ -24,16 +24,17 @@ impl Router {
         let redeemed =
             tiny_header(&tiny, TICKET_HEADER).and_then(|ticket| self.tickets.redeem(&ticket));
         let Some((key, facts)) = redeemed else {
-            // No request of ours: somebody on this machine found the socket, or the client is gone already.
+            // The ticket is not valid: another process on this machine has found the socket, or the client is gone
+            // already.
             let _ = tiny.respond(tiny_http::Response::empty(403));
             return;
         };
         if let Some(request) = to_request(&mut tiny, facts) {
             count(&self.stats.requests);
-            // INVARIANT: the answer lies there before the end of the connection tells the door to look.
+            // INVARIANT: the answer is left before the end of the connection tells the door to look for it.
             self.tickets.leave(key, self.ask(request));
         }
-        // The end without a byte. Dropping the request itself would print a 500.
+        // Ends the connection without a byte. Dropping the request itself would print a 500.
         drop(tiny.into_writer());
     }
 

@@ -8,8 +8,8 @@
 //!
 //! So an answer never passes through tiny_http: a client that takes it slowly keeps no router thread waiting.
 //!
-//! A ticket is random, used once and known to nobody else. So it carries what HTTP headers must not be
-//! believed about (whose request this is), and keeps other local users out of tiny_http.
+//! A ticket is random, is used once, and is known only to this process. So it stands for facts that HTTP headers must
+//! not be believed about (whose request this is), and keeps other local users out of tiny_http.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -103,7 +103,7 @@ fn info() -> SystemInfo {
     }
 }
 
-/// What is found beyond a good host's, as lines.
+/// An image that can be used.
 fn image() -> Image {
     Image {
         id: "sha256:1".into(),
@@ -116,6 +116,7 @@ fn image() -> Image {
     }
 }
 
+/// What is found beyond a good host's, as lines.
 fn news(change: impl FnOnce(&mut Facts)) -> Vec<String> {
     let mut facts = good();
     change(&mut facts);
