@@ -242,7 +242,7 @@ pub(super) mod tests {
         "\x1b[24;81H\u{2764}\u{fe0f}\x1b[3S\x1b[20;79H\x1b[5b",
     ];
     /// Panics, in tests only.
-    pub const DEADLY: &str = "\x1b]77777;\x07";
+    pub(in crate::terminal) const DEADLY: &str = "\x1b]77777;\x07";
 
     /// One that counts its own panics.
     fn emulator() -> (Emulator, IntCounter) {
@@ -251,7 +251,7 @@ pub(super) mod tests {
     }
 
     /// All there is to know of a terminal that has seen all of `output`, but for what is above its screen.
-    pub fn seen(size: Size, output: &[&[u8]]) -> String {
+    pub(in crate::terminal) fn seen(size: Size, output: &[&[u8]]) -> String {
         let mut terminal = terminal(size);
         output.iter().for_each(|part| terminal.process(part));
         terminal.state.normal.clear_above();

@@ -25,7 +25,7 @@ const TMP_BYTES: u64 = 16 << 20;
 const HOLD: Duration = Duration::from_secs(600);
 
 /// Goes off.
-pub fn go_off(bomb: Bomb, terms: &Terms) {
+pub(super) fn go_off(bomb: Bomb, terms: &Terms) {
     // A full file is an error for us, no end.
     ignore(&[signals::SIGXFSZ, signals::SIGPIPE]);
     match bomb {
@@ -144,7 +144,7 @@ fn heap(terms: &Terms) {
 }
 
 /// Takes so many bytes of memory, and uses them.
-pub fn eat(bytes: u64) {
+pub(super) fn eat(bytes: u64) {
     let mut eaten = Vec::new();
     for number in 0..bytes / MEBIBYTE as u64 {
         // Not zero: the kernel would give one page of zeroes for all.
@@ -407,7 +407,7 @@ fn daemons(terms: &Terms) {
 }
 
 /// Leaves its session and terminal, ignores what can be ignored, and does so in so many generations.
-pub fn daemon(generation: u64) {
+pub(super) fn daemon(generation: u64) {
     ignore(&[
         signals::SIGTERM,
         signals::SIGINT,

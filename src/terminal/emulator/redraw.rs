@@ -14,7 +14,7 @@ impl Terminal {
     /// Text and escape sequences that draw this terminal on one that was just reset. At the end may be a sequence that is not
     /// complete. What is left out is the beginning of a character that is not: [`Terminal::open_char`]. Of what would be too
     /// much the looks are drawn more simply.
-    pub fn redraw(&self) -> String {
+    pub(super) fn redraw(&self) -> String {
         let drawn = [Detail::All, Detail::Palette, Detail::Plain]
             .into_iter()
             .map(|detail| self.draw(detail))
@@ -29,7 +29,7 @@ impl Terminal {
     }
 
     /// The bytes of a character that is not complete.
-    pub fn open_char(&self) -> &[u8] {
+    pub(super) fn open_char(&self) -> &[u8] {
         self.parser.open().1
     }
 }

@@ -21,7 +21,7 @@ const NO_LINK: &str = "\x1b]8;;\x07";
 
 impl Drawing<'_> {
     /// From here on what is printed looks so.
-    pub fn pen(&mut self, pen: &Pen) {
+    pub(super) fn pen(&mut self, pen: &Pen) {
         if self.pen == Some(*pen) {
             return;
         }
@@ -42,7 +42,7 @@ impl Drawing<'_> {
     }
 
     /// The same without a cursor that is saved for it: one that cannot be had so is replaced by one that is like it.
-    pub fn pen_without_saving(&mut self, pen: &Pen) {
+    pub(super) fn pen_without_saving(&mut self, pen: &Pen) {
         let mut pen = *pen;
         if self.pen != Some(pen) && !pen.is_natural() {
             pen.underline = match pen.has(UNDERLINE) {
@@ -55,7 +55,7 @@ impl Drawing<'_> {
     }
 
     /// A pen with these flags, whatever its underline's style and its link, for a cursor that is saved.
-    pub fn flags(&mut self, pen: &Pen) {
+    pub(super) fn flags(&mut self, pen: &Pen) {
         let is_underlined = pen.has(UNDERLINE);
         let natural = Pen {
             underline: u8::from(is_underlined),
@@ -73,7 +73,7 @@ impl Drawing<'_> {
     }
 
     /// The pen of the terminal, which has a cursor saved with a pen that had some of its flags. The cursor goes there.
-    pub fn pen_by_restoring(&mut self, pen: &Pen, saved: &Pen) {
+    pub(super) fn pen_by_restoring(&mut self, pen: &Pen, saved: &Pen) {
         self.extension(pen);
         self.push("\x1b8");
         let mut has = Pen {
