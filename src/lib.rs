@@ -128,6 +128,9 @@
 //! [`Manager::start`]: session::Manager::start
 //! [`Manager::stop`]: session::Manager::stop
 
+// Here and not in Cargo.toml, whose lints hold for tests and benchmarks too: no other crate can reach anything in those.
+#![warn(unreachable_pub)]
+
 pub mod app;
 pub mod auth;
 pub mod cli;

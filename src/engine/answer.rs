@@ -11,7 +11,7 @@ use super::types::PathStat;
 type Result<T> = std::result::Result<T, Error>;
 
 /// Reads the header of `ContainerArchiveInfo`: JSON in base64.
-pub fn path_stat(call: &'static str, header: &str) -> Result<PathStat> {
+pub(super) fn path_stat(call: &'static str, header: &str) -> Result<PathStat> {
     let json = BASE64.decode(header).map_err(|error| Error::Garbled {
         call,
         what: format!("path stat: {error}"),
@@ -20,7 +20,7 @@ pub fn path_stat(call: &'static str, header: &str) -> Result<PathStat> {
 }
 
 /// DOCKER: the status is sent before the archive is read, so a failure comes as JSON in a 200.
-pub fn load_outcome(call: &'static str, answer: &[u8]) -> Result<()> {
+pub(super) fn load_outcome(call: &'static str, answer: &[u8]) -> Result<()> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Failure {

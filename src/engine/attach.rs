@@ -63,7 +63,7 @@ impl Read for AttachReader {
 }
 
 /// Attaches by `POST`ing `target`, and returns once the Engine has agreed.
-pub fn open(socket: &Path, target: &str) -> Result<Attach, Error> {
+pub(super) fn open(socket: &Path, target: &str) -> Result<Attach, Error> {
     let deadline = Instant::now() + DEADLINE;
     let mut stream = connect(socket, CONNECT_LIMIT).map_err(|cause| match cause.kind() {
         ErrorKind::WouldBlock => Error::TimedOut {
@@ -149,7 +149,7 @@ fn parse_head(received: &[u8]) -> Result<Option<Head>, Error> {
 }
 
 /// How long an answer's head is; `None` while its end has not come.
-pub fn head_length(received: &[u8]) -> Result<Option<usize>, Error> {
+pub(super) fn head_length(received: &[u8]) -> Result<Option<usize>, Error> {
     Ok(parse_head(received)?.map(|head| head.len))
 }
 

@@ -18,16 +18,16 @@ use super::error::Error;
 use super::transport::{ConnectFailed, NoResolver, UnixConnector};
 
 /// Opening a Unix socket takes microseconds; a full queue means the Engine is stuck.
-pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Enough for any answer about one thing: `ContainerInspect` is about 10 KiB.
-pub const SMALL_ANSWER: usize = 1 << 20;
+pub(super) const SMALL_ANSWER: usize = 1 << 20;
 
 /// Enough for a list of thousands: a row of `ContainerList` is about 1 KiB.
-pub const LONG_ANSWER: usize = 32 << 20;
+pub(super) const LONG_ANSWER: usize = 32 << 20;
 
 /// How much of an error answer is read. A message is a sentence; runc's may be a paragraph.
-pub const ERROR_ANSWER: usize = 16 << 10;
+pub(super) const ERROR_ANSWER: usize = 16 << 10;
 
 /// How much of the Engine's own words ends up in an [`Error`], in characters.
 const WORDS: usize = 500;
@@ -43,7 +43,7 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/');
 
 /// A call to make.
-pub struct Request<'a> {
+pub(super) struct Request<'a> {
     /// The API operation, for errors and the log.
     pub call: &'static str,
     /// The HTTP method.
@@ -57,7 +57,7 @@ pub struct Request<'a> {
 }
 
 /// What is sent along with a call.
-pub enum Body<'a> {
+pub(super) enum Body<'a> {
     /// Nothing.
     Empty,
     /// A JSON document.
@@ -69,14 +69,14 @@ pub enum Body<'a> {
 }
 
 /// The Engine's connections.
-pub struct Wire {
+pub(super) struct Wire {
     agent: Agent,
     socket: PathBuf,
 }
 
 impl Wire {
     /// Gets ready to speak to the socket at `socket`, without opening it.
-    pub fn new(socket: &Path) -> Wire {
+    pub(super) fn new(socket: &Path) -> Wire {
         Wire {
             agent: agent(socket),
             socket: socket.to_owned(),
@@ -84,12 +84,12 @@ impl Wire {
     }
 
     /// The socket's path.
-    pub fn socket(&self) -> &Path {
+    pub(super) fn socket(&self) -> &Path {
         &self.socket
     }
 
     /// Makes the call under `prefix` (`/v1.41`, or nothing). An error status is an [`Error::Refused`].
-    pub fn send(&self, prefix: &str, request: &mut Request<'_>) -> Result<Answer, Error> {
+    pub(super) fn send(&self, prefix: &str, request: &mut Request<'_>) -> Result<Answer, Error> {
         let began = Instant::now();
         let uri = format!("http://docker{prefix}{}", request.target);
         let builder = http::Request::builder().method(&request.method).uri(uri);
@@ -185,7 +185,7 @@ impl Wire {
 }
 
 /// A ureq agent that speaks to the Unix socket at `socket` and to nothing else.
-pub fn agent(socket: &Path) -> Agent {
+pub(super) fn agent(socket: &Path) -> Agent {
     let config = Agent::config_builder()
         // The environment's HTTP_PROXY is about the network, which this is not.
         .proxy(None)
@@ -211,7 +211,7 @@ pub fn agent_at(config: ureq::config::Config, path: &Path, limit: Duration) -> A
 }
 
 /// What the Engine answered, its body still unread.
-pub struct Answer {
+pub(super) struct Answer {
     call: &'static str,
     deadline: Duration,
     socket: PathBuf,
@@ -220,18 +220,18 @@ pub struct Answer {
 
 impl Answer {
     /// The value of a header, if it is there and readable.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
     }
 
     /// The body as JSON of at most `limit_bytes`.
-    pub fn json<T: DeserializeOwned>(self, limit_bytes: usize) -> Result<T, Error> {
+    pub(super) fn json<T: DeserializeOwned>(self, limit_bytes: usize) -> Result<T, Error> {
         let call = self.call;
         parse(call, &self.bytes(limit_bytes)?)
     }
 
     /// The body, at most `limit_bytes` of it: a longer one is garbled, and no more than that is read.
-    pub fn bytes(mut self, limit_bytes: usize) -> Result<Vec<u8>, Error> {
+    pub(super) fn bytes(mut self, limit_bytes: usize) -> Result<Vec<u8>, Error> {
         let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
         self.response
             .body_mut()
@@ -257,7 +257,7 @@ impl Answer {
 }
 
 /// Reads the JSON of an answer.
-pub fn parse<T: DeserializeOwned>(call: &'static str, json: &[u8]) -> Result<T, Error> {
+pub(super) fn parse<T: DeserializeOwned>(call: &'static str, json: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(json).map_err(|error| Error::Garbled {
         call,
         what: error.to_string(),
@@ -265,7 +265,12 @@ pub fn parse<T: DeserializeOwned>(call: &'static str, json: &[u8]) -> Result<T, 
 }
 
 /// Turns an error of ureq's into an [`Error`].
-pub fn explain(call: &'static str, socket: &Path, after: Duration, error: ureq::Error) -> Error {
+pub(super) fn explain(
+    call: &'static str,
+    socket: &Path,
+    after: Duration,
+    error: ureq::Error,
+) -> Error {
     match error {
         ureq::Error::Timeout(_) => Error::TimedOut { call, after },
         ureq::Error::Io(cause) => Error::Broken { call, cause },
@@ -294,7 +299,7 @@ fn garbled(call: &'static str, what: &str) -> Error {
 
 /// The Engine's message from an error answer: `{"message": …}`, or plain text from attach and from old
 /// Engines. Cut to a sane length and without control characters, since it goes to a log.
-pub fn engine_message(answer: &[u8]) -> String {
+pub(super) fn engine_message(answer: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Message {
         message: String,
@@ -308,7 +313,7 @@ pub fn engine_message(answer: &[u8]) -> String {
 }
 
 /// Encodes a value for a query.
-pub fn encode(value: &str) -> String {
+pub(super) fn encode(value: &str) -> String {
     utf8_percent_encode(value, QUERY).to_string()
 }
 

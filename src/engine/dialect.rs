@@ -6,13 +6,13 @@ use super::error::Error;
 
 /// The oldest version that this client speaks: Docker 20.10's and Podman 4's. Older Engines may silently skip a
 /// hardening option of `ContainerCreate` that they don't know, so they are refused.
-pub const OLDEST: ApiVersion = ApiVersion {
+pub(super) const OLDEST: ApiVersion = ApiVersion {
     major: 1,
     minor: 41,
 };
 
 /// The newest version that this client speaks: Docker 28.3's. Docker 29 refuses below 1.44 and takes this one.
-pub const NEWEST: ApiVersion = ApiVersion {
+pub(super) const NEWEST: ApiVersion = ApiVersion {
     major: 1,
     minor: 51,
 };
@@ -25,7 +25,7 @@ const CONSOLE_SIZE_SINCE: ApiVersion = ApiVersion {
 
 /// A version of the Engine's API, such as 1.41.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ApiVersion {
+pub(super) struct ApiVersion {
     /// Has always been 1.
     pub major: u16,
     /// Counts up; 1.9 is older than 1.10.
@@ -34,7 +34,7 @@ pub struct ApiVersion {
 
 impl ApiVersion {
     /// Reads `1.41`.
-    pub fn parse(text: &str) -> Option<ApiVersion> {
+    pub(super) fn parse(text: &str) -> Option<ApiVersion> {
         let (major, minor) = text.trim().split_once('.')?;
         Some(ApiVersion {
             major: major.parse().ok()?,
@@ -65,7 +65,7 @@ pub enum Unfinished {
 
 /// How to speak to the Engine at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dialect {
+pub(super) struct Dialect {
     /// The version in every path.
     pub version: ApiVersion,
     /// Whether it is Podman's imitation of Docker.
@@ -79,7 +79,7 @@ impl Dialect {
     /// part of UTF-8, and no paste has all of them in this order. With the first one alone as the value, a binary file
     /// that is pasted would end the attach, and what was typed behind it would be lost. With all of them, an FF at the
     /// end of what was typed waits for the next key. Podman refuses such bytes, and takes the empty value literally.
-    pub fn detach_keys(&self) -> &'static str {
+    pub(super) fn detach_keys(&self) -> &'static str {
         if self.is_podman {
             ""
         } else {
@@ -88,7 +88,7 @@ impl Dialect {
     }
 
     /// How an unfinished file differs from a whole one.
-    pub fn unfinished(&self) -> Unfinished {
+    pub(super) fn unfinished(&self) -> Unfinished {
         match self.is_podman {
             true => Unfinished::IsPrivate,
             false => Unfinished::IsRoots,
@@ -96,13 +96,13 @@ impl Dialect {
     }
 
     /// Whether `HostConfig.ConsoleSize` gives the terminal its size before the first byte is drawn.
-    pub fn has_console_size(&self) -> bool {
+    pub(super) fn has_console_size(&self) -> bool {
         !self.is_podman && self.version >= CONSOLE_SIZE_SINCE
     }
 }
 
 /// The newest version both sides speak. `oldest` is the Engine's own oldest, where it tells.
-pub fn choose(newest: ApiVersion, oldest: Option<ApiVersion>) -> Result<ApiVersion, Error> {
+pub(super) fn choose(newest: ApiVersion, oldest: Option<ApiVersion>) -> Result<ApiVersion, Error> {
     let ours = newest.min(NEWEST);
     if ours < OLDEST || oldest.is_some_and(|oldest| ours < oldest) {
         return Err(Error::NoCommonVersion {

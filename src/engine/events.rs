@@ -47,7 +47,7 @@ impl EventsCloser {
 
 /// Asks for events and returns once the Engine has agreed to send them. `None` if it refuses: its reasons are
 /// not read here, since this connection has no deadline.
-pub fn open(socket: &Path, target: &str) -> Result<Option<Events>, Error> {
+pub(super) fn open(socket: &Path, target: &str) -> Result<Option<Events>, Error> {
     let agent = call::agent(socket);
     let answer = agent
         .get(format!("http://docker{target}"))
@@ -99,7 +99,7 @@ impl Events {
 }
 
 /// One line of the stream.
-pub fn read_line(line: &[u8]) -> Result<Event, Error> {
+pub(super) fn read_line(line: &[u8]) -> Result<Event, Error> {
     let mut event: Event = parse(CALL, line)?;
     // PODMAN: older versions say `died` here too.
     match event.action.as_str() {

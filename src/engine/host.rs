@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::HostError;
 
 /// The path in `unix:///path`.
-pub fn socket_path(docker_host: &str) -> Result<PathBuf, HostError> {
+pub(super) fn socket_path(docker_host: &str) -> Result<PathBuf, HostError> {
     /// `sockaddr_un` has 108 bytes, one of them for the end.
     const LONGEST_PATH: usize = 107;
     match docker_host.strip_prefix("unix://") {

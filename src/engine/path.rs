@@ -8,7 +8,7 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// A container's id as part of a path. A text that can't be one is refused without asking the Engine: it would make
 /// another path.
-pub fn segment<'a>(call: &'static str, id: &'a ContainerId) -> Result<&'a str> {
+pub(super) fn segment<'a>(call: &'static str, id: &'a ContainerId) -> Result<&'a str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     let name = &id.0;
     if name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(is_plain) {
@@ -22,14 +22,14 @@ pub fn segment<'a>(call: &'static str, id: &'a ContainerId) -> Result<&'a str> {
 }
 
 /// Whether an image could have this name, which becomes part of a path.
-pub fn is_image_name(name: &str) -> bool {
+pub(super) fn is_image_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-:@".contains(&byte);
     name.split('/').all(|part| {
         part.starts_with(|first: char| first.is_ascii_alphanumeric()) && part.bytes().all(is_plain)
     })
 }
 
-pub fn archive_target(call: &'static str, id: &ContainerId, path: &str) -> Result<String> {
+pub(super) fn archive_target(call: &'static str, id: &ContainerId, path: &str) -> Result<String> {
     Ok(format!(
         "/containers/{}/archive?path={}",
         segment(call, id)?,
@@ -38,7 +38,7 @@ pub fn archive_target(call: &'static str, id: &ContainerId, path: &str) -> Resul
 }
 
 /// The Engine's filter: JSON, a list of what is wanted for each kind of filter.
-pub fn label_filter(labels: &[(&str, &str)], kind: Option<&str>) -> String {
+pub(super) fn label_filter(labels: &[(&str, &str)], kind: Option<&str>) -> String {
     let labels: Vec<String> = labels
         .iter()
         .map(|(key, value)| format!("{key}={value}"))

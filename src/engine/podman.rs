@@ -10,10 +10,10 @@ use super::error::Error;
 use super::types::{CreateContainer, HostConfig};
 
 /// Where containers are created. Versioned by itself: any Podman from 4.0 on takes this.
-pub const CREATE: &str = "/v4.0.0/libpod/containers/create";
+pub(super) const CREATE: &str = "/v4.0.0/libpod/containers/create";
 
 /// The body of a `ContainerCreateLibpod`.
-pub fn specification(name: &str, body: &CreateContainer) -> Value {
+pub(super) fn specification(name: &str, body: &CreateContainer) -> Value {
     let host = &body.host_config;
     let env = body.env.iter().filter_map(|line| line.split_once('='));
     let env: serde_json::Map<_, _> = env
@@ -80,7 +80,7 @@ fn r_limits(host: &HostConfig) -> Vec<Value> {
 }
 
 /// Docker's status for what Podman has no status for.
-pub fn explain(error: Error) -> Error {
+pub(super) fn explain(error: Error) -> Error {
     match error {
         Error::Refused {
             call,

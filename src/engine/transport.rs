@@ -25,7 +25,7 @@ use ureq::unversioned::transport::{
 ///
 /// `UnixStream::connect` has no deadline: it waits as long as a stuck Engine's queue of connections is full.
 /// The kernel does honour a send timeout there, so that is set before.
-pub fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+pub(super) fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     let socket = rustix::net::socket_with(
         AddressFamily::UNIX,
         SocketType::STREAM,
@@ -42,11 +42,11 @@ pub fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
 /// That the socket could not be opened, kept apart from a connection that broke later.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct ConnectFailed(pub io::Error);
+pub(super) struct ConnectFailed(pub io::Error);
 
 /// Opens the Engine's socket for ureq.
 #[derive(Debug)]
-pub struct UnixConnector {
+pub(super) struct UnixConnector {
     /// The socket's path.
     pub path: PathBuf,
     /// How long opening may take where the call has no deadline of its own.
@@ -90,7 +90,7 @@ impl ShutdownHandle for Socket {
 }
 
 /// One connection to the Engine with ureq's buffers.
-pub struct UnixTransport {
+pub(super) struct UnixTransport {
     socket: Arc<Socket>,
     buffers: LazyBuffers,
 }
@@ -169,7 +169,7 @@ fn expired_or(cause: io::Error, timeout: &NextTimeout) -> ureq::Error {
 
 /// ureq resolves a host's name before it connects; a Unix socket has none, so any address will do.
 #[derive(Debug)]
-pub struct NoResolver;
+pub(super) struct NoResolver;
 
 impl Resolver for NoResolver {
     fn resolve(

@@ -10,15 +10,18 @@
 //! work that needs the socket itself (a terminal) is handed off to the connection's own thread, so slow requests never
 //! keep quick ones waiting.
 
+mod applicant;
 pub mod assets;
+mod cookies;
 mod cors;
 pub mod error;
+mod guard;
 mod handlers;
-mod identity;
 pub mod metrics;
 pub mod openapi;
 pub mod origin;
 pub mod pages;
+mod reached;
 mod reply;
 pub mod route;
 mod terminal;
@@ -40,7 +43,7 @@ use crate::session::{Manager, SessionId};
 use crate::terminal::budget::Paces;
 use crate::terminal::viewer::Heartbeat;
 use error::ApiError;
-use identity::Guard;
+use guard::Guard;
 use metrics::Exposition;
 pub use metrics::Metrics;
 use pages::Pages;

@@ -80,6 +80,11 @@ pub(super) fn address(own: &str, id: SessionId) -> String {
     format!("{}/session/{}/ws", origin::websocket(own), id.to_text())
 }
 
+/// The WebSocket's address with a ticket in it.
+pub(super) fn with_ticket(ws_url: &str, ticket: &str) -> String {
+    format!("{ws_url}?ticket={ticket}")
+}
+
 /// The ticket in the query, if there is one.
 pub(super) fn ticket(request: &Request) -> Option<&str> {
     value(request.query.as_deref().unwrap_or_default(), "ticket")

@@ -38,6 +38,14 @@ enum NoRoom {
     All(Vec<Arc<Session>>),
 }
 
+/// A session that counts for the limits.
+struct Playing<'a> {
+    session: &'a Arc<Session>,
+    owner: &'a Owner,
+    /// Whether its container is still to be made, when its turn comes.
+    is_in_line: bool,
+}
+
 /// Where a newcomer stands.
 enum Place<'a> {
     /// It has a prewarmed session.
@@ -228,7 +236,8 @@ impl Manager {
         if self.is_draining() {
             return Err(Error::Stopping);
         }
-        if let Err(no_room) = self.check_room(&sessions, owner) {
+        let playing = those_playing(&sessions);
+        if let Err(no_room) = self.check_room(&playing, owner) {
             drop(sessions);
             return Err(self.turn_away(&no_room));
         }
@@ -236,7 +245,7 @@ impl Manager {
             prewarmed.set_owner(owner.clone());
             return Ok(Place::Taken(prewarmed));
         }
-        if let Err(no_place) = check_line(&sessions, owner) {
+        if let Err(no_place) = check_line(&playing, owner) {
             drop(sessions);
             return Err(self.turned_away(self.calls.no_turn(no_place)));
         }
@@ -321,23 +330,12 @@ impl Manager {
         Arc::new(Session::new(id, shell, hub))
     }
 
-    /// Checks that one more player may play, and that this player and this household may have one more session. Sessions
-    /// that wait for a player do not count.
-    fn check_room(
-        &self,
-        sessions: &HashMap<SessionId, Arc<Session>>,
-        owner: &Owner,
-    ) -> Result<(), NoRoom> {
+    /// Checks that one more player may play, and that this player and this household may have one more session.
+    fn check_room(&self, playing: &[Playing<'_>], owner: &Owner) -> Result<(), NoRoom> {
         let settings = &self.settings;
-        let playing: Vec<_> = sessions
-            .values()
-            .filter(|session| session.owner().is_some() && !session.snapshot().state.is_over())
-            .collect();
         let those = |is_theirs: &dyn Fn(&Owner) -> bool| -> Vec<Arc<Session>> {
-            let theirs = playing
-                .iter()
-                .filter(|session| session.owner().is_some_and(is_theirs));
-            theirs.map(|session| Arc::clone(session)).collect()
+            let theirs = playing.iter().filter(|one| is_theirs(one.owner));
+            theirs.map(|one| Arc::clone(one.session)).collect()
         };
         let of_player = those(&|theirs| theirs.player == owner.player);
         if of_player.len() >= settings.sessions_per_player {
@@ -631,20 +629,37 @@ impl Manager {
     }
 }
 
+/// The sessions in the map that have an owner and are not over. Those that wait for a player are not among them.
+fn those_playing(sessions: &HashMap<SessionId, Arc<Session>>) -> Vec<Playing<'_>> {
+    let playing = sessions.values().filter_map(|session| {
+        let owner = session.owner()?;
+        let state = session.snapshot().state;
+        let is_in_line = state == State::Creating && !session.has_turn();
+        (!state.is_over()).then_some(Playing {
+            session,
+            owner,
+            is_in_line,
+        })
+    });
+    playing.collect()
+}
+
 /// Checks that one more newcomer may join the line. Newcomers who will be turned away in the line count as players until
 /// they are: without this check a flood of them would take all places for a moment, and others would be told that the
 /// server is full.
-fn check_line(sessions: &HashMap<SessionId, Arc<Session>>, owner: &Owner) -> Result<(), NoPlace> {
-    let in_line = sessions.values().filter(|session| session.is_in_line());
-    let owners: Vec<_> = in_line.filter_map(|session| session.owner()).collect();
-    let is_theirs = |one: &&&Owner| one.household.is_some() && one.household == owner.household;
-    let of_household = owners.iter().filter(is_theirs).count();
+fn check_line(playing: &[Playing<'_>], owner: &Owner) -> Result<(), NoPlace> {
+    let in_line = || playing.iter().filter(|one| one.is_in_line);
+    let is_theirs = |one: &&Playing<'_>| {
+        one.owner.household.is_some() && one.owner.household == owner.household
+    };
+    let of_household = in_line().filter(is_theirs).count();
     // The sessions whose turn comes without waiting are among them.
     if of_household >= line::WAITING_PER_HOUSEHOLD + ENGINE_CALLS_AT_ONCE {
         return Err(NoPlace::OfHousehold(of_household));
     }
-    if owners.len() >= line::WAITING_MAX + ENGINE_CALLS_AT_ONCE {
-        return Err(NoPlace::OfAll(owners.len()));
+    let of_all = in_line().count();
+    if of_all >= line::WAITING_MAX + ENGINE_CALLS_AT_ONCE {
+        return Err(NoPlace::OfAll(of_all));
     }
     Ok(())
 }

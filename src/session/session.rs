@@ -135,9 +135,9 @@ impl Session {
         let _ = self.turn.set(Instant::now());
     }
 
-    /// Whether its container is still to be made, when its turn comes.
-    pub(super) fn is_in_line(&self) -> bool {
-        self.turn.get().is_none() && self.snapshot().state == State::Creating
+    /// Whether its turn has come to have its container made.
+    pub(super) fn has_turn(&self) -> bool {
+        self.turn.get().is_some()
     }
 
     /// The player who owns it; none while it is prewarmed.

@@ -245,7 +245,7 @@ pub(super) mod tests {
         "\x1b[24;81H\u{2764}\u{fe0f}\x1b[3S\x1b[20;79H\x1b[5b",
     ];
     /// Output that makes the emulator panic, in tests only.
-    pub const DEADLY: &str = "\x1b]77777;\x07";
+    pub(in crate::terminal) const DEADLY: &str = "\x1b]77777;\x07";
 
     /// An emulator, and the counter of its own panics.
     fn emulator() -> (Emulator, IntCounter) {
@@ -254,7 +254,7 @@ pub(super) mod tests {
     }
 
     /// What draws a terminal that has taken in all of `output`, without the lines above its screen.
-    pub fn seen(size: Size, output: &[&[u8]]) -> String {
+    pub(in crate::terminal) fn seen(size: Size, output: &[&[u8]]) -> String {
         let mut terminal = terminal(size);
         output.iter().for_each(|part| terminal.process(part));
         terminal.state.normal.clear_above();

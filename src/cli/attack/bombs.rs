@@ -25,7 +25,7 @@ const TMP_BYTES: u64 = 16 << 20;
 const HOLD: Duration = Duration::from_secs(600);
 
 /// Sets off a bomb.
-pub fn go_off(bomb: Bomb, terms: &Terms) {
+pub(super) fn go_off(bomb: Bomb, terms: &Terms) {
     // A full file must be an error for this process, and not end it.
     ignore(&[signals::SIGXFSZ, signals::SIGPIPE]);
     match bomb {
@@ -144,7 +144,7 @@ fn heap(terms: &Terms) {
 }
 
 /// Takes this many bytes of memory, and uses them.
-pub fn eat(bytes: u64) {
+pub(super) fn eat(bytes: u64) {
     let mut eaten = Vec::new();
     for number in 0..bytes / MEBIBYTE as u64 {
         // The bytes are not zero: the kernel would give one page of zeroes for all.
@@ -408,7 +408,7 @@ fn daemons(terms: &Terms) {
 
 /// Leaves its session and terminal, ignores the signals that can be ignored, and starts the next generation, if one is
 /// still to come.
-pub fn daemon(generation: u64) {
+pub(super) fn daemon(generation: u64) {
     ignore(&[
         signals::SIGTERM,
         signals::SIGINT,

@@ -11,7 +11,7 @@ use crate::cli::finding::Finding;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
 /// Reads cgroup and process limits.
-pub fn look(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
+pub(super) fn look(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
     let read = |path: &str| fs::read_to_string(format!("/sys/fs/cgroup/{path}")).ok();
     for finding in judge_cgroup(terms, &read) {
         report(&finding);
@@ -135,7 +135,7 @@ fn rlimits() -> Finding {
 }
 
 /// Runs into the limits.
-pub fn enforced(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
+pub(super) fn enforced(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
     let threads = many_threads(terms.pids * 2 + 64);
     report(&if threads < terms.pids {
         Finding::ok(

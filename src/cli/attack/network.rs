@@ -19,7 +19,7 @@ const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const VSOCK: u16 = 40;
 
 /// Tries it all.
-pub fn look(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
+pub(super) fn look(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
     report(&interfaces());
     report(&connections(terms));
     report(&names());

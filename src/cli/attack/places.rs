@@ -58,7 +58,7 @@ const CAREFUL: i32 =
     (rustix::fs::OFlags::NONBLOCK.bits() | rustix::fs::OFlags::NOCTTY.bits()) as i32;
 
 /// Tries it all.
-pub fn look(report: &mut dyn FnMut(&Finding)) {
+pub(super) fn look(report: &mut dyn FnMut(&Finding)) {
     let mut found = Found::default();
     found.walk(Path::new("/"));
     report(&found.judge_writable());

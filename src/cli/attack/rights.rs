@@ -14,7 +14,7 @@ use crate::cli::finding::{Finding, Verdict};
 const NO_PROCESS: i32 = 3;
 
 /// Tries it all.
-pub fn look(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
+pub(super) fn look(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
     status(report);
     report(&setuid());
     for group in FORBIDDEN {
@@ -29,7 +29,7 @@ pub fn look(terms: &Terms, report: &mut dyn FnMut(&Finding)) {
 }
 
 /// What the kernel says that this process may do.
-pub fn status(report: &mut dyn FnMut(&Finding)) {
+pub(super) fn status(report: &mut dyn FnMut(&Finding)) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     for finding in judge_status(&status) {
         report(&finding);

@@ -12,9 +12,10 @@ use crate::auth::cookie;
 use crate::auth::desk::{self, LOGIN_LIFE};
 use crate::door;
 use crate::door::{Body, Request, Response};
+use crate::http::cookies::cookies;
 use crate::http::error::ApiError;
 use crate::http::reply::{Handled, json_response, no_content, now, timestamp};
-use crate::http::{Outcome, Site, identity};
+use crate::http::{Outcome, Site};
 use crate::session::admission::estimate::whole_seconds;
 use crate::session::quarantine::Aside;
 use crate::session::{LONGEST_DRAIN, Manager, SAMPLE_EVERY, Sample, Session, SessionId};
@@ -80,7 +81,7 @@ impl Site {
     /// `POST /admin/logout`
     pub(in crate::http) fn admin_logout(&self, request: &Request) -> Handled {
         self.check_origin(request)?;
-        let cookies: Vec<&str> = identity::cookies(request).collect();
+        let cookies: Vec<&str> = cookies(request).collect();
         let name = desk::cookie_name(self.guard.gate.names(), self.is_https(request));
         cookie::values(&cookies, &name).for_each(|value| self.desk.log_out(value));
         Ok(Outcome::Now(self.with_cookie(request, "", Duration::ZERO)))

@@ -2,6 +2,7 @@
 
 mod admin;
 mod health;
+mod login;
 mod metrics;
 mod recording;
 mod recovery;

@@ -12,7 +12,8 @@ use crate::door;
 use crate::door::{Body, Request};
 use crate::http::error::ApiError;
 use crate::http::reply::{Handled, json_response, no_content, now, timestamp};
-use crate::http::{Outcome, Site, identity, terminal};
+use crate::http::tickets::TICKET_LIFE;
+use crate::http::{Outcome, Site, terminal};
 use crate::session::admission::estimate::whole_seconds;
 use crate::session::{
     self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Standing, Status,
@@ -76,7 +77,7 @@ impl Site {
             let mut body = describe(&manager, &session, &own);
             let ticket = guard.ticket(session.id, admitted.until, admitted.at);
             body["ws_url"] =
-                identity::with_ticket(&terminal::address(&own, session.id), &ticket).into();
+                terminal::with_ticket(&terminal::address(&own, session.id), &ticket).into();
             if guard.gives_session_tokens() {
                 body["token"] = new.token.into();
             }
@@ -179,13 +180,30 @@ impl Site {
             Some(entry) => entry,
             None => self.may_open(id, ticket, request)?,
         };
-        let until = identity::deadline(entry.until);
+        let until = entry.deadline();
         let opening = terminal::sit_down(&self.manager, id, handshake, until)?;
         entry.check(self)?;
         if let Ok(session) = self.manager.get(id) {
             session.note_peer(request.peer);
         }
         Ok(Outcome::Terminal(opening))
+    }
+
+    /// `POST /session/{id}/ticket`
+    pub(in crate::http) fn create_ticket(&self, id: SessionId, request: &Request) -> Handled {
+        self.check_origin(request)?;
+        let asked = SystemTime::now();
+        let (session, identity) = self.owned(id, request)?;
+        if session.snapshot().state.is_over() {
+            return Err(session::Error::Over.into());
+        }
+        let ticket = self.guard.ticket(id, identity.until, asked);
+        let body = json!({
+            "ticket": ticket,
+            "ws_url": terminal::with_ticket(&terminal::address(&self.own_address(request), id), &ticket),
+            "expires_at": timestamp(SystemTime::now() + TICKET_LIFE),
+        });
+        now(json_response(201, &body))
     }
 }
 

@@ -13,8 +13,8 @@ const TURN_WAIT: Duration = Duration::from_secs(30);
 /// How many newcomers may wait. On a machine that starts 4 a second, the last of them gets its turn just within
 /// [`TURN_WAIT`]. Each holds a connection and a thread.
 pub(in crate::session) const WAITING_MAX: usize = 120;
-/// How many newcomers of one household may wait. As many as may play from one address by default may come at the same
-/// time, as a class does, and places are left for others.
+/// How many newcomers of one household may wait: half of [`WAITING_MAX`], so that as many places are left for others. It is
+/// more than may play from one address by default (50), because those may all come at the same time, as a class does.
 pub(in crate::session) const WAITING_PER_HOUSEHOLD: usize = 60;
 
 impl Manager {

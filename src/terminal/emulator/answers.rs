@@ -36,11 +36,11 @@ const COLORS: [Rgb; 16] = [
 
 /// What DECRPM says of a mode (DEC STD 070, VT510 manual).
 mod report {
-    pub const UNKNOWN: u8 = 0;
-    pub const PERMANENTLY_SET: u8 = 3;
-    pub const PERMANENTLY_RESET: u8 = 4;
+    pub(super) const UNKNOWN: u8 = 0;
+    pub(super) const PERMANENTLY_SET: u8 = 3;
+    pub(super) const PERMANENTLY_RESET: u8 = 4;
 
-    pub fn of(is_set: bool) -> u8 {
+    pub(super) fn of(is_set: bool) -> u8 {
         if is_set { 1 } else { 2 }
     }
 }

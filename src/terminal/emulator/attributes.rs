@@ -8,7 +8,7 @@ use super::table::Table;
 
 /// A colour as a program names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Color {
+pub(super) enum Color {
     /// The terminal's default colour.
     #[default]
     Default,
@@ -20,23 +20,23 @@ pub enum Color {
     Rgb(u8, u8, u8),
 }
 
-pub const BOLD: u16 = 1;
-pub const DIM: u16 = 1 << 1;
-pub const ITALIC: u16 = 1 << 2;
-pub const BLINK: u16 = 1 << 3;
-pub const INVERSE: u16 = 1 << 4;
-pub const HIDDEN: u16 = 1 << 5;
-pub const STRIKE: u16 = 1 << 6;
-pub const OVERLINE: u16 = 1 << 7;
-pub const PROTECTED: u16 = 1 << 8;
+pub(super) const BOLD: u16 = 1;
+pub(super) const DIM: u16 = 1 << 1;
+pub(super) const ITALIC: u16 = 1 << 2;
+pub(super) const BLINK: u16 = 1 << 3;
+pub(super) const INVERSE: u16 = 1 << 4;
+pub(super) const HIDDEN: u16 = 1 << 5;
+pub(super) const STRIKE: u16 = 1 << 6;
+pub(super) const OVERLINE: u16 = 1 << 7;
+pub(super) const PROTECTED: u16 = 1 << 8;
 /// Underlined, in any style.
-pub const UNDERLINE: u16 = 1 << 9;
+pub(super) const UNDERLINE: u16 = 1 << 9;
 /// The underline's style, its colour and the link apply; without this flag cells ignore them.
-pub const EXTENDED: u16 = 1 << 10;
+pub(super) const EXTENDED: u16 = 1 << 10;
 
 /// How the characters look that are printed next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Pen {
+pub(super) struct Pen {
     pub fg: Color,
     pub bg: Color,
     pub flags: u16,
@@ -49,7 +49,7 @@ pub struct Pen {
 
 impl Pen {
     /// The pen that gives the look of the cells that this pen erases.
-    pub fn eraser(&self) -> Pen {
+    pub(super) fn eraser(&self) -> Pen {
         Pen {
             bg: self.bg,
             ..Pen::default()
@@ -57,37 +57,37 @@ impl Pen {
     }
 
     /// Sets [`EXTENDED`] or clears it, as xterm.js does whenever a style or a link changes.
-    pub fn update_extended(&mut self) {
+    pub(super) fn update_extended(&mut self) {
         self.set(EXTENDED, self.underline != 0 || self.link != 0);
     }
 
     /// Whether the flags are those that the underline and the link imply. After the cursor was restored they may be
     /// others.
-    pub fn is_natural(&self) -> bool {
+    pub(super) fn is_natural(&self) -> bool {
         let is_underlined = self.underline != 0;
         self.has(UNDERLINE) == is_underlined
             && self.has(EXTENDED) == (is_underlined || self.link != 0)
     }
 
     /// Whether [`UNDERLINE`] and [`EXTENDED`] are the same in both pens.
-    pub fn is_like(&self, other: &Pen) -> bool {
+    pub(super) fn is_like(&self, other: &Pen) -> bool {
         let both = UNDERLINE | EXTENDED;
         self.flags & both == other.flags & both
     }
 
-    pub fn set(&mut self, flag: u16, is_on: bool) {
+    pub(super) fn set(&mut self, flag: u16, is_on: bool) {
         match is_on {
             true => self.flags |= flag,
             false => self.flags &= !flag,
         }
     }
 
-    pub fn has(&self, flag: u16) -> bool {
+    pub(super) fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 
     /// This pen without what a cell does not keep of it.
-    pub fn kept(mut self) -> Pen {
+    pub(super) fn kept(mut self) -> Pen {
         if !self.has(EXTENDED) {
             (self.underline, self.underline_color, self.link) = (0, Color::Default, 0);
         }
@@ -96,7 +96,7 @@ impl Pen {
 }
 
 /// A look in four bytes. The default one is 0.
-pub type Look = u32;
+pub(super) type Look = u32;
 
 /// Set in a look that is in the table; the low bits are its number there.
 const IN_TABLE: Look = 1 << 31;
@@ -108,7 +108,7 @@ const MAX_LOOKS: usize = 16 * 1024;
 const FEW_LOOKS: usize = 1024;
 
 /// All looks of one terminal that do not fit into four bytes.
-pub struct Looks {
+pub(super) struct Looks {
     table: Table<Pen>,
     /// Once the table has this many looks, it is time for [`Looks::keep`].
     due: usize,
@@ -125,12 +125,12 @@ impl Default for Looks {
 
 impl Looks {
     /// The look of what this pen writes. None when it is time for [`Looks::keep`].
-    pub fn find_or_add(&mut self, pen: &Pen) -> Option<Look> {
+    pub(super) fn find_or_add(&mut self, pen: &Pen) -> Option<Look> {
         self.find_or_add_below(pen, self.due)
     }
 
     /// Like [`Looks::find_or_add`], even when it is time for [`Looks::keep`]. None when the table is full.
-    pub fn find_or_add_at_last(&mut self, pen: &Pen) -> Option<Look> {
+    pub(super) fn find_or_add_at_last(&mut self, pen: &Pen) -> Option<Look> {
         self.find_or_add_below(pen, MAX_LOOKS)
     }
 
@@ -143,7 +143,7 @@ impl Looks {
     }
 
     /// The pen that this look stands for.
-    pub fn pen(&self, look: Look) -> Pen {
+    pub(super) fn pen(&self, look: Look) -> Pen {
         match look & IN_TABLE {
             0 => unpacked(look),
             _ => self.table.get(place(look)).copied().unwrap_or_default(),
@@ -151,7 +151,7 @@ impl Looks {
     }
 
     /// The nearest pen that needs no place in the table.
-    pub fn pen_of_palette(&self, look: Look) -> Pen {
+    pub(super) fn pen_of_palette(&self, look: Look) -> Pen {
         match look & IN_TABLE {
             0 => unpacked(look),
             _ => unpacked(nearest(&self.pen(look))),
@@ -159,21 +159,21 @@ impl Looks {
     }
 
     /// Forgets all looks but these.
-    pub fn keep(&mut self, looks: impl Iterator<Item = Look>) {
+    pub(super) fn keep(&mut self, looks: impl Iterator<Item = Look>) {
         let in_table = looks.filter(|look| look & IN_TABLE != 0);
         self.table.keep(in_table.map(place));
         self.due = (2 * self.table.len()).clamp(FEW_LOOKS, MAX_LOOKS);
     }
 
-    pub fn pens(&self) -> impl Iterator<Item = &Pen> {
+    pub(super) fn pens(&self) -> impl Iterator<Item = &Pen> {
         self.table.values()
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.table.len()
     }
 
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         self.table.memory_bytes()
     }
 }
@@ -183,7 +183,7 @@ fn place(look: Look) -> usize {
 }
 
 /// The nearest look that fits into four bytes.
-pub fn nearest(pen: &Pen) -> Look {
+pub(super) fn nearest(pen: &Pen) -> Look {
     let plain = Pen {
         fg: of_palette(pen.fg),
         bg: of_palette(pen.bg),

@@ -2,23 +2,23 @@
 
 /// A character set, by the character that ends the sequence which names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Charset(u8);
+pub(super) struct Charset(u8);
 
 impl Charset {
-    pub const ASCII: Charset = Charset(b'B');
+    pub(super) const ASCII: Charset = Charset(b'B');
 
     /// The one of this name, if there is one.
-    pub fn named(name: u8) -> Option<Charset> {
+    pub(super) fn named(name: u8) -> Option<Charset> {
         let is_known = name == Charset::ASCII.0 || set(name).is_some();
         is_known.then_some(Charset(name))
     }
 
-    pub fn name(self) -> u8 {
+    pub(super) fn name(self) -> u8 {
         self.0
     }
 
     /// What a byte of ASCII stands for.
-    pub fn translate(self, byte: u8) -> char {
+    pub(super) fn translate(self, byte: u8) -> char {
         let found = set(self.0).and_then(|(from, to)| {
             let at = from.bytes().position(|other| other == byte)?;
             to.chars().nth(at)

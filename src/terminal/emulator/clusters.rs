@@ -3,14 +3,14 @@
 use super::table::Table;
 
 /// The most bytes of one character with its marks. Further marks are left out.
-pub const MAX_CLUSTER_BYTES: usize = 48;
+pub(super) const MAX_CLUSTER_BYTES: usize = 48;
 /// The most different clusters in one terminal: more than texts in any script have.
 const MAX_CLUSTERS: usize = 4096;
 /// Up to this many clusters, the table is not searched for clusters that are no longer needed.
 const FEW_CLUSTERS: usize = 512;
 
 /// All clusters of one terminal.
-pub struct Clusters {
+pub(super) struct Clusters {
     table: Table<Box<str>>,
     /// Once the table has this many clusters, it is time for [`Clusters::keep`].
     due: usize,
@@ -27,12 +27,12 @@ impl Default for Clusters {
 
 impl Clusters {
     /// The number of the cluster of `base` and one more mark. None when it is time for [`Clusters::keep`].
-    pub fn joined(&mut self, base: &str, mark: char) -> Option<usize> {
+    pub(super) fn joined(&mut self, base: &str, mark: char) -> Option<usize> {
         self.joined_below(base, mark, self.due)
     }
 
     /// Like [`Clusters::joined`], even when it is time for [`Clusters::keep`]. None when nothing can be added.
-    pub fn joined_at_last(&mut self, base: &str, mark: char) -> Option<usize> {
+    pub(super) fn joined_at_last(&mut self, base: &str, mark: char) -> Option<usize> {
         self.joined_below(base, mark, MAX_CLUSTERS)
     }
 
@@ -45,22 +45,22 @@ impl Clusters {
         self.table.find_or_add(&text.into_boxed_str(), limit)
     }
 
-    pub fn get(&self, number: usize) -> &str {
+    pub(super) fn get(&self, number: usize) -> &str {
         self.table.get(number).map_or("", |text| text)
     }
 
     /// Forgets all clusters but these.
-    pub fn keep(&mut self, numbers: impl Iterator<Item = usize>) {
+    pub(super) fn keep(&mut self, numbers: impl Iterator<Item = usize>) {
         self.table.keep(numbers);
         self.due = (2 * self.table.len()).clamp(FEW_CLUSTERS, MAX_CLUSTERS);
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.table.len()
     }
 
     /// Bytes of memory this takes, with 16 that the allocator adds to each text.
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         let texts: usize = self.table.values().map(|text| text.len() + 16).sum();
         self.table.memory_bytes() + texts
     }

@@ -36,7 +36,7 @@ pub(super) const MOST_BYTES: usize = 2 * 1024 * 1024;
 
 impl<'a> Drawing<'a> {
     /// An empty drawing of this state.
-    pub fn new(state: &'a State, detail: Detail) -> Self {
+    pub(super) fn new(state: &'a State, detail: Detail) -> Self {
         Drawing {
             out: String::new(),
             state,
@@ -47,17 +47,17 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    pub fn push(&mut self, text: &str) {
+    pub(super) fn push(&mut self, text: &str) {
         self.out.push_str(text);
     }
 
     /// Whether the drawing is too long. One of characters alone is never too long.
-    pub fn is_too_much(&self) -> bool {
+    pub(super) fn is_too_much(&self) -> bool {
         self.out.len() > MOST_BYTES && self.detail != Detail::Plain
     }
 
     /// The pen that draws cells of this look.
-    pub fn pen_for(&self, look: Look) -> Pen {
+    pub(super) fn pen_for(&self, look: Look) -> Pen {
         let looks = &self.state.looks;
         match self.detail {
             Detail::All => looks.pen(look),
@@ -67,19 +67,19 @@ impl<'a> Drawing<'a> {
     }
 
     /// CSI with one number, which is left out where it is 1.
-    pub fn csi(&mut self, number: usize, last: char) {
+    pub(super) fn csi(&mut self, number: usize, last: char) {
         match number {
             1 => self.push(&format!("\x1b[{last}")),
             _ => self.push(&format!("\x1b[{number}{last}")),
         }
     }
 
-    pub fn go_to(&mut self, x: usize, y: usize) {
+    pub(super) fn go_to(&mut self, x: usize, y: usize) {
         self.push(&format!("\x1b[{};{}H", y + 1, x + 1));
     }
 
     /// Prints what a cell has in it.
-    pub fn print(&mut self, cell: Cell) {
+    pub(super) fn print(&mut self, cell: Cell) {
         match cell.content() {
             Content::Char(c) => self.out.push(c),
             Content::Cluster(number) => {

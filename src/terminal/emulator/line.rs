@@ -4,7 +4,7 @@ use super::attributes::Look;
 
 /// One column of a line: a character or the rest of one that is two columns wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cell {
+pub(super) struct Cell {
     /// A character's code, or the number of a cluster in [`super::clusters`]; in the bits above it the flag that tells
     /// which, and the width. Code 0 is no character.
     content: u32,
@@ -18,7 +18,7 @@ const WIDTH_SHIFT: u32 = CODE_BITS + 1;
 
 /// What a cell has in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
+pub(super) enum Content {
     Nothing,
     Char(char),
     /// A character with marks, by its number.
@@ -27,7 +27,7 @@ pub enum Content {
 
 impl Cell {
     /// A cell without a character, which is one column wide.
-    pub const fn blank(look: Look) -> Cell {
+    pub(super) const fn blank(look: Look) -> Cell {
         Cell {
             content: 1 << WIDTH_SHIFT,
             look,
@@ -35,18 +35,18 @@ impl Cell {
     }
 
     /// The second column of a wide character.
-    pub const fn rest(look: Look) -> Cell {
+    pub(super) const fn rest(look: Look) -> Cell {
         Cell { content: 0, look }
     }
 
-    pub fn char(c: char, width: u8, look: Look) -> Cell {
+    pub(super) fn char(c: char, width: u8, look: Look) -> Cell {
         Cell {
             content: u32::from(c) | u32::from(width) << WIDTH_SHIFT,
             look,
         }
     }
 
-    pub fn cluster(number: usize, width: u8, look: Look) -> Cell {
+    pub(super) fn cluster(number: usize, width: u8, look: Look) -> Cell {
         let number = number as u32 & CODE_MASK;
         Cell {
             content: number | CLUSTER | u32::from(width) << WIDTH_SHIFT,
@@ -54,15 +54,15 @@ impl Cell {
         }
     }
 
-    pub fn width(self) -> u8 {
+    pub(super) fn width(self) -> u8 {
         (self.content >> WIDTH_SHIFT) as u8
     }
 
-    pub fn has_content(self) -> bool {
+    pub(super) fn has_content(self) -> bool {
         self.content & (CODE_MASK | CLUSTER) != 0
     }
 
-    pub fn content(self) -> Content {
+    pub(super) fn content(self) -> Content {
         let code = self.content & CODE_MASK;
         if self.content & CLUSTER != 0 {
             return Content::Cluster(code as usize);
@@ -74,19 +74,19 @@ impl Cell {
     }
 
     /// Whether the cell is as erasing leaves it, in any colour.
-    pub fn is_blank(self) -> bool {
+    pub(super) fn is_blank(self) -> bool {
         self.content == Cell::blank(0).content
     }
 
     /// Whether it is the second column of a wide character.
-    pub fn is_rest(self) -> bool {
+    pub(super) fn is_rest(self) -> bool {
         self.content == 0
     }
 }
 
 /// A line of a screen.
 #[derive(Debug, Clone, Default)]
-pub struct Line {
+pub(super) struct Line {
     cells: Vec<Cell>,
     /// How the blank cells look that are not in `cells`.
     tail: Look,
@@ -101,7 +101,7 @@ pub struct Line {
 const KEPT_CELLS: usize = 256;
 
 impl Line {
-    pub fn new(cols: usize, tail: Look) -> Line {
+    pub(super) fn new(cols: usize, tail: Look) -> Line {
         Line {
             cells: Vec::new(),
             tail,
@@ -111,31 +111,31 @@ impl Line {
     }
 
     /// Empties the line. The same as [`Line::new`], but in this line's memory.
-    pub fn renew(&mut self, cols: usize, tail: Look) {
+    pub(super) fn renew(&mut self, cols: usize, tail: Look) {
         self.cells.clear();
         self.cells.shrink_to(KEPT_CELLS);
         (self.tail, self.cols, self.is_wrapped) = (tail, cols as u16, false);
     }
 
-    pub fn cols(&self) -> usize {
+    pub(super) fn cols(&self) -> usize {
         usize::from(self.cols)
     }
 
     /// The cells up to the last one that is not like the blank ones behind it.
-    pub fn cells(&self) -> &[Cell] {
+    pub(super) fn cells(&self) -> &[Cell] {
         &self.cells
     }
 
-    pub fn tail(&self) -> Look {
+    pub(super) fn tail(&self) -> Look {
         self.tail
     }
 
-    pub fn get(&self, at: usize) -> Cell {
+    pub(super) fn get(&self, at: usize) -> Cell {
         let cell = self.cells.get(at).copied();
         cell.unwrap_or(Cell::blank(self.tail))
     }
 
-    pub fn set(&mut self, at: usize, cell: Cell) {
+    pub(super) fn set(&mut self, at: usize, cell: Cell) {
         if let Some(place) = self.cells.get_mut(at) {
             *place = cell;
         } else if at < self.cols() && cell != Cell::blank(self.tail) {
@@ -146,7 +146,7 @@ impl Line {
     }
 
     /// Writes bytes of ASCII, which must end before the line does.
-    pub fn write_ascii(&mut self, at: usize, text: &[u8], look: Look) {
+    pub(super) fn write_ascii(&mut self, at: usize, text: &[u8], look: Look) {
         self.extend_to(at);
         let cell = |byte: &u8| Cell::char(char::from(*byte), 1, look);
         let over = text.len().min(self.cells.len().saturating_sub(at));
@@ -163,7 +163,7 @@ impl Line {
     }
 
     /// Puts `fill` into the columns from `start` up to `end`, both within the line.
-    pub fn fill(&mut self, start: usize, end: usize, fill: Cell) {
+    pub(super) fn fill(&mut self, start: usize, end: usize, fill: Cell) {
         let (start, end) = (start.min(self.cols()), end.min(self.cols()));
         if start >= end {
             return;
@@ -187,7 +187,7 @@ impl Line {
     }
 
     /// Moves what is at `at` and behind it `count` columns to the right; what goes beyond the end is lost.
-    pub fn insert(&mut self, at: usize, count: usize, fill: Cell) {
+    pub(super) fn insert(&mut self, at: usize, count: usize, fill: Cell) {
         let cols = self.cols();
         let count = count.min(cols.saturating_sub(at));
         if at > 0 && self.get(at - 1).width() == 2 {
@@ -207,7 +207,7 @@ impl Line {
     }
 
     /// Moves what is `count` columns behind `at` to `at`; `fill`, a blank, comes in at the end.
-    pub fn delete(&mut self, at: usize, count: usize, fill: Cell) {
+    pub(super) fn delete(&mut self, at: usize, count: usize, fill: Cell) {
         let cols = self.cols();
         let count = count.min(cols.saturating_sub(at));
         let end = (at + count).min(self.cells.len());
@@ -228,7 +228,7 @@ impl Line {
     }
 
     /// Erases the columns from `start` up to `end`; with `is_protected`, cells stay whose look it says is protected.
-    pub fn erase(
+    pub(super) fn erase(
         &mut self,
         start: usize,
         end: usize,
@@ -257,7 +257,7 @@ impl Line {
     }
 
     /// Gives the line `cols` columns.
-    pub fn set_cols(&mut self, cols: usize, tail: Look) {
+    pub(super) fn set_cols(&mut self, cols: usize, tail: Look) {
         if cols < self.cols() {
             self.cells.truncate(cols);
             self.cells.shrink_to(cols);
@@ -270,13 +270,13 @@ impl Line {
     }
 
     /// Columns up to the last character.
-    pub fn text_cols(&self) -> usize {
+    pub(super) fn text_cols(&self) -> usize {
         let last = self.cells.iter().rposition(|cell| cell.has_content());
         last.map_or(0, |at| at + usize::from(self.get(at).width()))
     }
 
     /// Bytes of memory its cells take.
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         self.cells.capacity() * size_of::<Cell>()
     }
 

@@ -8,7 +8,7 @@ const MAX_BYTES: usize = 32 * 1024;
 
 /// A link as a program gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Link {
+pub(super) struct Link {
     /// Tells that separate pieces of text belong to one link; may be empty.
     pub id: String,
     pub uri: String,
@@ -22,14 +22,14 @@ impl Link {
 
 /// All links of one terminal.
 #[derive(Default)]
-pub struct Links {
+pub(super) struct Links {
     table: Table<Link>,
     bytes: usize,
 }
 
 impl Links {
     /// The number of a link, from 1. None when there is no room for it.
-    pub fn find_or_add(&mut self, link: &Link) -> Option<u16> {
+    pub(super) fn find_or_add(&mut self, link: &Link) -> Option<u16> {
         let number = match self.table.find(link) {
             Some(number) => number,
             None if self.bytes + link.bytes() > MAX_BYTES => return None,
@@ -42,23 +42,23 @@ impl Links {
         Some(number as u16 + 1)
     }
 
-    pub fn get(&self, number: u16) -> Option<&Link> {
+    pub(super) fn get(&self, number: u16) -> Option<&Link> {
         self.table.get(usize::from(number.checked_sub(1)?))
     }
 
     /// Forgets all links but those under these numbers.
-    pub fn keep(&mut self, numbers: impl Iterator<Item = u16>) {
+    pub(super) fn keep(&mut self, numbers: impl Iterator<Item = u16>) {
         let places = numbers.filter_map(|number| number.checked_sub(1));
         self.table.keep(places.map(usize::from));
         self.bytes = self.table.values().map(Link::bytes).sum();
     }
 
     /// How full this is, in percent.
-    pub fn fill(&self) -> usize {
+    pub(super) fn fill(&self) -> usize {
         (self.bytes * 100 / MAX_BYTES).max(self.table.len() * 100 / MAX_LINKS)
     }
 
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         self.table.memory_bytes() + self.bytes
     }
 }

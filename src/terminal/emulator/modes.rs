@@ -2,7 +2,7 @@
 
 /// All modes but those of the two screens and of the pen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Modes {
+pub(super) struct Modes {
     pub insert: bool,
     /// LF also moves the cursor to the line's beginning.
     pub newline: bool,
@@ -50,7 +50,7 @@ impl Default for Modes {
 
 impl Modes {
     /// The modes as DECSTR leaves them.
-    pub fn soft_reset(&self) -> Modes {
+    pub(super) fn soft_reset(&self) -> Modes {
         Modes {
             newline: self.newline,
             mouse: self.mouse,
@@ -61,7 +61,7 @@ impl Modes {
     }
 
     /// The modes as RIS leaves them: xterm.js keeps some of them.
-    pub fn reset(&self) -> Modes {
+    pub(super) fn reset(&self) -> Modes {
         Modes {
             newline: self.newline,
             cursor_blinks: self.cursor_blinks,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 /// A colour's red, green and blue.
-pub type Rgb = [u8; 3];
+pub(super) type Rgb = [u8; 3];
 
 /// The colours that a program has changed.
 #[derive(Debug, Default)]
-pub struct Palette {
+pub(super) struct Palette {
     /// By number in the palette.
     pub colors: BTreeMap<u8, Rgb>,
     /// The text's, the background's and the cursor's: OSC 10, 11, 12.
@@ -15,7 +15,7 @@ pub struct Palette {
 }
 
 /// Reads a colour as X11 writes it: `rgb:RR/GG/BB` with one to four digits each, or `#RRGGBB` likewise.
-pub fn parse(text: &str) -> Option<Rgb> {
+pub(super) fn parse(text: &str) -> Option<Rgb> {
     let text = text.to_ascii_lowercase();
     let mut parts = [""; 3];
     if let Some(rgb) = text.strip_prefix("rgb:") {

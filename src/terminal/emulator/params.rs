@@ -5,7 +5,7 @@ const MAX: usize = 32;
 
 /// Parsed parameters.
 #[derive(Debug, Clone)]
-pub struct Params {
+pub(super) struct Params {
     values: [i32; MAX],
     /// Where the subparameters of each number end; they begin where those of the number before it end.
     ends: [u8; MAX],
@@ -35,14 +35,14 @@ impl Default for Params {
 
 impl Params {
     /// Starts anew, with one number, which is 0.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         (self.len, self.subs_len) = (1, 0);
         (self.values[0], self.ends[0]) = (0, 0);
         (self.is_over, self.is_sub_over, self.is_sub) = (false, false, false);
     }
 
     /// Takes a digit, `;` or `:`.
-    pub fn add(&mut self, byte: u8) {
+    pub(super) fn add(&mut self, byte: u8) {
         match byte {
             b';' => self.next(),
             b':' => self.next_sub(),
@@ -97,12 +97,12 @@ impl Params {
     }
 
     /// How many there are: one at least.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 
     /// The number at this place, 0 where there is none.
-    pub fn get(&self, at: usize) -> i32 {
+    pub(super) fn get(&self, at: usize) -> i32 {
         let values = self.values.get(..self.len);
         values
             .and_then(|values| values.get(at))
@@ -111,12 +111,12 @@ impl Params {
     }
 
     /// The number at this place as a count, where 0 stands for 1.
-    pub fn count(&self, at: usize) -> usize {
+    pub(super) fn count(&self, at: usize) -> usize {
         usize::try_from(self.get(at)).unwrap_or(0).max(1)
     }
 
     /// The subparameters of the number at this place; -1 where no number was written.
-    pub fn subs(&self, at: usize) -> &[i32] {
+    pub(super) fn subs(&self, at: usize) -> &[i32] {
         let end = |at: usize| self.ends.get(at).map_or(0, |end| usize::from(*end));
         let start = at.checked_sub(1).map_or(0, end);
         if at >= self.len {

@@ -13,7 +13,7 @@
 use super::params::Params;
 
 /// What output does to a terminal.
-pub trait Act {
+pub(super) trait Act {
     /// Characters of ASCII that can be printed.
     fn print_ascii(&mut self, text: &[u8]);
     /// Any character that can be printed.
@@ -35,7 +35,7 @@ pub trait Act {
 /// What tells one control sequence from another: its prefix (`?` or the like), its intermediate byte, which follows the
 /// parameters, and its final byte. 0 stands for a byte that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Name {
+pub(super) struct Name {
     pub prefix: u8,
     pub between: u8,
     pub last: u8,
@@ -61,12 +61,12 @@ enum State {
 }
 
 /// The most that is kept of a sequence. A longer one is cut: no program needs one as long.
-pub const MAX_SEQUENCE_BYTES: usize = 4 * 1024;
+pub(super) const MAX_SEQUENCE_BYTES: usize = 4 * 1024;
 /// Room that is kept for the next sequence.
 const KEPT_BYTES: usize = 64;
 
 /// The parser. Holds a character or a sequence that is not complete.
-pub struct Parser {
+pub(super) struct Parser {
     state: State,
     /// The bytes of a character that is not complete.
     utf8: [u8; 4],
@@ -100,7 +100,7 @@ impl Default for Parser {
 
 impl Parser {
     /// Takes in output, which may end anywhere.
-    pub fn advance(&mut self, output: &[u8], terminal: &mut impl Act) {
+    pub(super) fn advance(&mut self, output: &[u8], terminal: &mut impl Act) {
         let mut rest = output;
         while let Some((byte, after)) = rest.split_first() {
             if self.state == State::Ground && self.utf8_len == 0 {
@@ -124,24 +124,24 @@ impl Parser {
     }
 
     /// Whether no character and no sequence is open.
-    pub fn is_between(&self) -> bool {
+    pub(super) fn is_between(&self) -> bool {
         self.state == State::Ground && self.utf8_len == 0
     }
 
     /// How many bytes ago the incomplete character or sequence began. None when these bytes cannot be passed again,
     /// because some of them have acted already, or because the sequence is too long to wait for its end.
-    pub fn open_bytes(&self) -> Option<usize> {
+    pub(super) fn open_bytes(&self) -> Option<usize> {
         let is_short = |taken: &usize| *taken < MAX_SEQUENCE_BYTES;
         self.taken.filter(is_short)
     }
 
     /// Forgets the incomplete character or sequence, which the caller passes again.
-    pub fn forget_open(&mut self) {
+    pub(super) fn forget_open(&mut self) {
         *self = Parser::default();
     }
 
     /// What has arrived of an incomplete sequence, and the bytes of an incomplete character.
-    pub fn open(&self) -> (&str, &[u8]) {
+    pub(super) fn open(&self) -> (&str, &[u8]) {
         let sequence = match self.state {
             State::Ground => "",
             _ => &self.kept,
@@ -149,7 +149,7 @@ impl Parser {
         (sequence, self.utf8.get(..self.utf8_len).unwrap_or_default())
     }
 
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         self.kept.capacity()
     }
 

@@ -6,13 +6,13 @@ use super::terminal::{State, Terminal};
 /// Rows of a terminal of 10 by 4 that has drawn `output`, with the cursor's column and row behind them. Blank cells are
 /// dots, the second halves of wide characters `<`; blank cells at the end of a row, and blank rows at the end, are left
 /// out. `~` begins a row that goes on with the one above.
-pub fn picture(output: &str) -> String {
+pub(super) fn picture(output: &str) -> String {
     let mut terminal = Terminal::new(10, 4);
     terminal.process(output.as_bytes());
     of(&mut terminal.state)
 }
 
-pub fn of(state: &mut State) -> String {
+pub(super) fn of(state: &mut State) -> String {
     let rows: Vec<String> = (0..state.rows).map(|row| row_of(state, row)).collect();
     let screen = state.screen();
     let cursor = format!(" @{},{}", screen.x, screen.y);
@@ -41,6 +41,6 @@ fn row_of(state: &mut State, row: usize) -> String {
 }
 
 #[track_caller]
-pub fn check(output: &str, expected: &str) {
+pub(super) fn check(output: &str, expected: &str) {
     assert_eq!(picture(output), expected, "{output:?}");
 }

@@ -14,7 +14,7 @@ impl Terminal {
     /// Text and escape sequences that draw this terminal on one that was just reset. The text may end with an
     /// incomplete sequence. The beginning of an incomplete character is left out: see [`Terminal::open_char`]. If the
     /// text would be too long, the looks are drawn more simply.
-    pub fn redraw(&self) -> String {
+    pub(super) fn redraw(&self) -> String {
         let drawn = [Detail::All, Detail::Palette, Detail::Plain]
             .into_iter()
             .map(|detail| self.draw(detail))
@@ -29,7 +29,7 @@ impl Terminal {
     }
 
     /// The bytes of a character that is not complete.
-    pub fn open_char(&self) -> &[u8] {
+    pub(super) fn open_char(&self) -> &[u8] {
         self.parser.open().1
     }
 }

@@ -21,7 +21,7 @@ const NO_LINK: &str = "\x1b]8;;\x07";
 
 impl Drawing<'_> {
     /// Sets the pen for what is printed from here on.
-    pub fn pen(&mut self, pen: &Pen) {
+    pub(super) fn pen(&mut self, pen: &Pen) {
         if self.pen == Some(*pen) {
             return;
         }
@@ -43,7 +43,7 @@ impl Drawing<'_> {
 
     /// Like [`Drawing::pen`], but without saving a cursor. A pen that can't be set without that is replaced by a
     /// similar one.
-    pub fn pen_without_saving(&mut self, pen: &Pen) {
+    pub(super) fn pen_without_saving(&mut self, pen: &Pen) {
         let mut pen = *pen;
         if self.pen != Some(pen) && !pen.is_natural() {
             pen.underline = match pen.has(UNDERLINE) {
@@ -57,7 +57,7 @@ impl Drawing<'_> {
 
     /// Sets a pen with the flags of this one, for a cursor that is saved. The underline's style and the link may be
     /// others.
-    pub fn flags(&mut self, pen: &Pen) {
+    pub(super) fn flags(&mut self, pen: &Pen) {
         let is_underlined = pen.has(UNDERLINE);
         let natural = Pen {
             underline: u8::from(is_underlined),
@@ -76,7 +76,7 @@ impl Drawing<'_> {
 
     /// Sets the terminal's pen by restoring the saved cursor, whose pen has the same flags for the underline and the
     /// link. The cursor moves to where it was saved.
-    pub fn pen_by_restoring(&mut self, pen: &Pen, saved: &Pen) {
+    pub(super) fn pen_by_restoring(&mut self, pen: &Pen, saved: &Pen) {
         self.extension(pen);
         self.push("\x1b8");
         let mut has = Pen {

@@ -17,7 +17,7 @@ use super::charset::Charset;
 use super::line::Line;
 
 /// Lines that the page keeps above its screen: `SCROLLBACK_LINES` of `static/src/terminal.ts`.
-pub const PAGE_LINES: usize = 2_000;
+pub(super) const PAGE_LINES: usize = 2_000;
 /// Memory for the lines that are kept above the screen: a screenful of the usual size.
 const ABOVE_BYTES: usize = 16 * 1024;
 /// The most lines that are kept above the screen, however short they are.
@@ -25,13 +25,13 @@ pub(super) const MAX_ABOVE: usize = 200;
 const TAB_COLS: usize = 8;
 
 /// How many full lines of `cols` columns are kept above the screen at most.
-pub fn most_kept(cols: usize) -> usize {
+pub(super) fn most_kept(cols: usize) -> usize {
     (ABOVE_BYTES / (cols.max(1) * size_of::<super::line::Cell>())).min(MAX_ABOVE) + 1
 }
 
 /// What DECSC saves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Saved {
+pub(super) struct Saved {
     pub x: usize,
     /// Counted from the first line of the page's scrollback.
     pub y: usize,
@@ -40,7 +40,7 @@ pub struct Saved {
 }
 
 /// One screen.
-pub struct Screen {
+pub(super) struct Screen {
     pub cols: usize,
     pub rows: usize,
     pub x: usize,
@@ -64,7 +64,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    pub fn new(cols: usize, rows: usize, has_above: bool) -> Screen {
+    pub(super) fn new(cols: usize, rows: usize, has_above: bool) -> Screen {
         Screen {
             cols,
             rows,
@@ -82,42 +82,42 @@ impl Screen {
         }
     }
 
-    pub fn line(&self, row: usize) -> Option<&Line> {
+    pub(super) fn line(&self, row: usize) -> Option<&Line> {
         self.lines.get(self.kept + row)
     }
 
-    pub fn line_mut(&mut self, row: usize) -> Option<&mut Line> {
+    pub(super) fn line_mut(&mut self, row: usize) -> Option<&mut Line> {
         self.lines.get_mut(self.kept + row)
     }
 
     /// The line of the cursor.
-    pub fn here(&mut self) -> Option<&mut Line> {
+    pub(super) fn here(&mut self) -> Option<&mut Line> {
         self.lines.get_mut(self.kept + self.y)
     }
 
     /// The lines that are kept above the screen and those of the screen.
-    pub fn all_lines(&self) -> impl Iterator<Item = &Line> {
+    pub(super) fn all_lines(&self) -> impl Iterator<Item = &Line> {
         self.lines.iter()
     }
 
     /// How many of [`Screen::all_lines`] are above the screen.
-    pub fn kept_above(&self) -> usize {
+    pub(super) fn kept_above(&self) -> usize {
         self.kept
     }
 
     /// The row that the saved cursor is in.
-    pub fn saved_row(&self) -> usize {
+    pub(super) fn saved_row(&self) -> usize {
         self.saved.y.saturating_sub(self.above)
     }
 
-    pub fn set_wrapped(&mut self, row: usize, is_wrapped: bool) {
+    pub(super) fn set_wrapped(&mut self, row: usize, is_wrapped: bool) {
         if let Some(line) = self.line_mut(row) {
             line.is_wrapped = is_wrapped;
         }
     }
 
     /// Keeps the cursor on the screen, or in the region.
-    pub fn restrict(&mut self, most_x: usize, is_origin: bool) {
+    pub(super) fn restrict(&mut self, most_x: usize, is_origin: bool) {
         self.x = self.x.min(most_x);
         self.y = match is_origin {
             true => self.y.max(self.top).min(self.bottom),
@@ -127,7 +127,7 @@ impl Screen {
 
     /// Moves the region up by a line; a blank line follows at its end. If the region begins at the top of the normal
     /// screen, its first line becomes one above the screen.
-    pub fn scroll(&mut self, look: Look, is_wrapped: bool) {
+    pub(super) fn scroll(&mut self, look: Look, is_wrapped: bool) {
         if self.top > 0 || !self.has_above {
             self.move_up(self.top, self.bottom, 1, look);
         } else {
@@ -137,7 +137,7 @@ impl Screen {
     }
 
     /// Counts more lines that have left at the top.
-    pub fn count_above(&mut self, lines: usize) {
+    pub(super) fn count_above(&mut self, lines: usize) {
         if self.has_above {
             self.above = self.above.saturating_add(lines).min(PAGE_LINES);
         }
@@ -170,7 +170,7 @@ impl Screen {
     }
 
     /// Moves the lines from row `top` to row `bottom` up by `count`; blank ones follow.
-    pub fn move_up(&mut self, top: usize, bottom: usize, count: usize, look: Look) {
+    pub(super) fn move_up(&mut self, top: usize, bottom: usize, count: usize, look: Look) {
         let (first, end) = (self.kept + top, self.kept + bottom + 1);
         let count = count.min(end.saturating_sub(first));
         for at in first..end.saturating_sub(count) {
@@ -180,7 +180,7 @@ impl Screen {
     }
 
     /// Moves the lines from row `top` to row `bottom` down by `count`; blank ones come in at the top.
-    pub fn move_down(&mut self, top: usize, bottom: usize, count: usize, look: Look) {
+    pub(super) fn move_down(&mut self, top: usize, bottom: usize, count: usize, look: Look) {
         let (first, end) = (self.kept + top, self.kept + bottom + 1);
         let count = count.min(end.saturating_sub(first));
         for at in (first + count..end).rev() {
@@ -199,13 +199,13 @@ impl Screen {
     }
 
     /// Forgets the lines above the screen.
-    pub fn clear_above(&mut self) {
+    pub(super) fn clear_above(&mut self) {
         self.lines.drain(..self.kept);
         (self.kept, self.kept_bytes, self.above) = (0, 0, 0);
     }
 
     /// Bytes of memory this takes.
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         let cells: usize = self.lines.iter().map(Line::memory_bytes).sum();
         cells + self.lines.capacity() * size_of::<Line>() + self.tabs.memory_bytes()
     }
@@ -213,12 +213,12 @@ impl Screen {
 
 /// Tab stops: a bit for each column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tabs {
+pub(super) struct Tabs {
     bits: Vec<u64>,
 }
 
 impl Tabs {
-    pub fn new(cols: usize) -> Tabs {
+    pub(super) fn new(cols: usize) -> Tabs {
         let mut tabs = Tabs { bits: Vec::new() };
         tabs.every_eighth(0, cols);
         tabs
@@ -231,11 +231,11 @@ impl Tabs {
     }
 
     /// Adds stops for a screen that has `cols` columns now: from its last stop on, every eighth column has one.
-    pub fn widen(&mut self, cols: usize) {
+    pub(super) fn widen(&mut self, cols: usize) {
         self.every_eighth(self.before(cols, cols), cols);
     }
 
-    pub fn set(&mut self, at: usize) {
+    pub(super) fn set(&mut self, at: usize) {
         let word = at / 64;
         if word >= self.bits.len() {
             self.bits.resize(word + 1, 0);
@@ -245,30 +245,30 @@ impl Tabs {
         }
     }
 
-    pub fn unset(&mut self, at: usize) {
+    pub(super) fn unset(&mut self, at: usize) {
         if let Some(bits) = self.bits.get_mut(at / 64) {
             *bits &= !(1 << (at % 64));
         }
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bits.clear();
     }
 
-    pub fn is_set(&self, at: usize) -> bool {
+    pub(super) fn is_set(&self, at: usize) -> bool {
         self.bits
             .get(at / 64)
             .is_some_and(|bits| bits & 1 << (at % 64) != 0)
     }
 
     /// The stop behind this column, or the last column.
-    pub fn behind(&self, at: usize, cols: usize) -> usize {
+    pub(super) fn behind(&self, at: usize, cols: usize) -> usize {
         let next = (at + 1..cols).find(|at| self.is_set(*at));
         next.unwrap_or(cols - 1)
     }
 
     /// The stop before this column, or the first column.
-    pub fn before(&self, at: usize, cols: usize) -> usize {
+    pub(super) fn before(&self, at: usize, cols: usize) -> usize {
         let stop = (1..at).rev().find(|at| self.is_set(*at));
         stop.unwrap_or(0).min(cols - 1)
     }

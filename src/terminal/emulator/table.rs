@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hash, RandomState};
 
 /// Numbered values. No value is there twice.
-pub struct Table<T> {
+pub(super) struct Table<T> {
     values: Vec<Option<T>>,
     /// Free numbers below the length of `values`.
     free: Vec<u16>,
@@ -26,7 +26,7 @@ impl<T> Default for Table<T> {
 
 impl<T: Eq + Hash + Clone> Table<T> {
     /// The number of a value, if it is there.
-    pub fn find(&self, value: &T) -> Option<usize> {
+    pub(super) fn find(&self, value: &T) -> Option<usize> {
         let mask = self.index.len().checked_sub(1)?;
         let mut slot = self.slot(value) & mask;
         loop {
@@ -44,7 +44,7 @@ impl<T: Eq + Hash + Clone> Table<T> {
     }
 
     /// The number of a value, which is added if it is not there yet. None when there are `limit` others, or 65,534.
-    pub fn find_or_add(&mut self, value: &T, limit: usize) -> Option<usize> {
+    pub(super) fn find_or_add(&mut self, value: &T, limit: usize) -> Option<usize> {
         if let Some(number) = self.find(value) {
             return Some(number);
         }
@@ -67,22 +67,22 @@ impl<T: Eq + Hash + Clone> Table<T> {
     }
 
     /// The value under this number.
-    pub fn get(&self, number: usize) -> Option<&T> {
+    pub(super) fn get(&self, number: usize) -> Option<&T> {
         self.values.get(number)?.as_ref()
     }
 
     /// All values.
-    pub fn values(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
         self.values.iter().flatten()
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.values.len() - self.free.len()
     }
 
     /// Forgets all values but those under these numbers.
-    pub fn keep(&mut self, numbers: impl Iterator<Item = usize>) {
+    pub(super) fn keep(&mut self, numbers: impl Iterator<Item = usize>) {
         let mut is_kept = vec![false; self.values.len()];
         for number in numbers {
             if let Some(kept) = is_kept.get_mut(number) {
@@ -106,7 +106,7 @@ impl<T: Eq + Hash + Clone> Table<T> {
     }
 
     /// About how many bytes of memory this takes, without the memory that the values point to.
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         self.values.capacity() * size_of::<Option<T>>()
             + (self.free.capacity() + self.index.capacity()) * size_of::<u16>()
     }

@@ -19,7 +19,7 @@ use super::width::width;
 const TITLE_CHARS: usize = 256;
 
 /// The terminal.
-pub struct Terminal {
+pub(super) struct Terminal {
     pub(super) parser: Parser,
     pub(super) state: State,
 }
@@ -58,7 +58,7 @@ pub(super) struct State {
 
 impl Terminal {
     /// An empty terminal. xterm.js has no fewer than two columns.
-    pub fn new(cols: usize, rows: usize) -> Terminal {
+    pub(super) fn new(cols: usize, rows: usize) -> Terminal {
         let (cols, rows) = (cols.max(2), rows.max(1));
         Terminal {
             parser: Parser::default(),
@@ -67,28 +67,28 @@ impl Terminal {
     }
 
     /// Takes in output, which may end anywhere.
-    pub fn process(&mut self, output: &[u8]) {
+    pub(super) fn process(&mut self, output: &[u8]) {
         self.parser.advance(output, &mut self.state);
     }
 
     /// Takes in output; returns what the page would answer to it.
-    pub fn answers_to(&mut self, output: &[u8]) -> String {
+    pub(super) fn answers_to(&mut self, output: &[u8]) -> String {
         self.state.answers = Some(String::new());
         self.process(output);
         self.state.answers.take().unwrap_or_default()
     }
 
-    pub fn resize(&mut self, cols: usize, rows: usize) {
+    pub(super) fn resize(&mut self, cols: usize, rows: usize) {
         self.state.resize(cols.max(2), rows.max(1));
     }
 
     /// The parser, to ask what is incomplete.
-    pub fn parser(&mut self) -> &mut Parser {
+    pub(super) fn parser(&mut self) -> &mut Parser {
         &mut self.parser
     }
 
     /// Bytes of memory this takes.
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         let state = &self.state;
         let alternate = state.alternate.as_ref().map(|screen| screen.memory_bytes());
         size_of::<Terminal>()
@@ -128,24 +128,24 @@ impl State {
     }
 
     /// The screen that is shown.
-    pub fn screen(&mut self) -> &mut Screen {
+    pub(super) fn screen(&mut self) -> &mut Screen {
         match &mut self.alternate {
             Some(screen) => screen,
             None => &mut self.normal,
         }
     }
 
-    pub fn pen_changed(&mut self) {
+    pub(super) fn pen_changed(&mut self) {
         self.looks_of_pen = None;
     }
 
     /// How the cells look that the pen writes.
-    pub fn look(&mut self) -> Look {
+    pub(super) fn look(&mut self) -> Look {
         self.both_looks().0
     }
 
     /// A cell that the pen has erased.
-    pub fn erased(&mut self) -> Cell {
+    pub(super) fn erased(&mut self) -> Cell {
         Cell::blank(self.both_looks().1)
     }
 
@@ -162,7 +162,7 @@ impl State {
         both
     }
 
-    pub fn look_of(&mut self, pen: &Pen) -> Look {
+    pub(super) fn look_of(&mut self, pen: &Pen) -> Look {
         if let Some(look) = self.looks.find_or_add(pen) {
             return look;
         }
@@ -266,7 +266,7 @@ impl State {
     }
 
     /// REP: prints again what was printed last, `count` times.
-    pub fn repeat(&mut self, count: usize) {
+    pub(super) fn repeat(&mut self, count: usize) {
         let width = usize::from(self.joinable);
         let screen = self.screen();
         let (x, y) = (screen.x, screen.y);
@@ -353,13 +353,13 @@ impl State {
         most + over % in_line
     }
 
-    pub fn set_title(&mut self, title: &str) {
+    pub(super) fn set_title(&mut self, title: &str) {
         self.title = title.chars().take(TITLE_CHARS).collect();
     }
 
     /// Removes from the tables what neither screen needs. Returns whether it has searched them: after a search that
     /// freed little, it does not do so for a while.
-    pub fn tidy(&mut self) -> bool {
+    pub(super) fn tidy(&mut self) -> bool {
         if self.refusals > 0 {
             self.refusals -= 1;
             return false;
@@ -398,7 +398,7 @@ impl State {
     }
 
     /// Forgets the links that no look and no pen has any more.
-    pub fn tidy_links(&mut self) {
+    pub(super) fn tidy_links(&mut self) {
         let saved = [Some(&self.normal), self.alternate.as_deref()];
         let saved = saved
             .into_iter()

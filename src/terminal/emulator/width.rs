@@ -9,7 +9,7 @@
 use unicode_width::UnicodeWidthChar;
 
 /// The columns that a printable character takes.
-pub fn width(c: char) -> u8 {
+pub(super) fn width(c: char) -> u8 {
     // No character below U+0300 joins another: a soft hyphen (U+00AD) is shown.
     if c < '\u{300}' {
         return 1;

@@ -1,28 +1,22 @@
 //! Decides who sends a request, and whether they may do what they ask: the one place where requests meet [`crate::auth`].
-//! Also logging in and out, and tickets.
+//! It runs in the thread that answers the request.
 //!
 //! INVARIANT: a session that belongs to another player answers exactly like one that does not exist.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::json;
-
+use super::Site;
+use super::cookies::{cookie_key, cookies};
 use super::error::ApiError;
-use super::origin::{self, Judgement, Reached};
-use super::route::NoRoute;
-use super::tickets::{Grant, TICKET_LIFE, Tickets};
-use super::{Metrics, Outcome, Site, reply, terminal};
-use crate::auth::cookie::{self, CookieKey, Player};
+use super::origin::{self, Judgement};
+use super::tickets::{Grant, Tickets};
+use crate::auth::cookie::{self, CookieKey};
 use crate::auth::desk;
-use crate::auth::{self, Gate, Identity, PlayerSecret, Refusal, Shown};
-use crate::auth::{Owner, PlayerId};
-use crate::door::{Request, Response};
-use crate::session::{self, Manager, Session, SessionId};
+use crate::auth::{Gate, Identity, Owner, PlayerId, Refusal, Shown};
+use crate::door::Request;
+use crate::session::{self, Session, SessionId};
 use crate::warn_throttled;
-
-/// Browsers keep cookies of up to 4096 bytes, name and attributes included.
-const COOKIE_TOKEN_BYTES: usize = 3800;
 
 /// The log has no more characters of a header than this, because a stranger may have made it. A host's name has up to 253.
 const SHOWN_CHARACTERS: usize = 300;
@@ -33,67 +27,15 @@ pub(super) struct Guard {
     pub(super) tickets: Tickets,
 }
 
-/// A client that wants a new session. Who it is may be known only when the store is.
-pub(super) struct Applicant {
-    guard: Arc<Guard>,
-    manager: Arc<Manager>,
-    metrics: Arc<Metrics>,
-    identity: Option<Identity>,
-    cookies: Vec<String>,
-    is_https: bool,
-}
-
-/// A player who gets a session.
-pub(super) struct Admitted {
-    pub(super) player: PlayerId,
-    /// Whether the player has just come into being.
-    pub(super) is_new: bool,
-    /// `Set-Cookie`, if the browser is to remember who the player is.
-    pub(super) cookie: Option<String>,
-    /// When the player's login expires.
-    pub(super) until: Option<SystemTime>,
-    /// The earliest time at which the player was found not to be revoked.
-    pub(super) at: SystemTime,
-}
-
 /// What allows a client to open a terminal.
 pub(super) struct Entry {
     /// When it expires.
-    pub(super) until: Option<SystemTime>,
+    until: Option<SystemTime>,
     /// The player it belongs to, and when it was issued, if that is known.
     by: Option<(PlayerId, Option<SystemTime>)>,
 }
 
 impl Site {
-    /// The address at which a client finds the server: it stands before a route's path in everything the client is told.
-    pub(super) fn own_address(&self, request: &Request) -> String {
-        self.reached(request).own() + self.prefix()
-    }
-
-    /// The path below which players find the server; mostly empty.
-    pub(super) fn prefix(&self) -> &str {
-        let url = self.settings.public_url.as_deref();
-        url.map_or("", |url| origin::split_prefix(url).1)
-    }
-
-    /// How the client reached the server.
-    pub(super) fn reached<'a>(&'a self, request: &'a Request) -> Reached<'a> {
-        Reached {
-            public_url: self
-                .settings
-                .public_url
-                .as_deref()
-                .map(|url| origin::split_prefix(url).0),
-            is_https: request.is_https,
-            host: request.header("host").unwrap_or_default(),
-        }
-    }
-
-    /// Whether players reach the server by HTTPS.
-    pub(super) fn is_https(&self, request: &Request) -> bool {
-        self.reached(request).own().starts_with("https:")
-    }
-
     /// Checks the origin of a request that changes something, or that opens a WebSocket.
     pub(super) fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
         let (reached, origin) = (self.reached(request), request.header("origin"));
@@ -149,7 +91,7 @@ impl Site {
     }
 
     /// The sender of the request by the credentials that it shows, revoked or not.
-    fn shown_identity(&self, request: &Request) -> Result<Identity, ApiError> {
+    pub(super) fn shown_identity(&self, request: &Request) -> Result<Identity, ApiError> {
         let key = self.cookie_key()?;
         self.identify(request, key)
             .map_err(|refusal| self.refuse(refusal))
@@ -182,7 +124,7 @@ impl Site {
     }
 
     /// Checks that a credential of this player that was issued at that moment is not revoked.
-    fn check_not_revoked(
+    pub(super) fn check_not_revoked(
         &self,
         player: &PlayerId,
         issued: Option<SystemTime>,
@@ -194,7 +136,7 @@ impl Site {
     }
 
     /// Counts a refusal, and returns the error for it.
-    fn refuse(&self, refusal: Refusal) -> ApiError {
+    pub(super) fn refuse(&self, refusal: Refusal) -> ApiError {
         self.metrics.count_refusal(refusal);
         refusal.into()
     }
@@ -208,7 +150,8 @@ impl Site {
         self.owned(id, request).map(|(session, _)| session)
     }
 
-    fn owned(
+    /// The session, for its owner and for operators, and who asks for it.
+    pub(super) fn owned(
         &self,
         id: SessionId,
         request: &Request,
@@ -324,23 +267,6 @@ impl Site {
         }
     }
 
-    /// The client that asks for a session.
-    pub(super) fn applicant(&self, request: &Request) -> Result<Applicant, ApiError> {
-        let identity = match self.guard.gate.wants_tokens() {
-            // It may not be known yet whether the login is revoked.
-            true => Some(self.shown_identity(request)?),
-            false => None,
-        };
-        Ok(Applicant {
-            guard: Arc::clone(&self.guard),
-            manager: Arc::clone(&self.manager),
-            metrics: Arc::clone(&self.metrics),
-            identity,
-            cookies: cookies(request).map(str::to_owned).collect(),
-            is_https: self.is_https(request),
-        })
-    }
-
     /// Checks that the request may open the session's terminal: by its `ticket`, if it has one, which is used up then;
     /// otherwise as the session's owner.
     pub(super) fn may_open(
@@ -369,72 +295,6 @@ impl Site {
         entry.check(self)?;
         Ok(entry)
     }
-
-    /// `POST /session/{id}/ticket`
-    pub(super) fn create_ticket(
-        &self,
-        id: SessionId,
-        request: &Request,
-    ) -> Result<Outcome, ApiError> {
-        self.check_origin(request)?;
-        let asked = SystemTime::now();
-        let (session, identity) = self.owned(id, request)?;
-        if session.snapshot().state.is_over() {
-            return Err(session::Error::Over.into());
-        }
-        let until = identity.until;
-        let ticket = self.guard.ticket(id, until, asked);
-        let body = json!({
-            "ticket": ticket,
-            "ws_url": with_ticket(&terminal::address(&self.own_address(request), id), &ticket),
-            "expires_at": reply::timestamp(SystemTime::now() + TICKET_LIFE),
-        });
-        Ok(Outcome::Now(reply::json_response(201, &body)))
-    }
-
-    /// `POST /login`: turns a token in a header into one in a cookie, which pages and their WebSockets send by themselves.
-    pub(super) fn login(&self, request: &Request) -> Result<Outcome, ApiError> {
-        self.check_origin(request)?;
-        let gate = &self.guard.gate;
-        let cookie = gate.token_cookie().ok_or(NoRoute::NotFound)?;
-        let token = request.header("authorization").and_then(auth::bearer);
-        let token = token.ok_or_else(|| self.refuse(Refusal::NothingShown))?;
-        let bearer = gate.verify(token).map_err(|refusal| self.refuse(refusal))?;
-        self.check_not_revoked(&bearer.player, bearer.issued)?;
-        if token.len() > COOKIE_TOKEN_BYTES {
-            let message = "This token is too long for a cookie; send it as Authorization: Bearer.";
-            return Err(ApiError::new(400, "token_too_long", message));
-        }
-        let left = bearer.until.duration_since(SystemTime::now());
-        let seconds = left.map_or(0, |left| left.as_secs());
-        let is_https = self.is_https(request);
-        let mut response = reply::no_content();
-        let set = cookie::set_value(cookie, token, seconds, is_https);
-        response.headers.push(("Set-Cookie", set));
-        Ok(Outcome::Now(response))
-    }
-
-    /// `POST /logout`: the browser forgets who the player is, and the player's terminals are closed. Games go on, and end
-    /// as others do.
-    pub(super) fn logout(&self, request: &Request) -> Result<Outcome, ApiError> {
-        self.check_origin(request)?;
-        // A client that is not recognised, or no longer recognised, has nothing to close.
-        if let Ok(identity) = self.identity(request) {
-            for session in self.manager.list() {
-                if identity.owns(session.owner()) {
-                    self.guard.tickets.revoke(session.id);
-                    session.hub.log_out();
-                }
-            }
-        }
-        let is_https = self.is_https(request);
-        let mut response: Response = reply::no_content();
-        for name in self.guard.gate.cookie_names(is_https) {
-            let clear = cookie::clear(&name, is_https);
-            response.headers.push(("Set-Cookie", clear));
-        }
-        Ok(Outcome::Now(response))
-    }
 }
 
 impl Guard {
@@ -461,68 +321,6 @@ impl Guard {
     }
 }
 
-impl Applicant {
-    /// Counts a refusal, and returns the error for it.
-    fn refuse(&self, refusal: Refusal) -> ApiError {
-        self.metrics.count_refusal(refusal);
-        refusal.into()
-    }
-
-    /// Decides which player the session will belong to. Blocks for a while when the server has just started.
-    ///
-    /// # Errors
-    /// When it is not known yet who players are, or when their login is revoked.
-    pub(super) fn admit(&self) -> Result<Admitted, ApiError> {
-        self.manager.wait_until_settled()?;
-        let at = SystemTime::now();
-        if let Some(identity) = &self.identity {
-            if let Some(player) = &identity.player
-                && self.manager.is_revoked(player, identity.issued)?
-            {
-                return Err(self.refuse(Refusal::Revoked));
-            }
-            let player = identity.player.clone();
-            return Ok(Admitted {
-                player: player.unwrap_or_else(PlayerId::operator),
-                is_new: false,
-                cookie: None,
-                until: identity.until,
-                at,
-            });
-        }
-        let key = cookie_key(&self.guard.gate, &self.manager)?;
-        let cookies: Vec<&str> = self.cookies.iter().map(String::as_str).collect();
-        let names = self.guard.gate.names();
-        let known = match cookie::player(&cookies, names, self.is_https, key) {
-            Player::Known(player) => Some(player),
-            Player::OfOld(player) if self.manager.knows(&player.id())? => Some(player),
-            Player::Nobody => None,
-            // The value that was shown is never used: someone else may know it.
-            Player::NotOurs | Player::OfOld(_) => {
-                self.metrics.count_refusal(Refusal::BadCookie);
-                None
-            }
-        };
-        // Without logins a revoked player can't log in again, and becomes a new player.
-        let known = match known {
-            Some(player) if self.manager.is_revoked(&player.id(), None)? => {
-                self.metrics.count_refusal(Refusal::Revoked);
-                None
-            }
-            known => known,
-        };
-        let is_new = known.is_none();
-        let secret = known.unwrap_or_else(PlayerSecret::random);
-        Ok(Admitted {
-            player: secret.id(),
-            is_new,
-            cookie: Some(cookie::set(&secret, key, names, self.is_https)),
-            until: None,
-            at,
-        })
-    }
-}
-
 impl Entry {
     /// Checks that the entry has not been revoked meanwhile, while there was no terminal yet that could have been closed.
     pub(super) fn check(&self, site: &Site) -> Result<(), ApiError> {
@@ -531,37 +329,16 @@ impl Entry {
             None => Ok(()),
         }
     }
+
+    /// When it expires, on the monotonic clock by which threads wait.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let left = self.until?.duration_since(SystemTime::now());
+        Instant::now().checked_add(left.unwrap_or(Duration::ZERO))
+    }
 }
 
 /// As much of a header as the log needs, in quotes.
 fn shown(header: &str) -> String {
     let text: String = header.chars().take(SHOWN_CHARACTERS).collect();
     format!("{text:?}")
-}
-
-/// The WebSocket's address with a ticket in it.
-pub(super) fn with_ticket(ws_url: &str, ticket: &str) -> String {
-    format!("{ws_url}?ticket={ticket}")
-}
-
-pub(super) fn cookie_key<'a>(
-    gate: &'a Gate,
-    manager: &'a Manager,
-) -> Result<&'a CookieKey, session::Error> {
-    match gate.cookie_key() {
-        Some(key) => Ok(key),
-        None => manager.cookie_key(),
-    }
-}
-
-pub(super) fn cookies(request: &Request) -> impl Iterator<Item = &str> {
-    let headers = request.headers.iter();
-    let cookies = headers.filter(|(name, _)| name == "cookie");
-    cookies.map(|(_, value)| value.as_str())
-}
-
-/// The moment at which a login expires, on the monotonic clock by which threads wait.
-pub(super) fn deadline(until: Option<SystemTime>) -> Option<Instant> {
-    let left = until?.duration_since(SystemTime::now());
-    Instant::now().checked_add(left.unwrap_or(Duration::ZERO))
 }
