@@ -5,18 +5,21 @@
 //!    └─────attach, events───▶ attach, events ─────┘
 //! ```
 //!
-//! `client` has a function for each of the Engine's calls; `host` reads where the Engine listens, `path` makes the
-//! paths of calls, `answer` reads answers that are not plain JSON; `dialect` chooses the API version; `podman` has the
-//! one call that Podman does in its own way; `metrics` counts the calls.
+//! `client` makes the calls; `containers`, `archives` and `images` have a function for each of them; `host` reads where the
+//! Engine listens, `path` makes the paths of calls, `answer` reads answers that are not plain JSON; `dialect` chooses the
+//! API version; `podman` has the one call that Podman does in its own way; `metrics` counts the calls.
 
 mod answer;
+mod archives;
 mod attach;
 mod call;
 mod client;
+mod containers;
 mod dialect;
 pub mod error;
 mod events;
 mod host;
+mod images;
 pub mod metrics;
 pub mod operation;
 mod path;
