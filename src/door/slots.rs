@@ -45,26 +45,26 @@ pub(super) struct Slot {
     household: Option<IpAddr>,
 }
 
-/// What a connection holds of us.
+/// The slots that a connection holds.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlots {
     connection: Slot,
     /// Until it is known whose the connection is.
     untold: Option<Slot>,
 }
 
-impl Place {
+impl ConnectionSlots {
     /// Of a client whose address is known.
-    pub(super) fn of(connection: Slot) -> Place {
-        Place {
+    pub(super) fn of(connection: Slot) -> ConnectionSlots {
+        ConnectionSlots {
             connection,
             untold: None,
         }
     }
 
     /// Of somebody whom a proxy has not named yet.
-    pub(super) fn untold(connection: Slot, untold: Slot) -> Place {
-        Place {
+    pub(super) fn untold(connection: Slot, untold: Slot) -> ConnectionSlots {
+        ConnectionSlots {
             connection,
             untold: Some(untold),
         }
