@@ -100,7 +100,7 @@
 //! | `session::events_closer` | what ends the wait for the Engine's events | for a moment | – |
 //! | `session::shutdown::stopper` | what ends the manager's threads when it is dropped | for a moment | – |
 //! | `session::shutdown::abandoner` | what ends the sessions' threads that are left behind | for a moment | – |
-//! | `session::store::memory::Shared` | everything | for look-ups and changes | – |
+//! | `session::store::memory::BackingStore` | everything | for look-ups and changes | – |
 //! | `session::store::dir::stripes` | a record or a player's books, each those that hash to it | over reads and writes of the disk | `book_bytes` |
 //! | `session::store::dir::book_bytes` | the bytes that all books take | for a moment | – |
 //! | `session::store::redis::link::is_away` | whether the last call to Redis was answered | for a moment | – |

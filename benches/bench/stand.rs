@@ -133,7 +133,7 @@ impl Stand {
     }
 
     fn attached(&self, shell: Shell) -> Outcome<(BareContainer, Attach)> {
-        let limits = sandbox::Limits {
+        let limits = sandbox::ContainerLimits {
             memory_bytes: 64 << 20,
             nano_cpus: 2_000_000_000,
             pids: 64,

@@ -36,7 +36,7 @@ enum OnDifference {
 
 /// What is done about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum FileAction {
     Write,
     Replace,
     /// It is as it would be written.
@@ -124,23 +124,23 @@ fn settings(template: &[u8]) -> Vec<u8> {
 }
 
 /// What is to be done, going by what is there.
-fn step(target: &Path, item: &Item) -> io::Result<Step> {
+fn step(target: &Path, item: &Item) -> io::Result<FileAction> {
     let there = match content(target) {
         Ok(there) => there,
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Step::Write),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(FileAction::Write),
         // A user who is not root asks what would be done.
         Err(cause)
             if cause.kind() == ErrorKind::PermissionDenied
                 && item.on_difference == OnDifference::Keep =>
         {
-            return Ok(Step::Keep);
+            return Ok(FileAction::Keep);
         }
         Err(cause) => return Err(cause),
     };
     Ok(match item.on_difference {
-        _ if there == item.content => Step::Leave,
-        OnDifference::Replace => Step::Replace,
-        OnDifference::Keep => Step::Keep,
+        _ if there == item.content => FileAction::Leave,
+        OnDifference::Replace => FileAction::Replace,
+        OnDifference::Keep => FileAction::Keep,
     })
 }
 
@@ -152,11 +152,11 @@ fn content(target: &Path) -> io::Result<Vec<u8>> {
     fs::read(target)
 }
 
-impl Step {
+impl FileAction {
     fn take(self, target: &Path, item: &Item) -> io::Result<()> {
         match self {
-            Step::Write | Step::Replace => write(target, item),
-            Step::Leave | Step::Keep => Ok(()),
+            FileAction::Write | FileAction::Replace => write(target, item),
+            FileAction::Leave | FileAction::Keep => Ok(()),
         }
     }
 
@@ -164,18 +164,18 @@ impl Step {
     fn told(self, target: &Path, item: &Item, is_dry: bool) -> String {
         let would = if is_dry { "would " } else { "" };
         let (word, note) = match self {
-            Step::Write if item.path == SETTINGS => (
+            FileAction::Write if item.path == SETTINGS => (
                 "write",
                 ", readable by root only, with a new ADMIN_TOKEN in it",
             ),
-            Step::Write => ("write", ""),
-            Step::Replace => ("replace", ""),
-            Step::Leave => ("leave", ", which is the same"),
-            Step::Keep if item.path == SETTINGS && is_open(target) => {
+            FileAction::Write => ("write", ""),
+            FileAction::Replace => ("replace", ""),
+            FileAction::Leave => ("leave", ", which is the same"),
+            FileAction::Keep if item.path == SETTINGS && is_open(target) => {
                 ("keep", ", which others than root may read: chmod 600")
             }
-            Step::Keep if item.path == SETTINGS => ("keep", ""),
-            Step::Keep => (
+            FileAction::Keep if item.path == SETTINGS => ("keep", ""),
+            FileAction::Keep => (
                 "keep",
                 ", which is another one than `shellcraft files` prints",
             ),

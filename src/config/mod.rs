@@ -21,7 +21,7 @@ use log::LevelFilter;
 pub use explain::{Stop, environment, misspelled};
 pub use service::Service;
 pub use values::{
-    Bind, BookExpiry, BooksQuota, FrameAncestors, Networks, Origins, Pace, RateLimit, Shells,
+    Bind, BookExpiry, BooksQuota, FrameAncestors, Networks, Origins, PerSecond, RateLimit, Shells,
 };
 
 use explain::{explain, heedless_of_empty};
@@ -104,11 +104,11 @@ pub struct Config {
     /// Bytes a second that one terminal takes from its client; above that it is not read for a moment. off for no
     /// limit.
     #[arg(long, env = "INPUT_RATE", default_value = "512KiB", value_parser = input_rate)]
-    pub input_rate: Pace,
+    pub input_rate: PerSecond,
 
     /// Messages a second that one terminal takes from its client; off for no limit.
     #[arg(long, env = "MESSAGE_RATE", default_value = "5000", value_parser = message_rate)]
-    pub message_rate: Pace,
+    pub message_rate: PerSecond,
 
     /// Containers of each shell that are started ahead and wait for a player; 0 for none.
     #[arg(long, env = "POOL_SIZE", default_value = "2", value_parser = pool_size)]
@@ -318,13 +318,13 @@ impl Config {
         session::Settings {
             instance: self.instance_name(port),
             shells: self.shells.0.clone(),
-            limits: sandbox::Limits {
+            limits: sandbox::ContainerLimits {
                 memory_bytes: self.memory_limit,
                 nano_cpus: (self.cpu_limit * 1e9) as u64,
                 pids: self.pids_limit,
                 runtime: self.runtime.clone(),
             },
-            terminal: hub::Limits {
+            terminal: hub::BufferLimits {
                 scrollback_bytes: self.scrollback,
                 // The scrollback must hold what the page has not drawn, and what is read meanwhile.
                 window_bytes: self.output_window.min(self.scrollback / 2),

@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 use log::LevelFilter;
 
 use super::values::{
-    Bind, BookExpiry, BooksQuota, FrameAncestors, Networks, Origins, Pace, RateLimit, Shells,
+    Bind, BookExpiry, BooksQuota, FrameAncestors, Networks, Origins, PerSecond, RateLimit, Shells,
 };
 use crate::http::origin::{canonical, split_prefix};
 use crate::http::route;
@@ -143,22 +143,22 @@ pub(super) fn book_expiry(text: &str) -> Parsed<BookExpiry> {
     expiry.ok_or_else(|| form.into()).map(Some).map(BookExpiry)
 }
 
-pub(super) fn input_rate(text: &str) -> Parsed<Pace> {
+pub(super) fn input_rate(text: &str) -> Parsed<PerSecond> {
     let form = "a size from 1KiB to 1GiB is needed, such as 512KiB, or off";
     if text == "off" {
-        return Ok(Pace(None));
+        return Ok(PerSecond(None));
     }
     let bytes = size(text, 1 << 10, 1 << 30, form)?;
-    Ok(Pace(u32::try_from(bytes).ok()))
+    Ok(PerSecond(u32::try_from(bytes).ok()))
 }
 
-pub(super) fn message_rate(text: &str) -> Parsed<Pace> {
+pub(super) fn message_rate(text: &str) -> Parsed<PerSecond> {
     if text == "off" {
-        return Ok(Pace(None));
+        return Ok(PerSecond(None));
     }
     in_range(text, 10, 1_000_000, "off or a number")
         .map(Some)
-        .map(Pace)
+        .map(PerSecond)
 }
 
 pub(super) fn pool_size(text: &str) -> Parsed<usize> {

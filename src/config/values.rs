@@ -48,4 +48,4 @@ pub struct RateLimit(pub Option<Rate>);
 
 /// How much a second; none for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace(pub Option<u32>);
+pub struct PerSecond(pub Option<u32>);

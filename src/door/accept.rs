@@ -18,7 +18,7 @@ use super::message::RequestId;
 use super::print::{Form, print};
 use super::proxy::{is_trusted, plain};
 use super::rejection::Rejection;
-use super::slots::{NoSlot, Place};
+use super::slots::{ConnectionSlots, NoSlot};
 use super::stats::{Gauge, count};
 use super::stop_event::StopEvent;
 use super::wire::{Cut, wait};
@@ -178,17 +178,25 @@ impl Acceptor {
         }
     }
 
-    fn place(&self, peer: IpAddr) -> Result<Place, NoSlot> {
+    fn place(&self, peer: IpAddr) -> Result<ConnectionSlots, NoSlot> {
         let shared = &self.shared;
         if is_trusted(peer, &shared.trusted_proxies) {
             let connection = shared.connections.take(None)?;
-            Ok(Place::untold(connection, shared.untold.take(None)?))
+            Ok(ConnectionSlots::untold(
+                connection,
+                shared.untold.take(None)?,
+            ))
         } else {
-            Ok(Place::of(shared.connections.take(Some(peer))?))
+            Ok(ConnectionSlots::of(shared.connections.take(Some(peer))?))
         }
     }
 
-    fn serve(&self, stream: TcpStream, peer: IpAddr, place: Place) -> io::Result<JoinHandle<()>> {
+    fn serve(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        place: ConnectionSlots,
+    ) -> io::Result<JoinHandle<()>> {
         let (shared, alive, accepted) =
             (Arc::clone(&self.shared), self.alive.clone(), Instant::now());
         threads::spawn(Kind::DoorConn, move || {

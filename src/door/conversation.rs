@@ -19,7 +19,7 @@ use super::print::Form;
 use super::proxy::{client_address, is_https, is_trusted};
 use super::rejection::Rejection;
 use super::service::{Answer, HandOff};
-use super::slots::Place;
+use super::slots::ConnectionSlots;
 use super::stats::{Gauge, count};
 use super::wire::{Cut, send_all, wait};
 use super::write::Manner;
@@ -42,7 +42,7 @@ pub(super) fn run(
     stream: TcpStream,
     peer: IpAddr,
     accepted: Instant,
-    place: &mut Place,
+    place: &mut ConnectionSlots,
 ) {
     // Terminals want it, others don't mind. It fails only on a Unix socket, which has no such delay, and on a socket
     // that is dead already.
@@ -68,7 +68,7 @@ pub(super) fn run(
 }
 
 impl Client<'_> {
-    fn converse(mut self, accepted: Instant, place: &mut Place) {
+    fn converse(mut self, accepted: Instant, place: &mut ConnectionSlots) {
         let mut began = accepted;
         loop {
             let (heard, facts) = match self.hear(began, place) {
@@ -118,7 +118,11 @@ impl Client<'_> {
 
     /// Reads the request, all of it unless its body is too long for that. A client that sends slowly holds nothing but
     /// this thread and a place, which counts as its own as soon as the head has told whose request it is.
-    fn hear(&mut self, accepted: Instant, place: &mut Place) -> Result<(Heard, Facts), Trouble> {
+    fn hear(
+        &mut self,
+        accepted: Instant,
+        place: &mut ConnectionSlots,
+    ) -> Result<(Heard, Facts), Trouble> {
         let (limits, closing) = (&self.shared.limits, &*self.shared.closing);
         let head_by = accepted + limits.head_deadline;
         let (mut head, leftover) = read_head(&self.stream, limits, head_by, closing)?;

@@ -18,7 +18,7 @@ const MOST_CONNECTIONS: usize = 4096;
 const MOST_IN_FLIGHT: usize = 64;
 /// Ten seconds are longer than a phone takes to change its radio cell. 64 kbit/s are what a phone is left with when its
 /// month's data volume is used up, and then the page's script still comes, in a minute and a quarter.
-const WRITE_PACE: Pace = Pace {
+const WRITE_PACE: MinDataRate = MinDataRate {
     patience: Duration::from_secs(10),
     bytes_per_second: 8 * 1024,
 };
@@ -56,14 +56,14 @@ pub struct Limits {
     /// How long the service may think; then 504, and its answer is thrown away.
     pub answer_deadline: Duration,
     /// How slowly a client may take its answer before it is cut.
-    pub write_pace: Pace,
+    pub write_pace: MinDataRate,
     /// How long a connection stays open behind an answer and waits for another request, if its client asks for that.
     pub idle: Duration,
 }
 
 /// The least pace of a client that takes an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct MinDataRate {
     /// A client that takes nothing at all for this long is cut. Every answer may also take this long in addition to the
     /// time for its bytes.
     pub patience: Duration,
@@ -71,7 +71,7 @@ pub struct Pace {
     pub bytes_per_second: u32,
 }
 
-impl Pace {
+impl MinDataRate {
     /// How long a client may take for this many bytes in all.
     pub fn time_for(self, bytes: usize) -> Duration {
         let milliseconds =
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn no_pace_is_too_much() {
-        let strange = Pace {
+        let strange = MinDataRate {
             patience: Duration::ZERO,
             bytes_per_second: 0,
         };

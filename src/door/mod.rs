@@ -67,7 +67,7 @@ use stop_event::StopEvent;
 pub use accept::Pulse;
 pub use connection::Connection;
 pub use error::Error;
-pub use limits::{Limits, Pace};
+pub use limits::{Limits, MinDataRate};
 pub use listener::{Address, Listener};
 pub use message::{Body, Request, RequestId, Response};
 pub use metrics::Metrics;

@@ -45,26 +45,26 @@ pub(super) struct Slot {
     household: Option<IpAddr>,
 }
 
-/// What a connection holds.
+/// The slots that a connection holds.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlots {
     connection: Slot,
     /// Held until it is known whose connection it is.
     untold: Option<Slot>,
 }
 
-impl Place {
+impl ConnectionSlots {
     /// The place of a client whose address is known.
-    pub(super) fn of(connection: Slot) -> Place {
-        Place {
+    pub(super) fn of(connection: Slot) -> ConnectionSlots {
+        ConnectionSlots {
             connection,
             untold: None,
         }
     }
 
     /// The place of a client that a proxy has not named yet.
-    pub(super) fn untold(connection: Slot, untold: Slot) -> Place {
-        Place {
+    pub(super) fn untold(connection: Slot, untold: Slot) -> ConnectionSlots {
+        ConnectionSlots {
             connection,
             untold: Some(untold),
         }

@@ -4,7 +4,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::limits::Pace;
+use super::limits::MinDataRate;
 use super::message::{RequestId, Response};
 use super::print::{Form, print};
 use super::stop_event::StopEvent;
@@ -22,7 +22,7 @@ pub(super) struct Manner {
     pub(super) form: Form,
     /// Headers that every answer gets.
     pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) pace: Pace,
+    pub(super) pace: MinDataRate,
     pub(super) closing: Arc<StopEvent>,
 }
 

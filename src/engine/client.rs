@@ -45,10 +45,10 @@ pub(super) const LONGEST: Duration = Duration::from_secs(60);
 /// A Docker Engine. Cheap to clone; clones share connections and what is known about the Engine.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    shared: Arc<Inner>,
 }
 
-struct Shared {
+struct Inner {
     wire: Wire,
     socket: String,
     /// How to speak to the Engine that answered last. Forgotten when it goes away: another one may come back.
@@ -71,7 +71,7 @@ impl Engine {
     pub fn watched(docker_host: &str, watcher: Watcher) -> std::result::Result<Engine, HostError> {
         let path = socket_path(docker_host)?;
         Ok(Engine {
-            shared: Arc::new(Shared {
+            shared: Arc::new(Inner {
                 wire: Wire::new(&path),
                 socket: path.display().to_string(),
                 dialect: Mutex::new(None),

@@ -11,23 +11,6 @@ const SECONDS: [f64; 12] = [
     0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
 ];
 
-/// The operations whose failures are shown from the start: those that a game needs.
-const FROM_START: [&str; 13] = [
-    operation::SYSTEM_PING,
-    operation::IMAGE_INSPECT,
-    operation::CONTAINER_CREATE,
-    operation::PUT_CONTAINER_ARCHIVE,
-    operation::CONTAINER_ATTACH,
-    operation::CONTAINER_START,
-    operation::CONTAINER_RESIZE,
-    operation::CONTAINER_INSPECT,
-    operation::CONTAINER_WAIT,
-    operation::CONTAINER_KILL,
-    operation::CONTAINER_ARCHIVE,
-    operation::CONTAINER_DELETE,
-    operation::CONTAINER_LIST,
-];
-
 /// The metrics of a server's calls to its Engine.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -53,7 +36,7 @@ impl Metrics {
         };
         let kinds = Kind::ALL.map(Kind::as_str);
         Ok(Metrics {
-            calls: Calls::register(registry, naming, &FROM_START, &kinds)?,
+            calls: Calls::register(registry, naming, &operation::ALL, &kinds)?,
         })
     }
 

@@ -44,3 +44,29 @@ pub const SYSTEM_INFO: &str = "SystemInfo";
 pub const SYSTEM_PING: &str = "SystemPing";
 /// `GET /version`
 pub const SYSTEM_VERSION: &str = "SystemVersion";
+
+/// All of them.
+pub const ALL: [&str; 22] = [
+    CONTAINER_ARCHIVE_INFO,
+    CONTAINER_ARCHIVE,
+    CONTAINER_ATTACH,
+    CONTAINER_CREATE,
+    CONTAINER_DELETE,
+    CONTAINER_INSPECT,
+    CONTAINER_KILL,
+    CONTAINER_LIST,
+    CONTAINER_RESIZE,
+    CONTAINER_START,
+    CONTAINER_STATS,
+    CONTAINER_STOP,
+    CONTAINER_WAIT,
+    IMAGE_DELETE,
+    IMAGE_INSPECT,
+    IMAGE_LIST,
+    IMAGE_LOAD,
+    PUT_CONTAINER_ARCHIVE,
+    SYSTEM_EVENTS,
+    SYSTEM_INFO,
+    SYSTEM_PING,
+    SYSTEM_VERSION,
+];

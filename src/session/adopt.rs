@@ -32,7 +32,7 @@ const ATTACH_WAIT: Duration = Duration::from_secs(3);
 
 /// What is to be done about a record or a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum AdoptionStep {
     /// The container has a record: a session goes on, or its end is carried out.
     TakeOver(Box<Record>, ContainerId),
     /// The container is gone: the session is missing, and its record is of no use.
@@ -48,7 +48,7 @@ pub fn plan(
     records: Vec<Record>,
     containers: &[ContainerSummary],
     policy: impl Fn(&str) -> String,
-) -> Vec<Step> {
+) -> Vec<AdoptionStep> {
     let mut by_session: HashMap<&str, Vec<&ContainerSummary>> = HashMap::new();
     for container in containers {
         if let Some(session_id) = container.labels.get(SESSION_LABEL) {
@@ -66,25 +66,25 @@ pub fn plan(
             named.or(all.first()).copied()
         });
         steps.push(match container {
-            None => Step::Missing(Box::new(record)),
+            None => AdoptionStep::Missing(Box::new(record)),
             Some(container)
                 if record.phase == Phase::Prewarmed && record.policy != policy(&record.shell) =>
             {
-                Step::Stale(Box::new(record), container.id.clone())
+                AdoptionStep::Stale(Box::new(record), container.id.clone())
             }
-            Some(container) => Step::TakeOver(Box::new(record), container.id.clone()),
+            Some(container) => AdoptionStep::TakeOver(Box::new(record), container.id.clone()),
         });
     }
     let known: Vec<_> = steps
         .iter()
         .filter_map(|step| match step {
-            Step::TakeOver(_, id) | Step::Stale(_, id) => Some(id.clone()),
+            AdoptionStep::TakeOver(_, id) | AdoptionStep::Stale(_, id) => Some(id.clone()),
             _ => None,
         })
         .collect();
     for container in containers.iter().filter(|one| !known.contains(&one.id)) {
         let session_id = container.labels.get(SESSION_LABEL).cloned();
-        steps.push(Step::Orphan(
+        steps.push(AdoptionStep::Orphan(
             session_id.unwrap_or_default(),
             container.id.clone(),
         ));
@@ -110,17 +110,17 @@ impl Manager {
         let (mut adopted, mut missing, mut sessions) = (0, 0, Vec::new());
         for step in steps {
             match step {
-                Step::TakeOver(record, container) => {
+                AdoptionStep::TakeOver(record, container) => {
                     adopted += 1;
                     let summary = containers.iter().find(|one| one.id == container);
                     sessions.extend(self.take_over(&record, container, summary)?);
                 }
-                Step::Missing(record) => {
+                AdoptionStep::Missing(record) => {
                     missing += 1;
                     self.note_missing(&record);
                 }
                 // The sweep finds the container.
-                Step::Stale(..) | Step::Orphan(..) => {}
+                AdoptionStep::Stale(..) | AdoptionStep::Orphan(..) => {}
             }
         }
         self.wait_for_attaches(sessions);
@@ -361,19 +361,19 @@ mod tests {
         let words: Vec<_> = steps
             .into_iter()
             .map(|step| match step {
-                Step::TakeOver(record, container) => {
+                AdoptionStep::TakeOver(record, container) => {
                     format!(
                         "take over {} {container}",
                         short(&record.session_id.to_text())
                     )
                 }
-                Step::Missing(record) => {
+                AdoptionStep::Missing(record) => {
                     format!("missing {}", short(&record.session_id.to_text()))
                 }
-                Step::Stale(record, container) => {
+                AdoptionStep::Stale(record, container) => {
                     format!("stale {} {container}", short(&record.session_id.to_text()))
                 }
-                Step::Orphan(session, container) => {
+                AdoptionStep::Orphan(session, container) => {
                     format!("orphan {:?} {container}", short(&session))
                 }
             })

@@ -46,8 +46,8 @@ struct Playing<'a> {
     is_in_line: bool,
 }
 
-/// Where a newcomer stands.
-enum Place<'a> {
+/// What a newcomer is given.
+enum Allocation<'a> {
     /// It has a prewarmed session.
     Taken(Arc<Session>),
     /// It has a place in the map and one in line. The place in the map makes sure that a limit holds however many
@@ -157,8 +157,8 @@ impl Manager {
     ) -> Result<(Arc<Session>, &'static str), Error> {
         loop {
             let prewarmed = match self.take_or_reserve(shell, owner)? {
-                Place::Taken(prewarmed) => prewarmed,
-                Place::Reserved(session, hope) => {
+                Allocation::Taken(prewarmed) => prewarmed,
+                Allocation::Reserved(session, hope) => {
                     let made = self.make_or_receive(newcomer, &session, (shell, hope), book);
                     match made.inspect_err(|error| self.unmake(&session, error))? {
                         None => return Ok((session, "made")),
@@ -230,7 +230,11 @@ impl Manager {
     }
 
     /// A prewarmed session that belongs to the owner from now on; otherwise a place in the map and one in line.
-    fn take_or_reserve(self: &Arc<Self>, shell: &Shell, owner: &Owner) -> Result<Place<'_>, Error> {
+    fn take_or_reserve(
+        self: &Arc<Self>,
+        shell: &Shell,
+        owner: &Owner,
+    ) -> Result<Allocation<'_>, Error> {
         let session = self.empty_session(SessionId::random(), &shell.name);
         let mut sessions = self.sessions.write();
         if self.is_draining() {
@@ -243,7 +247,7 @@ impl Manager {
         }
         if let Some(prewarmed) = self.pool.take(&shell.name) {
             prewarmed.set_owner(owner.clone());
-            return Ok(Place::Taken(prewarmed));
+            return Ok(Allocation::Taken(prewarmed));
         }
         if let Err(no_place) = check_line(&playing, owner) {
             drop(sessions);
@@ -251,7 +255,10 @@ impl Manager {
         }
         session.set_owner(owner.clone());
         sessions.insert(session.id, Arc::clone(&session));
-        Ok(Place::Reserved(session, self.pool.hope_for(&shell.name)))
+        Ok(Allocation::Reserved(
+            session,
+            self.pool.hope_for(&shell.name),
+        ))
     }
 
     /// Gives the owner the session that was handed over, in place of the one that was still to be made.

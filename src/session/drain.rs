@@ -68,7 +68,7 @@ impl Default for Drain {
 
 /// What the thread has to do.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum DrainStep {
     /// Nothing is due before that time; without a time, nothing is due before another order.
     Wait(Option<Instant>),
     /// Tell the pages that the end comes in this time.
@@ -78,22 +78,22 @@ enum Step {
 
 impl Order {
     /// What is due by now. The order then counts it as done.
-    fn next(&mut self, now: Instant) -> Step {
+    fn next(&mut self, now: Instant) -> DrainStep {
         match self {
-            Order::None | Order::End => Step::Wait(None),
+            Order::None | Order::End => DrainStep::Wait(None),
             Order::EndAt { due, .. } if *due <= now => {
                 *self = Order::End;
-                Step::End
+                DrainStep::End
             }
             Order::EndAt { due, reminds } => {
                 let left = *due - now;
                 if !*reminds {
-                    Step::Wait(Some(*due))
+                    DrainStep::Wait(Some(*due))
                 } else if left > REMINDER {
-                    Step::Wait(Some(*due - REMINDER))
+                    DrainStep::Wait(Some(*due - REMINDER))
                 } else {
                     *reminds = false;
-                    Step::Remind(left)
+                    DrainStep::Remind(left)
                 }
             }
         }
@@ -226,14 +226,14 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
             // The lock is released before anything is done.
             let step = manager.drain.order.lock().next(now);
             let wait = match step {
-                Step::Wait(None) => LOOK_EVERY,
-                Step::Wait(Some(due)) => due.saturating_duration_since(now),
-                Step::Remind(left) => {
+                DrainStep::Wait(None) => LOOK_EVERY,
+                DrainStep::Wait(Some(due)) => due.saturating_duration_since(now),
+                DrainStep::Remind(left) => {
                     // All games are told, which can't fail.
                     let _ = manager.notify(None, &Notice::drain_in(left));
                     continue;
                 }
-                Step::End => {
+                DrainStep::End => {
                     warn!("the drain that an operator has ordered begins");
                     manager.end_all();
                     continue;
@@ -258,11 +258,17 @@ mod tests {
         let at = |seconds| now + Duration::from_secs(seconds);
         let due = at(600);
         let mut order = Order::EndAt { due, reminds: true };
-        assert_eq!(order.next(now), Step::Wait(Some(at(540))));
-        assert_eq!(order.next(at(541)), Step::Remind(Duration::from_secs(59)));
-        assert_eq!(order.next(at(541)), Step::Wait(Some(due)));
-        assert_eq!(order.next(due), Step::End);
-        assert_eq!((order, order.next(due)), (Order::End, Step::Wait(None)));
-        assert_eq!(Order::None.next(now), Step::Wait(None));
+        assert_eq!(order.next(now), DrainStep::Wait(Some(at(540))));
+        assert_eq!(
+            order.next(at(541)),
+            DrainStep::Remind(Duration::from_secs(59))
+        );
+        assert_eq!(order.next(at(541)), DrainStep::Wait(Some(due)));
+        assert_eq!(order.next(due), DrainStep::End);
+        assert_eq!(
+            (order, order.next(due)),
+            (Order::End, DrainStep::Wait(None))
+        );
+        assert_eq!(Order::None.next(now), DrainStep::Wait(None));
     }
 }

@@ -82,7 +82,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-pub use admission::calls::{Newcomer, Place, QueueTicket, Standing};
+pub use admission::calls::{Newcomer, QueuePosition, QueueTicket, Standing};
 pub use create::NewSession;
 pub use drain::LONGEST_DRAIN;
 pub use error::Error;
@@ -139,9 +139,9 @@ pub struct Settings {
     /// The catalogue of shells; the first is the default. Never empty.
     pub shells: Vec<Shell>,
     /// What a container may use.
-    pub limits: sandbox::Limits,
+    pub limits: sandbox::ContainerLimits,
     /// What a terminal keeps.
-    pub terminal: hub::Limits,
+    pub terminal: hub::BufferLimits,
     /// A session ends after this long without human input.
     pub idle_timeout: Duration,
     /// A session ends after this long, however busy it is.

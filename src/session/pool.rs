@@ -474,7 +474,7 @@ mod tests {
     }
 
     fn prewarmed() -> Arc<Session> {
-        let limits = hub::Limits {
+        let limits = hub::BufferLimits {
             scrollback_bytes: 1024,
             window_bytes: 1024,
         };

@@ -131,12 +131,12 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
         if !adopt_all(&manager) {
             return;
         }
-        let mut revoked_pace = revoked::Pace::new(Instant::now());
+        let mut next_poll = revoked::NextPoll::new(Instant::now());
         loop {
             pass(&manager, Instant::now());
             threads::join_finished(&mut manager.threads.lock());
             manager.forget_stale_records();
-            manager.learn_revoked_at(&mut revoked_pace);
+            manager.learn_revoked_at(&mut next_poll);
             manager.rates.sweep();
             manager.note_history(Instant::now());
             manager.stored.sweep(Instant::now());

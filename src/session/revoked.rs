@@ -44,11 +44,11 @@ impl Revoked {
 }
 
 /// When the reaper asks the store next.
-pub(super) struct Pace(Instant);
+pub(super) struct NextPoll(Instant);
 
-impl Pace {
-    pub(super) fn new(now: Instant) -> Pace {
-        Pace(now + EVERY)
+impl NextPoll {
+    pub(super) fn new(now: Instant) -> NextPoll {
+        NextPoll(now + EVERY)
     }
 }
 
@@ -124,10 +124,10 @@ impl Manager {
     }
 
     /// The part of [`Manager::learn_revoked`] that the reaper runs when it is due.
-    pub(super) fn learn_revoked_at(&self, pace: &mut Pace) {
+    pub(super) fn learn_revoked_at(&self, next_poll: &mut NextPoll) {
         // An operator's orders may keep the store busy for as long as it hangs, one after the other; the next pass asks
         // then.
-        if Instant::now() < pace.0 || self.revoked.turn.is_locked() {
+        if Instant::now() < next_poll.0 || self.revoked.turn.is_locked() {
             return;
         }
         let pause = match self.learn_revoked() {
@@ -138,7 +138,7 @@ impl Manager {
                 RETRY
             }
         };
-        pace.0 = Instant::now() + pause;
+        next_poll.0 = Instant::now() + pause;
     }
 
     /// Closes everything that a player has open, and the links for spectators, because the spectator may be the same

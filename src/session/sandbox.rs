@@ -33,7 +33,7 @@ const SHM_BYTES: u64 = 1024 * 1024;
 
 /// The limits that an operator sets for each container.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
+pub struct ContainerLimits {
     /// Bytes of memory, without any swap.
     pub memory_bytes: u64,
     /// Billionths of a processor.
@@ -55,7 +55,7 @@ pub fn container(
     instance: &str,
     shell: &str,
     image: &str,
-    limits: &Limits,
+    limits: &ContainerLimits,
 ) -> CreateContainer {
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     CreateContainer {
@@ -88,7 +88,7 @@ pub fn container(
     }
 }
 
-fn host_config(limits: &Limits) -> HostConfig {
+fn host_config(limits: &ContainerLimits) -> HostConfig {
     let ulimit = |name: &str, value: u64| Ulimit {
         name: name.into(),
         soft: value,
@@ -169,7 +169,7 @@ mod tests {
 
     #[track_caller]
     fn check(nano_cpus: u64, expected: (u64, u64)) {
-        let limits = Limits {
+        let limits = ContainerLimits {
             memory_bytes: 64 << 20,
             nano_cpus,
             pids: 64,

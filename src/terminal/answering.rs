@@ -98,9 +98,9 @@ mod tests {
     use super::*;
     use crate::engine::Size;
     use crate::terminal::Role;
-    use crate::terminal::hub::{Arrival, Limits};
+    use crate::terminal::hub::{Arrival, BufferLimits};
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: BufferLimits = BufferLimits {
         scrollback_bytes: 64 * 1024,
         window_bytes: 32 * 1024,
     };

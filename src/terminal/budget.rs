@@ -121,7 +121,7 @@ impl Budget {
         let states = buckets.map(|bucket| {
             bucket
                 .as_mut()
-                .map_or(State::CALM, |bucket| bucket.look(now))
+                .map_or(BucketLevel::CALM, |bucket| bucket.look(now))
         });
         if states.iter().all(|state| state.is_calm) {
             self.pushing_since = None;
@@ -226,14 +226,14 @@ struct Bucket {
 }
 
 /// A bucket at one moment.
-struct State {
+struct BucketLevel {
     wait: Duration,
     /// Whether half of the burst is available again, which never happens for a client that sends all it can.
     is_calm: bool,
 }
 
-impl State {
-    const CALM: State = State {
+impl BucketLevel {
+    const CALM: BucketLevel = BucketLevel {
         wait: Duration::ZERO,
         is_calm: true,
     };
@@ -249,12 +249,12 @@ impl Bucket {
         }
     }
 
-    fn look(&mut self, now: Instant) -> State {
+    fn look(&mut self, now: Instant) -> BucketLevel {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now;
         self.used = (self.used - since * self.per_second).max(0.0);
         let over = self.used - self.burst;
-        State {
+        BucketLevel {
             wait: Duration::from_secs_f64((over / self.per_second).max(0.0)),
             is_calm: self.used <= self.burst / 2.0,
         }

@@ -32,7 +32,7 @@ const MAX_DOWNLOADS: usize = 2;
 
 /// How much a hub keeps and how far it lets a program run ahead of its player.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct BufferLimits {
     /// Bytes of output kept for viewers that come back.
     pub scrollback_bytes: usize,
     /// Bytes of output a page may have without having said that they are drawn.
@@ -57,7 +57,7 @@ pub struct Hub {
     pub(super) typed: Wakeup,
     /// Called after a new size was noted; must not block.
     pub(super) on_resize: Box<dyn Fn() + Send + Sync>,
-    pub(super) limits: Limits,
+    pub(super) limits: BufferLimits,
     pub(super) metrics: Arc<Metrics>,
     /// Bytes of keys that the container took.
     pub(super) typed_bytes: AtomicU64,
@@ -70,7 +70,11 @@ pub struct Hub {
 
 impl Hub {
     /// A hub without a container yet. `on_resize` is told that [`Hub::size`] has changed; it must not block.
-    pub fn new(limits: Limits, now: Instant, on_resize: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn new(
+        limits: BufferLimits,
+        now: Instant,
+        on_resize: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         let metrics = Arc::<Metrics>::default();
         let typists = Arc::<Typists>::default();
         Self {
@@ -315,7 +319,7 @@ mod tests {
     use crate::terminal::viewer_handle::{MAX_SPECTATORS, NoViewer, ViewerHandle};
     use std::time::Duration;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: BufferLimits = BufferLimits {
         scrollback_bytes: 64 * 1024,
         window_bytes: 32 * 1024,
     };

@@ -116,9 +116,9 @@ mod tests {
     use crate::engine::Size;
     use crate::terminal::Metrics;
     use crate::terminal::emulator::tests::seen;
-    use crate::terminal::hub::Limits;
+    use crate::terminal::hub::BufferLimits;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: BufferLimits = BufferLimits {
         scrollback_bytes: 64 * 1024,
         window_bytes: 32 * 1024,
     };

@@ -182,10 +182,10 @@ mod tests {
     use crate::terminal::Role;
     use crate::terminal::emulator::tests::seen;
     use crate::terminal::frame::Close;
-    use crate::terminal::hub::{Arrival, Limits};
+    use crate::terminal::hub::{Arrival, BufferLimits};
     use crate::terminal::input::Typed;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: BufferLimits = BufferLimits {
         scrollback_bytes: 64 * 1024,
         window_bytes: 32 * 1024,
     };

@@ -375,20 +375,20 @@ impl Viewer {
     }
 
     /// Encodes the next thing that the hub has for this viewer.
-    fn next(&self, out: &mut Outgoing) -> Step {
+    fn next(&self, out: &mut Outgoing) -> WriterStep {
         if let Some((code, reason)) = self.control.lock().close {
-            return Step::close(code, reason);
+            return WriterStep::close(code, reason);
         }
         match self.seat.next(&mut out.buffer) {
-            Next::Output { typed_at } => Step {
+            Next::Output { typed_at } => WriterStep {
                 typed_at,
-                ..Step::GO_ON
+                ..WriterStep::GO_ON
             },
-            Next::Wait => Step::IDLE,
+            Next::Wait => WriterStep::IDLE,
             Next::Skipped(mut greeting) => {
                 let screen = greeting.screen.take();
                 self.hello(out, &greeting, screen);
-                Step::GO_ON
+                WriterStep::GO_ON
             }
             Next::Notice(notice) => self.tell(out, &ToPage::Notice(notice)),
             Next::Spectators(count) => self.tell(out, &ToPage::Spectators { count }),
@@ -401,9 +401,9 @@ impl Viewer {
                         reason: exit.reason,
                     },
                 );
-                Step::close(Close::ShellEnded.code(), Close::ShellEnded.reason())
+                WriterStep::close(Close::ShellEnded.code(), Close::ShellEnded.reason())
             }
-            Next::Close(close) => Step::close(close.code(), close.reason()),
+            Next::Close(close) => WriterStep::close(close.code(), close.reason()),
         }
     }
 
@@ -449,11 +449,11 @@ impl Viewer {
     }
 
     /// Encodes a control message, if the client understands them.
-    fn tell(&self, out: &mut Outgoing, message: &ToPage) -> Step {
+    fn tell(&self, out: &mut Outgoing, message: &ToPage) -> WriterStep {
         if self.terms.is_v1 {
             out.text(&message.to_json());
         }
-        Step::GO_ON
+        WriterStep::GO_ON
     }
 
     fn flush(&self, out: &mut Outgoing) -> io::Result<()> {
@@ -496,27 +496,27 @@ impl Viewer {
 }
 
 /// What the writer found to do.
-struct Step {
+struct WriterStep {
     close: Option<(u16, &'static str)>,
     is_idle: bool,
     /// When the keys were written that the encoded output follows.
     typed_at: Option<Instant>,
 }
 
-impl Step {
-    const GO_ON: Step = Step {
+impl WriterStep {
+    const GO_ON: WriterStep = WriterStep {
         close: None,
         is_idle: false,
         typed_at: None,
     };
-    const IDLE: Step = Step {
+    const IDLE: WriterStep = WriterStep {
         close: None,
         is_idle: true,
         typed_at: None,
     };
 
-    fn close(code: u16, reason: &'static str) -> Step {
-        Step {
+    fn close(code: u16, reason: &'static str) -> WriterStep {
+        WriterStep {
             close: Some((code, reason)),
             is_idle: false,
             typed_at: None,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 use shellcraft::terminal::budget::Paces;
-use shellcraft::terminal::hub::{Arrival, Hub, Limits};
+use shellcraft::terminal::hub::{Arrival, BufferLimits, Hub};
 use shellcraft::terminal::viewer::{self, Heartbeat, Terms, Visit};
 use shellcraft::terminal::{Close, Role};
 use tungstenite::{Message, WebSocket};
@@ -53,7 +53,7 @@ impl Stage {
     }
 
     fn open(paces: Paces, is_v1: bool) -> Stage {
-        let limits = Limits {
+        let limits = BufferLimits {
             scrollback_bytes: 256 * 1024,
             window_bytes: 128 * 1024,
         };

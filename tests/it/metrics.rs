@@ -52,6 +52,65 @@ fn used() -> (FakeEngine, Site) {
     (engine, site)
 }
 
+/// The words that follow `before` in a source, in quotes: the names that a type's values have in the metrics.
+fn label_values(source: &str, before: &str) -> Vec<String> {
+    let lines = source.lines().map(str::trim);
+    let lines = lines.filter(|line| line.starts_with(before));
+    let words = lines.filter_map(|line| line.split('"').nth(1));
+    words.map(str::to_owned).collect()
+}
+
+/// Without its series at zero, the first time that something happens is lost to `rate()`.
+#[test]
+fn what_has_not_happened_yet_is_zero() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let lives = include_str!("../../src/session/metrics/lives.rs");
+    let reaper = include_str!("../../src/session/metrics/reaper.rs");
+    let line = include_str!("../../src/session/admission/metrics.rs");
+    let books = include_str!("../../src/session/spellbook/metrics.rs");
+    let store = include_str!("../../src/session/store/metrics.rs");
+    let operations = include_str!("../../src/engine/operation.rs");
+    let text = site.get("/metrics").text();
+    for (source, before, fewest, series) in [
+        (lives, "Limit::", 5, "sessions_refused_total{reason=\"*\"}"),
+        (reaper, "Work::", 4, "reaper_failures_total{work=\"*\"}"),
+        (
+            line,
+            "NoTurnReason::",
+            4,
+            "queue_turned_away_total{reason=\"*\"}",
+        ),
+        (
+            books,
+            "Outcome::",
+            6,
+            "spellbook_saves_total{outcome=\"*\"}",
+        ),
+        (
+            store,
+            "Call::",
+            17,
+            "store_call_errors_total{call=\"*\",kind=\"unavailable\"}",
+        ),
+        (
+            operations,
+            "pub const ",
+            22,
+            "engine_call_errors_total{call=\"*\",kind=\"refused\"}",
+        ),
+    ] {
+        let names = label_values(source, before);
+        assert!(names.len() >= fewest, "{before}: {names:?}");
+        let missing = names.into_iter().filter(|name| {
+            let line = format!("shellcraft_{} ", series.replace('*', name));
+            !text.lines().any(|it| it.starts_with(&line))
+        });
+        let missing: Vec<_> = missing.collect();
+        assert!(missing.is_empty(), "{series} {missing:?} in {text}");
+    }
+}
+
 /// Prometheus' own checker: where `.ci/setup test` has put it, else on the PATH.
 fn promtool(arguments: &[&str], input: &str) -> (bool, String) {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/promtool");

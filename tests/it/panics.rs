@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use shellcraft::auth::PlayerId;
 use shellcraft::engine::{Engine, Watcher};
 use shellcraft::metrics::Registry;
-use shellcraft::session::store::memory::{Memory, Shared};
+use shellcraft::session::store::memory::{BackingStore, Memory};
 use shellcraft::session::{
     Grace, Manager, Metrics, Newcomer, Reason, Session, Settings, Shell, ShutdownMode, State,
     sandbox,
@@ -63,7 +63,7 @@ impl Fault {
 struct Server {
     engine: FakeEngine,
     fault: Arc<Fault>,
-    shared: Shared,
+    shared: BackingStore,
     manager: Arc<Manager>,
     session: Arc<Session>,
 }
@@ -72,20 +72,20 @@ fn player() -> PlayerId {
     PlayerId::try_from("player".to_owned()).expect("a good name")
 }
 
-fn start(engine: &FakeEngine, fault: &Arc<Fault>, shared: &Shared) -> Arc<Manager> {
+fn start(engine: &FakeEngine, fault: &Arc<Fault>, shared: &BackingStore) -> Arc<Manager> {
     let settings = Settings {
         instance: INSTANCE.to_owned(),
         shells: vec![Shell {
             name: "rust".into(),
             image: "shellcraft/rust".into(),
         }],
-        limits: sandbox::Limits {
+        limits: sandbox::ContainerLimits {
             memory_bytes: 64 << 20,
             nano_cpus: 500_000_000,
             pids: 64,
             runtime: None,
         },
-        terminal: hub::Limits {
+        terminal: hub::BufferLimits {
             scrollback_bytes: 64 << 10,
             window_bytes: 16 << 10,
         },
@@ -108,7 +108,8 @@ fn start(engine: &FakeEngine, fault: &Arc<Fault>, shared: &Shared) -> Arc<Manage
 
 impl Server {
     fn start() -> Server {
-        let (engine, fault, shared) = (FakeEngine::start(), Arc::default(), Shared::default());
+        let (engine, fault, shared) =
+            (FakeEngine::start(), Arc::default(), BackingStore::default());
         let manager = start(&engine, &fault, &shared);
         let made = manager.new_session(Newcomer::PATIENT, None, &player());
         Server {

@@ -17,7 +17,7 @@ use shellcraft::auth::PlayerId;
 use shellcraft::auth::PlayerSecret;
 use shellcraft::engine::Engine;
 use shellcraft::metrics::Registry;
-use shellcraft::session::store::memory::{Memory, Shared};
+use shellcraft::session::store::memory::{BackingStore, Memory};
 use shellcraft::session::store::{
     Book, BookEntry, BookVersion, CookieKeyBytes, Error, Record, SessionStore, Shelf, Tending,
 };
@@ -204,7 +204,7 @@ fn number_of(book: &[u8]) -> usize {
 
 struct World {
     engine: FakeEngine,
-    shared: Shared,
+    shared: BackingStore,
     instance: String,
     life: Option<Life>,
     players: Vec<Player>,
@@ -229,7 +229,7 @@ impl World {
         };
         let mut world = World {
             engine: FakeEngine::start(),
-            shared: Shared::default(),
+            shared: BackingStore::default(),
             instance: unique(),
             life: None,
             players: (0..PLAYERS).map(player).collect(),
@@ -252,13 +252,13 @@ impl World {
                 name: "rust".into(),
                 image: "shellcraft/rust".into(),
             }],
-            limits: shellcraft::session::sandbox::Limits {
+            limits: shellcraft::session::sandbox::ContainerLimits {
                 memory_bytes: 64 << 20,
                 nano_cpus: 500_000_000,
                 pids: 64,
                 runtime: None,
             },
-            terminal: hub::Limits {
+            terminal: hub::BufferLimits {
                 scrollback_bytes: 64 << 10,
                 window_bytes: 16 << 10,
             },

@@ -8,14 +8,14 @@ use shellcraft::auth::PlayerId;
 use shellcraft::session::SessionId;
 use shellcraft::session::store::SessionStore;
 use shellcraft::session::store::dir::Directory;
-use shellcraft::session::store::memory::{Memory, Shared};
+use shellcraft::session::store::memory::{BackingStore, Memory};
 use shellcraft::session::store::redis::Redis;
 use tempfile::TempDir;
 
 use crate::redis_server::RedisServer;
 use crate::store_promises::{self, Place, with_all_store_promises};
 
-impl Place for Shared {
+impl Place for BackingStore {
     fn open_with(&self, instance: &str, quota_bytes: Option<u64>) -> Box<dyn SessionStore> {
         Box::new(Memory::new(self, instance).with_quota(quota_bytes))
     }
@@ -25,15 +25,15 @@ impl Place for Shared {
     }
 
     fn remove_books(&self, player: &PlayerId) {
-        Shared::remove_books(self, player);
+        BackingStore::remove_books(self, player);
     }
 
     fn plant(&self, instance: &str, id: SessionId, bytes: &[u8]) {
-        Shared::plant(self, instance, id, bytes);
+        BackingStore::plant(self, instance, id, bytes);
     }
 
     fn broken(&self, instance: &str, id: SessionId) -> Option<Vec<u8>> {
-        Shared::broken(self, instance, id)
+        BackingStore::broken(self, instance, id)
     }
 
     fn plant_revoked(&self, players: &[PlayerId]) {
@@ -145,7 +145,7 @@ impl Place for RedisServer {
 macro_rules! memory {
     ($($promise:ident,)*) => {
         mod memory {
-            $(#[test] fn $promise() { super::store_promises::$promise(&super::Shared::default()); })*
+            $(#[test] fn $promise() { super::store_promises::$promise(&super::BackingStore::default()); })*
         }
     };
 }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::engine::{self, Engine, HostError};
 use crate::metrics::Registry;
 use crate::session::sandbox::INSTANCE_LABEL;
-use crate::session::store::memory::{Memory, Shared};
+use crate::session::store::memory::{BackingStore, Memory};
 use crate::session::{self, Grace, Manager, Shell, ShutdownMode, bundle};
 
 /// The attacker's name in the catalogue. No setting can have it: names have no colon.
@@ -94,7 +94,7 @@ impl Ground {
         // These metrics are not shown anywhere.
         let metrics = Registry::new().and_then(|registry| session::Metrics::register(&registry));
         let metrics = metrics.map_err(|error| Error::Build(error.to_string()))?;
-        let store = Arc::new(Memory::new(&Shared::default(), &instance));
+        let store = Arc::new(Memory::new(&BackingStore::default(), &instance));
         let manager = Manager::start(engine.clone(), store, settings, bundle::embedded(), metrics)?;
         Ok(Ground {
             engine,

@@ -16,7 +16,7 @@ use crate::http::tickets::TICKET_LIFE;
 use crate::http::{Outcome, Site, terminal};
 use crate::session::admission::estimate::whole_seconds;
 use crate::session::{
-    self, Manager, Newcomer, Place, QueueTicket, Session, SessionId, Standing, Status,
+    self, Manager, Newcomer, QueuePosition, QueueTicket, Session, SessionId, Standing, Status,
 };
 use crate::terminal::Role;
 
@@ -98,7 +98,7 @@ impl Site {
         let body = match self.manager.queue_standing(ticket) {
             Standing::Unknown => json!({"state": "unknown"}),
             Standing::Starting => json!({"state": "starting"}),
-            Standing::Waiting(Place {
+            Standing::Waiting(QueuePosition {
                 place,
                 waiting,
                 estimate,

@@ -28,7 +28,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, sele
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::session::admission::estimate::{Load, Pace, retry_after};
+use crate::session::admission::estimate::{Load, RecentTurns, retry_after};
 
 /// How often a waiting newcomer is asked whether it still waits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -90,9 +90,9 @@ impl Newcomer<'_> {
     };
 }
 
-/// Where a newcomer stands in the queue.
+/// The position of a newcomer in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct QueuePosition {
     /// Its place; the next one's is 1.
     pub place: usize,
     /// How many newcomers wait altogether.
@@ -107,7 +107,7 @@ pub enum Standing {
     /// The line does not know it: its request is not in line yet, has been answered, or was never made.
     Unknown,
     /// Its newcomer waits for its turn.
-    Waiting(Place),
+    Waiting(QueuePosition),
     /// Its turn has come, and its container is being started.
     Starting,
 }
@@ -165,7 +165,7 @@ pub struct Calls {
 struct Line {
     running: Vec<Running>,
     waiting: VecDeque<Waiting>,
-    pace: Pace,
+    recent: RecentTurns,
     last_number: u64,
 }
 
@@ -211,7 +211,7 @@ impl Calls {
                 self.admit(Instant::now());
             }
         }
-        let _turn = Turn {
+        let _turn = Permit {
             calls: self,
             number,
             waited: Duration::ZERO,
@@ -223,7 +223,7 @@ impl Calls {
     ///
     /// # Errors
     /// [`NoTurn`].
-    pub fn turn(&self, newcomer: Newcomer<'_>, deadline: Instant) -> Result<Turn<'_>, NoTurn> {
+    pub fn turn(&self, newcomer: Newcomer<'_>, deadline: Instant) -> Result<Permit<'_>, NoTurn> {
         match self.turn_or(newcomer, deadline, &never::<Infallible>())? {
             Served::Turn(turn) => Ok(turn),
             Served::Handed(nothing) => match nothing {},
@@ -253,7 +253,7 @@ impl Calls {
                 return Ok(Served::Handed(handed));
             }
         }
-        Ok(Served::Turn(Turn {
+        Ok(Served::Turn(Permit {
             calls: self,
             number,
             waited: began.elapsed(),
@@ -359,7 +359,7 @@ impl Calls {
             };
         };
         let ahead = line.waiting.iter().take(index);
-        Standing::Waiting(Place {
+        Standing::Waiting(QueuePosition {
             place: ahead.filter(|each| each.is_newcomer).count() + 1,
             waiting: line.newcomers(),
             estimate: line.estimate(self.at_once, index + 1, now),
@@ -386,7 +386,7 @@ impl Calls {
         if let Some(index) = line.running.iter().position(|each| each.number == number) {
             let ended = line.running.swap_remove(index);
             if ended.is_newcomer {
-                line.pace
+                line.recent
                     .note(now, now.saturating_duration_since(ended.since));
             }
         }
@@ -492,27 +492,27 @@ impl Line {
             running_since: &running_since,
             place,
         };
-        self.pace.estimate(now, load)
+        self.recent.estimate(now, load)
     }
 }
 
 /// What a newcomer has waited for.
 pub enum Served<'a, T> {
     /// Its turn has come.
-    Turn(Turn<'a>),
+    Turn(Permit<'a>),
     /// What it was handed; it needs no turn for that.
     Handed(T),
 }
 
-/// A caller's turn, until it is dropped, also by a panic.
-pub struct Turn<'a> {
+/// A caller's permit: its turn lasts until it is dropped, also by a panic.
+pub struct Permit<'a> {
     calls: &'a Calls,
     number: u64,
     /// How long it was waited for.
     pub waited: Duration,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.calls.end(self.number);
     }

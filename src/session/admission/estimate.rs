@@ -22,7 +22,7 @@ const RETRY_LATEST: Duration = Duration::from_secs(60);
 
 /// The lengths of the newest turns.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct RecentTurns {
     turns: VecDeque<(Instant, Duration)>,
 }
 
@@ -37,7 +37,7 @@ pub struct Load<'a> {
     pub place: usize,
 }
 
-impl Pace {
+impl RecentTurns {
     /// Notes a turn that has ended at `now`.
     pub fn note(&mut self, now: Instant, took: Duration) {
         if self.turns.len() == REMEMBERED {
@@ -95,9 +95,9 @@ mod tests {
     #[track_caller]
     fn check(turns: &[(f64, f64)], running: &[f64], place: usize, expected: f64) {
         let now = Instant::now() + Duration::from_secs(3600);
-        let mut pace = Pace::default();
+        let mut recent = RecentTurns::default();
         for &(ago, took) in turns {
-            pace.note(now - seconds(ago), seconds(took));
+            recent.note(now - seconds(ago), seconds(took));
         }
         let running_since: Vec<_> = running.iter().map(|&age| now - seconds(age)).collect();
         let load = Load {
@@ -105,7 +105,7 @@ mod tests {
             running_since: &running_since,
             place,
         };
-        let found = pace.estimate(now, load).as_secs_f64();
+        let found = recent.estimate(now, load).as_secs_f64();
         assert!((found - expected).abs() < 0.001, "{found}, not {expected}");
     }
 

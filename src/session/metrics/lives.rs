@@ -36,9 +36,9 @@ impl Metrics {
             )?,
             refused: registry.counters_by(
                 "sessions_refused_total",
-                "Sessions refused for a limit: rate_limited, too_many_sessions, address_full, full.",
+                "Sessions refused for a limit: rate_limited, too_many_sessions, address_full, full, stored_too_much.",
                 "reason",
-                &Limit::FROM_START,
+                &Limit::ALL,
             )?,
             ended: registry.counters_by(
                 "sessions_ended_total",
@@ -82,8 +82,14 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// The limits that are shown from the start.
-    const FROM_START: [Limit; 4] = [Limit::Rate, Limit::PerPlayer, Limit::PerAddress, Limit::All];
+    /// All limits.
+    pub const ALL: [Limit; 5] = [
+        Limit::Rate,
+        Limit::PerPlayer,
+        Limit::PerAddress,
+        Limit::All,
+        Limit::Stored,
+    ];
 }
 
 impl Label for Limit {

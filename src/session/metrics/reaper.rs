@@ -53,7 +53,7 @@ impl Metrics {
             )?,
             failures: registry.counters_by(
                 "reaper_failures_total",
-                "What the reaper could not do and tries again, by kind of work: settle, sweep, forget_record.",
+                "What the reaper could not do and tries again, by kind of work: settle, sweep, forget_record, revoked.",
                 "work",
                 &Work::ALL,
             )?,

@@ -15,7 +15,7 @@ const TIDY_ABOVE_BYTES: usize = BOOK_LIMIT_BYTES as usize / 2;
 
 /// What the game began with, or what was saved of it last. What differs from it now, the game has changed itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Base<'b> {
+pub enum MergeBase<'b> {
     /// The container had these bytes.
     Exact(&'b [u8]),
     /// The container was meant to have these bytes, but a server that died may not have put them there. A spell that is
@@ -37,14 +37,14 @@ pub enum Joined {
 }
 
 /// Carries into `stored` what `game` has changed since `base`.
-pub fn join(base: Base<'_>, game: &[u8], stored: &[u8]) -> Joined {
+pub fn join(base: MergeBase<'_>, game: &[u8], stored: &[u8]) -> Joined {
     let (Some(game), Some(theirs)) = (spells(game), spells(stored)) else {
         return Joined::Apart;
     };
     let (before, is_exact) = match base {
-        Base::Exact(bytes) => (spells(bytes), true),
-        Base::Likely(bytes) => (spells(bytes), false),
-        Base::Unknown => (None, false),
+        MergeBase::Exact(bytes) => (spells(bytes), true),
+        MergeBase::Likely(bytes) => (spells(bytes), false),
+        MergeBase::Unknown => (None, false),
     };
     let before = before.unwrap_or_default();
     let mut changes: Vec<Vec<u8>> = Vec::new();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(base: Base<'_>, game: &[&str], stored: &[&str], expected: &str) {
+    fn check(base: MergeBase<'_>, game: &[&str], stored: &[&str], expected: &str) {
         let joined = match join(base, &book(game), &book(stored)) {
             Joined::Whole(book) => told(&book),
             Joined::Differing(book) => format!("differing: {}", told(&book)),
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn changes_of_both_are_there() {
         let begun = book(&["learn a echo 1"]);
-        let base = Base::Exact(&begun);
+        let base = MergeBase::Exact(&begun);
         check(
             base,
             &["learn a echo 1", "learn b echo 2"],
@@ -220,7 +220,11 @@ mod tests {
     #[test]
     fn of_two_changes_of_one_spell_the_game_s_counts_and_it_is_told() {
         let begun = book(&["learn a echo 1"]);
-        for base in [Base::Exact(&begun), Base::Likely(&begun), Base::Unknown] {
+        for base in [
+            MergeBase::Exact(&begun),
+            MergeBase::Likely(&begun),
+            MergeBase::Unknown,
+        ] {
             check(
                 base,
                 &["learn a echo 2"],
@@ -230,14 +234,14 @@ mod tests {
         }
         // Both have made the same change.
         check(
-            Base::Exact(&begun),
+            MergeBase::Exact(&begun),
             &["learn a echo 2"],
             &["learn a echo 2"],
             "learn a echo 2",
         );
         // Changed in the stored copy, forgotten in the game: nothing is lost.
         check(
-            Base::Exact(&begun),
+            MergeBase::Exact(&begun),
             &[],
             &["learn a echo 3"],
             "learn a echo 3",
@@ -248,25 +252,25 @@ mod tests {
     fn what_a_game_may_never_have_had_was_not_forgotten() {
         let begun = book(&["learn a echo 1"]);
         check(
-            Base::Likely(&begun),
+            MergeBase::Likely(&begun),
             &["learn b echo 2"],
             &["learn a echo 1"],
             "learn a echo 1 | learn b echo 2",
         );
         check(
-            Base::Unknown,
+            MergeBase::Unknown,
             &["learn b echo 2"],
             &["learn a echo 1"],
             "learn a echo 1 | learn b echo 2",
         );
         // What the game has not changed does not come back, and does not count as a change.
         check(
-            Base::Likely(&begun),
+            MergeBase::Likely(&begun),
             &["learn a echo 1"],
             &["learn a echo 7"],
             "learn a echo 7",
         );
-        check(Base::Likely(&begun), &["learn a echo 1"], &[], "");
+        check(MergeBase::Likely(&begun), &["learn a echo 1"], &[], "");
     }
 
     #[test]
@@ -276,7 +280,7 @@ mod tests {
             b"94d2a1b8 forget a\n2c1e5f0a lea".to_vec(),
         ]
         .concat();
-        let joined = join(Base::Exact(b""), &book(&["learn b echo 2"]), &torn);
+        let joined = join(MergeBase::Exact(b""), &book(&["learn b echo 2"]), &torn);
         let Joined::Whole(joined) = joined else {
             panic!("{joined:?}")
         };
@@ -289,8 +293,8 @@ mod tests {
     fn what_is_no_spellbook_stays_apart() {
         let spells = book(&["learn a echo 1"]);
         for other in [&b"hi\techo\n"[..], &[0xff; 64], b"x"] {
-            assert_eq!(join(Base::Exact(b""), other, &spells), Joined::Apart);
-            assert_eq!(join(Base::Exact(b""), &spells, other), Joined::Apart);
+            assert_eq!(join(MergeBase::Exact(b""), other, &spells), Joined::Apart);
+            assert_eq!(join(MergeBase::Exact(b""), &spells, other), Joined::Apart);
         }
     }
 
@@ -305,7 +309,7 @@ mod tests {
         };
         let size = |from, to, twice: bool| {
             let stored = [many(0, 100), if twice { many(0, 100) } else { Vec::new() }].concat();
-            match join(Base::Exact(b""), &many(from, to), &stored) {
+            match join(MergeBase::Exact(b""), &many(from, to), &stored) {
                 Joined::Whole(joined) => Some(joined.len()),
                 _ => None,
             }
@@ -338,7 +342,7 @@ mod tests {
                 book(&all)
             };
             let (base, game, stored) = (as_book(&[]), as_book(&here), as_book(&there));
-            let joined = match join(Base::Exact(&base), &game, &stored) {
+            let joined = match join(MergeBase::Exact(&base), &game, &stored) {
                 Joined::Whole(joined) | Joined::Differing(joined) => joined,
                 Joined::Apart => return Err(TestCaseError::fail("apart")),
             };
@@ -366,7 +370,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_taken(base in prop::collection::vec(any::<u8>(), 0..80), game in ".{0,80}", stored in ".{0,80}") {
-            let _ = join(Base::Exact(&base), game.as_bytes(), stored.as_bytes());
+            let _ = join(MergeBase::Exact(&base), game.as_bytes(), stored.as_bytes());
         }
     }
 }

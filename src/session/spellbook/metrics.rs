@@ -34,7 +34,7 @@ impl Metrics {
                 "spellbook_saves_total",
                 "Spellbooks looked at, by what came of it: saved, unchanged, not_a_book, no_room, later, failed.",
                 "outcome",
-                &Outcome::FROM_START,
+                &Outcome::ALL,
             )?,
             unsafe_books: registry.gauge(
                 "spellbooks_unsafe",
@@ -81,11 +81,12 @@ pub(in crate::session) enum Outcome {
 }
 
 impl Outcome {
-    /// The outcomes that are shown from the start.
-    const FROM_START: [Outcome; 5] = [
+    /// All outcomes.
+    const ALL: [Outcome; 6] = [
         Outcome::Kept(Kept::Saved),
         Outcome::Kept(Kept::Unchanged),
         Outcome::Kept(Kept::NotABook),
+        Outcome::Kept(Kept::NoRoom),
         Outcome::Kept(Kept::Later),
         Outcome::Failed,
     ];

@@ -169,7 +169,7 @@ impl Manager {
 
     /// A request's place among the few that are at the Engine for a book. INVARIANT: taken after the session's turn, so
     /// that requests which wait for each other hold one place, not several.
-    fn book_call(&self, household: Option<IpAddr>) -> Result<calls::Turn<'_>, Error> {
+    fn book_call(&self, household: Option<IpAddr>) -> Result<calls::Permit<'_>, Error> {
         let asker = Newcomer {
             household,
             ..Newcomer::PATIENT

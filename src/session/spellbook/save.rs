@@ -123,10 +123,10 @@ impl Manager {
         }
         let before = self.base_bytes(player, base)?;
         let before = match (base, &before) {
-            (Base::Known(bytes, _), _) => join::Base::Exact(bytes),
-            (Base::Named(_), Some(book)) => join::Base::Exact(&book.bytes),
-            (_, Some(book)) => join::Base::Likely(&book.bytes),
-            (_, None) => join::Base::Unknown,
+            (Base::Known(bytes, _), _) => join::MergeBase::Exact(bytes),
+            (Base::Named(_), Some(book)) => join::MergeBase::Exact(&book.bytes),
+            (_, Some(book)) => join::MergeBase::Likely(&book.bytes),
+            (_, None) => join::MergeBase::Unknown,
         };
         for _ in 0..TRIES {
             let newest = self.store.read_book(player)?;

@@ -1,7 +1,7 @@
 //! A store in memory, for tests.
 //!
 //! It keeps what the other stores keep, and records as bytes too, so that it reads and refuses what they do. Several
-//! stores may share one [`Shared`]: each is the store of one server's life.
+//! stores may share one [`BackingStore`]: each is the store of one server's life.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::session::sandbox::BOOK_LIMIT_BYTES;
 
 /// What a store keeps, which outlives the server that wrote it.
 #[derive(Debug, Clone, Default)]
-pub struct Shared(Arc<Mutex<Contents>>);
+pub struct BackingStore(Arc<Mutex<Contents>>);
 
 #[derive(Debug, Default)]
 struct Contents {
@@ -39,7 +39,7 @@ struct Contents {
     is_away: bool,
 }
 
-impl Shared {
+impl BackingStore {
     /// Makes every call fail from now on, or none.
     pub fn set_away(&self, is_away: bool) {
         self.0.lock().is_away = is_away;
@@ -89,14 +89,14 @@ impl Contents {
 /// The store of one server's life.
 #[derive(Debug)]
 pub struct Memory {
-    shared: Shared,
+    shared: BackingStore,
     instance: String,
     quota_bytes: Option<u64>,
 }
 
 impl Memory {
     /// A store over what `shared` holds.
-    pub fn new(shared: &Shared, instance: &str) -> Memory {
+    pub fn new(shared: &BackingStore, instance: &str) -> Memory {
         Memory {
             shared: shared.clone(),
             instance: instance.to_owned(),

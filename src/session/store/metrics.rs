@@ -33,7 +33,7 @@ impl Metrics {
                 "Calls to the store that failed, by call and kind.",
             ),
         };
-        let calls = Call::FROM_START.map(Call::as_str);
+        let calls = Call::ALL.map(Call::as_str);
         // The one kind that any call may fail with.
         let away = kind(&Error::Unavailable(String::new()));
         Ok(Metrics {
@@ -102,21 +102,25 @@ pub enum Call {
 }
 
 impl Call {
-    /// The calls whose failures are shown from the start, as zero.
-    const FROM_START: [Call; 13] = [
-        Call::CookieKey,
+    /// All calls.
+    pub const ALL: [Call; 17] = [
         Call::Check,
         Call::Insert,
         Call::Update,
         Call::Remove,
         Call::List,
         Call::SaveBook,
-        Call::LoadBook,
+        Call::BookVersions,
+        Call::ReadVersion,
         Call::ReadBook,
+        Call::LoadBook,
+        Call::CheckRoom,
+        Call::TendBooks,
+        Call::ListBooks,
+        Call::CookieKey,
         Call::Revoke,
         Call::Restore,
         Call::Revoked,
-        Call::ListBooks,
     ];
 
     /// The call's name in the metrics.

@@ -87,8 +87,8 @@ struct BookHead {
     sha256: String,
 }
 
-/// What is in a record's place.
-enum Place {
+/// What was found under a record's key.
+enum Lookup {
     Empty,
     /// A record, and the text it was read from.
     Record(Box<Record>, Vec<u8>),
@@ -280,7 +280,7 @@ impl Redis {
     }
 
     /// What is in the places of these records. What is broken is set aside.
-    fn read(&self, ids: &[SessionId]) -> Result<Vec<Place>, Error> {
+    fn read(&self, ids: &[SessionId]) -> Result<Vec<Lookup>, Error> {
         let mut command = cmd("EVAL");
         command.arg(scripts::READ).arg(ids.len());
         for id in ids {
@@ -295,12 +295,12 @@ impl Redis {
             .collect()
     }
 
-    fn place(&self, id: SessionId, value: Value) -> Result<Place, Error> {
+    fn place(&self, id: SessionId, value: Value) -> Result<Lookup, Error> {
         let (text, cause) = match value {
-            Value::Nil => return Ok(Place::Empty),
+            Value::Nil => return Ok(Lookup::Empty),
             Value::BulkString(text) => match record::decode_of(id, &text) {
                 Ok(record) if record.instance == self.instance => {
-                    return Ok(Place::Record(Box::new(record), text));
+                    return Ok(Lookup::Record(Box::new(record), text));
                 }
                 Ok(_) => (text, "it is the record of another instance".to_owned()),
                 Err(Unreadable::Broken(cause)) => (text, cause),
@@ -316,7 +316,7 @@ impl Redis {
         if self.set_aside(id, &text)? {
             warn!("session={id} its record can't be read and is one of {aside} now: {cause}");
         }
-        Ok(Place::Broken)
+        Ok(Lookup::Broken)
     }
 
     /// Sets aside what was read as `text`, or forgets the id of what is gone.
@@ -381,7 +381,7 @@ impl SessionStore for Redis {
     fn update(&self, id: SessionId, change: &mut dyn FnMut(&mut Record)) -> Result<Record, Error> {
         let deadline = Instant::now() + CALL;
         while Instant::now() < deadline {
-            let Some(Place::Record(old, was)) = self.read(&[id])?.pop() else {
+            let Some(Lookup::Record(old, was)) = self.read(&[id])?.pop() else {
                 return Err(Error::NotFound(id));
             };
             let (new, text) = record::encode(record::updated(&old, change))?;
@@ -405,10 +405,10 @@ impl SessionStore for Redis {
         for chunk in self.ids()?.chunks(CHUNK) {
             for (id, place) in chunk.iter().zip(self.read(chunk)?) {
                 match place {
-                    Place::Record(record, _) => records.push(*record),
+                    Lookup::Record(record, _) => records.push(*record),
                     // Redis has expired the record, and its id is still in the set of ids.
-                    Place::Empty => drop(self.set_aside(*id, b"")?),
-                    Place::Broken => {}
+                    Lookup::Empty => drop(self.set_aside(*id, b"")?),
+                    Lookup::Broken => {}
                 }
             }
         }

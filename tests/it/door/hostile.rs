@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use shellcraft::door::limits::raise_fd_limit;
-use shellcraft::door::{Limits, Pace};
+use shellcraft::door::{Limits, MinDataRate};
 
 use super::house::{
     House, PATIENCE, alone, connect_from, eventually, exchange, open, patient_ones, quick, read_all,
@@ -208,7 +208,7 @@ fn those_who_do_not_read_their_answer_keep_nobody_waiting() {
 #[test]
 fn those_who_do_not_read_their_answer_are_cut() {
     // The pace alone would give them a year.
-    let pace = Pace {
+    let pace = MinDataRate {
         bytes_per_second: 1,
         ..quick().write_pace
     };
@@ -255,7 +255,7 @@ fn nibble(house: &House, bites: usize, pause: Duration) -> usize {
 #[test]
 fn a_client_slower_than_our_patience_gets_its_answer_if_it_keeps_the_pace() {
     // A machine that stands still for so long would be taken for a client that does.
-    let pace = Pace {
+    let pace = MinDataRate {
         patience: Duration::from_secs(4),
         bytes_per_second: 256 << 10,
     };
@@ -272,7 +272,7 @@ fn a_client_slower_than_our_patience_gets_its_answer_if_it_keeps_the_pace() {
 
 #[test]
 fn a_client_that_takes_a_little_now_and_then_is_cut() {
-    let pace = Pace {
+    let pace = MinDataRate {
         patience: Duration::from_millis(500),
         bytes_per_second: 128 << 20,
     };

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
 use shellcraft::door::{Answer, Body, Request, Response, Service};
-use shellcraft::door::{Connection, Door, Limits, Listener, Pace};
+use shellcraft::door::{Connection, Door, Limits, Listener, MinDataRate};
 
 /// More than any socket buffer takes, and no memory as long as nobody writes to it.
 static HUGE: [u8; 32 << 20] = [0; 32 << 20];
@@ -154,7 +154,7 @@ pub fn quick() -> Limits {
     Limits {
         head_deadline: Duration::from_millis(1500),
         body_deadline: Duration::from_millis(1500),
-        write_pace: Pace {
+        write_pace: MinDataRate {
             patience: Duration::from_millis(1500),
             bytes_per_second: 16 << 20,
         },
@@ -167,7 +167,7 @@ pub fn patient_ones() -> Limits {
     Limits {
         head_deadline: PATIENCE * 100,
         body_deadline: PATIENCE * 100,
-        write_pace: Pace {
+        write_pace: MinDataRate {
             patience: PATIENCE * 100,
             bytes_per_second: 1,
         },
