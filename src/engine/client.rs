@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
-use parking_lot::Mutex;
 use serde::Deserialize;
 use ureq::http::Method;
 
@@ -32,6 +31,7 @@ use super::types::{
     ContainerId, ContainerSummary, CreateContainer, Image, ImageSummary, Inspection, PathStat,
     Ping, Size, Stats, SystemInfo, Version,
 };
+use crate::locks::Mutex;
 
 type Result<T> = std::result::Result<T, Error>;
 

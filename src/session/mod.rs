@@ -76,7 +76,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::debug;
-use parking_lot::{Condvar, Mutex, RwLock};
 
 pub use admission::calls::{Newcomer, Place, QueueTicket, Standing};
 pub use create::NewSession;
@@ -94,6 +93,7 @@ pub use watch::WATCH_LINK_LIFE;
 use crate::auth::CookieKey;
 use crate::auth::PlayerId;
 use crate::engine::{Engine, EventsCloser, Size};
+use crate::locks::{Condvar, Mutex, RwLock, rank};
 use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival};
 use crate::terminal::typists::Typists;
@@ -175,7 +175,7 @@ pub struct Manager {
     metrics: Metrics,
     typists: Arc<Typists>,
     /// The session map. Held for look-ups and changes only: never across an Engine call or a channel send.
-    sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
+    sessions: RwLock<HashMap<SessionId, Arc<Session>>, rank::SessionMap>,
     /// The sessions' threads, joined by the reaper and by `stop`. Never held together with `sessions`.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// The reaper's and the resizer's threads.

@@ -6,14 +6,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::ids::SessionId;
 use super::spellbook::slot::BookSlot;
 use super::state::{Event, Illegal, Reason, State};
 use crate::auth;
 use crate::auth::Owner;
 use crate::engine::{ContainerId, Size};
+use crate::locks::{Condvar, Mutex};
 use crate::terminal::{Close, Hub};
 
 /// One player's game.

@@ -8,17 +8,16 @@
 
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
 use super::split::Outgoing;
 use super::wakeup::Wakeup;
+use crate::locks::{Mutex, rank};
 
 /// One viewer's.
 #[derive(Default)]
 pub struct ParkedWriter {
     wake: Wakeup,
     /// There while the writer rests. Held over a non-blocking send at most. Order: before the hub's `state`.
-    lent: Mutex<Option<Outgoing>>,
+    lent: Mutex<Option<Outgoing>, rank::ParkedWriter>,
 }
 
 impl ParkedWriter {

@@ -26,7 +26,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use log::{info, warn};
-use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
@@ -37,6 +36,7 @@ use super::{
 };
 use crate::auth::CookieKey;
 use crate::auth::PlayerId;
+use crate::locks::{Mutex, MutexGuard, rank};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use crate::warn_throttled;
@@ -74,7 +74,7 @@ pub struct Directory {
     writes: AtomicU64,
     /// Guard reading, changing and writing of one record or one player's books; each guards those that hash to it.
     /// Held while the disk writes and while an update's `change` runs, and never two at the same time.
-    stripes: [Mutex<()>; STRIPES],
+    stripes: [Mutex<(), rank::Stripe>; STRIPES],
     quota_bytes: Option<u64>,
     /// What all books take, once they are counted. Held for a moment.
     book_bytes: Mutex<Option<u64>>,
