@@ -83,7 +83,8 @@ impl Manager {
 
     /// How long it is until an end that was ordered and can still be taken back.
     pub fn drains_in(&self) -> Option<Duration> {
-        match *self.order.lock() {
+        let order = *self.order.lock();
+        match order {
             Order::EndAt { due, .. } => Some(due.saturating_duration_since(Instant::now())),
             Order::None | Order::End => None,
         }

@@ -69,7 +69,8 @@ impl Manager {
         let is_settled = self.is_settled.lock();
         self.settled.notify_all();
         drop(is_settled);
-        if let Some(events) = self.events_closer.lock().take() {
+        let events = self.events_closer.lock().take();
+        if let Some(events) = events {
             events.close();
         }
         self.pool.wake();

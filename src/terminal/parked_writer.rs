@@ -37,7 +37,8 @@ impl ParkedWriter {
         // comes between the writer's last look and this line is not forgotten.
         *self.lent.lock() = Some(out.take());
         self.wake.wait_until(deadline);
-        if let Some(lent) = self.lent.lock().take() {
+        let lent = self.lent.lock().take();
+        if let Some(lent) = lent {
             *out = lent;
         }
     }
