@@ -16,15 +16,16 @@
 //! | module | knows | what it is |
 //! |---|---|---|
 //! | `texts` | – | what the binary contains besides its code |
-//! | `metrics` | – | the registry of everything that is counted |
+//! | `locks` | – | locks with ranks, by which threads take them in one order |
+//! | `metrics` | locks | the registry of everything that is counted |
 //! | `threads` | – | how threads are named, started and joined |
-//! | `auth` | – | who a player or an operator is: tokens, logins |
-//! | `logging` | auth, metrics, threads | log lines |
-//! | `door` | logging, metrics, threads | connections and requests, before it is known what they ask for |
-//! | `engine` | metrics | the Docker Engine's API |
-//! | `terminal` | engine, logging, metrics, threads | the bridge from a container's terminal to WebSockets |
-//! | `session` | auth, engine, logging, metrics, terminal, threads | games: containers, players, spellbooks |
-//! | `http` | auth, door, logging, metrics, session, terminal, texts | what requests ask for: routes, pages, answers |
+//! | `auth` | locks | who a player or an operator is: tokens, logins |
+//! | `logging` | auth, locks, metrics, threads | log lines |
+//! | `door` | locks, logging, metrics, threads | connections and requests, before it is known what they ask for |
+//! | `engine` | locks, metrics | the Docker Engine's API |
+//! | `terminal` | engine, locks, logging, metrics, threads | the bridge from a container's terminal to WebSockets |
+//! | `session` | auth, engine, locks, logging, metrics, terminal, threads | games: containers, players, spellbooks |
+//! | `http` | auth, door, locks, logging, metrics, session, terminal, texts | what requests ask for: routes, pages, answers |
 //! | `config` | auth, engine, http, logging, session, terminal | settings |
 //! | `systemd` | config, door, threads | sockets from systemd, and signs of life to it |
 //! | `cli` | auth, config, engine, logging, metrics, session, terminal, texts | what the program does besides serving |
@@ -60,64 +61,68 @@
 //!
 //! # Locks
 //!
-//! Each lock is named by its module and field. A thread that holds a lock takes only locks of the last column, so no
-//! two threads wait for each other. Log lines may be written under any lock ([`logging::log_throttle`]). A lock is held
-//! over I/O only where the table says so.
+//! Each lock is named by its module and field. Those of the server are in [`locks`], each with a rank, and a thread takes
+//! a lock only while all that it holds are of lower ranks; so no two threads wait for each other. While it waits on a
+//! condition, it holds that condition's lock only; but a picture and a terminal's input are held over the wait for the
+//! terminal's past, since what ends that wait needs neither of them. In debug builds, which all tests run, a thread that
+//! does otherwise panics and names both ranks. So what the ranks forbid can't stay hidden until two threads meet; and what
+//! is really taken under a lock, which is less than the ranks allow, stands in the last column. Log lines may be written
+//! under any lock ([`logging::log_throttle`]). A lock is held over I/O only where the table says so.
 //!
-//! | lock | guards | is held | taken under it |
-//! |---|---|---|---|
-//! | `terminal::hub::present_due` | when the next picture may be drawn | over a drawing | `input`, `state` |
-//! | `terminal::input::SharedInput` | the writing half of the attach, and the count of keys | over sends that don't block | `state` |
-//! | `terminal::parked_writer::lent` | the socket of a writer that rests | over a send that doesn't block | `state` |
-//! | `terminal::hub::state` | the output, and the viewers | for copies in memory | `is_raised`, `last` |
-//! | `terminal::wakeup::is_raised` | whether the waiting thread has to look again | for a moment | – |
-//! | `terminal::viewer::control` | what the reader has for its writer: pongs, a close | for a moment | – |
-//! | `terminal::typists::last` | at which terminals keys were typed last | for a moment | – |
-//! | `session::map::sessions` | the session map | for look-ups and changes | `order`, `is_settled`, `state` of the pool and what is taken under that, `life` |
-//! | `session::pool::state` | the sessions that wait for a player | for look-ups and changes | `cases`, `state` of a question, `life` |
-//! | `session::session::life` | where a session is in its life | for a moment | – |
-//! | `session::session::applied_size` | the size that the container was told last | for a moment | – |
-//! | `session::session::warned_of` | the ending that the player was last warned about | for a moment | – |
-//! | `session::session::peer` | where the player is | for a moment | – |
-//! | `session::spellbook::slot::notes` | what is known of a session's book, and whose turn it is to work on it | for moves | – |
-//! | `session::spellbook::ledger::debts` | how much each player has put into the store | for a moment | – |
-//! | `session::admission::calls::line` | the calls that are at the Engine, and those that wait | for look-ups and changes | – |
-//! | `session::rates::Table` | how many games each address has started lately | for a moment | – |
-//! | `session::watch::links` | the links for spectators | for look-ups and changes | – |
-//! | `session::revoked::turn` | the turn of the thread that asks the store for revoked logins, or tells it of one | over a call to the store | `since`, the store's |
-//! | `session::revoked::since` | whose logins were revoked, and when | for look-ups and changes | – |
-//! | `session::quarantine::cases` | what is set aside because it failed | for moves | – |
-//! | `session::images::missing` | the images that the Engine lacks | for moves | – |
-//! | `session::shells::homes` | what is in images' `/home` | for moves | – |
-//! | `session::asked::state` | the last answer to a question that many ask | for moves | – |
-//! | `session::stats::samples` | what containers use | for moves | – |
-//! | `session::history::History` | the last hour's samples | for moves | – |
-//! | `session::settled::is_settled` | whether the last life's sessions are taken over | for a moment | – |
-//! | `session::stale_records` | records that are to be removed | for moves | – |
-//! | `session::drain::order` | an operator's order to drain | for a moment | – |
-//! | `session::threads` | the sessions' threads | for moves, and joins of those that have ended | – |
-//! | `session::workers` | the manager's other threads | for moves | – |
-//! | `session::events_closer` | what ends the wait for the Engine's events | for a moment | – |
-//! | `session::shutdown::stopper` | what ends the manager's threads when it is dropped | for a moment | – |
-//! | `session::shutdown::abandoner` | what ends the sessions' threads that are left behind | for a moment | – |
-//! | `session::store::memory::BackingStore` | everything | for look-ups and changes | – |
-//! | `session::store::dir::stripes` | a record or a player's books, each those that hash to it | over reads and writes of the disk | `book_bytes` |
-//! | `session::store::dir::book_bytes` | the bytes that all books take | for a moment | – |
-//! | `session::store::redis::link::is_away` | whether the last call to Redis was answered | for a moment | – |
-//! | `engine::client::dialect` | how to speak to the Engine | for a moment | – |
-//! | `auth::jwks::fetching` | the turn of the thread that fetches keys | over the exchange; no thread waits for it | `cache` |
-//! | `auth::jwks::cache` | the keys that were fetched | for look-ups and changes | – |
-//! | `auth::desk::logins` | browsers in which an operator has logged in | for look-ups and changes | – |
-//! | `auth::desk::failures` | failed attempts to log in | for look-ups and changes | – |
-//! | `http::tickets::waiting` | tickets that wait | for look-ups and changes | – |
-//! | `door::acceptor` | the accept loop's thread | for a moment | – |
-//! | `door::threads` | the connections' threads | for moves | – |
-//! | `door::slots::counts` | how many connections there are, and whose | for look-ups and changes | – |
-//! | `door::accept::Pulse` | when the accept loop came round last | for moves | – |
-//! | `door::backend::running` | the running tiny_http, and its routers | over its start | – |
-//! | `door::backend::tickets::Tickets` | what the door knows of requests that tiny_http has | for look-ups and changes | – |
-//! | `metrics::scrape` | nothing: two scrapes don't mix | while gauges are set and written down | everything that a gauge is read from |
-//! | `logging::log_throttle::state` | when a line may be logged again | for a moment | – |
+//! | lock | rank | guards | is held | taken under it |
+//! |---|---|---|---|---|
+//! | `metrics::scrape` | Scrape | nothing: two scrapes don't mix | while gauges are set and written down | everything that a gauge is read from |
+//! | `session::revoked::turn` | Turn | the turn of the thread that asks the store for revoked logins, or tells it of one | over a call to the store | `since`, the store's |
+//! | `auth::jwks::fetching` | Turn | the turn of the thread that fetches keys | over the exchange; no thread waits for it | `cache` |
+//! | `terminal::hub::present_due` | Picture | when the next picture may be drawn | over a drawing | `state` |
+//! | `session::map::sessions` | SessionMap | the session map | for look-ups and changes | `order`, `is_settled`, `state` of the pool and what is taken under that, `life` |
+//! | `session::pool::state` | Pool | the sessions that wait for a player | for look-ups and changes | `cases`, `state` of a question, `life` |
+//! | `terminal::input::SharedInput` | TerminalInput | the writing half of the attach, and the count of keys | over sends that don't block | `state` |
+//! | `terminal::parked_writer::lent` | ParkedWriter | the socket of a writer that rests | over a send that doesn't block | `state` |
+//! | `terminal::hub::state` | TerminalState | the output, and the viewers | for copies in memory | `is_raised`, `last` |
+//! | `session::store::dir::stripes` | Stripe | a record or a player's books, each those that hash to it | over reads and writes of the disk | `book_bytes` |
+//! | `terminal::wakeup::is_raised` | Leaf | whether the waiting thread has to look again | for a moment | – |
+//! | `terminal::viewer::control` | Leaf | what the reader has for its writer: pongs, a close | for a moment | – |
+//! | `terminal::typists::last` | Leaf | at which terminals keys were typed last | for a moment | – |
+//! | `session::session::life` | Leaf | where a session is in its life | for a moment | – |
+//! | `session::session::applied_size` | Leaf | the size that the container was told last | for a moment | – |
+//! | `session::session::warned_of` | Leaf | the ending that the player was last warned about | for a moment | – |
+//! | `session::session::peer` | Leaf | where the player is | for a moment | – |
+//! | `session::spellbook::slot::notes` | Leaf | what is known of a session's book, and whose turn it is to work on it | for moves | – |
+//! | `session::spellbook::ledger::debts` | Leaf | how much each player has put into the store | for a moment | – |
+//! | `session::admission::calls::line` | Leaf | the calls that are at the Engine, and those that wait | for look-ups and changes | – |
+//! | `session::rates::Table` | Leaf | how many games each address has started lately | for a moment | – |
+//! | `session::watch::links` | Leaf | the links for spectators | for look-ups and changes | – |
+//! | `session::revoked::since` | Leaf | whose logins were revoked, and when | for look-ups and changes | – |
+//! | `session::quarantine::cases` | Leaf | what is set aside because it failed | for moves | – |
+//! | `session::images::missing` | Leaf | the images that the Engine lacks | for moves | – |
+//! | `session::shells::homes` | Leaf | what is in images' `/home` | for moves | – |
+//! | `session::asked::state` | Leaf | the last answer to a question that many ask | for moves | – |
+//! | `session::stats::samples` | Leaf | what containers use | for moves | – |
+//! | `session::history::History` | Leaf | the last hour's samples | for moves | – |
+//! | `session::settled::is_settled` | Leaf | whether the last life's sessions are taken over | for a moment | – |
+//! | `session::stale_records` | Leaf | records that are to be removed | for moves | – |
+//! | `session::drain::order` | Leaf | an operator's order to drain | for a moment | – |
+//! | `session::threads` | Leaf | the sessions' threads | for moves, and joins of those that have ended | – |
+//! | `session::workers` | Leaf | the manager's other threads | for moves | – |
+//! | `session::events_closer` | Leaf | what ends the wait for the Engine's events | for a moment | – |
+//! | `session::shutdown::stopper` | Leaf | what ends the manager's threads when it is dropped | for a moment | – |
+//! | `session::shutdown::abandoner` | Leaf | what ends the sessions' threads that are left behind | for a moment | – |
+//! | `session::store::memory::BackingStore` | Leaf | everything | for look-ups and changes | – |
+//! | `session::store::dir::book_bytes` | Leaf | the bytes that all books take | for a moment | – |
+//! | `session::store::redis::link::is_away` | Leaf | whether the last call to Redis was answered | for a moment | – |
+//! | `engine::client::dialect` | Leaf | how to speak to the Engine | for a moment | – |
+//! | `auth::jwks::cache` | Leaf | the keys that were fetched | for look-ups and changes | – |
+//! | `auth::desk::logins` | Leaf | browsers in which an operator has logged in | for look-ups and changes | – |
+//! | `auth::desk::failures` | Leaf | failed attempts to log in | for look-ups and changes | – |
+//! | `http::tickets::waiting` | Leaf | tickets that wait | for look-ups and changes | – |
+//! | `door::acceptor` | Leaf | the accept loop's thread | for a moment | – |
+//! | `door::threads` | Leaf | the connections' threads | for moves | – |
+//! | `door::slots::counts` | Leaf | how many connections there are, and whose | for look-ups and changes | – |
+//! | `door::accept::Pulse` | Leaf | when the accept loop came round last | for moves | – |
+//! | `door::backend::running` | Leaf | the running tiny_http, and its routers | over its start | – |
+//! | `door::backend::tickets::Tickets` | Leaf | what the door knows of requests that tiny_http has | for look-ups and changes | – |
+//! | `logging::log_throttle::state` | Log | when a line may be logged again | for a moment | – |
 //!
 //! [`App::announce`]: app::App::announce
 //! [`Door::close`]: door::Door::close
@@ -138,6 +143,7 @@ pub mod config;
 pub mod door;
 pub mod engine;
 pub mod http;
+pub mod locks;
 pub mod logging;
 pub mod metrics;
 pub mod session;

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
-
 use super::cookie::Names;
 use super::owner::PlayerId;
 use super::secret;
+use crate::locks::Mutex;
 
 /// How long a login lasts.
 pub const LOGIN_LIFE: Duration = Duration::from_secs(8 * 3600);

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use log::warn;
-use parking_lot::Mutex;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::tls::{self, PemItem, RootCerts, TlsConfig};
 
 use super::error::Refusal;
 use super::key::Key;
+use crate::locks::{Mutex, rank};
 
 /// Keys of this age are fetched again.
 const FRESH_FOR: Duration = Duration::from_secs(600);
@@ -59,7 +59,7 @@ pub struct Jwks {
     /// Guards nothing else. Held for look-ups and changes only.
     cache: Mutex<Cache>,
     /// Held by the thread that fetches, over the whole exchange; no other thread waits for it.
-    fetching: Mutex<()>,
+    fetching: Mutex<(), rank::Turn>,
 }
 
 #[derive(Default)]

@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use parking_lot::Mutex;
 use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendFlags};
 
@@ -23,6 +22,7 @@ use super::stats::{Gauge, count};
 use super::stop_event::StopEvent;
 use super::wire::{Cut, wait};
 use super::{Shared, conversation};
+use crate::locks::Mutex;
 use crate::logging::LogThrottle;
 use crate::threads::{self, Kind};
 

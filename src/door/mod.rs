@@ -54,8 +54,8 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
 use ipnet::IpNet;
-use parking_lot::Mutex;
 
+use crate::locks::Mutex;
 use crate::logging::LogThrottle;
 use crate::threads;
 use accept::Threads;

@@ -6,9 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::proxy::household;
+use crate::locks::{Condvar, Mutex};
 
 /// Slots, with a limit in all and a limit per household.
 #[derive(Debug)]

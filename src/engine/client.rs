@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
-use parking_lot::Mutex;
 use ureq::http::Method;
 
 use super::call::{
@@ -26,6 +25,7 @@ use super::path::label_filter;
 use super::podman;
 use super::transport::connect;
 use super::types::{Ping, SystemInfo, Version};
+use crate::locks::Mutex;
 
 /// What a call gives.
 pub(super) type Result<T> = std::result::Result<T, Error>;

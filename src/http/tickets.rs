@@ -5,9 +5,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
-
 use crate::auth::secret;
+use crate::locks::Mutex;
 use crate::session::SessionId;
 
 /// How long a ticket waits to be used.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::locks::{Mutex, rank};
 
 /// Often enough for an operator to see that it goes on, seldom enough never to fill a disk.
 const EVERY: Duration = Duration::from_secs(60);
@@ -10,7 +10,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Due at first, then once a minute.
 #[derive(Debug, Default)]
 pub struct LogThrottle {
-    state: Mutex<State>,
+    state: Mutex<State, rank::Log>,
 }
 
 #[derive(Debug, Default)]

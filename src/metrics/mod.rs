@@ -16,9 +16,9 @@ pub mod label;
 mod make;
 pub mod process;
 
-use parking_lot::{Mutex, MutexGuard};
 use prometheus::{Encoder, IntCounter, IntGauge, Opts, TextEncoder};
 
+use crate::locks::{Mutex, MutexGuard, rank};
 pub use label::{Counters, Gauges, Label};
 use process::Process;
 
@@ -33,7 +33,7 @@ pub struct Registry {
     common: prometheus::Registry,
     process: Process,
     /// Held while gauges are set and written down, so that two scrapes don't mix. Guards nothing else.
-    scrape: Mutex<()>,
+    scrape: Mutex<(), rank::Scrape>,
 }
 
 impl Registry {

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crate::locks::{Condvar, Mutex};
 
 /// The last answer, and whether a thread is fetching the next one.
 pub(super) struct Asked<T> {

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::warn;
-use parking_lot::Mutex;
 
 use super::{Error, Manager, SessionId, ShutdownMode};
+use crate::locks::Mutex;
 use crate::terminal::frame::{Level, Notice};
 use crate::threads;
 
@@ -108,7 +108,8 @@ impl Manager {
 
     /// How long it is until an end that was ordered and can still be taken back.
     pub fn drains_in(&self) -> Option<Duration> {
-        match *self.drain.order.lock() {
+        let order = *self.drain.order.lock();
+        match order {
             Order::EndAt { due, .. } => Some(due.saturating_duration_since(Instant::now())),
             Order::None | Order::End => None,
         }

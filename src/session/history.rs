@@ -4,9 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::Manager;
+use crate::locks::Mutex;
 
 /// How often a sample is taken.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(60);

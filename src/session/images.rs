@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
 use log::{info, warn};
-use parking_lot::{Condvar, Mutex};
 
 use super::bundle::{Bundled, SOURCES};
 use super::quarantine::Kind;
 use super::{Error, Manager, Shell};
 use crate::engine;
+use crate::locks::{Condvar, Mutex};
 use crate::threads;
 
 /// How long a newcomer waits for an image: loading takes about a second.

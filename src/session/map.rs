@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::{RwLock, RwLockWriteGuard};
+use crate::locks::{RwLock, RwLockWriteGuard, rank};
 
 use super::{Session, SessionId};
 
@@ -15,7 +15,7 @@ pub(super) type Sessions = HashMap<SessionId, Arc<Session>>;
 /// All sessions that are remembered.
 #[derive(Default)]
 pub(super) struct SessionMap {
-    sessions: RwLock<Sessions>,
+    sessions: RwLock<Sessions, rank::SessionMap>,
 }
 
 impl SessionMap {

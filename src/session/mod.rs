@@ -80,8 +80,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 pub use admission::calls::{Newcomer, QueuePosition, QueueTicket, Standing};
 pub use create::NewSession;
 pub use drain::LONGEST_DRAIN;
@@ -98,6 +96,7 @@ pub use watch::WATCH_LINK_LIFE;
 use crate::auth::CookieKey;
 use crate::auth::PlayerId;
 use crate::engine::{Engine, EventsCloser};
+use crate::locks::Mutex;
 use crate::terminal::Close;
 use crate::terminal::hub::{self, Arrival};
 use crate::terminal::typists::Typists;

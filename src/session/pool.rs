@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::info;
-use parking_lot::{Condvar, Mutex};
 
 use super::quarantine::Kind;
 use super::session::Session;
 use super::state::Reason;
 use super::{Error, Manager, Shell};
+use crate::locks::{Condvar, Mutex, rank};
 use crate::threads;
 
 /// More makers than may be at the Engine at the same time: while one writes its record, another has its turn there.
@@ -66,7 +66,7 @@ pub fn wanted(
 #[derive(Default)]
 pub(super) struct Pool {
     /// Guards the lists. Held for moves only; may be taken while `sessions` is held, never the other way round.
-    state: Mutex<PoolState>,
+    state: Mutex<PoolState, rank::Pool>,
     changed: Condvar,
 }
 

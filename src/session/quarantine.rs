@@ -17,9 +17,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
-use parking_lot::Mutex;
 
 use super::Manager;
+use crate::locks::Mutex;
 
 /// The most cases of one kind. With more at the same time, the trouble no longer lies in single things. The case that
 /// failed the longest ago gives way.

@@ -19,11 +19,11 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota, RateLimiter};
-use parking_lot::Mutex;
 
 use super::metrics::Limit;
 use super::{Error, Manager};
 use crate::auth::PlayerId;
+use crate::locks::Mutex;
 
 /// The most addresses, and the most players, that are remembered at the same time; each takes about 150 bytes.
 const MOST_KEYS: usize = 16 * 1024;

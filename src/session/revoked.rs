@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
-use parking_lot::{Mutex, RwLock};
 
 use super::metrics::Work;
 use super::{Error, Manager, Session};
 use crate::auth::PlayerId;
+use crate::locks::{Mutex, RwLock, rank};
 
 /// How often the store is asked for the changes of other servers.
 const EVERY: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(30);
 pub(super) struct Revoked {
     /// The turn of a thread that reads or changes the store's list, held while the store answers: a list that was read
     /// before a change must not be taken over after it. A thread that only looks up a player does not wait for it.
-    turn: Mutex<()>,
+    turn: Mutex<(), rank::Turn>,
     /// Held for look-ups and changes only, together with no other lock but `turn`.
     since: RwLock<Option<HashMap<PlayerId, SystemTime>>>,
 }

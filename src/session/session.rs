@@ -6,8 +6,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::ids::SessionId;
 use super::spellbook::slot::BookSlot;
 use super::state::{Event, Illegal, Reason, State};
@@ -15,6 +13,7 @@ use super::worklist::IsListed;
 use crate::auth;
 use crate::auth::Owner;
 use crate::engine::{ContainerId, Size};
+use crate::locks::{Condvar, Mutex};
 use crate::terminal::{Close, Hub};
 
 /// One player's game.

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use crate::locks::{Condvar, Mutex};
 
 /// A condition that comes true once, and the threads that wait for it.
 #[derive(Default)]

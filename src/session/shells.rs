@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use log::info;
-use parking_lot::Mutex;
 
 use super::asked::Asked;
 use super::quarantine::{Kind, tell};
 use super::{Error, Manager, Session, Shell, fitness, sandbox};
 use crate::engine;
 use crate::engine::ContainerId;
+use crate::locks::Mutex;
 
 /// An image is looked at at most once in this time, however many threads want to know.
 const LOOK_FOR: Duration = Duration::from_secs(2);

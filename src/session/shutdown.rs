@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{info, warn};
-use parking_lot::Mutex;
 
 use super::Manager;
 use super::metrics::Work;
 use super::session::Session;
 use super::state::{Event, Reason, State};
+use crate::locks::Mutex;
 use crate::terminal::Close;
 use crate::terminal::frame::Notice;
 use crate::threads::join_until;
@@ -130,7 +130,8 @@ impl Manager {
         self.shutdown.end_workers();
         // Threads that wait for the takeover look whether it still comes.
         self.settled.wake();
-        if let Some(events) = self.events_closer.lock().take() {
+        let events = self.events_closer.lock().take();
+        if let Some(events) = events {
             events.close();
         }
         self.pool.wake();

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::debug;
-use parking_lot::Mutex;
 
 use super::{Manager, SessionId};
+use crate::locks::Mutex;
 use crate::threads;
 
 /// The most sessions on the list. A session that finds the list full is asked for at a later look.

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
-
 use super::{Error, Manager, SessionId};
 use crate::auth;
+use crate::locks::RwLock;
 use crate::terminal::frame::Notice;
 
 /// How long a link can be used to join. A spectator who has joined may stay.

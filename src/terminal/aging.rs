@@ -12,7 +12,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use parking_lot::MutexGuard;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::budget::PumpBudget;
@@ -21,6 +20,7 @@ use super::hub::Hub;
 use super::past::Past;
 use super::state::{FIRST_SIZE, State};
 use crate::engine::Size;
+use crate::locks::MutexGuard;
 
 /// How far the scrollback may be over its limit before its oldest bytes are taken into the past.
 pub(super) const EXCESS_BYTES: usize = 32 * 1024;

@@ -13,8 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::frame::{Close, Notice, Role};
 use super::input::SharedInput;
 use super::metrics::{MemoryPart, Metrics};
@@ -22,6 +20,7 @@ use super::state::State;
 use super::typists::{Number, Typists};
 use super::wakeup::Wakeup;
 use crate::engine::Size;
+use crate::locks::{Condvar, Mutex, rank};
 
 pub use super::input::Typed;
 pub use super::state::FIRST_SIZE;
@@ -44,13 +43,13 @@ pub struct Hub {
     /// The writing half of the attach and the count of keys. Taken before `state`, where both are needed.
     pub(super) input: SharedInput,
     /// Guards the scrollback and the viewers. Held for memory copies only, never across I/O.
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<State, rank::TerminalState>,
     /// Signalled when the past was taken out or given back, or when no thread waits for it any more: see
     /// [`super::aging`]. Used with the lock `state`.
     pub(super) past_moved: Condvar,
     /// When the next present may be drawn: see [`super::present`]. Held while one is drawn, and by the thread that
     /// waits for its turn. Taken before any other lock.
-    pub(super) present_due: Mutex<Instant>,
+    pub(super) present_due: Mutex<Instant, rank::Picture>,
     /// Wakes the pump when the player has caught up.
     pub(super) pump_wake: Wakeup,
     /// Ends a pause of the pump's when the player types.

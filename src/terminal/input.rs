@@ -9,9 +9,10 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
 use rustix::net::SendFlags;
 use uuid::Uuid;
+
+use crate::locks::{Mutex, MutexGuard, rank};
 
 /// Keys that may wait for a container that does not read them: the largest message that is accepted.
 const BACKLOG_BYTES: usize = 1024 * 1024;
@@ -67,7 +68,7 @@ struct Typist {
 /// The writing half of one attach, shared by the threads that may write: the player's reader, and the session's thread,
 /// which connects the attach and pumps.
 #[derive(Clone, Default)]
-pub struct SharedInput(Arc<Mutex<Input>>);
+pub struct SharedInput(Arc<Mutex<Input, rank::TerminalInput>>);
 
 impl SharedInput {
     /// The lock is held across non-blocking sends only.

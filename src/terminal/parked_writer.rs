@@ -8,10 +8,9 @@
 
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
 use super::split::Outgoing;
 use super::wakeup::Wakeup;
+use crate::locks::{Mutex, rank};
 
 /// The resting place of one viewer's writer.
 #[derive(Default)]
@@ -19,7 +18,7 @@ pub struct ParkedWriter {
     wake: Wakeup,
     /// The writer's half of the socket, while the writer rests. Held over a non-blocking send at most. Order: before
     /// the hub's `state`.
-    lent: Mutex<Option<Outgoing>>,
+    lent: Mutex<Option<Outgoing>, rank::ParkedWriter>,
 }
 
 impl ParkedWriter {
@@ -39,7 +38,8 @@ impl ParkedWriter {
         // output that comes between the writer's last look and this line is not forgotten.
         *self.lent.lock() = Some(out.take());
         self.wake.wait_until(deadline);
-        if let Some(lent) = self.lent.lock().take() {
+        let lent = self.lent.lock().take();
+        if let Some(lent) = lent {
             *out = lent;
         }
     }

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::locks::Mutex;
 
 /// A player who has typed within this time counts as present, and notices the load of other terminals.
 const PRESENT: Duration = Duration::from_secs(10);

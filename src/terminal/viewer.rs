@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use tungstenite::{Message, WebSocket};
 use uuid::Uuid;
@@ -28,6 +27,7 @@ use super::hub::{Next, Typed};
 use super::split::{self, Outgoing, ReadSide};
 use super::viewer_handle::ViewerHandle;
 use super::viewer_state::{Greeting, Screen};
+use crate::locks::Mutex;
 use crate::logging::names;
 use crate::threads::{self, Kind};
 

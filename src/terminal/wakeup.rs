@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use crate::locks::{Condvar, Mutex};
 
 /// A flag to wait for.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use shellcraft::locks::rank::Level;
 use shellcraft::threads::Kind;
 
 /// All Rust files below a folder of the project, with their text.
@@ -207,8 +208,8 @@ fn the_table_of_threads_has_every_kind() {
     assert_eq!(told, expected);
 }
 
-/// The locks of a module's code, by their fields; one that is all of a type, by the type.
-fn locks_of(code: &str) -> Vec<String> {
+/// The locks of a module's code, by their fields; one that is all of a type, by the type. Each with its rank.
+fn locks_of(code: &str) -> Vec<(String, String)> {
     let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
     let (mut last_type, mut locks) = (String::new(), Vec::new());
     for line in code
@@ -235,29 +236,41 @@ fn locks_of(code: &str) -> Vec<String> {
         if is_declared && !line[at..].starts_with("MutexGuard") {
             let field = before.rsplit_once(": ").map(|(field, _)| field.trim());
             let field = field.and_then(|field| field.rsplit([' ', ')']).next());
-            locks.push(field.unwrap_or(&last_type).to_owned());
+            let name = field.unwrap_or(&last_type).to_owned();
+            let rank = line[at..].split_once("rank::").map(|(_, rank)| rank);
+            let rank = rank.and_then(|rank| rank.split(|letter| !is_name(letter)).next());
+            locks.push((name, rank.unwrap_or("Leaf").to_owned()));
         }
     }
     locks
 }
 
+/// The modules of the server that take locks only from `locks`, with their code.
+fn server_sources() -> Vec<(String, String)> {
+    let modules = sources("").into_iter().filter_map(|(path, code)| {
+        let module = crate::modules::module_of(&path).unwrap_or_default();
+        (module != "locks" && !module.starts_with("cli")).then_some((module, code))
+    });
+    modules.collect()
+}
+
 #[test]
 fn the_table_of_locks_has_every_lock() {
     let mut found = Vec::new();
-    for (path, code) in sources("") {
-        let module = crate::modules::module_of(&path);
-        let module = module.filter(|module| !module.starts_with("cli"));
-        found.extend(module.into_iter().flat_map(|module| {
-            let locks = locks_of(&code).into_iter();
-            locks
-                .map(move |lock| format!("{module}::{lock}"))
-                .collect::<Vec<_>>()
-        }));
+    for (module, code) in server_sources() {
+        let locks = locks_of(&code).into_iter();
+        found.extend(locks.map(|(lock, rank)| (format!("{module}::{lock}"), rank)));
     }
-    let mut told: Vec<String> = rows("Locks")
+    let mut told: Vec<(String, String)> = rows("Locks")
         .into_iter()
-        .map(|row| row[0].clone())
+        .map(|row| (row[0].clone(), row[1].clone()))
         .collect();
+    let place = |rank: &str| {
+        let all = Level::ALL.iter().map(|level| format!("{level:?}"));
+        all.into_iter().position(|level| level == rank)
+    };
+    let places: Vec<_> = told.iter().map(|(_, rank)| place(rank)).collect();
+    assert!(places.is_sorted(), "the first to be taken comes first");
     found.sort();
     told.sort();
     assert_eq!(told, found);
@@ -265,9 +278,31 @@ fn the_table_of_locks_has_every_lock() {
 
 #[test]
 fn locks_are_seen_in_code() {
-    let code = "pub struct A {\n    /// Mutex<u8>\n    pub(super) one: Mutex<u8>,\n    two: [RwLock<u8>; 2],\n}\n\
-        struct B(Arc<Mutex<u8>>);\nfn f(lock: &Mutex<u8>) -> MutexGuard<u8> {\n    let x: Mutex<u8> = y;";
-    assert_eq!(locks_of(code), ["one", "two", "B"]);
+    let code = "pub struct A {\n    /// Mutex<u8>\n    pub(super) one: Mutex<u8>,\n    two: [RwLock<u8, rank::Pool>; 2],\n}\n\
+        struct B(Arc<Mutex<u8, rank::Log>>);\nfn f(lock: &Mutex<u8>) -> MutexGuard<u8> {\n    let x: Mutex<u8> = y;";
+    let expected = [("one", "Leaf"), ("two", "Pool"), ("B", "Log")];
+    assert_eq!(
+        locks_of(code),
+        expected.map(|(lock, rank)| (lock.to_owned(), rank.to_owned()))
+    );
+}
+
+/// A lock without a rank would be taken in any order.
+#[test]
+fn the_server_has_no_locks_without_a_rank() {
+    let foreign = ["Mutex", "RwLock", "Condvar"].map(|lock| format!("sync::{lock}"));
+    for (module, code) in server_sources() {
+        let lines = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        let code = lines.collect::<Vec<_>>().join("\n");
+        assert!(!code.contains("parking_lot"), "{module}");
+        let uses = crate::modules::paths_in(&code);
+        for lock in &foreign {
+            let is_used = uses.iter().any(|path| path.contains(lock));
+            assert!(!is_used && !code.contains(lock), "{lock} in {module}");
+        }
+    }
 }
 
 /// No async runtime, not even behind somebody else's default feature.

@@ -48,8 +48,8 @@ fn paths_of(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// All paths in a file's code that begin at the crate or at a module's parent.
-fn paths_in(code: &str) -> Vec<String> {
+/// All paths in a file's code that it uses, or that begin at the crate or at a module's parent.
+pub fn paths_in(code: &str) -> Vec<String> {
     let lines = code
         .lines()
         .map(|line| line.split("//").next().unwrap_or_default());

@@ -25,10 +25,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
 
 use super::service::Service;
 use super::stats::{Stats, count};
+use crate::locks::Mutex;
 use crate::logging::LogThrottle;
 use crate::threads::{self, Kind};
 use router::Router;

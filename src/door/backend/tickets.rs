@@ -16,11 +16,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::door::message::RequestId;
 use crate::door::service::Answer;
+use crate::locks::Mutex;
 
 /// What the door knows about a request that its headers do not say.
 #[derive(Debug)]

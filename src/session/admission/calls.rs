@@ -25,9 +25,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, select};
-use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::locks::Mutex;
 use crate::session::admission::estimate::{Load, RecentTurns, retry_after};
 
 /// How often a waiting newcomer is asked whether it still waits.

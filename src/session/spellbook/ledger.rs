@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
+use crate::locks::Mutex;
 use crate::session::metrics::Limit;
 use crate::session::{Error, Manager, Session};
 

@@ -3,9 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::auth;
+use crate::locks::{Condvar, Mutex, MutexGuard};
 use crate::session::Error;
 
 /// The most requests that wait for one book. A player has no use for two.

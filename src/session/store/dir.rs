@@ -27,7 +27,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use log::{info, warn};
-use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
@@ -38,6 +37,7 @@ use super::{
 };
 use crate::auth::CookieKey;
 use crate::auth::PlayerId;
+use crate::locks::{Mutex, MutexGuard, rank};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use crate::warn_throttled;
@@ -76,7 +76,7 @@ pub struct Directory {
     writes: AtomicU64,
     /// Each guards the reading, changing and writing of the records and the players' books that hash to it. A thread
     /// holds one while the disk writes and while an update's `change` runs, and never two at the same time.
-    stripes: [Mutex<()>; STRIPES],
+    stripes: [Mutex<(), rank::Stripe>; STRIPES],
     quota_bytes: Option<u64>,
     /// The bytes that all books take, once they are counted. Held for a moment.
     book_bytes: Mutex<Option<u64>>,

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use log::warn;
-use parking_lot::Mutex;
 
 use super::record::{self, Unreadable};
 use super::{
@@ -17,6 +16,7 @@ use super::{
     time_of,
 };
 use crate::auth::PlayerId;
+use crate::locks::Mutex;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 

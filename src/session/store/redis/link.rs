@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use ::redis::{Client, Cmd, Connection, ErrorKind, FromRedisValue, RedisError, Value};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{info, warn};
-use parking_lot::Mutex;
 
 use super::super::Error;
 use super::url::Url;
+use crate::locks::Mutex;
 
 /// How long a call lasts at most, all its attempts and pauses together.
 pub(super) const CALL: Duration = Duration::from_secs(3);
