@@ -19,7 +19,7 @@
 //! * [`budget`]: what one client and one terminal may use up, of bytes and of time.
 //! * [`recording`]: the output as an asciicast. No I/O.
 //! * [`typists`]: at which of a server's terminals players type.
-//! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes.
+//! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes ([`ws_writer`]).
 //! * [`split`]: how one WebSocket is safely used by those two threads.
 //! * [`frame`]: the wire language of `shellcraft.v1`. No I/O.
 //! * [`upgrade`]: the opening handshake. * [`metrics`]: what all terminals together count.
@@ -53,6 +53,7 @@ pub mod viewer;
 pub mod viewer_handle;
 pub mod viewer_state;
 pub mod wakeup;
+mod ws_writer;
 
 pub use frame::{Close, Role};
 pub use hub::Hub;
