@@ -14,29 +14,32 @@
 //! A version is a line of JSON (when, and the bytes' SHA-256) and then the book's bytes. What Redis has confirmed is as
 //! safe as Redis makes it: `appendonly yes` with `appendfsync always` loses nothing.
 //!
-//! [`link`] has the connections, [`scripts`] what Redis does in one step, and [`url`] the address with its password.
+//! [`records`] reads records, [`shelf`] tends all books together, [`link`] has the connections, [`scripts`] what Redis does in one step, and [`url`] the address with its password.
 
 mod link;
+mod records;
 mod scripts;
+mod shelf;
 mod url;
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use ::redis::{Cmd, Value, cmd};
 use log::warn;
 use serde::{Deserialize, Serialize};
 
-use super::record::{self, Unreadable};
+use super::record;
 use super::{
     BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, RECORD_LIFE,
-    RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, checksum,
-    key_from_text, key_to_text, ms_of, ms_revoked, those_after, time_of,
+    REVOKED_MOST, Record, SessionStore, Shelf, Tending, checksum, key_from_text, key_to_text,
+    ms_of, ms_revoked, those_after, time_of,
 };
 use crate::auth::PlayerId;
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use link::{CALL, Link};
+use records::Lookup;
 pub use url::{NotAUrl, Url, without_secret};
 
 /// The settings that decide whether books are safe, as far as `CONFIG GET` tells them.
@@ -87,15 +90,6 @@ struct BookHead {
     sha256: String,
 }
 
-/// What was found under a record's key.
-enum Lookup {
-    Empty,
-    /// A record, and the text it was read from.
-    Record(Box<Record>, Vec<u8>),
-    /// Something that is no record, and was set aside.
-    Broken,
-}
-
 impl Redis {
     /// Does not connect yet: Redis may be away.
     pub fn new(url: &Url, instance: &str) -> Redis {
@@ -136,133 +130,6 @@ impl Redis {
         self.link.call(&command)
     }
 
-    /// Counts books that are not counted yet, such as those that an older version of the server saved, and forgets
-    /// those that an operator has removed.
-    fn recount(&self, goes_on: &dyn Fn() -> bool) -> Result<(), Error> {
-        let mut cursor = 0u64;
-        while goes_on() {
-            let mut command = cmd("SCAN");
-            command.arg(cursor).arg("MATCH").arg(format!("{BOOK}*"));
-            command.arg("COUNT").arg(IDS_AT_ONCE);
-            let (next, found): (u64, Vec<String>) = self.link.call(&command)?;
-            let names = found.iter().filter_map(|key| key.strip_prefix(BOOK));
-            let players: Vec<_> = names
-                .filter_map(|name| PlayerId::try_from(name.to_owned()).ok())
-                .collect();
-            if !players.is_empty() {
-                let sizes: Vec<Option<u64>> = self.of_all("HMGET", BOOK_SIZES, &players)?;
-                let used: Vec<Option<f64>> = self.of_all("ZMSCORE", BOOKS_USED, &players)?;
-                for (player, (size, used)) in players.iter().zip(sizes.iter().zip(used)) {
-                    if size.is_none() || used.is_none() && player.may_expire() {
-                        self.weigh(player)?;
-                    }
-                }
-            }
-            if next == 0 {
-                break;
-            }
-            cursor = next;
-        }
-        let mut cursor = 0u64;
-        while goes_on() {
-            let mut command = cmd("HSCAN");
-            command.arg(BOOK_SIZES).arg(cursor);
-            command.arg("COUNT").arg(IDS_AT_ONCE);
-            let (next, found): (u64, Vec<(String, String)>) = self.link.call(&command)?;
-            let players: Vec<_> = found
-                .into_iter()
-                .filter_map(|(name, _)| PlayerId::try_from(name).ok())
-                .collect();
-            if !players.is_empty() {
-                let mut command = cmd("EXISTS");
-                for player in &players {
-                    command.arg(book_key(player));
-                }
-                let there: usize = self.link.call(&command)?;
-                if there < players.len() {
-                    for player in &players {
-                        self.weigh(player)?;
-                    }
-                }
-            }
-            if next == 0 {
-                break;
-            }
-            cursor = next;
-        }
-        Ok(())
-    }
-
-    /// What the command `ask` answers about each of these players at a key.
-    fn of_all<T: ::redis::FromRedisValue>(
-        &self,
-        ask: &str,
-        key: &str,
-        players: &[PlayerId],
-    ) -> Result<T, Error> {
-        let mut command = cmd(ask);
-        command.arg(key);
-        for player in players {
-            command.arg(player.to_string());
-        }
-        self.link.call(&command)
-    }
-
-    /// Counts one player's books anew.
-    fn weigh(&self, player: &PlayerId) -> Result<(), Error> {
-        let mut command = self.book_script(scripts::WEIGH_BOOK, player);
-        command
-            .arg(ms_of(SystemTime::now()))
-            .arg(u8::from(player.may_expire()));
-        self.link.call(&command)
-    }
-
-    /// Removes the books that were not used for as long as `most`; a trial only counts them. Returns how many players'.
-    fn expire(&self, most: Duration, tending: &Tending) -> Result<u64, Error> {
-        let now = SystemTime::now();
-        let before = now.checked_sub(most).map_or(0, ms_of);
-        if tending.is_trial {
-            return self.count_unused(before, tending.in_use);
-        }
-        let mut expired = 0;
-        while (tending.goes_on)() {
-            let mut command = cmd("ZRANGEBYSCORE");
-            command.arg(BOOKS_USED).arg("-inf").arg(before);
-            command.arg("LIMIT").arg(0).arg(IDS_AT_ONCE);
-            let names: Vec<String> = self.link.call(&command)?;
-            if names.is_empty() {
-                break;
-            }
-            for name in names {
-                let Ok(player) = PlayerId::try_from(name.clone()) else {
-                    // The name is no player's, so no server has put it there.
-                    let mut command = cmd("ZREM");
-                    command.arg(BOOKS_USED).arg(name);
-                    self.link.call::<Value>(&command)?;
-                    continue;
-                };
-                let mut command = self.book_script(scripts::EXPIRE_BOOK, &player);
-                command.arg(before);
-                expired += self.link.call::<u64>(&command)?;
-            }
-        }
-        Ok(expired)
-    }
-
-    /// How many players' books were last used at `since` or before, without those of the players in `in_use`.
-    fn count_unused(&self, since: u64, in_use: &HashSet<PlayerId>) -> Result<u64, Error> {
-        let mut command = cmd("ZCOUNT");
-        command.arg(BOOKS_USED).arg("-inf").arg(since);
-        let unused: u64 = self.link.call(&command)?;
-        let players: Vec<_> = in_use.iter().cloned().collect();
-        if players.is_empty() {
-            return Ok(unused);
-        }
-        let used: Vec<Option<f64>> = self.of_all("ZMSCORE", BOOKS_USED, &players)?;
-        let stay = used.iter().flatten().filter(|at| **at <= since as f64);
-        Ok(unused.saturating_sub(stay.count() as u64))
-    }
-
     fn key(&self, kind: &str, name: &str) -> String {
         format!("shellcraft:{}:{kind}:{name}", self.instance)
     }
@@ -277,80 +144,6 @@ impl Redis {
         let record = self.key("session", &id.to_text());
         command.arg(script).arg(2).arg(record).arg(self.index());
         command
-    }
-
-    /// What is in the places of these records. What is broken is set aside.
-    fn read(&self, ids: &[SessionId]) -> Result<Vec<Lookup>, Error> {
-        let mut command = cmd("EVAL");
-        command.arg(scripts::READ).arg(ids.len());
-        for id in ids {
-            command.arg(self.key("session", &id.to_text()));
-        }
-        // `GETRANGE` includes the byte at its end: one byte more than a record may have shows that it is too long.
-        command.arg(RECORD_LIMIT_BYTES);
-        let found: Vec<Value> = self.link.call(&command)?;
-        ids.iter()
-            .zip(found)
-            .map(|(id, value)| self.place(*id, value))
-            .collect()
-    }
-
-    fn place(&self, id: SessionId, value: Value) -> Result<Lookup, Error> {
-        let (text, cause) = match value {
-            Value::Nil => return Ok(Lookup::Empty),
-            Value::BulkString(text) => match record::decode_of(id, &text) {
-                Ok(record) if record.instance == self.instance => {
-                    return Ok(Lookup::Record(Box::new(record), text));
-                }
-                Ok(_) => (text, "it is the record of another instance".to_owned()),
-                Err(Unreadable::Broken(cause)) => (text, cause),
-                Err(Unreadable::Newer { found, .. }) => {
-                    let what = self.key("session", &id.to_text());
-                    return Err(Error::Newer { what, found });
-                }
-            },
-            _ => (Vec::new(), "it is not a string".to_owned()),
-        };
-        // The line does not name the key, whose name has the session's whole id in it: no line of the log has that.
-        let aside = self.key("broken", "*");
-        if self.set_aside(id, &text)? {
-            warn!("session={id} its record can't be read and is one of {aside} now: {cause}");
-        }
-        Ok(Lookup::Broken)
-    }
-
-    /// Sets aside what was read as `text`, or forgets the id of what is gone.
-    fn set_aside(&self, id: SessionId, text: &[u8]) -> Result<bool, Error> {
-        let mut command = cmd("EVAL");
-        command
-            .arg(scripts::SET_ASIDE)
-            .arg(3)
-            .arg(self.key("session", &id.to_text()))
-            .arg(self.index())
-            .arg(self.key("broken", &id.to_text()))
-            .arg(id.to_text())
-            .arg(RECORD_LIMIT_BYTES)
-            .arg(text);
-        self.link.call(&command)
-    }
-
-    /// The ids of this instance's records.
-    fn ids(&self) -> Result<Vec<SessionId>, Error> {
-        let mut ids = HashSet::new();
-        let mut cursor = 0u64;
-        loop {
-            let mut command = cmd("SSCAN");
-            command.arg(self.index()).arg(cursor);
-            command.arg("COUNT").arg(IDS_AT_ONCE);
-            let (next, found): (u64, Vec<Vec<u8>>) = self.link.call(&command)?;
-            let texts = found.into_iter().map(String::from_utf8);
-            let found = texts.flatten().map(|text| text.parse::<SessionId>());
-            ids.extend(found.flatten());
-            if next == 0 {
-                return Ok(ids.into_iter().collect());
-            }
-            cursor = next;
-        }
     }
 }
 

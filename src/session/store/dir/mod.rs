@@ -15,23 +15,23 @@
 //! player. A record or a book that can't be read is renamed to `….broken`, in the directory where it was.
 //!
 //! Every call blocks for as long as the disk does. [`folder`] has the operations on files, [`books`] the names of a
-//! book's versions.
+//! book's versions, [`shelf`] looks after all books together, [`revoked`] reads and writes `revoked.json`.
 
 mod books;
 mod folder;
+mod revoked;
+mod shelf;
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use log::{info, warn};
-use serde::{Deserialize, Serialize};
 
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, FORMAT, Phase,
+    BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, Phase,
     RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, check_newest,
     key_from_text, key_to_text, ms_revoked, room_of, those_after, time_of,
 };
@@ -47,8 +47,6 @@ use folder::{Folder, Found, Lasts, Lock};
 const LOCK_NAME: &str = "lock";
 const COOKIE_KEY: &str = "cookie.key";
 const REVOKED: &str = "revoked.json";
-/// The list of [`REVOKED_MOST`] players takes less than this.
-const REVOKED_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 const SESSIONS: &str = "sessions";
 const BOOKS: &str = "books";
 const TEMPORARY: &str = "tmp";
@@ -80,24 +78,6 @@ pub struct Directory {
     quota_bytes: Option<u64>,
     /// The bytes that all books take, once they are counted. Held for a moment.
     book_bytes: Mutex<Option<u64>>,
-}
-
-/// `revoked.json`.
-#[derive(Debug, Serialize, Deserialize)]
-struct RevokedFile {
-    /// The layout; see [`FORMAT`].
-    format: u32,
-    /// Since when, in milliseconds since 1970.
-    players: BTreeMap<PlayerId, u64>,
-}
-
-impl Default for RevokedFile {
-    fn default() -> RevokedFile {
-        RevokedFile {
-            format: FORMAT,
-            players: BTreeMap::new(),
-        }
-    }
 }
 
 impl Directory {
@@ -142,62 +122,6 @@ impl Directory {
         }
     }
 
-    /// Whether a player who has these versions may have one more.
-    fn find_room(&self, player: &PlayerId, kept: &[Version]) -> Result<(), Error> {
-        let taken = *self.book_bytes.lock();
-        match (self.quota_bytes, taken) {
-            (Some(quota_bytes), Some(taken))
-                if kept.is_empty() && !player.is_always_kept() && taken >= quota_bytes =>
-            {
-                Err(Error::NoRoom { quota_bytes })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Counts one player's books, or removes all of them if they are too old.
-    fn tend(&self, player: &PlayerId, tending: &Tending) -> Result<Shelf, Error> {
-        let _guard = self.guard(player);
-        let name = player.to_string();
-        let Some(folder) = self.books.existing_folder(&name, "DATA_DIR/books")? else {
-            return Ok(Shelf::default());
-        };
-        let plays = tending.in_use.contains(player);
-        if plays && !tending.is_trial {
-            folder.touch()?;
-        }
-        let names = folder.names()?;
-        let files = names
-            .iter()
-            .filter(|name| !matches!(name.as_str(), "." | ".."));
-        let age = SystemTime::now().duration_since(folder.used_at()?);
-        let age = age.unwrap_or_default();
-        let is_old = tending.expiry.is_some_and(|most| age >= most);
-        let mut expired = 0;
-        if is_old && player.may_expire() && !plays {
-            if !tending.is_trial {
-                for file in files {
-                    folder.remove(file)?;
-                }
-                self.books.remove_folder(&name)?;
-                return Ok(Shelf {
-                    expired: 1,
-                    ..Shelf::default()
-                });
-            }
-            expired = 1;
-        }
-        let mut bytes = 0;
-        for file in files {
-            bytes += folder.size(file)?.map_or(0, |(bytes, _)| room_of(bytes));
-        }
-        Ok(Shelf {
-            players: 1,
-            bytes,
-            expired,
-        })
-    }
-
     fn guard(&self, name: &impl Hash) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
@@ -223,33 +147,6 @@ impl Directory {
         let (name, temporary) = (file_name(record.session_id), self.temporary_name());
         self.sessions
             .write(&name, bytes, &self.temporary, &temporary, lasts)
-    }
-
-    fn read_revoked(&self) -> Result<RevokedFile, Error> {
-        let odd = |cause: String| {
-            Error::Unavailable(format!(
-                "DATA_DIR/{REVOKED} can't be read ({cause}): bring it back from a backup, or remove it, and logins that \
-                 were revoked count again"
-            ))
-        };
-        match self.root.read(REVOKED, REVOKED_LIMIT_BYTES)? {
-            Found::Nothing => Ok(RevokedFile::default()),
-            Found::Odd(cause) => Err(odd(cause)),
-            Found::Whole(text, _) => {
-                let file: RevokedFile =
-                    serde_json::from_slice(&text).map_err(|cause| odd(cause.to_string()))?;
-                let (what, found) = (format!("DATA_DIR/{REVOKED}"), file.format);
-                (found <= FORMAT)
-                    .then_some(file)
-                    .ok_or(Error::Newer { what, found })
-            }
-        }
-    }
-
-    fn write_revoked(&self, kept: &RevokedFile) -> Result<(), Error> {
-        // Texts and numbers can always be written as JSON.
-        let text = serde_json::to_vec_pretty(kept).unwrap_or_default();
-        self.write(&self.root, REVOKED, &text)
     }
 
     /// Reads a record of this instance; a broken one is set aside and counts as missing.
