@@ -3,48 +3,30 @@
 //! A player's session is claimed from the pool where one waits there; otherwise it is made from scratch. Either way its
 //! record is stored before the player hears of it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use log::{info, warn};
+use log::info;
 
-use super::admission::calls::{Newcomer, NoPlace};
-use super::admission::line::{self, InTurn};
+use super::admission::calls::Newcomer;
+use super::admission::line::InTurn;
 use super::ids::SessionId;
-use super::metrics::Limit;
 use super::pool::Hope;
 use super::quarantine::Kind;
+use super::room::{check_line, those_playing};
 use super::session::Session;
-use super::spellbook::archive;
 use super::state::{Event, Reason, State};
 use super::store::{FORMAT, Phase, Record};
-use super::{ENGINE_CALLS_AT_ONCE, Error, Manager, Shell, recover, sandbox};
+use super::{Error, Manager, Shell, recover};
 use crate::auth::{self, Owner, PlayerId};
-use crate::engine::{self, Attach, ContainerId};
+use crate::engine::{Attach, ContainerId};
 use crate::logging;
 use crate::terminal::Hub;
-use crate::terminal::hub::FIRST_SIZE;
 use crate::threads;
 use crate::warn_throttled;
 
 /// How long a player's new game waits for the book of the game before it.
 const LAST_SAVE_WAIT: Duration = Duration::from_secs(5);
-
-/// The limit that is reached, with the sessions that count for it.
-enum NoRoom {
-    Player(Vec<Arc<Session>>),
-    Address(Vec<Arc<Session>>),
-    All(Vec<Arc<Session>>),
-}
-
-/// A session that counts for the limits.
-struct Playing<'a> {
-    session: &'a Arc<Session>,
-    owner: &'a Owner,
-    /// Whether its container is still to be made, when its turn comes.
-    is_in_line: bool,
-}
 
 /// What a newcomer is given.
 enum Allocation<'a> {
@@ -337,73 +319,6 @@ impl Manager {
         Arc::new(Session::new(id, shell, hub))
     }
 
-    /// Checks that one more player may play, and that this player and this household may have one more session.
-    fn check_room(&self, playing: &[Playing<'_>], owner: &Owner) -> Result<(), NoRoom> {
-        let settings = &self.settings;
-        let those = |is_theirs: &dyn Fn(&Owner) -> bool| -> Vec<Arc<Session>> {
-            let theirs = playing.iter().filter(|one| is_theirs(one.owner));
-            theirs.map(|one| Arc::clone(one.session)).collect()
-        };
-        let of_player = those(&|theirs| theirs.player == owner.player);
-        if of_player.len() >= settings.sessions_per_player {
-            return Err(NoRoom::Player(of_player));
-        }
-        if let Some(household) = owner.household {
-            let of_household = those(&|theirs| theirs.household == Some(household));
-            if of_household.len() >= settings.sessions_per_address {
-                return Err(NoRoom::Address(of_household));
-            }
-        }
-        if playing.len() >= settings.max_sessions {
-            return Err(NoRoom::All(those(&|_| true)));
-        }
-        Ok(())
-    }
-
-    /// Turns a newcomer away because a limit is reached. INVARIANT: the sessions' lock is not held: each session in
-    /// `no_room` is asked, and may be busy.
-    fn turn_away(&self, no_room: &NoRoom) -> Error {
-        let now = Instant::now();
-        // When a place is free at the latest, unless a player goes on typing.
-        let first_end = |sessions: &[Arc<Session>]| {
-            let ends = sessions.iter().map(|session| self.expires_in(session, now));
-            ends.min().unwrap_or_default()
-        };
-        let settings = &self.settings;
-        let (limit, error) = match no_room {
-            NoRoom::Player(sessions) => (
-                Limit::PerPlayer,
-                Error::TooManySessions {
-                    limit: settings.sessions_per_player,
-                    sessions: oldest_first(sessions),
-                    retry_after: first_end(sessions),
-                },
-            ),
-            NoRoom::Address(sessions) => (
-                Limit::PerAddress,
-                Error::AddressFull {
-                    limit: settings.sessions_per_address,
-                    retry_after: first_end(sessions),
-                },
-            ),
-            NoRoom::All(sessions) => (
-                Limit::All,
-                Error::Full {
-                    limit: settings.max_sessions,
-                    retry_after: first_end(sessions),
-                },
-            ),
-        };
-        self.metrics.lives.refused.of(limit).inc();
-        // Each limit has a log line of its own: a line that is logged once a minute must not hide another.
-        match no_room {
-            NoRoom::Player(_) => warn_throttled!("refused a game: {error}"),
-            NoRoom::Address(_) => warn_throttled!("refused a game: {error}"),
-            NoRoom::All(_) => warn_throttled!("refused a game: {error}"),
-        }
-        error
-    }
-
     /// Makes the container when it is the newcomer's turn, unless a session is handed over first.
     fn make_or_receive(
         self: &Arc<Self>,
@@ -484,123 +399,6 @@ impl Manager {
         }
     }
 
-    /// What a shell's containers are made from now, as one word. A container with another word is stale.
-    pub(super) fn policy(&self, shell: &str) -> String {
-        let image = self
-            .settings
-            .shells
-            .iter()
-            .find(|known| known.name == shell)
-            .map_or("", |shell| shell.image.as_str());
-        let body = sandbox::container(
-            uuid::Uuid::nil(),
-            &self.settings.instance,
-            shell,
-            image,
-            &self.settings.limits,
-        );
-        let mut text = serde_json::to_string(&body).unwrap_or_default();
-        text += self.images.sources(image);
-        auth::digest(&text).chars().take(16).collect()
-    }
-
-    /// Creates, fills, attaches and starts the container; removes it again when any of these steps fails.
-    fn make_container(
-        &self,
-        session: &Session,
-        shell: &Shell,
-        book: &[u8],
-    ) -> Result<(ContainerId, Attach), Error> {
-        if self.is_stopping() {
-            return Err(Error::Stopping);
-        }
-        let (container, image_id) = self.create_container(session, shell)?;
-        session.set_container(container.clone());
-        let attach = self
-            .check_home(shell, image_id.as_deref(), &container)
-            .and_then(|()| self.fill_and_start(shell, &container, book))
-            .inspect_err(|_| self.discard(&container))?;
-        Ok((container, attach))
-    }
-
-    /// Creates the container from exactly the image that was judged: the image's name may mean another image by now.
-    /// Returns the image's id, if it is known.
-    fn create_container(
-        &self,
-        session: &Session,
-        shell: &Shell,
-    ) -> Result<(ContainerId, Option<String>), Error> {
-        let settings = &self.settings;
-        let name = sandbox::container_name(session.id.0);
-        let create = |image_id: Option<&str>| {
-            let image = image_id.unwrap_or(&shell.image);
-            let body = sandbox::container(
-                session.id.0,
-                &settings.instance,
-                &shell.name,
-                image,
-                &settings.limits,
-            );
-            self.engine.create(&name, &body)
-        };
-        let mut image_id = self.check_image(shell)?;
-        let mut created = create(image_id.as_deref());
-        if created.as_ref().is_err_and(engine::Error::is_not_found) {
-            // The image was built anew since, and the old one removed. It is tried only once more: an Engine may answer so
-            // for each image.
-            self.forget_look(shell);
-            image_id = self.check_image(shell)?;
-            created = create(image_id.as_deref());
-        }
-        match created {
-            Ok(container) => {
-                if let Some(id) = &image_id {
-                    session.set_image(id.clone());
-                }
-                Ok((container, image_id))
-            }
-            Err(error) if error.is_not_found() => Err(self.no_image(&shell.image)),
-            Err(error) => Err(self.blame(shell, error)),
-        }
-    }
-
-    fn fill_and_start(
-        &self,
-        shell: &Shell,
-        container: &ContainerId,
-        book: &[u8],
-    ) -> Result<Attach, Error> {
-        let book = archive::pack(book)?;
-        // INVARIANT: before the start. `/home` belongs to root, so the player could never create the file, and nothing
-        // else can ever be created beside it.
-        self.engine.put_archive(container, sandbox::HOME, &book)?;
-        // INVARIANT: before the start; otherwise the first output is lost.
-        let attach = self.engine.attach(container)?;
-        self.engine
-            .start(container)
-            .map_err(|error| self.blame(shell, error))?;
-        // DOCKER: a TTY starts at 0×0 below API 1.42. The shells ask again on SIGWINCH.
-        if let Err(error) = self.engine.resize(container, FIRST_SIZE) {
-            warn!("container={container} {error}");
-            // The container was not started, and its terminal would be silent for ever.
-            if self.engine.inspect(container)?.state.status == "created" {
-                return Err(engine::Error::Garbled {
-                    call: engine::operation::CONTAINER_START,
-                    what: "it was said to be started, and is not".into(),
-                }
-                .into());
-            }
-        }
-        Ok(attach)
-    }
-
-    /// Removes a container that no session needs. If that fails, the sweep finds the container.
-    fn discard(&self, container: &ContainerId) {
-        if let Err(error) = self.engine.remove(container) {
-            warn!("container={container} left for the sweep: {error}");
-        }
-    }
-
     /// Starts the session's thread. Without an attach the thread begins by finding out the state of the container.
     pub(super) fn spawn_session(
         self: &Arc<Self>,
@@ -634,47 +432,6 @@ impl Manager {
             self.bid_farewell(session);
         }
     }
-}
-
-/// The sessions in the map that have an owner and are not over. Those that wait for a player are not among them.
-fn those_playing(sessions: &HashMap<SessionId, Arc<Session>>) -> Vec<Playing<'_>> {
-    let playing = sessions.values().filter_map(|session| {
-        let owner = session.owner()?;
-        let state = session.snapshot().state;
-        let is_in_line = state == State::Creating && !session.has_turn();
-        (!state.is_over()).then_some(Playing {
-            session,
-            owner,
-            is_in_line,
-        })
-    });
-    playing.collect()
-}
-
-/// Checks that one more newcomer may join the line. Newcomers who will be turned away in the line count as players until
-/// they are: without this check a flood of them would take all places for a moment, and others would be told that the
-/// server is full.
-fn check_line(playing: &[Playing<'_>], owner: &Owner) -> Result<(), NoPlace> {
-    let in_line = || playing.iter().filter(|one| one.is_in_line);
-    let is_theirs = |one: &&Playing<'_>| {
-        one.owner.household.is_some() && one.owner.household == owner.household
-    };
-    let of_household = in_line().filter(is_theirs).count();
-    // The sessions whose turn comes without waiting are among them.
-    if of_household >= line::WAITING_PER_HOUSEHOLD + ENGINE_CALLS_AT_ONCE {
-        return Err(NoPlace::OfHousehold(of_household));
-    }
-    let of_all = in_line().count();
-    if of_all >= line::WAITING_MAX + ENGINE_CALLS_AT_ONCE {
-        return Err(NoPlace::OfAll(of_all));
-    }
-    Ok(())
-}
-
-fn oldest_first(sessions: &[Arc<Session>]) -> Vec<SessionId> {
-    let mut sessions: Vec<_> = sessions.iter().collect();
-    sessions.sort_by_key(|session| session.since());
-    sessions.iter().map(|session| session.id).collect()
 }
 
 /// Milliseconds since 1970.

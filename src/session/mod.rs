@@ -15,7 +15,8 @@
 //!               └─ images thread: loads the sandbox images in this binary into the Engine
 //! ```
 //!
-//! * [`map`]: the sessions by their ids. * [`create`]: a session's beginning. * [`state`]: its life, pure.
+//! * [`map`]: the sessions by their ids. * [`create`]: a session's beginning. * [`room`]: whether there may be one more.
+//! * [`container`]: how its container is made. * [`state`]: its life, pure.
 //! * [`supervisor`]: the session's thread. * [`recover`]: what happens when that thread panics.
 //! * [`reaper`]: the decisions, pure, and the thread that acts. * [`worklist`]: sessions that wait for a saver or a resizer.
 //! * [`shutdown`]: the end of the process, as sessions see it.
@@ -41,6 +42,7 @@ pub mod admission;
 pub mod adopt;
 mod asked;
 pub mod bundle;
+mod container;
 mod create;
 mod drain;
 pub mod error;
@@ -60,6 +62,7 @@ pub mod reaper;
 mod recover;
 mod resizer;
 mod revoked;
+mod room;
 pub mod sandbox;
 #[allow(clippy::module_inception)] // The module's one word, as everywhere else.
 mod session;
