@@ -21,8 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+pub use record::{Phase, Record, StoredScreen, StoredTypist, StoredUndrawn};
 
 use super::SessionId;
 use super::sandbox::BOOK_LIMIT_BYTES;
@@ -41,91 +40,6 @@ pub const RECORD_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const REVOKED_MOST: usize = 10_000;
 /// No record is bigger. A screen that does not fit is left out.
 pub const RECORD_LIMIT_BYTES: usize = 1024 * 1024;
-
-/// What is kept of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// The layout; see [`FORMAT`].
-    pub format: u32,
-    /// Counts the updates, from 1. An update that overlooked another one is made again.
-    pub revision: u64,
-    /// The session.
-    pub session_id: SessionId,
-    /// The instance that the container belongs to.
-    pub instance: String,
-    /// The shell's name in the catalogue.
-    pub shell: String,
-    /// Whether it has a player yet.
-    pub phase: Phase,
-    /// The container's id at the Engine.
-    pub container: String,
-    /// What the container was made from. A container whose policy is another one is not given to new players.
-    pub policy: String,
-    /// The player whose spellbook is in it.
-    pub player: Option<PlayerId>,
-    /// Hash of the secret that the owner was given.
-    pub token_hash: Option<String>,
-    /// When the player got the session, or when the container was made if there is no player yet, in milliseconds since
-    /// 1970.
-    pub created_at_ms: u64,
-    /// SHA-256 of the book, in hexadecimal, as it was in the container when it was put there or saved last. Older versions
-    /// leave it out.
-    #[serde(default)]
-    pub book: Option<String>,
-    /// What its terminal showed when the server stopped. Left out if the record would become too big with it.
-    #[serde(default)]
-    pub screen: Option<StoredScreen>,
-}
-
-/// Which phase a session's record describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Its container waits for a player.
-    Prewarmed,
-    /// It has a player.
-    Claimed,
-}
-
-/// A terminal at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredScreen {
-    /// Absolute offset of the output so far.
-    pub offset: u64,
-    /// Columns.
-    pub cols: u16,
-    /// Rows.
-    pub rows: u16,
-    /// Text and escape sequences that draw the screen on a terminal that was just reset.
-    pub data: String,
-    /// The first bytes of a character whose last bytes had not arrived yet.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub open: Vec<u8>,
-    /// The last output before the offset, if no player's page has drawn it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undrawn: Option<StoredUndrawn>,
-    /// The page that typed last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub typist: Option<StoredTypist>,
-}
-
-/// Output that no page has drawn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredUndrawn {
-    /// Text and escape sequences that draw the terminal as it was before that output.
-    pub data: String,
-    /// The output, in base64 (RFC 4648 §4).
-    pub output: String,
-}
-
-/// How many of a page's keys were counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredTypist {
-    /// The page's own number, `client` in its address.
-    pub page: Uuid,
-    /// How many bytes of its keys had arrived.
-    pub come: u64,
-}
 
 /// What all spellbooks together amount to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

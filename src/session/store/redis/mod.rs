@@ -446,7 +446,7 @@ fn whole(version: &[u8]) -> Option<Book> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 
