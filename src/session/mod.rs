@@ -66,6 +66,7 @@ mod room;
 pub mod sandbox;
 #[allow(clippy::module_inception)] // The module's one word, as everywhere else.
 mod session;
+mod settings;
 mod settled;
 pub mod shells;
 mod shutdown;
@@ -92,6 +93,7 @@ pub use ids::{NotAnId, SessionId};
 pub use metrics::Metrics;
 pub use readiness::NotReady;
 pub use session::{Session, Snapshot};
+pub use settings::{Settings, Shell};
 pub use shutdown::{Grace, ShutdownMode};
 pub use state::{Reason, State, Status};
 pub use watch::WATCH_LINK_LIFE;
@@ -101,7 +103,7 @@ use crate::auth::PlayerId;
 use crate::engine::{Engine, EventsCloser};
 use crate::locks::Mutex;
 use crate::terminal::Close;
-use crate::terminal::hub::{self, Arrival};
+use crate::terminal::hub::Arrival;
 use crate::terminal::typists::Typists;
 use crate::terminal::viewer_handle::{NoViewer, ViewerHandle};
 use admission::calls::Calls;
@@ -113,7 +115,7 @@ use images::Images;
 use map::SessionMap;
 use pool::Pool;
 use quarantine::Quarantine;
-use rates::{Rate, Rates};
+use rates::Rates;
 use revoked::Revoked;
 use settled::Settled;
 use shells::Shells;
@@ -123,46 +125,6 @@ use spellbook::{requests, saver, shelf};
 use store::SessionStore;
 use watch::WatchLinks;
 use worklist::WorkList;
-
-/// A shell that players can choose.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shell {
-    /// Its name in the API.
-    pub name: String,
-    /// The image it runs.
-    pub image: String,
-}
-
-/// What sessions are made of, and how long they live.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The instance that the containers belong to. Only containers with its label are ever touched.
-    pub instance: String,
-    /// The catalogue of shells; the first is the default. Never empty.
-    pub shells: Vec<Shell>,
-    /// What a container may use.
-    pub limits: sandbox::ContainerLimits,
-    /// What a terminal keeps.
-    pub terminal: hub::BufferLimits,
-    /// A session ends after this long without human input.
-    pub idle_timeout: Duration,
-    /// A session ends after this long, however busy it is.
-    pub max_lifetime: Option<Duration>,
-    /// Sessions alive at the same time.
-    pub max_sessions: usize,
-    /// Sessions of one player alive at the same time.
-    pub sessions_per_player: usize,
-    /// `SESSIONS_PER_ADDRESS`: sessions started from one address, alive at the same time.
-    pub sessions_per_address: usize,
-    /// How often one address, and one player, may start a session.
-    pub rate: Option<Rate>,
-    /// How often a book that may have changed is looked at.
-    pub save_interval: Duration,
-    /// Books of players who may never be recognised again are deleted after this long without use.
-    pub book_expiry: Option<Duration>,
-    /// Containers of each shell that wait for a player.
-    pub pool_size: usize,
-}
 
 /// How many create, start and remove calls run at the same time; see [`admission::calls`].
 const ENGINE_CALLS_AT_ONCE: usize = 4;

@@ -16,6 +16,7 @@
 //! lost, because each call catches the panic. After a panic the old terminal is not trusted any more: an empty one of
 //! the same size takes its place and goes on with the output that follows. The panic is counted.
 
+mod act;
 mod answers;
 mod attributes;
 mod charset;
@@ -34,12 +35,14 @@ mod picture;
 mod redraw;
 mod redraw_lines;
 mod redraw_pen;
+mod repeat;
 mod resize;
 mod screen;
 mod sequences;
 mod sgr;
 mod table;
 mod terminal;
+mod tidy;
 mod width;
 
 use prometheus::IntCounter;

@@ -21,7 +21,7 @@
 //! * [`typists`]: at which of a server's terminals players type.
 //! * [`viewer`]: one per WebSocket: the connection's own thread reads, a second one writes ([`ws_writer`]).
 //! * [`split`]: how one WebSocket is safely used by those two threads.
-//! * [`frame`]: the wire language of `shellcraft.v1`. No I/O.
+//! * [`frame`]: the wire language of `shellcraft.v1`. No I/O. [`notice`]: its sentences for players.
 //! * [`upgrade`]: the opening handshake. * [`metrics`]: what all terminals together count.
 //!
 //! Bytes do not travel through channels: a viewer's writer copies what it has not sent yet from the one scrollback, and
@@ -38,6 +38,7 @@ pub mod frame;
 pub mod hub;
 pub mod input;
 pub mod metrics;
+pub mod notice;
 pub mod parked_writer;
 pub mod past;
 pub mod present;

@@ -5,3 +5,4 @@ pub mod calls;
 pub mod estimate;
 pub(super) mod line;
 pub mod metrics;
+pub mod newcomer;

@@ -33,7 +33,7 @@ pub(super) struct State {
     pub alternate: Option<Box<Screen>>,
     pub pen: Pen,
     /// How the cells look that the pen writes, and those that it erases; none after the pen has changed.
-    looks_of_pen: Option<(Look, Look)>,
+    pub(super) looks_of_pen: Option<(Look, Look)>,
     pub looks: Looks,
     pub clusters: Clusters,
     pub links: Links,
@@ -53,7 +53,7 @@ pub(super) struct State {
     /// The answers so far, during [`Terminal::answers_to`].
     pub answers: Option<String>,
     /// How many more times [`State::tidy`] does nothing, after a search of full tables freed little.
-    refusals: u32,
+    pub(super) refusals: u32,
 }
 
 impl Terminal {
@@ -265,156 +265,10 @@ impl State {
         Some(Cell::cluster(number?, width, cell.look))
     }
 
-    /// REP: prints again what was printed last, `count` times.
-    pub(super) fn repeat(&mut self, count: usize) {
-        let width = usize::from(self.joinable);
-        let screen = self.screen();
-        let (x, y) = (screen.x, screen.y);
-        let Some(at) = x.checked_sub(width).filter(|_| width > 0) else {
-            return;
-        };
-        let Some(line) = screen.line(y) else { return };
-        let mut text = String::new();
-        match line.get(at).content() {
-            Content::Nothing => return,
-            Content::Char(c) => text.push(c),
-            Content::Cluster(number) => text.push_str(self.clusters.get(number)),
-        }
-        let mut left = self.enough(count, width);
-        let is_insert = self.modes.insert;
-        while left > 0 {
-            let screen = self.screen();
-            let (at, cols) = (screen.x, screen.cols);
-            let fit = cols.saturating_sub(at) / width;
-            // Where none fits, one is printed all the same, and goes to the next line.
-            let now = fit.clamp(1, left);
-            if is_insert && fit > 0 {
-                // Room is made for all of them in one go: making it for one after the other would move the line's cells
-                // each time.
-                let blank = Cell::blank(self.look());
-                if let Some(line) = self.screen().here() {
-                    line.insert(at, now * width, blank);
-                }
-                self.modes.insert = false;
-            }
-            self.repeat_in_line(&text, now, width);
-            self.modes.insert = is_insert;
-            left -= now;
-        }
-    }
-
-    /// Prints `text`, a character with its marks, `count` times, which fit into the line. The first two are printed;
-    /// the second one's cell is copied for all others.
-    fn repeat_in_line(&mut self, text: &str, count: usize, width: usize) {
-        if let (Ok(byte), 1) = (u8::try_from(text.chars().next().unwrap_or(' ')), text.len()) {
-            self.print_ascii(&vec![byte; count]);
-            return;
-        }
-        for _ in 0..count.min(2) {
-            text.chars().for_each(|c| self.print(c));
-        }
-        if count <= 2 {
-            return;
-        }
-        let blank = Cell::blank(self.look());
-        let screen = self.screen();
-        let mut at = screen.x;
-        let Some(line) = screen.here() else { return };
-        let Some(cell) = at.checked_sub(width).map(|before| line.get(before)) else {
-            return;
-        };
-        for _ in 2..count {
-            line.set(at, cell);
-            (at + 1..at + width).for_each(|rest| line.set(rest, Cell::rest(cell.look)));
-            at += width;
-        }
-        if line.get(at).is_rest() {
-            line.set(at, blank);
-        }
-        screen.x = at;
-    }
-
-    /// How many repetitions show the same as `count` do: when all lines that are kept are full of them, a further line
-    /// only adds to the number of lines above the screen.
-    fn enough(&mut self, count: usize, width: usize) -> usize {
-        let in_line = (self.cols / width).max(1);
-        if !self.modes.wraps {
-            // The marks gather on the last character, until that is full.
-            return count.min(2 * in_line + super::clusters::MAX_CLUSTER_BYTES);
-        }
-        let most = in_line * (self.rows + super::screen::most_kept(self.cols) + 2);
-        let Some(over) = count.checked_sub(most) else {
-            return count;
-        };
-        let screen = self.screen();
-        if screen.top == 0 && screen.y <= screen.bottom {
-            screen.count_above(over / in_line);
-        }
-        most + over % in_line
-    }
-
     pub(super) fn set_title(&mut self, title: &str) {
         self.title = title.chars().take(TITLE_CHARS).collect();
     }
-
-    /// Removes from the tables what neither screen needs. Returns whether it has searched them: after a search that
-    /// freed little, it does not do so for a while.
-    pub(super) fn tidy(&mut self) -> bool {
-        if self.refusals > 0 {
-            self.refusals -= 1;
-            return false;
-        }
-        let Self {
-            normal,
-            alternate,
-            looks,
-            clusters,
-            ..
-        } = self;
-        let lines = || {
-            let alternate = alternate.iter().flat_map(|screen| screen.all_lines());
-            normal.all_lines().chain(alternate)
-        };
-        let cells = || lines().flat_map(|line| line.cells());
-        let of_pen = self
-            .looks_of_pen
-            .iter()
-            .flat_map(|(own, erased)| [*own, *erased]);
-        let tails = lines().map(|line| line.tail());
-        let before = looks.len() + clusters.len();
-        let links_before = self.links.fill();
-        looks.keep(cells().map(|cell| cell.look).chain(tails).chain(of_pen));
-        clusters.keep(cells().filter_map(|cell| match cell.content() {
-            Content::Cluster(number) => Some(number),
-            _ => None,
-        }));
-        let freed = before - (looks.len() + clusters.len());
-        self.tidy_links();
-        let freed_links = links_before - self.links.fill();
-        if freed < LEAST_FREED.min(before / 4) && freed_links < LEAST_FREED_LINKS {
-            self.refusals = REFUSALS;
-        }
-        true
-    }
-
-    /// Forgets the links that no look and no pen has any more.
-    pub(super) fn tidy_links(&mut self) {
-        let saved = [Some(&self.normal), self.alternate.as_deref()];
-        let saved = saved
-            .into_iter()
-            .flatten()
-            .map(|screen| screen.saved.pen.link);
-        let in_use = self.looks.pens().map(|pen| pen.link);
-        self.links.keep(in_use.chain(saved).chain([self.pen.link]));
-    }
 }
-
-/// If a search of the tables frees fewer entries than this, and less than a quarter, the next [`REFUSALS`] searches are
-/// not made.
-const LEAST_FREED: usize = 512;
-/// The limit for links, in percent of the room for them.
-const LEAST_FREED_LINKS: usize = 10;
-const REFUSALS: u32 = 1024;
 
 impl Act for State {
     fn print_ascii(&mut self, text: &[u8]) {

@@ -33,14 +33,13 @@ use super::record::{self, Unreadable};
 use super::{
     BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, Phase,
     RECORD_LIMIT_BYTES, REVOKED_MOST, Record, SessionStore, Shelf, Tending, check_newest,
-    key_from_text, key_to_text, ms_revoked, room_of, those_after, time_of,
+    key_from_text, key_to_text, ms_revoked, room_of, time_of,
 };
 use crate::auth::CookieKey;
 use crate::auth::PlayerId;
 use crate::locks::{Mutex, MutexGuard, rank};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
-use crate::warn_throttled;
 use books::{Version, versions};
 use folder::{Folder, Found, Lasts, Lock};
 
@@ -378,65 +377,11 @@ impl SessionStore for Directory {
 
     /// A book that is saved meanwhile may be counted twice or not at all; the next time puts that right.
     fn tend_books(&self, tending: &Tending) -> Result<Shelf, Error> {
-        let mut shelf = Shelf::default();
-        let mut failed = None;
-        for name in self.books.names()? {
-            let Ok(player) = PlayerId::try_from(name) else {
-                continue;
-            };
-            if !(tending.goes_on)() {
-                return Ok(shelf);
-            }
-            match self.tend(&player, tending) {
-                Ok(one) => {
-                    shelf.players += one.players;
-                    shelf.bytes += one.bytes;
-                    shelf.expired += one.expired;
-                }
-                // Something other than a directory has this name, or the disk has a bad sector: the other players'
-                // books are counted all the same.
-                Err(error) => {
-                    warn_throttled!("the spellbooks of {player} are not counted: {error}");
-                    failed = Some(error);
-                }
-            }
-        }
-        match failed {
-            Some(error) if shelf == Shelf::default() => Err(error),
-            _ => {
-                *self.book_bytes.lock() = Some(shelf.bytes);
-                Ok(shelf)
-            }
-        }
+        self.tend_all(tending)
     }
 
     fn list_books(&self, after: Option<&PlayerId>, most: usize) -> Result<Vec<BookEntry>, Error> {
-        // Directories whose names are no player's are left out.
-        let names = self.books.names()?.into_iter();
-        let players = names.filter_map(|name| PlayerId::try_from(name).ok());
-        let mut entries = Vec::new();
-        for player in those_after(players.collect(), after) {
-            if entries.len() == most {
-                break;
-            }
-            // What is not a directory holds no player's books either.
-            let Ok(Some(folder)) = self
-                .books
-                .existing_folder(&player.to_string(), "DATA_DIR/books")
-            else {
-                continue;
-            };
-            let newest = versions(&folder.names()?).into_iter().next();
-            let Some(newest) = newest else { continue };
-            if let Some((bytes, saved_at)) = folder.size(&newest.name())? {
-                entries.push(BookEntry {
-                    player,
-                    bytes,
-                    saved_at,
-                });
-            }
-        }
-        Ok(entries)
+        self.list_shelf(after, most)
     }
 
     fn cookie_key(&self, new: &CookieKeyBytes) -> Result<CookieKeyBytes, Error> {
