@@ -162,7 +162,9 @@ fn a_signal_ends_it_with_0() {
         let engine = FakeEngine::start();
         // Its grace is for what does not end: if it were waited out, the test would not live to see it.
         let flags = [&["--shutdown-grace", "1h"], flags].concat();
-        let mut process = Process::start(&engine.docker_host(), &unique(), &flags);
+        // Whoever runs the tests by `nohup` has SIGHUP ignored, and children inherit that.
+        let heeds = "exec env --default-signal=HUP \"$0\" \"$@\";";
+        let mut process = Process::start_after(heeds, &engine.docker_host(), &unique(), &flags);
         assert_eq!(process.status("POST", "/session"), Some(201));
         assert_eq!(engine.containers().len(), 1);
         process.signal(signal);

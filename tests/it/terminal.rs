@@ -314,6 +314,10 @@ fn an_offset_that_is_gone_is_replayed_from_what_is_kept() {
     page.expect("\n19999\r\n");
     page.expect("$ ");
     drop(page);
+    // The oldest output is forgotten when it has been drawn, which takes a moment behind a flood.
+    wait_for("the oldest output to be forgotten", || {
+        site.page(&game, Some(1)).note("hello")["offset"] != 1
+    });
     for from in [Some(1), None, Some(u64::MAX)] {
         let mut page = site.page(&game, from);
         let hello = page.note("hello");

@@ -61,7 +61,6 @@ impl Process {
     }
 
     /// The same of another version's binary.
-    #[allow(dead_code)] // Only one of the rings has one.
     pub fn start_program(
         program: &str,
         docker_host: &str,

@@ -77,7 +77,6 @@ pub fn unique() -> String {
 /// somebody could take it meanwhile: this is a loopback address that only this test of this process uses, with a port
 /// below those that systems give out by themselves (ip(7): from 32768). The port is another one each time, too: Caddy
 /// listens at all addresses.
-#[allow(dead_code)] // Not every ring starts one.
 pub fn own_address() -> SocketAddr {
     static COUNTER: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();

@@ -29,7 +29,6 @@ impl RedisServer {
     }
 
     /// One on a port, for whoever knows the password.
-    #[allow(dead_code)] // Not every ring has passwords.
     pub fn start_with_password(password: &str) -> RedisServer {
         RedisServer::start_with(Some(own_address()), &["--requirepass", password])
     }

@@ -27,11 +27,9 @@ use crate::containers::{PATIENCE, unique};
 pub const ADMIN_TOKEN: &str = "the-operator-of-tests";
 
 /// The key of players' cookies where tests make these up.
-#[allow(dead_code)] // Only one of the rings does.
 pub const COOKIE_KEY: &str = "the-key-of-the-cookies-of-tests!";
 
 /// The `Cookie` header of the player with that secret of 64 hexadecimal digits, for servers with [`COOKIE_KEY`].
-#[allow(dead_code)] // Only one of the rings makes players up.
 pub fn cookie_of(secret: &str) -> String {
     let player = PlayerSecret::parse(&format!("2.{secret}")).expect("64 digits");
     let key = CookieKey::new(COOKIE_KEY.as_bytes());
@@ -57,7 +55,6 @@ impl Life {
     }
 
     /// The directory with its records and books.
-    #[allow(dead_code)] // Not every ring looks.
     pub fn data_dir(&self) -> &Path {
         self.data.path()
     }
@@ -88,7 +85,6 @@ impl Site {
     }
 
     /// Goes to the server through a proxy from now on.
-    #[allow(dead_code)] // Only one of the rings has a proxy.
     pub fn go_through(&mut self, proxy: SocketAddr) {
         self.client = Client::at(proxy);
     }
@@ -151,7 +147,6 @@ impl Site {
     }
 
     /// The directory with its records and books.
-    #[allow(dead_code)] // Not every ring looks.
     pub fn data_dir(&self) -> &Path {
         self.data.path()
     }
@@ -163,7 +158,6 @@ impl Site {
     }
 
     /// Stops it and leaves its sessions to the next life.
-    #[allow(dead_code)] // Not every ring restarts servers in its own process.
     pub fn leave(mut self) -> Life {
         let life = self.life();
         let app = self.app.take().expect("it runs");
@@ -255,7 +249,6 @@ impl Client {
     }
 
     /// A metric's value, as whoever scrapes sees it.
-    #[allow(dead_code)] // Not every ring looks.
     #[track_caller]
     pub fn metric(&self, wanted: &str) -> f64 {
         let text = self.get("/metrics").text();
@@ -280,7 +273,6 @@ impl Client {
     }
 
     /// The same with a server that may die meanwhile: none when no whole answer came.
-    #[allow(dead_code)] // Only one of the rings kills servers.
     pub fn try_request(
         &self,
         method: &str,
@@ -372,7 +364,6 @@ impl Client {
 
     /// The same with a server that may die meanwhile: the HTTP status with which it was refused, or none when the
     /// connection broke.
-    #[allow(dead_code)] // Only one of the rings kills servers.
     pub fn try_page(&self, game: &Game, from: Option<u64>) -> Result<Player, Option<u16>> {
         let query = from.map_or(String::new(), |from| format!("?from={from}"));
         let path = format!("/session/{}/ws{query}", game.id);
