@@ -61,7 +61,7 @@
 //!
 //! # Locks
 //!
-//! Each lock is named by its module and field. Those of the server are in [`locks`], each with a rank, and a thread takes
+//! Each lock is named by its module and its field, or the type that wraps it. Those of the server are in [`locks`], each with a rank, and a thread takes
 //! a lock only while all that it holds are of lower ranks; so no two threads wait for each other. While it waits on a
 //! condition, it holds that condition's lock only; but a picture and a terminal's input are held over the wait for the
 //! terminal's past, since what ends that wait needs neither of them. In debug builds, which all tests run, a thread that
@@ -77,9 +77,9 @@
 //! | `terminal::hub::present_due` | Picture | when the next picture may be drawn | over a drawing | `state` |
 //! | `session::map::sessions` | SessionMap | the session map | for look-ups and changes | `order`, `is_settled`, `state` of the pool and what is taken under that, `life` |
 //! | `session::pool::state` | Pool | the sessions that wait for a player | for look-ups and changes | `cases`, `state` of a question, `life` |
-//! | `terminal::input::SharedInput` | TerminalInput | the writing half of the attach, and the count of keys | over sends that don't block | `state` |
+//! | `terminal::input::SharedInput` | TerminalInput | the writing half of the attach, and the count of keys | over sends that don't block, and while a player joins, over the wait for the terminal's past | `state` |
 //! | `terminal::parked_writer::lent` | ParkedWriter | the socket of a writer that rests | over a send that doesn't block | `state` |
-//! | `terminal::hub::state` | TerminalState | the output, and the viewers | for copies in memory | `is_raised`, `last` |
+//! | `terminal::hub::state` | TerminalState | the output, and the viewers | for copies in memory, and over the send, which doesn't block, of an answer to the program | `is_raised`, `last` |
 //! | `session::store::dir::stripes` | Stripe | a record or a player's books, each those that hash to it | over reads and writes of the disk | `book_bytes` |
 //! | `terminal::wakeup::is_raised` | Leaf | whether the waiting thread has to look again | for a moment | – |
 //! | `terminal::viewer::control` | Leaf | what the reader has for its writer: pongs, a close | for a moment | – |

@@ -19,11 +19,11 @@ use crate::terminal::viewer_handle::ViewerHandle;
 use crate::terminal::{Role, viewer};
 use crate::warn_throttled;
 
-/// A handshake that was accepted, with its seat at the terminal.
+/// A handshake that was accepted, with its handle at the terminal.
 pub(super) struct Opening {
     id: SessionId,
     upgrade: Upgrade,
-    seat: ViewerHandle,
+    handle: ViewerHandle,
     /// When the viewer's login expires.
     until: Option<Instant>,
 }
@@ -66,11 +66,11 @@ pub(super) fn sit_down(
     until: Option<Instant>,
 ) -> Result<Opening, ApiError> {
     let Handshake { upgrade, arrival } = handshake;
-    let seat = manager.attach_container(id, arrival)?;
+    let handle = manager.join_terminal(id, arrival)?;
     Ok(Opening {
         id,
         upgrade,
-        seat,
+        handle,
         until,
     })
 }
@@ -145,7 +145,7 @@ pub(super) fn open(site: Arc<Site>, line: Line, opening: Opening) -> Answer {
         let Opening {
             id,
             upgrade,
-            seat,
+            handle,
             until,
         } = opening;
         if let Err(cause) = viewer::accept(
@@ -163,7 +163,7 @@ pub(super) fn open(site: Arc<Site>, line: Line, opening: Opening) -> Answer {
             until,
             paces: site.settings.paces,
         };
-        serve(&site, &line, id, connection, seat, terms);
+        serve(&site, &line, id, connection, handle, terms);
     }))
 }
 
@@ -172,10 +172,10 @@ fn serve(
     line: &Line,
     id: SessionId,
     connection: Connection,
-    seat: ViewerHandle,
+    handle: ViewerHandle,
     terms: Terms,
 ) {
-    match viewer::run(&connection.stream, connection.leftover, seat, terms) {
+    match viewer::run(&connection.stream, connection.leftover, handle, terms) {
         Ok(visit) => {
             let terminals = &site.manager.metrics().terminals;
             terminals.count_close(visit.close_code);

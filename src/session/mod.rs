@@ -290,15 +290,15 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Over`], [`Error::TooManySpectators`].
-    pub fn attach_container(&self, id: SessionId, arrival: Arrival) -> Result<ViewerHandle, Error> {
+    pub fn join_terminal(&self, id: SessionId, arrival: Arrival) -> Result<ViewerHandle, Error> {
         let session = self.get(id)?;
-        let seat = session.hub.join(arrival).map_err(|no_seat| match no_seat {
+        let handle = session.hub.join(arrival).map_err(|no_seat| match no_seat {
             NoViewer::Closed(Close::GoingAway) => Error::Stopping,
             NoViewer::Closed(_) => Error::Over,
             NoViewer::Full => Error::TooManySpectators,
         })?;
         frozen::tell_newcomer(&session);
-        Ok(seat)
+        Ok(handle)
     }
 
     /// Ends a session: its pages are closed, its container is removed, it is forgotten. Blocks until that has happened,

@@ -307,9 +307,9 @@ mod tests {
         assert_eq!((hub.viewers(), hub.has_recording()), (0, false));
         assert!(hub.memory_bytes() > 0 && hub.output_bytes() == 120_000);
         hub.touch(Instant::now());
-        let seat = hub.join(arrival(Some(119_999))).expect("it is not over");
-        assert!(seat.greeting().is_exact);
-        seat.resize(Size { cols: 80, rows: 24 });
+        let viewer = hub.join(arrival(Some(119_999))).expect("it is not over");
+        assert!(viewer.greeting().is_exact);
+        viewer.resize(Size { cols: 80, rows: 24 });
         hub.close(Close::Destroyed);
         let taken = aging.done as u64;
         hub.give_back(aging);
@@ -329,8 +329,8 @@ mod tests {
         let mut aging = hub.state.lock().begin_aging(6_000).expect("open");
         std::thread::scope(|scope| {
             let newcomer = scope.spawn(|| {
-                let seat = hub.join(arrival(None)).expect("it is not over");
-                let screen = seat.greeting().screen.clone();
+                let viewer = hub.join(arrival(None)).expect("it is not over");
+                let screen = viewer.greeting().screen.clone();
                 screen.is_some_and(|screen| screen.data.contains("hello"))
             });
             while hub.state.lock().past_wanted == 0 {

@@ -155,28 +155,31 @@ mod tests {
         pump(&hub, b"\x1b[c");
         assert_eq!(answers(&mut container), "\x1b[?1;2c");
         drop(spectator);
-        let seat = hub.join(arrival(Role::Player, None)).expect("open");
-        assert_eq!(seat.greeting().answered, seat.greeting().head);
+        let viewer = hub.join(arrival(Role::Player, None)).expect("open");
+        assert_eq!(viewer.greeting().answered, viewer.greeting().head);
     }
 
     #[test]
     fn with_a_player_the_page_answers_and_what_it_left_the_next_one() {
         let (hub, mut container) = hub();
-        let seat = hub.join(arrival(Role::Player, None)).expect("open");
+        let viewer = hub.join(arrival(Role::Player, None)).expect("open");
         pump(&hub, b"hello\x1b[6n");
         let mut out = Vec::new();
-        seat.next(&mut out);
-        drop(seat);
+        viewer.next(&mut out);
+        drop(viewer);
         assert_eq!(answers(&mut container), "");
         // The question was sent to a page that has not drawn it.
-        let seat = hub.join(arrival(Role::Player, None)).expect("open");
-        assert_eq!(seat.greeting().answered, 0);
-        seat.next(&mut out);
-        seat.ack(9);
-        drop(seat);
+        let viewer = hub.join(arrival(Role::Player, None)).expect("open");
+        assert_eq!(viewer.greeting().answered, 0);
+        viewer.next(&mut out);
+        viewer.ack(9);
+        drop(viewer);
         pump(&hub, b"x");
-        let seat = hub.join(arrival(Role::Player, None)).expect("open");
-        assert_eq!((seat.greeting().answered, seat.greeting().head), (9, 10));
+        let viewer = hub.join(arrival(Role::Player, None)).expect("open");
+        assert_eq!(
+            (viewer.greeting().answered, viewer.greeting().head),
+            (9, 10)
+        );
         assert_eq!(answers(&mut container), "");
     }
 

@@ -42,7 +42,8 @@ pub struct BufferLimits {
 pub struct Hub {
     /// The writing half of the attach and the count of keys. Taken before `state`, where both are needed.
     pub(super) input: SharedInput,
-    /// Guards the scrollback and the viewers. Held for memory copies only, never across I/O.
+    /// Guards the scrollback and the viewers. Held for memory copies, and across the non-blocking send of an answer to the
+    /// program: see [`super::answering`].
     pub(super) state: Mutex<State, rank::TerminalState>,
     /// Signalled when the past was taken out or given back, or when no thread waits for it any more: see
     /// [`super::aging`]. Used with the lock `state`.
@@ -152,8 +153,8 @@ impl Hub {
     pub fn close(&self, close: Close) {
         let mut state = self.state.lock();
         state.closed.get_or_insert(close);
-        for seat in &mut state.seats {
-            seat.close(close);
+        for viewer in &mut state.viewers {
+            viewer.close(close);
         }
         drop(state);
         self.wake_pump();
@@ -161,23 +162,23 @@ impl Hub {
 
     /// Sends all spectators away.
     pub fn dismiss_spectators(&self) {
-        for seat in self
+        for viewer in self
             .state
             .lock()
-            .seats
+            .viewers
             .iter_mut()
-            .filter(|seat| seat.role == Role::Spectator)
+            .filter(|viewer| viewer.role == Role::Spectator)
         {
-            seat.close(Close::NotAllowed);
+            viewer.close(Close::NotAllowed);
         }
     }
 
     /// Sends the player's own connections away: it has logged out. The game goes on without it.
     pub fn log_out(&self) {
         let mut state = self.state.lock();
-        let seats = state.seats.iter_mut();
-        for seat in seats.filter(|seat| seat.role == Role::Player) {
-            seat.close(Close::LoggedOut);
+        let viewers = state.viewers.iter_mut();
+        for viewer in viewers.filter(|viewer| viewer.role == Role::Player) {
+            viewer.close(Close::LoggedOut);
         }
     }
 
@@ -221,7 +222,7 @@ impl Hub {
 
     /// The number of viewers, the player included.
     pub fn viewers(&self) -> usize {
-        self.state.lock().seats.len()
+        self.state.lock().viewers.len()
     }
 
     /// The number of spectators.
@@ -345,8 +346,8 @@ mod tests {
             hub.memory_bytes()
         );
         // A page that comes then is told something to draw.
-        let seat = hub.join(PLAYER).expect("it is not over");
-        assert!(seat.greeting().screen.is_some() && !seat.greeting().is_exact);
+        let viewer = hub.join(PLAYER).expect("it is not over");
+        assert!(viewer.greeting().screen.is_some() && !viewer.greeting().is_exact);
     }
 
     #[test]
@@ -366,13 +367,13 @@ mod tests {
     #[test]
     fn a_retired_terminal_keeps_its_recording_only() {
         let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
-        let seat = hub.join(PLAYER).expect("it is not over");
+        let viewer = hub.join(PLAYER).expect("it is not over");
         hub.start_recording(Instant::now(), SystemTime::UNIX_EPOCH);
         hub.push(&[b'x'; 200 * 1024]);
         hub.close(Close::Destroyed);
         hub.retire();
         assert!(hub.memory_bytes() > 300 * 1024, "somebody still reads");
-        drop(seat);
+        drop(viewer);
         assert_eq!(hub.memory_bytes(), hub.recording_bytes());
         assert!(hub.recording_bytes() > 200 * 1024);
         assert_eq!(hub.output_bytes(), 200 * 1024);
@@ -386,15 +387,15 @@ mod tests {
     fn who_only_says_to_be_there_is_believed_for_a_while() {
         let start = Instant::now();
         let hub = Arc::new(Hub::new(LIMITS, start, || {}));
-        let seat = hub.join(PLAYER).expect("it is not over");
+        let viewer = hub.join(PLAYER).expect("it is not over");
         let hours = |count: u64| start + Duration::from_secs(count * 3600);
-        seat.stay(hours(1));
+        viewer.stay(hours(1));
         assert_eq!(hub.last_input(), hours(1));
-        seat.stay(hours(3));
+        viewer.stay(hours(3));
         assert_eq!(hub.last_input(), hours(1), "no key for three hours");
         // There is no attach, but a player who types counts as present.
-        seat.type_in(b"x", hours(4));
-        seat.stay(hours(5));
+        viewer.type_in(b"x", hours(4));
+        viewer.stay(hours(5));
         assert_eq!(hub.last_input(), hours(5));
         let spectator = Arrival {
             role: Role::Spectator,
@@ -415,10 +416,10 @@ mod tests {
             role: Role::Spectator,
             ..PLAYER
         };
-        let mut seats: Vec<ViewerHandle> = (0..MAX_SPECTATORS)
+        let mut viewers: Vec<ViewerHandle> = (0..MAX_SPECTATORS)
             .map(|_| hub.join(spectator).expect("it is not over"))
             .collect();
-        let screens: Vec<Screen> = seats
+        let screens: Vec<Screen> = viewers
             .iter_mut()
             .filter_map(ViewerHandle::take_screen)
             .collect();
@@ -433,7 +434,11 @@ mod tests {
         assert_eq!(Arc::strong_count(first), MAX_SPECTATORS + 1);
         assert!(hub.memory_bytes() > first.len());
         hub.push(b"more");
-        assert!(seats.iter().all(|seat| seat.greeting().screen.is_none()));
+        assert!(
+            viewers
+                .iter()
+                .all(|viewer| viewer.greeting().screen.is_none())
+        );
     }
 
     #[test]
@@ -454,9 +459,9 @@ mod tests {
         assert!(matches!(hold(&hub), Hold::Until(_)));
         hub.state.lock().away = Some((0, Instant::now()));
         assert!(matches!(hold(&hub), Hold::No), "the grace is over");
-        let seat = hub.join(PLAYER).expect("it is not over");
+        let viewer = hub.join(PLAYER).expect("it is not over");
         assert!(matches!(hold(&hub), Hold::Until(_)), "it is there again");
-        seat.ack(1);
+        viewer.ack(1);
         drop(hub.join(Arrival {
             is_acking: false,
             ..PLAYER
@@ -472,10 +477,10 @@ mod tests {
     #[test]
     fn a_page_that_draws_nothing_holds_the_program_for_a_while_only() {
         let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
-        let seat = hub.join(PLAYER).expect("it is not over");
+        let viewer = hub.join(PLAYER).expect("it is not over");
         hub.push(&[b'x'; 40 * 1024]);
         let mut out = Vec::new();
-        assert_eq!(seat.next(&mut out), Next::Output { typed_at: None });
+        assert_eq!(viewer.next(&mut out), Next::Output { typed_at: None });
         let hold = |hub: &Hub| hub.state.lock().hold(LIMITS.window_bytes as u64);
         let Hold::Until(until) = hold(&hub) else {
             panic!("it is not waited for");
@@ -493,18 +498,18 @@ mod tests {
                 .is_ok()
         );
         let sent = out.len();
-        while seat.next(&mut out) != Next::Wait {}
+        while viewer.next(&mut out) != Next::Wait {}
         assert!(
             out.len() == sent && sent <= LIMITS.window_bytes + 16,
             "{sent}"
         );
-        seat.ack(1);
-        let Next::Skipped(greeting) = seat.next(&mut out) else {
+        viewer.ack(1);
+        let Next::Skipped(greeting) = viewer.next(&mut out) else {
             panic!("it has missed a lot");
         };
         assert!(greeting.screen.is_some() && greeting.offset > 200 * 1024);
         // From now on the page is a slow one again.
-        while seat.next(&mut out) != Next::Wait {}
+        while viewer.next(&mut out) != Next::Wait {}
         assert!(matches!(hold(&hub), Hold::Until(_)));
     }
 }

@@ -1,8 +1,8 @@
 //! Keys on their way to the container: written without blocking, in order, each once.
 //!
-//! Keys that the attach socket does not take wait in a bounded backlog. They are written with the next keys, by the
-//! pump after output, or by a reader that has nothing else to do (see [`super::split`]). Keys that still wait when the
-//! attach breaks go to the next attach.
+//! Keys that the attach socket does not take wait in a bounded backlog, and later keys wait behind them. They are written
+//! by the pump after output, by a reader that waits for its client (see [`super::split`]), or to the next attach when this
+//! one has broken.
 
 use std::collections::VecDeque;
 use std::net::Shutdown;
@@ -65,13 +65,14 @@ struct Typist {
     before: usize,
 }
 
-/// The writing half of one attach, shared by the threads that may write: the player's reader, and the session's thread,
-/// which connects the attach and pumps.
+/// The writing half of one attach, shared by the threads that may write: the session's thread, which connects the attach
+/// and pumps, and all viewers' readers. The player's reader brings keys; any reader may write keys that wait.
 #[derive(Clone, Default)]
 pub struct SharedInput(Arc<Mutex<Input, rank::TerminalInput>>);
 
 impl SharedInput {
-    /// The lock is held across non-blocking sends only.
+    /// The lock is held across non-blocking sends, and while a player joins: that waits for the terminal's past, for a
+    /// slice of the emulator's work.
     #[track_caller]
     pub(super) fn lock(&self) -> MutexGuard<'_, Input> {
         self.0.lock()

@@ -248,9 +248,9 @@ mod tests {
         {
             let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
             pump(&hub, &output[..cut]);
-            let mut seat = hub.join(arrival(role, 1)).expect("it is not over");
-            let screen = seat.take_screen().expect("a screen");
-            let greeting = seat.greeting();
+            let mut viewer = hub.join(arrival(role, 1)).expect("it is not over");
+            let screen = viewer.take_screen().expect("a screen");
+            let greeting = viewer.greeting();
             let begun = cut as u64 - greeting.offset;
             assert!(!greeting.is_exact && begun < 4, "{greeting:?}");
             assert_eq!(greeting.head, cut as u64);
@@ -275,8 +275,8 @@ mod tests {
         let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
         hub.go_on_from(None);
         pump(&hub, b"more");
-        let seat = hub.join(arrival(Role::Player, 1000)).expect("open");
-        let greeting = seat.greeting();
+        let viewer = hub.join(arrival(Role::Player, 1000)).expect("open");
+        let greeting = viewer.greeting();
         assert_eq!((greeting.offset, greeting.head), (1004, 1004));
         let screen = greeting.screen.as_ref().expect("a screen");
         assert!(screen.data.contains("more"), "{screen:?}");
@@ -294,8 +294,8 @@ mod tests {
             .lock()
             .scrollback
             .push(&b"\x1b#8".repeat(1_000_000));
-        let seat = hub.join(arrival(Role::Player, 2_000_000)).expect("open");
-        let greeting = seat.greeting();
+        let viewer = hub.join(arrival(Role::Player, 2_000_000)).expect("open");
+        let greeting = viewer.greeting();
         assert_eq!((greeting.offset, greeting.is_exact), (0, true));
     }
 }

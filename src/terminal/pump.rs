@@ -48,8 +48,8 @@ impl Hub {
             budget.spend(count, is_watched);
             self.answer(&buffer[..count], &mut budget);
             self.age(&mut budget);
-            // A thread that has the lock is writing keys at this moment, and waiting for it would cost a wake-up for
-            // each key.
+            // A thread that has the lock is most likely writing keys at this moment, and waiting for it would cost a
+            // wake-up for each key.
             if let Some(mut input) = self.input.try_lock() {
                 input.drain();
             }
@@ -99,7 +99,7 @@ impl Hub {
             let is_closed = state.closed.is_some();
             let now = Instant::now();
             let around = Around {
-                is_watched: !state.seats.is_empty(),
+                is_watched: !state.viewers.is_empty(),
                 has_others: self.typists.has_others(self.number, now),
                 keys_at: state.last_keys,
             };
@@ -124,19 +124,19 @@ impl Hub {
         let player = state.player().map(ViewerState::address);
         let window_bytes = self.limits.window_bytes as u64;
         let spectators = state
-            .seats
+            .viewers
             .iter()
-            .filter(|seat| seat.role == Role::Spectator);
+            .filter(|viewer| viewer.role == Role::Spectator);
         let spectators: Vec<Arc<ParkedWriter>> = spectators
-            .filter(|seat| !seat.is_full(window_bytes))
-            .map(|seat| seat.address().1)
+            .filter(|viewer| !viewer.is_full(window_bytes))
+            .map(|viewer| viewer.address().1)
             .collect();
         if let Some(recording) = &mut state.recording
             && recording.output(output, Instant::now())
         {
             state.tell_full();
         }
-        let is_watched = !state.seats.is_empty();
+        let is_watched = !state.viewers.is_empty();
         // The lock is released first, because a viewer that is woken takes it immediately.
         drop(state);
         if let Some((number, rest)) = player {

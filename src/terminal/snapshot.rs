@@ -156,7 +156,7 @@ impl State {
         if let Some(from) = from
             && self.is_uncharted
             && is_known
-            && self.seats.is_empty()
+            && self.viewers.is_empty()
         {
             self.scrollback.shift(from);
             self.answered += from;
@@ -241,10 +241,10 @@ mod tests {
         let first = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
         let (ours, mut container) = UnixStream::pair().expect("a pair");
         first.connect_input(ours);
-        let seat = first.join(of(page, None)).expect("open");
-        assert_eq!(seat.type_in(b"abc", Instant::now()), Typed::Taken);
+        let viewer = first.join(of(page, None)).expect("open");
+        assert_eq!(viewer.type_in(b"abc", Instant::now()), Typed::Taken);
         first.close(Close::GoingAway);
-        assert_eq!(seat.type_in(b"def", Instant::now()), Typed::NotPlayer);
+        assert_eq!(viewer.type_in(b"def", Instant::now()), Typed::NotPlayer);
         let still = first.still();
         container.read_exact(&mut [0; 3]).expect("keys");
 
@@ -254,8 +254,8 @@ mod tests {
             next
         };
         let settled = |hub: &Arc<Hub>, arrival| {
-            let seat = hub.join(arrival).expect("open");
-            seat.greeting().settled
+            let viewer = hub.join(arrival).expect("open");
+            viewer.greeting().settled
         };
         let hub = next();
         assert_eq!(settled(&hub, of(page, Some(0))), Some(3));
@@ -283,10 +283,10 @@ mod tests {
         let output = b"hello\x1b[6n";
         let next = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
         next.go_on_from(Some(&drawn(output, 5).still()));
-        let seat = next.join(arrival(None)).expect("open");
-        assert_eq!((seat.greeting().answered, seat.greeting().head), (5, 9));
-        assert_eq!(seat.greeting().offset, 5, "and it is sent");
-        drop(seat);
+        let viewer = next.join(arrival(None)).expect("open");
+        assert_eq!((viewer.greeting().answered, viewer.greeting().head), (5, 9));
+        assert_eq!(viewer.greeting().offset, 5, "and it is sent");
+        drop(viewer);
 
         let long = "line\r\n".repeat(40_000);
         let undrawn = drawn(long.as_bytes(), 7).still().undrawn;
@@ -310,11 +310,11 @@ mod tests {
                 let next = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
                 next.go_on_from(Some(&still));
                 assert!(next.pump(&mut Cursor::new(after)).is_ok());
-                let seat = next.join(arrival(None)).expect("open");
-                let screen = seat.greeting().screen.clone();
+                let viewer = next.join(arrival(None)).expect("open");
+                let screen = viewer.greeting().screen.clone();
                 let screen = screen.map_or_else(Default::default, |screen| screen.data);
                 let mut rest = Vec::new();
-                let from = seat.greeting().offset;
+                let from = viewer.greeting().offset;
                 next.state
                     .lock()
                     .scrollback
@@ -322,7 +322,7 @@ mod tests {
                 let shown = seen(still.size, &[screen.as_bytes(), &rest]);
                 let place = format!("cut at {cut}, drawn {drawn_bytes}");
                 assert_eq!(shown, seen(still.size, &[output]), "{place}");
-                assert!(seat.greeting().answered <= drawn_bytes as u64, "{place}");
+                assert!(viewer.greeting().answered <= drawn_bytes as u64, "{place}");
                 let exact = next.join(arrival(Some(cut as u64))).expect("open");
                 assert!(exact.greeting().is_exact, "{place}");
             }
@@ -338,9 +338,9 @@ mod tests {
         hub.go_on_from(None);
         assert!(hub.pump(&mut Cursor::new(b"\x1b[5n")).is_ok());
         container.read_exact(&mut [0; 4]).expect("an answer");
-        let seat = hub.join(arrival(Some(1000))).expect("open");
+        let viewer = hub.join(arrival(Some(1000))).expect("open");
         assert_eq!(
-            (seat.greeting().answered, seat.greeting().head),
+            (viewer.greeting().answered, viewer.greeting().head),
             (1004, 1004)
         );
     }
@@ -356,13 +356,13 @@ mod tests {
             let hub = Arc::new(Hub::new(LIMITS, Instant::now(), || {}));
             hub.go_on_from(None);
             assert!(hub.pump(&mut Cursor::new(b"more")).is_ok());
-            let seat = hub.join(arrival(from)).expect("open");
-            let greeting = seat.greeting();
+            let viewer = hub.join(arrival(from)).expect("open");
+            let greeting = viewer.greeting();
             assert_eq!((greeting.offset, greeting.head), (offset, head), "{from:?}");
-            drop(seat);
+            drop(viewer);
             // Only the first page's offset is taken over.
-            let seat = hub.join(arrival(Some(77_777))).expect("open");
-            assert_eq!(seat.greeting().offset, offset);
+            let viewer = hub.join(arrival(Some(77_777))).expect("open");
+            assert_eq!(viewer.greeting().offset, offset);
         }
     }
 }

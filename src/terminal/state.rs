@@ -47,7 +47,7 @@ pub(super) struct State {
     pub(super) past_bytes: usize,
     /// Sizes that the past has not come to yet, with the offset at which each was set.
     pub(super) sizes: VecDeque<(u64, Size)>,
-    pub(super) seats: Vec<ViewerState>,
+    pub(super) viewers: Vec<ViewerState>,
     pub(super) next_seat: u64,
     pub(super) last_input: Instant,
     /// When the player last typed keys: a player who only says to be there is believed for
@@ -97,7 +97,7 @@ impl State {
             past_wanted: 0,
             past_bytes: 0,
             sizes: VecDeque::new(),
-            seats: Vec::new(),
+            viewers: Vec::new(),
             next_seat: 0,
             last_input: now,
             last_keys: now,
@@ -141,17 +141,21 @@ impl State {
 
     /// Removes a viewer that has left.
     pub(super) fn remove(&mut self, number: u64) {
-        let Some(index) = self.seats.iter().position(|seat| seat.number == number) else {
+        let Some(index) = self
+            .viewers
+            .iter()
+            .position(|viewer| viewer.number == number)
+        else {
             return;
         };
-        let seat = self.seats.swap_remove(index);
-        if seat.role == Role::Player {
-            self.answered = self.answered.max(seat.done());
+        let viewer = self.viewers.swap_remove(index);
+        if viewer.role == Role::Player {
+            self.answered = self.answered.max(viewer.done());
             self.forget_echo();
         }
         // A viewer that was sent away, or that never says what it has drawn, does not come back for the rest.
-        if seat.role == Role::Player && seat.is_acking && !seat.is_closing() {
-            self.away = Some((seat.done(), Instant::now() + AWAY_GRACE));
+        if viewer.role == Role::Player && viewer.is_acking && !viewer.is_closing() {
+            self.away = Some((viewer.done(), Instant::now() + AWAY_GRACE));
         }
         self.wake_all();
         self.release();
@@ -159,7 +163,7 @@ impl State {
 
     /// Gives back the memory that is not needed any more.
     pub(super) fn release(&mut self) {
-        if self.is_retired && self.seats.is_empty() {
+        if self.is_retired && self.viewers.is_empty() {
             let (mut words, end) = (Vec::new(), self.scrollback.end());
             if self.has_last_words() {
                 let kept = LAST_WORDS_BYTES.min((end - self.scrollback.start()) as usize);
@@ -186,8 +190,8 @@ impl State {
         (self.is_past_out, self.past_bytes) = (false, 0);
         (self.recording, self.away) = (None, None);
         self.forget_echo();
-        for seat in &mut self.seats {
-            seat.close(Close::GoingAway);
+        for viewer in &mut self.viewers {
+            viewer.close(Close::GoingAway);
         }
     }
 
@@ -197,9 +201,9 @@ impl State {
     }
 
     pub(super) fn player(&self) -> Option<&ViewerState> {
-        self.seats
+        self.viewers
             .iter()
-            .find(|seat| seat.role == Role::Player && !seat.is_closing())
+            .find(|viewer| viewer.role == Role::Player && !viewer.is_closing())
     }
 
     pub(super) fn has_player(&self) -> bool {
@@ -207,15 +211,15 @@ impl State {
     }
 
     pub(super) fn player_mut(&mut self) -> Option<&mut ViewerState> {
-        self.seats
+        self.viewers
             .iter_mut()
-            .find(|seat| seat.role == Role::Player && !seat.is_closing())
+            .find(|viewer| viewer.role == Role::Player && !viewer.is_closing())
     }
 
     pub(super) fn spectators(&self) -> usize {
-        self.seats
+        self.viewers
             .iter()
-            .filter(|seat| seat.role == Role::Spectator)
+            .filter(|viewer| viewer.role == Role::Spectator)
             .count()
     }
 
@@ -224,32 +228,35 @@ impl State {
     }
 
     pub(super) fn notify(&mut self, notice: &Notice) {
-        for seat in &mut self.seats {
-            seat.notify(notice.clone());
+        for viewer in &mut self.viewers {
+            viewer.notify(notice.clone());
         }
     }
 
     pub(super) fn wake_all(&self) {
-        for seat in &self.seats {
-            seat.wake();
+        for viewer in &self.viewers {
+            viewer.wake();
         }
     }
 
     pub(super) fn send_player_away(&mut self) {
         self.away = None;
-        for seat in self
-            .seats
+        for viewer in self
+            .viewers
             .iter_mut()
-            .filter(|seat| seat.role == Role::Player)
+            .filter(|viewer| viewer.role == Role::Player)
         {
-            seat.close(Close::TakenOver);
+            viewer.close(Close::TakenOver);
         }
     }
 
     /// How much of the output some player has drawn, or was sent, if it never says what it has drawn.
     pub(super) fn answered(&self) -> u64 {
-        let players = self.seats.iter().filter(|seat| seat.role == Role::Player);
-        players.fold(self.answered, |most, seat| most.max(seat.done()))
+        let players = self
+            .viewers
+            .iter()
+            .filter(|viewer| viewer.role == Role::Player);
+        players.fold(self.answered, |most, viewer| most.max(viewer.done()))
     }
 
     /// Where a viewer that wants to go on at `from` can begin, and what it must draw before.
@@ -329,12 +336,12 @@ impl State {
     }
 
     pub(super) fn tell_full(&mut self) {
-        for seat in self
-            .seats
+        for viewer in self
+            .viewers
             .iter_mut()
-            .filter(|seat| seat.role == Role::Player)
+            .filter(|viewer| viewer.role == Role::Player)
         {
-            seat.notify(Notice::recording_full());
+            viewer.notify(Notice::recording_full());
         }
     }
 }
@@ -342,11 +349,11 @@ impl State {
 impl State {
     /// How many bytes of output its viewer may be sent now, of those that are kept.
     pub(super) fn sendable(&self, index: usize, window_bytes: usize) -> usize {
-        let seat = &self.seats[index];
-        let unsent = self.scrollback.end() - seat.sent;
+        let viewer = &self.viewers[index];
+        let unsent = self.scrollback.end() - viewer.sent;
         // Once the shell has ended the scrollback's own size bounds what is left.
-        let room = match (seat.is_acking, self.exit.is_some()) {
-            (true, false) => (window_bytes as u64).saturating_sub(seat.sent - seat.acked),
+        let room = match (viewer.is_acking, self.exit.is_some()) {
+            (true, false) => (window_bytes as u64).saturating_sub(viewer.sent - viewer.acked),
             _ => u64::MAX,
         };
         unsent.min(room) as usize
@@ -360,11 +367,11 @@ impl State {
         count: usize,
         out: &mut Vec<u8>,
     ) -> Option<Instant> {
-        let seat = &mut self.seats[index];
+        let viewer = &mut self.viewers[index];
         split::binary_header(count, out);
-        seat.sent += self.scrollback.copy_from(seat.sent, count, out) as u64;
+        viewer.sent += self.scrollback.copy_from(viewer.sent, count, out) as u64;
         let is_echo = |(offset, _): &mut (u64, Instant)| {
-            seat.role == Role::Player && !seat.is_closing() && seat.sent > *offset
+            viewer.role == Role::Player && !viewer.is_closing() && viewer.sent > *offset
         };
         self.echo.take_if(is_echo).map(|(_, typed_at)| typed_at)
     }
@@ -378,12 +385,15 @@ impl State {
         out: &mut Vec<u8>,
     ) -> Option<Option<Instant>> {
         let (spectators, size) = (self.spectators(), self.shown_size());
-        let index = self.seats.iter().position(|seat| seat.number == number)?;
-        let seat = &self.seats[index];
-        if seat.has_untold(spectators, size) || !self.scrollback.has(seat.sent) {
+        let index = self
+            .viewers
+            .iter()
+            .position(|viewer| viewer.number == number)?;
+        let viewer = &self.viewers[index];
+        if viewer.has_untold(spectators, size) || !self.scrollback.has(viewer.sent) {
             return None;
         }
-        let unsent = self.scrollback.end() - seat.sent;
+        let unsent = self.scrollback.end() - viewer.sent;
         let count = self.sendable(index, window_bytes);
         if count == 0 || count as u64 != unsent || count > LITTLE_BYTES {
             return None;

@@ -98,7 +98,7 @@ pub(super) struct Control {
 }
 
 pub(super) struct Viewer {
-    pub(super) seat: ViewerHandle,
+    pub(super) handle: ViewerHandle,
     pub(super) stream: Arc<TcpStream>,
     /// Guards the slots between reader and writer. Held for moves only.
     pub(super) control: Mutex<Control>,
@@ -113,16 +113,16 @@ pub(super) struct Viewer {
 pub fn run(
     stream: &TcpStream,
     leftover: Vec<u8>,
-    mut seat: ViewerHandle,
+    mut handle: ViewerHandle,
     terms: Terms,
 ) -> io::Result<Visit> {
-    let screen = seat.take_screen();
+    let screen = handle.take_screen();
     // This fails for a Unix socket, which has no delay anyway.
     let _ = stream.set_nodelay(true);
     stream.set_read_timeout(None)?;
     let shared = Arc::new(stream.try_clone()?);
     let budget = Budget::new(terms.paces, Instant::now());
-    let input = seat.hub().input().clone();
+    let input = handle.hub().input().clone();
     let mut socket = split::reader(Arc::clone(&shared), leftover, input, budget);
     let control = Control {
         pong: None,
@@ -132,7 +132,7 @@ pub fn run(
         last_heard: Instant::now(),
     };
     let viewer = Viewer {
-        seat,
+        handle,
         stream: shared,
         control: Mutex::new(control),
         terms,
@@ -192,7 +192,7 @@ impl Viewer {
                 Message::Text(keys) => typed_bytes += self.type_in(keys.as_bytes()),
                 Message::Ping(payload) => {
                     self.control.lock().pong = Some(payload.to_vec());
-                    self.seat.wake();
+                    self.handle.wake();
                 }
                 Message::Close(frame) => {
                     // Echo the code, as RFC 6455 §5.5.1 wants; no code is answered with 1000.
@@ -207,18 +207,18 @@ impl Viewer {
 
     fn type_in(&self, keys: &[u8]) -> u64 {
         loop {
-            match self.seat.type_in(keys, Instant::now()) {
+            match self.handle.type_in(keys, Instant::now()) {
                 Typed::Taken => return keys.len() as u64,
                 Typed::NotPlayer => return 0,
                 Typed::NotConnected => {
-                    self.seat.notify(Notice::not_delivered());
+                    self.handle.notify(Notice::not_delivered());
                     return 0;
                 }
                 // A page's acks come behind its keys, and the program may be held until they are read, so the reader
                 // must not wait.
                 Typed::Full if self.terms.is_v1 => {
-                    self.seat.give_up(keys.len());
-                    self.seat.notify(Notice::not_read());
+                    self.handle.give_up(keys.len());
+                    self.handle.notify(Notice::not_read());
                     return 0;
                 }
                 // A raw client sends nothing but keys, so the reader waits, which slows the client down.
@@ -231,7 +231,7 @@ impl Viewer {
     /// Waits a moment for the container to read some of its keys, or for the first attach. Returns whether trying again
     /// makes sense.
     fn wait_for_room(&self) -> bool {
-        let input = self.seat.hub().input().stream();
+        let input = self.handle.hub().input().stream();
         // `poll` always reports that the client is gone, or that the writer has shut the connection down.
         let mut fds = vec![PollFd::new(&*self.stream, PollFlags::empty())];
         fds.extend(
@@ -245,23 +245,23 @@ impl Viewer {
         };
         // A failed or timed out poll is followed by another look, which is all that is needed.
         let _ = poll(&mut fds, Some(&tick));
-        self.seat.hub().input().drain();
-        fds[0].revents().is_empty() && !self.seat.is_closing()
+        self.handle.hub().input().drain();
+        fds[0].revents().is_empty() && !self.handle.is_closing()
     }
 
     /// Does what a control message says. Returns whether the connection may go on.
     fn obey(&self, text: &str) -> bool {
         match frame::parse(text) {
             Ok(FromPage::Resize(size)) => {
-                self.seat.resize(size);
+                self.handle.resize(size);
             }
-            Ok(FromPage::Ack(offset)) => self.seat.ack(offset),
-            Ok(FromPage::Stay) => self.seat.stay(Instant::now()),
+            Ok(FromPage::Ack(offset)) => self.handle.ack(offset),
+            Ok(FromPage::Stay) => self.handle.stay(Instant::now()),
             Ok(FromPage::Ping(t)) => {
                 self.control.lock().page_pong = Some(t);
-                self.seat.wake();
+                self.handle.wake();
             }
-            Err(BadFrame::BadSize) => self.seat.notify(Notice::bad_size()),
+            Err(BadFrame::BadSize) => self.handle.notify(Notice::bad_size()),
             Err(BadFrame::Malformed(_)) => {
                 self.ask_close(Close::NotAllowed.code(), Close::NotAllowed.reason());
                 return false;
@@ -272,7 +272,7 @@ impl Viewer {
 
     fn ask_close(&self, code: u16, reason: &'static str) {
         self.control.lock().close.get_or_insert((code, reason));
-        self.seat.wake();
+        self.handle.wake();
     }
 
     /// Notes that the reader has left. If it asks for no close frame, the client is gone without one.
@@ -285,7 +285,7 @@ impl Viewer {
             // Frees a writer that is stuck with a client that is gone.
             let _ = self.stream.shutdown(Shutdown::Both);
         }
-        self.seat.wake();
+        self.handle.wake();
     }
 }
 

@@ -56,7 +56,10 @@ impl Hub {
         }
         match arrival.role {
             Role::Player => {
-                state.seats.iter_mut().for_each(|seat| seat.settle(&input));
+                state
+                    .viewers
+                    .iter_mut()
+                    .for_each(|viewer| viewer.settle(&input));
                 state.send_player_away();
             }
             Role::Spectator if state.spectators() >= MAX_SPECTATORS => return Err(NoViewer::Full),
@@ -82,11 +85,11 @@ impl Hub {
         let rest = Arc::<ParkedWriter>::default();
         let number = state.next_seat;
         state.next_seat += 1;
-        let mut seat = ViewerState::new(number, arrival, greeting.offset, Arc::clone(&rest));
+        let mut viewer = ViewerState::new(number, arrival, greeting.offset, Arc::clone(&rest));
         if state.is_engine_away {
-            seat.notify(Notice::engine_away());
+            viewer.notify(Notice::engine_away());
         }
-        state.seats.push(seat);
+        state.viewers.push(viewer);
         state.wake_all();
         drop(state);
         // A player that held the program may have been replaced by one that is further on.
@@ -166,7 +169,7 @@ impl ViewerHandle {
         let mut state = self.hub.state.lock();
         if self
             .index(&state)
-            .is_some_and(|index| !state.scrollback.has(state.seats[index].sent))
+            .is_some_and(|index| !state.scrollback.has(state.viewers[index].sent))
         {
             self.hub.wait_for_past(&mut state);
         }
@@ -174,17 +177,17 @@ impl ViewerHandle {
         let Some(index) = self.index(&state) else {
             return Next::Close(Close::GoingAway);
         };
-        if let Some(next) = state.seats[index].untold(spectators, size) {
+        if let Some(next) = state.viewers[index].untold(spectators, size) {
             return next;
         }
-        if !state.scrollback.has(state.seats[index].sent) {
+        if !state.scrollback.has(state.viewers[index].sent) {
             // A page that has not drawn what it was sent is not sent more.
-            if state.seats[index].is_full(self.hub.limits.window_bytes as u64) {
+            if state.viewers[index].is_full(self.hub.limits.window_bytes as u64) {
                 return Next::Wait;
             }
             let greeting = state.greet(None);
-            let seat = &mut state.seats[index];
-            (seat.sent, seat.acked) = (greeting.offset, greeting.offset);
+            let viewer = &mut state.viewers[index];
+            (viewer.sent, viewer.acked) = (greeting.offset, greeting.offset);
             return Next::Skipped(greeting);
         }
         let count = state.sendable(index, self.hub.limits.window_bytes);
@@ -192,19 +195,19 @@ impl ViewerHandle {
             let count = count.min(FRAME_BYTES);
             let typed_at = state.code(index, count, out);
             self.hub.metrics.sent_bytes.inc_by(count as u64);
-            let seat = &state.seats[index];
-            let frees_pump = !seat.is_acking && seat.role == Role::Player;
+            let viewer = &state.viewers[index];
+            let frees_pump = !viewer.is_acking && viewer.role == Role::Player;
             drop(state);
             if frees_pump {
                 self.hub.wake_pump();
             }
             return Next::Output { typed_at };
         }
-        let is_all_sent = state.scrollback.end() == state.seats[index].sent;
+        let is_all_sent = state.scrollback.end() == state.viewers[index].sent;
         let Some(exit) = state.exit.clone().filter(|_| is_all_sent) else {
             return Next::Wait;
         };
-        state.is_read |= state.seats[index].role == Role::Player;
+        state.is_read |= state.viewers[index].role == Role::Player;
         Next::Exit(exit)
     }
 
@@ -214,17 +217,17 @@ impl ViewerHandle {
         let Some(index) = self.index(&state) else {
             return;
         };
-        let seat = &mut state.seats[index];
-        if offset <= seat.acked || offset > seat.sent {
+        let viewer = &mut state.viewers[index];
+        if offset <= viewer.acked || offset > viewer.sent {
             return;
         }
         // The viewer's writer has nothing new to look at unless the window was full.
-        let was_full = seat.is_full(self.hub.limits.window_bytes as u64);
-        (seat.acked, seat.held_since) = (offset, None);
+        let was_full = viewer.is_full(self.hub.limits.window_bytes as u64);
+        (viewer.acked, viewer.held_since) = (offset, None);
         if was_full {
-            seat.wake();
+            viewer.wake();
         }
-        let is_player = seat.role == Role::Player;
+        let is_player = viewer.role == Role::Player;
         drop(state);
         if is_player {
             self.hub.wake_pump();
@@ -235,7 +238,7 @@ impl ViewerHandle {
     pub fn is_closing(&self) -> bool {
         let state = self.hub.state.lock();
         self.index(&state)
-            .is_none_or(|index| state.seats[index].is_closing())
+            .is_none_or(|index| state.viewers[index].is_closing())
     }
 
     /// Types `keys` for the player.
@@ -285,7 +288,7 @@ impl ViewerHandle {
         let settled = self.hub.input.lock().settled_so_far(page);
         settled.or_else(|| {
             let state = self.hub.state.lock();
-            state.seats[self.index(&state)?].last_settled
+            state.viewers[self.index(&state)?].last_settled
         })
     }
 
@@ -299,8 +302,8 @@ impl ViewerHandle {
     /// Calls `act` if this viewer is the player, and is not to be closed.
     fn as_player<T>(&self, act: impl FnOnce(&mut State) -> T) -> Option<T> {
         let mut state = self.hub.state.lock();
-        let seat = &state.seats[self.index(&state)?];
-        if seat.role == Role::Player && !seat.is_closing() {
+        let viewer = &state.viewers[self.index(&state)?];
+        if viewer.role == Role::Player && !viewer.is_closing() {
             Some(act(&mut state))
         } else {
             None
@@ -311,15 +314,15 @@ impl ViewerHandle {
     pub fn notify(&self, notice: Notice) {
         let mut state = self.hub.state.lock();
         if let Some(index) = self.index(&state) {
-            state.seats[index].notify(notice);
+            state.viewers[index].notify(notice);
         }
     }
 
     fn index(&self, state: &State) -> Option<usize> {
         state
-            .seats
+            .viewers
             .iter()
-            .position(|seat| seat.number == self.number)
+            .position(|viewer| viewer.number == self.number)
     }
 }
 

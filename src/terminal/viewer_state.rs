@@ -86,7 +86,7 @@ pub enum Next {
     Spectators(usize),
     /// For spectators: the player's terminal has this size now.
     Size(Size),
-    /// Nothing to do until the seat's wake-up.
+    /// Nothing to do until the viewer's wake-up.
     Wait,
     /// All output is sent and the shell has ended.
     Exit(ExitNote),

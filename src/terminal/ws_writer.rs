@@ -36,7 +36,7 @@ impl Viewer {
     fn write_until_close(&self, out: &mut Outgoing, screen: Option<Screen>) -> Option<u16> {
         let Heartbeat { every, limit } = self.terms.heartbeat;
         let mut next_ping = Instant::now() + every;
-        self.hello(out, self.seat.greeting(), screen);
+        self.hello(out, self.handle.greeting(), screen);
         loop {
             if self.code_control(out) {
                 return None;
@@ -64,14 +64,14 @@ impl Viewer {
                 return Some(code);
             }
             self.flush(out).ok()?;
-            self.seat.hub().note_echo(next.typed_at);
+            self.handle.hub().note_echo(next.typed_at);
             if next.is_idle {
                 out.rest();
                 let next_look = self
                     .terms
                     .until
                     .map_or(next_ping, |until| until.min(next_ping));
-                self.seat.rest().lend_until(next_look, out);
+                self.handle.rest().lend_until(next_look, out);
             }
         }
     }
@@ -86,15 +86,15 @@ impl Viewer {
             out.pong(&payload);
         }
         if let Some(t) = page_pong {
-            let input = self.seat.settled();
+            let input = self.handle.settled();
             out.text(&ToPage::Pong { t, input }.to_json());
         }
         is_gone
     }
 
-    /// Encodes the last count of the page's keys. INVARIANT: a seat that is closing types nothing any more.
+    /// Encodes the last count of the page's keys. INVARIANT: a handle that is closing types nothing any more.
     fn tell_keys(&self, out: &mut Outgoing) {
-        if let Some(input) = self.seat.settled() {
+        if let Some(input) = self.handle.settled() {
             self.tell(out, &ToPage::Keys { input });
         }
     }
@@ -104,7 +104,7 @@ impl Viewer {
         if let Some((code, reason)) = self.control.lock().close {
             return WriterStep::close(code, reason);
         }
-        match self.seat.next(&mut out.buffer) {
+        match self.handle.next(&mut out.buffer) {
             Next::Output { typed_at } => WriterStep {
                 typed_at,
                 ..WriterStep::GO_ON
@@ -141,7 +141,7 @@ impl Viewer {
             settled,
             ..
         } = greeting;
-        let role = self.seat.role();
+        let role = self.handle.role();
         // Everyone who knows a session's id may play it, so a spectator is not told.
         let session_id = match role {
             Role::Player => self.terms.session_id,
@@ -186,7 +186,7 @@ impl Viewer {
         // be closed.
         out.flush(|| {
             self.silence() < self.terms.heartbeat.limit
-                && !self.seat.is_closing()
+                && !self.handle.is_closing()
                 && !self.is_logged_out()
                 && !self.control.lock().is_reader_gone
         })
@@ -213,7 +213,7 @@ impl Viewer {
     fn wait_for_reader(&self) {
         let deadline = Instant::now() + CLOSE_WAIT;
         while !self.control.lock().is_reader_gone {
-            if !self.seat.rest().wait_until(deadline) {
+            if !self.handle.rest().wait_until(deadline) {
                 return;
             }
         }

@@ -75,7 +75,7 @@ impl Stage {
             wants_screen: false,
             page: None,
         };
-        let seat = hub.join(arrival).expect("it is not over");
+        let handle = hub.join(arrival).expect("it is not over");
         let terms = Terms {
             session_id: Uuid::new_v4(),
             is_v1,
@@ -84,7 +84,7 @@ impl Stage {
             paces,
         };
         let viewer = thread::spawn(move || {
-            viewer::run(&server, Vec::new(), seat, terms).expect("a thread and a descriptor")
+            viewer::run(&server, Vec::new(), handle, terms).expect("a thread and a descriptor")
         });
         Stage {
             hub,

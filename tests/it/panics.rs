@@ -137,11 +137,11 @@ impl Server {
             wants_screen: false,
             page: None,
         };
-        let seat = self.manager.attach_container(self.session.id, arrival);
-        let seat = seat.expect("somebody may sit down");
+        let handle = self.manager.join_terminal(self.session.id, arrival);
+        let handle = handle.expect("somebody may sit down");
         Page {
-            offset: seat.greeting().offset,
-            seat,
+            offset: handle.greeting().offset,
+            handle,
             seen: Vec::new(),
         }
     }
@@ -210,9 +210,9 @@ impl Drop for Server {
     }
 }
 
-/// What a page does with its seat, without a WebSocket.
+/// What a page does with its handle, without a WebSocket.
 struct Page {
-    seat: ViewerHandle,
+    handle: ViewerHandle,
     offset: u64,
     seen: Vec<u8>,
 }
@@ -220,7 +220,7 @@ struct Page {
 impl Page {
     fn type_in(&self, keys: &str) {
         assert_eq!(
-            self.seat.type_in(keys.as_bytes(), Instant::now()),
+            self.handle.type_in(keys.as_bytes(), Instant::now()),
             Typed::Taken
         );
     }
@@ -243,17 +243,17 @@ impl Page {
         let due = Instant::now() + PATIENCE;
         while !is_enough(self) {
             let mut frame = Vec::new();
-            match self.seat.next(&mut frame) {
+            match self.handle.next(&mut frame) {
                 Next::Output { .. } => {
                     // Two bytes of header, four for more than 125 bytes.
                     let header = if frame[1] < 126 { 2 } else { 4 };
                     self.seen.extend_from_slice(&frame[header..]);
                     self.offset += (frame.len() - header) as u64;
-                    self.seat.ack(self.offset);
+                    self.handle.ack(self.offset);
                 }
                 Next::Close(close) => return Some(close),
                 Next::Wait => {
-                    self.seat.rest().wait_until(due);
+                    self.handle.rest().wait_until(due);
                 }
                 _ => {}
             }
@@ -273,7 +273,7 @@ fn after_a_panic_the_same_page_plays_on() {
         page.expect("$ ");
         server.provoke(call, 1);
         server.check_plays(&mut page, call);
-        assert!(!page.seat.is_closing(), "{call}");
+        assert!(!page.handle.is_closing(), "{call}");
         assert_eq!(server.counted(), 1, "{call}");
         let container = server.container();
         server.engine.write_file(&container, BOOK, call.as_bytes());
@@ -294,7 +294,7 @@ fn after_a_second_panic_the_page_comes_back_and_plays_on() {
     assert_eq!(page.close(), Close::GoingAway);
     assert_eq!(Close::GoingAway.code(), 1001);
     let mut back = server.page(Some(page.offset));
-    assert!(back.seat.greeting().is_exact);
+    assert!(back.handle.greeting().is_exact);
     server.check_plays(&mut back, "again");
     // Whoever has nothing of it begins with an empty terminal, and misses nothing that comes.
     let mut new = server.page(None);

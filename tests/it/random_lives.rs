@@ -390,7 +390,7 @@ impl World {
                     wants_screen: false,
                     page: None,
                 };
-                drop(self.manager().attach_container(id, arrival));
+                drop(self.manager().join_terminal(id, arrival));
             }
             Step::Exit(player) => {
                 if let Some((_, container)) = self.game(player) {

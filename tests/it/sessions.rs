@@ -51,8 +51,8 @@ fn sixteen_threads_hammer_the_map() {
                     if let Ok(found) = manager.get(session.id) {
                         assert_eq!(found.id, session.id);
                     }
-                    match manager.attach_container(session.id, PLAYER) {
-                        Ok(seat) => drop(seat),
+                    match manager.join_terminal(session.id, PLAYER) {
+                        Ok(handle) => drop(handle),
                         Err(error) => {
                             assert!(matches!(error, Error::NotFound | Error::Over), "{error}")
                         }

@@ -34,7 +34,7 @@ pub enum Read {
 pub struct Inmate {
     manager: Arc<Manager>,
     session: Arc<Session>,
-    seat: ViewerHandle,
+    handle: ViewerHandle,
     /// What came and was not looked at yet.
     pub seen: Vec<u8>,
 }
@@ -51,11 +51,11 @@ impl Inmate {
             wants_screen: false,
             page: None,
         };
-        let seat = manager.attach_container(made.session.id, arrival)?;
+        let handle = manager.join_terminal(made.session.id, arrival)?;
         Ok(Inmate {
             manager: Arc::clone(manager),
             session: made.session,
-            seat,
+            handle,
             seen: Vec::new(),
         })
     }
@@ -63,14 +63,14 @@ impl Inmate {
     /// Types keys.
     pub fn type_in(&self, keys: &[u8]) {
         // If a dead session does not take the keys, their missing echo shows that.
-        let _ = self.seat.type_in(keys, Instant::now());
+        let _ = self.handle.type_in(keys, Instant::now());
     }
 
     /// Sends `count` sizes of its terminal as fast as it can, as a page may whose window is dragged.
     pub fn storm(&self, count: u32) {
         for step in 0..count {
             let (cols, rows) = (20 + (step % 180) as u16, 10 + (step % 50) as u16);
-            self.seat.resize(Size { cols, rows });
+            self.handle.resize(Size { cols, rows });
         }
     }
 
@@ -78,7 +78,7 @@ impl Inmate {
     pub fn read(&mut self, due: Instant) -> Read {
         let mut frame = Vec::new();
         loop {
-            match self.seat.next(&mut frame) {
+            match self.handle.next(&mut frame) {
                 Next::Output { .. } => {
                     self.seen.extend_from_slice(payload(&frame));
                     let excess = self.seen.len().saturating_sub(KEPT_BYTES);
@@ -87,7 +87,7 @@ impl Inmate {
                 }
                 Next::Exit(_) | Next::Close(_) => return Read::Ended,
                 // Woken: look again.
-                Next::Wait if self.seat.rest().wait_until(due) || Instant::now() < due => {}
+                Next::Wait if self.handle.rest().wait_until(due) || Instant::now() < due => {}
                 Next::Wait => return Read::Late,
                 _ => {}
             }
@@ -150,12 +150,12 @@ impl Inmate {
 
     /// Memory of this process that the session's output takes.
     pub fn memory_bytes(&self) -> usize {
-        self.seat.hub().memory_bytes()
+        self.handle.hub().memory_bytes()
     }
 
     /// Bytes of output so far.
     pub fn output_bytes(&self) -> u64 {
-        self.seat.hub().output_bytes()
+        self.handle.hub().output_bytes()
     }
 
     /// Ends the session as an operator would. Returns how long that took.
