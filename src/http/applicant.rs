@@ -1,4 +1,4 @@
-//! Who applies for a game: decides which player a new session will belong to, one who is known or a new one. The thread
+//! Who applies for a game, or brings a book without one: decides which player that is, one who is known or a new one. The thread
 //! that answers requests notes who asks; the connection's own thread decides, because it may have to wait for the store.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::auth::{Identity, PlayerId, PlayerSecret, Refusal};
 use crate::door::Request;
 use crate::session::Manager;
 
-/// A client that wants a new session. Who it is may be known only when the store is.
+/// A client that wants a new session, or to store a book. Who it is may be known only when the store is.
 pub(super) struct Applicant {
     guard: Arc<Guard>,
     manager: Arc<Manager>,
@@ -23,7 +23,7 @@ pub(super) struct Applicant {
     is_https: bool,
 }
 
-/// A player who gets a session.
+/// The player that it is.
 pub(super) struct Admitted {
     pub(super) player: PlayerId,
     /// Whether the player has just come into being.

@@ -1,4 +1,4 @@
-//! Why a session could not be had, for two readers: `Display` is for the operator, `player_message` for a stranger.
+//! Why a session could not be had, or something not be done with one or with a book, for two readers: `Display` is for the operator, `player_message` for a stranger.
 
 use std::io;
 use std::time::Duration;

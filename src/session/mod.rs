@@ -12,7 +12,7 @@
 //!               ├─ pool threads ───────────┘ containers for players who are still to come
 //!               ├─ drain thread: waits for the end that an operator has ordered
 //!               ├─ librarian thread: counts all books together, and deletes those that expire
-//!               └─ images thread: loads the sandbox images in this binary into the Engine
+//!               └─ image threads: load the sandbox images in this binary into the Engine
 //! ```
 //!
 //! * [`map`]: the sessions by their ids. * [`create`]: a session's beginning. * [`room`]: whether there may be one more.
@@ -187,7 +187,7 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Starts the reaper and the resizer. Does not talk to the Engine yet, which may be unreachable.
+    /// Starts all threads that are not one session's. Does not talk to the Engine yet, which may be unreachable.
     ///
     /// # Errors
     /// [`std::io::Error`] when the system gives no thread.

@@ -3,7 +3,8 @@
 //! operator.
 //!
 //! ```text
-//!                fail            fail          fail …                 twice as long each time, up to a limit
+//!                fail            fail          fail …                 twice as long each time, up to a limit; a
+//!                                                                      container, from 0.1 s
 //!   well ──────▶ aside 0.5 s ──▶ aside 1 s ──▶ aside 2 s …
 //!    ▲             │  tried again when its time is over
 //!    └─────────────┘  mended, or silent for a while

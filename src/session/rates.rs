@@ -1,4 +1,4 @@
-//! How often one address and one player may start games.
+//! How often one address and one player may start games. A book that makes a new player counts as a start.
 //!
 //! Each address and each player has a bucket (governor's GCRA): a burst of at most the rate's count, then one at a time as
 //! the bucket refills. The reaper's next [`Rates::sweep`] forgets a bucket that is full again, so the tables hold only

@@ -3,7 +3,8 @@
 //! The thread runs the hub's pump. When the pump ends it finds out why. When the shell has ended, it tells the pages and
 //! removes the container. When an end was ordered, it kills and removes. When only the attach broke, it attaches again, as
 //! often as it takes: a player's game is not given up because the Engine restarts. When the server stops, it leaves the
-//! container to the next server. Nothing is removed before its spellbook is safe. After a panic the thread begins again
+//! container to the next server. Nothing is removed before its spellbook is safe, or it is certain that there is none to
+//! save or no room for it. After a panic the thread begins again
 //! wherever it was ([`super::recover`]), so each part may find its work half done. A container for which the Engine does
 //! not do what it is asked is set aside and tried again ([`super::quarantine`]).
 
@@ -298,6 +299,10 @@ fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
                 let cause = format!("it stays until its book is safe: {error}");
                 let wait = manager.set_aside(Kind::Container, &name, &cause);
                 if manager.is_abandoned_within(wait) {
+                    let id = session.id;
+                    warn!(
+                        "session={id} its book is not saved: its container is left to the next start: {error}"
+                    );
                     return false;
                 }
             }

@@ -99,6 +99,33 @@ fn redis_goes_away_and_comes_back() {
     assert!(engine.containers().is_empty());
 }
 
+/// A server that is told to end its games while the store is away leaves their containers, with the books in them, to the
+/// next start.
+#[test]
+fn what_can_t_be_saved_at_the_end_is_saved_by_the_next_start() {
+    let redis = RedisServer::start();
+    let engine = FakeEngine::start();
+    let url = redis.url();
+    let flags = ["--redis-url", &url, "--shutdown-grace", "3s"];
+    let site = Site::start(&engine.docker_host(), &flags);
+    let game = site.create("rust");
+    engine.write_file(&name(&game), BOOK, b"late\techo\n");
+    redis.kill();
+    let life = site.life();
+    site.stop();
+    assert_eq!(
+        engine.read_file(&name(&game), BOOK),
+        Some((b"late\techo\n".to_vec(), 1000)),
+        "it is in its container still"
+    );
+    redis.restart();
+    let site = Site::start_in(life, &engine.docker_host(), &flags);
+    wait_for("the container to be removed", || {
+        engine.containers().is_empty()
+    });
+    assert_eq!(site.metric("spellbook_saves_total{outcome=\"saved\"}"), 1.0);
+}
+
 /// Redis may forget a record that nobody has written for a week. A game that lasts longer is not forgotten.
 #[test]
 fn records_of_games_that_go_on_are_renewed() {

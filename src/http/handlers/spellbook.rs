@@ -1,4 +1,5 @@
-//! Spellbooks over HTTP: download and upload, by players of their own games' books and by operators of any player's.
+//! Spellbooks over HTTP: download and upload, by players of their own books, in a game or without one, and by
+//! operators of any player's.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -57,7 +57,8 @@ impl Manager {
     /// version of that name.
     ///
     /// # Errors
-    /// [`Error::StoredTooMuch`] and [`Error::BookBusy`] as for an upload; otherwise as [`Manager::import_book`].
+    /// [`Error::StoredTooMuch`]; [`Error::BookBusy`] when too many requests for books wait; otherwise as
+    /// [`Manager::import_book`].
     pub fn restore_book(
         &self,
         player: &PlayerId,
@@ -130,8 +131,8 @@ impl Manager {
     /// Replaces a session's book with `book`, in its container and in the store.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Over`], [`Error::NotText`], [`Error::Store`] for a book that is too big; the errors
-    /// of the Engine and the store.
+    /// [`Error::NotFound`], [`Error::Over`], [`Error::NotText`]; [`Error::StoredTooMuch`]; [`Error::BookBusy`] when too many
+    /// requests for books wait; [`Error::Store`] for a book that is too big; the errors of the Engine and the store.
     pub fn replace_book(&self, id: SessionId, book: &[u8]) -> Result<(), Error> {
         if book.len() as u64 > sandbox::BOOK_LIMIT_BYTES {
             return Err(store::Error::TooBig.into());

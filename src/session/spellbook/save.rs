@@ -1,4 +1,6 @@
-//! Decides what happens to a book that was read from a container. This is the only place where that is decided.
+//! Decides what happens to a book that was read from a container. This is the only place where that is decided; who tries
+//! again when it fails is decided by [`crate::session::reaper::is_save_due`] while the game goes on, and at its end by the
+//! session's own thread ([`crate::session::supervisor`]).
 //!
 //! ```text
 //!             put in, read back                  learn, forget

@@ -117,8 +117,8 @@ impl BookSlot {
 }
 
 /// One thread's turn with a session's book. INVARIANT: without turns an older copy could overtake a newer one on its way
-/// to the store. It is not a lock, because it is held across calls to the Engine and the store, each of which has a
-/// deadline.
+/// to the store. It is not a lock, because it is held across calls to the Engine, which have deadlines, and to the
+/// store.
 pub(in crate::session) struct Turn<'a>(&'a BookSlot);
 
 impl<'a> Turn<'a> {

@@ -6,8 +6,9 @@
 //!                              └─ memory   for tests
 //! ```
 //!
-//! The store has no threads of its own: every call blocks the caller, who must not hold a lock. A store that cannot be
-//! reached says so ([`Error::Unavailable`]) within a few seconds, and works again by itself when it is back.
+//! The store has no threads of its own: every call blocks the caller, who must not hold a lock. A Redis that cannot be
+//! reached says so ([`Error::Unavailable`]) within a few seconds; a disk takes as long as the kernel lets it. A store works
+//! again by itself when it is back.
 
 pub mod dir;
 pub mod memory;
