@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { PHONE, Player, startBrowser, startServer, until } from "./stage.mjs";
+import { intercept, PHONE, Player, startBrowser, startServer, until } from "./stage.mjs";
 
 test("text that has scrolled away is found, by keyboard alone", async () => {
   const server = await startServer();
@@ -22,7 +22,7 @@ test("text that has scrolled away is found, by keyboard alone", async () => {
     await page.keyboard.type("Needle, far");
     // The search's own script comes now; without a network it is tried again the next time.
     player.expect(/net::ERR_FAILED/);
-    await page.route("**/search.js*", (route) => route.abort());
+    await intercept(page, "**/search.js*", (route) => route.abort());
     await page.keyboard.press("Enter");
     await page.locator("#find-result").getByText("Not now: the server can't be reached").waitFor();
     await page.unroute("**/search.js*");

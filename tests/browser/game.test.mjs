@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { DESKTOP, PHONE, Player, startBrowser, startServer, until } from "./stage.mjs";
+import { DESKTOP, intercept, PHONE, Player, startBrowser, startServer, until } from "./stage.mjs";
 
 let server;
 let browser;
@@ -194,7 +194,7 @@ story("a full server is waited for, and said so", DESKTOP, async (player) => {
   player.mayBeCut = true; // Chromium reports every 503 on its console.
   const game = await player.open(server.url);
   let refusals = 1;
-  await game.page.route("**/session", (route) => {
+  await intercept(game.page, "**/session", (route) => {
     if (refusals === 0) return route.continue();
     refusals -= 1;
     const body = JSON.stringify({ error: { code: "full", message: "all places are taken" } });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 
-import { DESKTOP, PHONE, Player, startBrowser, startServer, until, Wire } from "./stage.mjs";
+import { DESKTOP, intercept, PHONE, Player, startBrowser, startServer, until, Wire } from "./stage.mjs";
 
 let server;
 let browser;
@@ -283,7 +283,7 @@ test("a recording starts, is shown, is played, and is taken home at any time and
     const times = [0.027672, 0.34447, 0.388692, 0.397161, 1.811418];
     const outputs = times.map((at) => JSON.stringify([at, "o", `output at ${at}\r\n`]));
     const body = ['{"version":2,"width":80,"height":24}', ...outputs, ""].join("\n");
-    await game.page.route("**/recording", (route) => route.fulfill({ body }));
+    await intercept(game.page, "**/recording", (route) => route.fulfill({ body }));
     await game.page.getByRole("button", { name: "Play the recording" }).click();
     await game.page.getByRole("button", { name: "Pause" }).click();
     await to("Home");

@@ -35,6 +35,19 @@ export async function until(what, condition, deadlineMs = DEADLINE_MS) {
   }
 }
 
+/**
+ * Has `handler` answer the page's requests for `pattern`, as `page.route` does, and waits until the page heeds it: a page that is open
+ * sends what it asks for just then to the server all the same.
+ */
+export async function intercept(page, pattern, handler) {
+  await page.route(pattern, handler);
+  const probe = "**/healthz?intercepted";
+  await page.route(probe, (route) => route.fulfill({ body: "intercepted" }));
+  const isHeeded = () => page.evaluate(() => fetch("/healthz?intercepted").then((answer) => answer.text()));
+  await until("the page to heed the route", async () => (await isHeeded()) === "intercepted");
+  await page.unroute(probe);
+}
+
 function binary() {
   if (process.env.SHELLCRAFT_BIN) return process.env.SHELLCRAFT_BIN;
   const built = ["release", "debug"]
