@@ -31,7 +31,7 @@ impl Engine {
     }
 
     /// A tar archive of what lies at `path` in a container, which may have ended. Never reads more than `limit_bytes`:
-    /// a larger archive is [`Error::Garbled`]. The player decides what is in it.
+    /// a larger archive is [`Error::Garbled`](super::Error::Garbled). The player decides what is in it.
     pub fn get_archive(&self, id: &ContainerId, path: &str, limit_bytes: usize) -> Result<Vec<u8>> {
         let call = operation::CONTAINER_ARCHIVE;
         let target = archive_target(call, id, path)?;
