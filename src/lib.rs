@@ -24,11 +24,12 @@
 //! | `door` | locks, logging, metrics, threads | connections and requests, before it is known what they ask for |
 //! | `engine` | locks, metrics | the Docker Engine's API |
 //! | `terminal` | engine, locks, logging, metrics, threads | the bridge from a container's terminal to WebSockets |
-//! | `session` | auth, engine, locks, logging, metrics, terminal, threads | games: containers, players, spellbooks |
+//! | `redis` | locks | the way to a Redis server |
+//! | `session` | auth, engine, locks, logging, metrics, redis, terminal, threads | games: containers, players, spellbooks |
 //! | `http` | auth, door, locks, logging, metrics, session, terminal, texts | what requests ask for: routes, pages, answers |
-//! | `config` | auth, engine, http, logging, session, terminal | settings |
+//! | `config` | auth, engine, http, logging, redis, session, terminal | settings |
 //! | `systemd` | config, door, threads | sockets from systemd, and signs of life to it |
-//! | `cli` | auth, config, engine, logging, metrics, session, terminal, texts | what the program does besides serving |
+//! | `cli` | auth, config, engine, logging, metrics, redis, session, terminal, texts | what the program does besides serving |
 //! | `app` | config, door, engine, http, logging, metrics, session, terminal, threads | the life of the process |
 //!
 //! # Threads
@@ -110,7 +111,7 @@
 //! | `session::shutdown::abandoner` | Leaf | what ends the sessions' threads that are left behind | for a moment | – |
 //! | `session::store::memory::BackingStore` | Leaf | everything | for look-ups and changes | – |
 //! | `session::store::dir::book_bytes` | Leaf | the bytes that all books take | for a moment | – |
-//! | `session::store::redis::link::is_away` | Leaf | whether the last call to Redis was answered | for a moment | – |
+//! | `redis::link::is_away` | Leaf | whether the last call to Redis was answered | for a moment | – |
 //! | `engine::client::dialect` | Leaf | how to speak to the Engine | for a moment | – |
 //! | `auth::jwks::cache` | Leaf | the keys that were fetched | for look-ups and changes | – |
 //! | `auth::desk::logins` | Leaf | browsers in which an operator has logged in | for look-ups and changes | – |
@@ -146,6 +147,7 @@ pub mod http;
 pub mod locks;
 pub mod logging;
 pub mod metrics;
+pub mod redis;
 pub mod session;
 pub mod systemd;
 pub mod terminal;

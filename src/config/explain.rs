@@ -7,7 +7,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{Config, identity};
-use crate::session::store::redis;
+use crate::redis;
 
 /// What the command line asked for, when it is not a server.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::auth::jwks::Authorities;
 use crate::auth::jwt::{Demands, OperatorClaim};
 use crate::auth::key::Key;
 use crate::auth::{self, CookieKey, Mode};
-use crate::session::store::redis;
+use crate::redis;
 
 /// No key's file is bigger.
 const FILE_LIMIT_BYTES: u64 = 64 * 1024;

@@ -29,7 +29,8 @@ use parse::*;
 
 use crate::auth;
 use crate::logging::LogFormat;
-use crate::session::store::{self, redis};
+use crate::redis;
+use crate::session::store;
 use crate::session::{self, sandbox};
 use crate::terminal::budget::Paces;
 use crate::terminal::hub;

@@ -16,9 +16,9 @@ use super::values::{
 use crate::http::origin::{canonical, split_prefix};
 use crate::http::route;
 use crate::logging::LogFormat;
+use crate::redis;
 use crate::session::Shell;
 use crate::session::rates::Rate;
-use crate::session::store::redis;
 
 pub(super) type Parsed<T> = Result<T, String>;
 

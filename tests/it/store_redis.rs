@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use shellcraft::redis::{Link, Url};
 use shellcraft::session::SessionId;
-use shellcraft::session::store::redis::{Redis, Url};
+use shellcraft::session::store::redis::Redis;
 use shellcraft::session::store::{Choice, Error, RECORD_LIFE, SessionStore, open};
 
 use crate::containers::PATIENCE;
@@ -347,4 +348,23 @@ fn books_are_counted_whatever_became_of_the_counts() {
         let used: Vec<String> = server.ask(&[b"ZRANGE", keys[2].as_bytes(), b"0", b"-1"]);
         assert_eq!(used, ["anon-1"], "{lost:03b}");
     }
+}
+
+/// A script of the servers' own refuses with this code; see `redis::lease_key`.
+#[test]
+fn a_refusal_by_a_fence_is_told_apart_from_an_absence() {
+    let server = RedisServer::start();
+    let link = Link::new(&server.url().parse::<Url>().expect("a URL"));
+    let mut command = ::redis::cmd("EVAL");
+    command
+        .arg("return redis.error_reply('FENCED the lease is another process’s')")
+        .arg(0);
+    let refused = link.call::<::redis::Value>(&command);
+    assert!(
+        matches!(refused, Err(shellcraft::redis::Error::Fenced)),
+        "{refused:?}"
+    );
+    // The connection goes on.
+    link.call::<String>(&::redis::cmd("PING"))
+        .expect("an answer");
 }

@@ -23,8 +23,9 @@ use crate::cli::selftest::{self, ground};
 use crate::config::command::Target;
 use crate::config::{Bind, Config};
 use crate::engine::Engine;
+use crate::redis;
 use crate::session::sandbox::{self, PLAYER_UID};
-use crate::session::store::{self, redis};
+use crate::session::store;
 use crate::session::{Shell, fitness};
 
 /// How long the server may take to answer. It does so immediately, unless its Engine hangs.

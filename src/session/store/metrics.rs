@@ -59,6 +59,7 @@ fn kind(error: &Error) -> &'static str {
         Error::TooManyRevoked => "too_many_revoked",
         Error::TooBig => "too_big",
         Error::Overtaken => "overtaken",
+        Error::Fenced => "fenced",
     }
 }
 

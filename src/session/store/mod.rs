@@ -153,9 +153,21 @@ pub enum Error {
         "{REVOKED_MOST} players are revoked, which is the limit: restore those whose tokens have run out"
     )]
     TooManyRevoked,
+    /// This server's lease is another process's by now, or was buried. Nothing has changed.
+    #[error("another server has taken this one's place: end one of the two")]
+    Fenced,
     /// The book or the record is above 1 MiB.
     #[error("a spellbook or a record has at most {BOOK_LIMIT_BYTES} bytes")]
     TooBig,
+}
+
+impl From<crate::redis::Error> for Error {
+    fn from(error: crate::redis::Error) -> Error {
+        match error {
+            crate::redis::Error::Unavailable(cause) => Error::Unavailable(cause),
+            crate::redis::Error::Fenced => Error::Fenced,
+        }
+    }
 }
 
 /// A key that signs cookies.
@@ -234,7 +246,7 @@ pub enum Choice {
     /// Files below this directory.
     Directory(PathBuf),
     /// A Redis server.
-    Redis(redis::Url),
+    Redis(crate::redis::Url),
 }
 
 /// Opens the store of this instance, whose books may take `quota_bytes` together. It is no error when Redis can't be

@@ -14,18 +14,16 @@
 //! A version is a line of JSON (when, and the bytes' SHA-256) and then the book's bytes. What Redis has confirmed is as
 //! safe as Redis makes it: `appendonly yes` with `appendfsync always` loses nothing.
 //!
-//! [`records`] reads records, [`shelf`] tends all books together, [`link`] has the connections, [`scripts`] what Redis does in one step, and [`url`] the address with its password.
+//! [`records`] reads records, [`shelf`] tends all books together, and [`scripts`] is what Redis does in one step.
 
-mod link;
 mod records;
 mod scripts;
 mod shelf;
-mod url;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
 
-use ::redis::{Cmd, Value, cmd};
+use ::redis::{Cmd, FromRedisValue, Value, cmd};
 use log::warn;
 use serde::{Deserialize, Serialize};
 
@@ -36,27 +34,10 @@ use super::{
     ms_of, ms_revoked, those_after, time_of,
 };
 use crate::auth::PlayerId;
+use crate::redis::{CALL, Link, Url};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
-use link::{CALL, Link};
 use records::Lookup;
-pub use url::{NotAUrl, Url, without_secret};
-
-/// The settings that decide whether books are safe, as far as `CONFIG GET` tells them.
-///
-/// # Errors
-/// [`Error::Unavailable`] when Redis does not answer at all.
-pub fn safety_settings(url: &Url) -> Result<BTreeMap<String, String>, Error> {
-    let link = Link::new(url);
-    link.call::<String>(&cmd("PING"))?;
-    let mut settings = BTreeMap::new();
-    for name in ["appendonly", "appendfsync", "maxmemory-policy"] {
-        let asked = link.call::<BTreeMap<String, String>>(cmd("CONFIG").arg("GET").arg(name));
-        // Some hosting providers of Redis forbid `CONFIG`.
-        settings.extend(asked.unwrap_or_default());
-    }
-    Ok(settings)
-}
 
 /// How many records are read in one go, each of at most 1 MiB.
 const CHUNK: usize = 32;
@@ -108,6 +89,11 @@ impl Redis {
         }
     }
 
+    /// Sends a command and waits for its answer.
+    fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
+        Ok(self.link.call(command)?)
+    }
+
     /// The command that runs a script on one player's books.
     fn book_script(&self, script: &str, player: &PlayerId) -> Cmd {
         let mut command = cmd("EVAL");
@@ -127,7 +113,7 @@ impl Redis {
         command
             .arg(ms_of(SystemTime::now()))
             .arg(player.to_string());
-        self.link.call(&command)
+        self.call(&command)
     }
 
     fn key(&self, kind: &str, name: &str) -> String {
@@ -157,7 +143,7 @@ impl SessionStore for Redis {
             .arg(1)
             .arg("PX")
             .arg(60_000);
-        self.link.call(&command)
+        self.call(&command)
     }
 
     fn insert(&self, record: &Record) -> Result<(), Error> {
@@ -165,7 +151,7 @@ impl SessionStore for Redis {
         let (_, text) = record::encode(record.clone())?;
         let mut command = self.script(scripts::INSERT, id);
         command.arg(text).arg(life_ms()).arg(id.to_text());
-        match self.link.call(&command)? {
+        match self.call(&command)? {
             true => Ok(()),
             false => Err(Error::Exists(id)),
         }
@@ -180,17 +166,20 @@ impl SessionStore for Redis {
             let (new, text) = record::encode(record::updated(&old, change))?;
             let mut command = self.script(scripts::UPDATE, id);
             command.arg(text).arg(life_ms()).arg(id.to_text()).arg(was);
-            if self.link.call(&command)? {
+            if self.call(&command)? {
                 return Ok(new);
             }
         }
-        Err(self.link.unavailable("others are faster again and again"))
+        Err(self
+            .link
+            .unavailable("others are faster again and again")
+            .into())
     }
 
     fn remove(&self, id: SessionId) -> Result<(), Error> {
         let mut command = self.script(scripts::REMOVE, id);
         command.arg(id.to_text());
-        self.link.call(&command)
+        self.call(&command)
     }
 
     fn list(&self) -> Result<Vec<Record>, Error> {
@@ -231,7 +220,7 @@ impl SessionStore for Redis {
             None => command.arg("none"),
         };
         command.arg(over.unwrap_or("any")).arg(checksum(b""));
-        match (self.link.call(&command)?, self.quota_bytes) {
+        match (self.call(&command)?, self.quota_bytes) {
             (NO_ROOM, Some(quota_bytes)) => Err(Error::NoRoom { quota_bytes }),
             (OVERTAKEN, _) => Err(Error::Overtaken),
             _ => Ok(()),
@@ -242,11 +231,11 @@ impl SessionStore for Redis {
         let Some(quota_bytes) = self.quota_bytes.filter(|_| !player.is_always_kept()) else {
             return Ok(());
         };
-        let taken: Option<u64> = self.link.call(cmd("GET").arg(BOOK_BYTES))?;
+        let taken: Option<u64> = self.call(cmd("GET").arg(BOOK_BYTES))?;
         if taken.unwrap_or(0) < quota_bytes {
             return Ok(());
         }
-        match self.link.call(cmd("EXISTS").arg(book_key(player)))? {
+        match self.call(cmd("EXISTS").arg(book_key(player)))? {
             true => Ok(()),
             false => Err(Error::NoRoom { quota_bytes }),
         }
@@ -267,8 +256,8 @@ impl SessionStore for Redis {
         sum.arg(scripts::SUM_BOOKS).arg(2);
         sum.arg(BOOK_BYTES).arg(BOOK_SIZES);
         Ok(Shelf {
-            players: self.link.call(cmd("HLEN").arg(BOOK_SIZES))?,
-            bytes: self.link.call(&sum)?,
+            players: self.call(cmd("HLEN").arg(BOOK_SIZES))?,
+            bytes: self.call(&sum)?,
             expired,
         })
     }
@@ -281,7 +270,7 @@ impl SessionStore for Redis {
     fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error> {
         let mut command = cmd("EVAL");
         command.arg(scripts::VERSIONS).arg(1).arg(book_key(player));
-        let found: Vec<(Vec<u8>, u64)> = self.link.call(&command)?;
+        let found: Vec<(Vec<u8>, u64)> = self.call(&command)?;
         let version = |(head, bytes): (Vec<u8>, u64)| {
             // The entry may be something that no server has saved.
             let head: BookHead = serde_json::from_slice(&head).ok()?;
@@ -303,7 +292,7 @@ impl SessionStore for Redis {
         for place in 0..BOOK_VERSIONS {
             let mut command = cmd("LINDEX");
             command.arg(book_key(player)).arg(place);
-            let version: Option<Vec<u8>> = self.link.call(&command)?;
+            let version: Option<Vec<u8>> = self.call(&command)?;
             let Some(version) = version else { break };
             let found = whole(&version).filter(|book| checksum(&book.bytes) == sha256);
             if found.is_some() {
@@ -317,7 +306,7 @@ impl SessionStore for Redis {
         for place in 0..BOOK_VERSIONS {
             let mut command = cmd("LINDEX");
             command.arg(book_key(player)).arg(place);
-            let version: Option<Vec<u8>> = self.link.call(&command)?;
+            let version: Option<Vec<u8>> = self.call(&command)?;
             let Some(version) = version else {
                 return Ok(None);
             };
@@ -337,7 +326,7 @@ impl SessionStore for Redis {
             let mut command = cmd("SCAN");
             command.arg(cursor).arg("MATCH").arg(format!("{BOOK}*"));
             command.arg("COUNT").arg(IDS_AT_ONCE);
-            let (next, found): (u64, Vec<Vec<u8>>) = self.link.call(&command)?;
+            let (next, found): (u64, Vec<Vec<u8>>) = self.call(&command)?;
             let names = found.into_iter().filter_map(|key| {
                 let key = String::from_utf8(key).ok()?;
                 PlayerId::try_from(key.strip_prefix(BOOK)?.to_owned()).ok()
@@ -356,7 +345,7 @@ impl SessionStore for Redis {
             let mut command = cmd("EVAL");
             command.arg(scripts::NEWEST).arg(1).arg(book_key(&player));
             // The book may be gone by now, or may be something that no server has saved.
-            let found: Option<(Vec<u8>, u64)> = self.link.call(&command)?;
+            let found: Option<(Vec<u8>, u64)> = self.call(&command)?;
             let Some((head, bytes)) = found else { continue };
             let Ok(head) = serde_json::from_slice::<BookHead>(&head) else {
                 continue;
@@ -375,8 +364,8 @@ impl SessionStore for Redis {
         let mut keep = cmd("SET");
         keep.arg(COOKIE_KEY).arg(key_to_text(new)).arg("NX");
         // Whether `new` was stored or there was a key already: `GET` tells, and tells all servers the same.
-        let _: Value = self.link.call(&keep)?;
-        let kept: Vec<u8> = self.link.call(cmd("GET").arg(COOKIE_KEY))?;
+        let _: Value = self.call(&keep)?;
+        let kept: Vec<u8> = self.call(cmd("GET").arg(COOKIE_KEY))?;
         key_from_text(&kept, COOKIE_KEY)
     }
 
@@ -384,24 +373,22 @@ impl SessionStore for Redis {
     /// small.
     fn revoke(&self, player: &PlayerId, at: SystemTime) -> Result<SystemTime, Error> {
         let name = player.to_string();
-        let count: usize = self.link.call(cmd("HLEN").arg(REVOKED))?;
-        let kept: Option<u64> = self.link.call(cmd("HGET").arg(REVOKED).arg(&name))?;
+        let count: usize = self.call(cmd("HLEN").arg(REVOKED))?;
+        let kept: Option<u64> = self.call(cmd("HGET").arg(REVOKED).arg(&name))?;
         if count >= REVOKED_MOST && kept.is_none() {
             return Err(Error::TooManyRevoked);
         }
         let ms = ms_revoked(at, kept);
-        self.link
-            .call::<Value>(cmd("HSET").arg(REVOKED).arg(name).arg(ms))?;
+        self.call::<Value>(cmd("HSET").arg(REVOKED).arg(name).arg(ms))?;
         Ok(time_of(ms).unwrap_or(at))
     }
 
     fn restore(&self, player: &PlayerId) -> Result<(), Error> {
-        self.link
-            .call(cmd("HDEL").arg(REVOKED).arg(player.to_string()))
+        self.call(cmd("HDEL").arg(REVOKED).arg(player.to_string()))
     }
 
     fn revoked(&self) -> Result<Vec<(PlayerId, SystemTime)>, Error> {
-        let found: Vec<(String, String)> = self.link.call(cmd("HGETALL").arg(REVOKED))?;
+        let found: Vec<(String, String)> = self.call(cmd("HGETALL").arg(REVOKED))?;
         let read = |(name, ms): (String, String)| {
             let at = ms.parse().ok().and_then(time_of)?;
             Some((PlayerId::try_from(name).ok()?, at))

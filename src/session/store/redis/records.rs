@@ -31,7 +31,7 @@ impl Redis {
         }
         // `GETRANGE` includes the byte at its end: one byte more than a record may have shows that it is too long.
         command.arg(RECORD_LIMIT_BYTES);
-        let found: Vec<Value> = self.link.call(&command)?;
+        let found: Vec<Value> = self.call(&command)?;
         ids.iter()
             .zip(found)
             .map(|(id, value)| self.place(*id, value))
@@ -74,7 +74,7 @@ impl Redis {
             .arg(id.to_text())
             .arg(RECORD_LIMIT_BYTES)
             .arg(text);
-        self.link.call(&command)
+        self.call(&command)
     }
 
     /// The ids of this instance's records.
@@ -85,7 +85,7 @@ impl Redis {
             let mut command = cmd("SSCAN");
             command.arg(self.index()).arg(cursor);
             command.arg("COUNT").arg(IDS_AT_ONCE);
-            let (next, found): (u64, Vec<Vec<u8>>) = self.link.call(&command)?;
+            let (next, found): (u64, Vec<Vec<u8>>) = self.call(&command)?;
             let texts = found.into_iter().map(String::from_utf8);
             let found = texts.flatten().map(|text| text.parse::<SessionId>());
             ids.extend(found.flatten());

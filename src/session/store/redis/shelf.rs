@@ -18,7 +18,7 @@ impl Redis {
             let mut command = cmd("SCAN");
             command.arg(cursor).arg("MATCH").arg(format!("{BOOK}*"));
             command.arg("COUNT").arg(IDS_AT_ONCE);
-            let (next, found): (u64, Vec<String>) = self.link.call(&command)?;
+            let (next, found): (u64, Vec<String>) = self.call(&command)?;
             let names = found.iter().filter_map(|key| key.strip_prefix(BOOK));
             let players: Vec<_> = names
                 .filter_map(|name| PlayerId::try_from(name.to_owned()).ok())
@@ -42,7 +42,7 @@ impl Redis {
             let mut command = cmd("HSCAN");
             command.arg(BOOK_SIZES).arg(cursor);
             command.arg("COUNT").arg(IDS_AT_ONCE);
-            let (next, found): (u64, Vec<(String, String)>) = self.link.call(&command)?;
+            let (next, found): (u64, Vec<(String, String)>) = self.call(&command)?;
             let players: Vec<_> = found
                 .into_iter()
                 .filter_map(|(name, _)| PlayerId::try_from(name).ok())
@@ -52,7 +52,7 @@ impl Redis {
                 for player in &players {
                     command.arg(book_key(player));
                 }
-                let there: usize = self.link.call(&command)?;
+                let there: usize = self.call(&command)?;
                 if there < players.len() {
                     for player in &players {
                         self.weigh(player)?;
@@ -79,7 +79,7 @@ impl Redis {
         for player in players {
             command.arg(player.to_string());
         }
-        self.link.call(&command)
+        self.call(&command)
     }
 
     /// Counts one player's books anew.
@@ -88,7 +88,7 @@ impl Redis {
         command
             .arg(ms_of(SystemTime::now()))
             .arg(u8::from(player.may_expire()));
-        self.link.call(&command)
+        self.call(&command)
     }
 
     /// Removes the books that were not used for as long as `most`; a trial only counts them. Returns how many players'.
@@ -103,7 +103,7 @@ impl Redis {
             let mut command = cmd("ZRANGEBYSCORE");
             command.arg(BOOKS_USED).arg("-inf").arg(before);
             command.arg("LIMIT").arg(0).arg(IDS_AT_ONCE);
-            let names: Vec<String> = self.link.call(&command)?;
+            let names: Vec<String> = self.call(&command)?;
             if names.is_empty() {
                 break;
             }
@@ -112,12 +112,12 @@ impl Redis {
                     // The name is no player's, so no server has put it there.
                     let mut command = cmd("ZREM");
                     command.arg(BOOKS_USED).arg(name);
-                    self.link.call::<Value>(&command)?;
+                    self.call::<Value>(&command)?;
                     continue;
                 };
                 let mut command = self.book_script(scripts::EXPIRE_BOOK, &player);
                 command.arg(before);
-                expired += self.link.call::<u64>(&command)?;
+                expired += self.call::<u64>(&command)?;
             }
         }
         Ok(expired)
@@ -131,7 +131,7 @@ impl Redis {
     ) -> Result<u64, Error> {
         let mut command = cmd("ZCOUNT");
         command.arg(BOOKS_USED).arg("-inf").arg(since);
-        let unused: u64 = self.link.call(&command)?;
+        let unused: u64 = self.call(&command)?;
         let players: Vec<_> = in_use.iter().cloned().collect();
         if players.is_empty() {
             return Ok(unused);

@@ -18,12 +18,11 @@ use ::redis::{Client, Cmd, Connection, ErrorKind, FromRedisValue, RedisError, Va
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{info, warn};
 
-use super::super::Error;
-use super::url::Url;
+use super::{Error, Url};
 use crate::locks::Mutex;
 
 /// How long a call lasts at most, all its attempts and pauses together.
-pub(super) const CALL: Duration = Duration::from_secs(3);
+pub const CALL: Duration = Duration::from_secs(3);
 /// How many connections there are at most. Redis runs one command at a time, so more would only wait there.
 const SLOTS: usize = 8;
 /// How long one of a host's addresses may take to accept a connection. What is left of [`CALL`] may go to the host's
@@ -42,8 +41,11 @@ const NOT_NOW: [&str; 6] = [
     "TRYAGAIN",
 ];
 
+/// The error code with which a script says that it has changed nothing, because the instance's lease is no longer its own.
+const FENCED: &str = "FENCED";
+
 /// The way to one Redis server.
-pub(super) struct Link {
+pub struct Link {
     url: Url,
     /// The slots that no call uses now, each with its connection, if it has one.
     free: Receiver<Option<Connection>>,
@@ -75,7 +77,7 @@ enum Failure {
 
 impl Link {
     /// Does not connect yet.
-    pub(super) fn new(url: &Url) -> Link {
+    pub fn new(url: &Url) -> Link {
         let (give_back, free) = bounded(SLOTS);
         for _ in 0..SLOTS {
             // There is room for all of them.
@@ -92,8 +94,8 @@ impl Link {
     /// Sends a command and waits for its answer.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] within [`CALL`].
-    pub(super) fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
+    /// [`Error::Unavailable`] within [`CALL`]; [`Error::Fenced`].
+    pub fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let answer = self.ask(command)?;
         T::from_redis_value(answer).map_err(|error| {
             let error = self.unavailable(&error.to_string());
@@ -118,6 +120,11 @@ impl Link {
                 Ok(answer) => {
                     self.note(None);
                     return Ok(answer);
+                }
+                // Redis works: it is this server that may not do it.
+                Err(Failure::Final(error)) if error.code() == Some(FENCED) => {
+                    self.note(None);
+                    return Err(Error::Fenced);
                 }
                 Err(Failure::Final(error)) => error,
                 Err(Failure::NotRun(error)) if Instant::now() + pause >= deadline => error,
@@ -179,7 +186,7 @@ impl Link {
     }
 
     /// An error for the log, without the password.
-    pub(super) fn unavailable(&self, cause: &str) -> Error {
+    pub fn unavailable(&self, cause: &str) -> Error {
         let cause = self.url.conceal(cause);
         Error::Unavailable(format!("Redis at {}: {cause}", self.url))
     }
