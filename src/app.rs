@@ -263,6 +263,7 @@ impl App {
             self.manager.drain_left(grace.give_up_at);
         }
         if left > 0 {
+            self.manager.name_those_left();
             warn!(
                 "{left} threads did not end within the grace; the next start takes their containers over"
             );

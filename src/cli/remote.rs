@@ -133,7 +133,7 @@ pub fn drain(after: Option<Duration>, target: &Target, config: &Config) -> ExitC
         let (games, when) = (&answer["sessions"], &answer["ends_in_seconds"]);
         let when = when.as_u64().map(|left| format!(" in {left} s"));
         let when = when.unwrap_or_default();
-        format!("{games} games are saved and removed; the server ends{when}.\n")
+        format!("{games} games are being saved and removed; the server ends{when}.\n")
     })
 }
 

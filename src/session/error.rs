@@ -159,7 +159,7 @@ impl Error {
             Error::TooManySessions { .. } => "You have as many games as a player may have; go on with one of them, or end one.".into(),
             Error::AddressFull { .. } => "As many games run from your address as may; end one of them, or try again in a little while.".into(),
             Error::BookBusy => "Your spellbook is being read or written already; try again in a moment.".into(),
-            Error::RateLimited { .. } => "Too many games were started from your address; try again in a little while.".into(),
+            Error::RateLimited { .. } => "Too many games were started by you, or from your address; try again in a little while.".into(),
             Error::StoredTooMuch { .. } => "Too many large spellbooks were saved from your address; try again in a little while.".into(),
             Error::Full { .. } => "All places are taken; try again in a little while.".into(),
             Error::Busy { .. } | Error::QueueFull { .. } => "Too many games are being started right now; try again in a little while.".into(),

@@ -308,11 +308,17 @@ impl Manager {
     /// [`Error::NotFound`]; [`Error::StillEnding`] when the Engine takes too long.
     pub fn destroy(&self, id: SessionId) -> Result<(), Error> {
         let session = self.get(id)?;
-        if !session.snapshot().state.is_over() {
-            session.order_end(Reason::Destroyed)?;
-            if !session.wait_until_over(DESTROY_WAIT) {
-                return Err(Error::StillEnding(DESTROY_WAIT));
+        let deadline = Instant::now() + DESTROY_WAIT;
+        // An operator sees a session in the list while it is still being made.
+        session.wait_until_made(deadline);
+        if let Err(illegal) = session.order_end(Reason::Destroyed) {
+            // It may have ended by itself a moment ago, which is what was asked for.
+            if !session.snapshot().state.is_over() {
+                return Err(illegal.into());
             }
+        }
+        if !session.wait_until_over(deadline) {
+            return Err(Error::StillEnding(DESTROY_WAIT));
         }
         if session.snapshot().state == State::Kept {
             // The server stops, and leaves the session to its next life, which the client can ask again.
@@ -332,11 +338,10 @@ impl Manager {
             .filter(|session| session.order_end(Reason::Destroyed).is_ok())
             .collect();
         let deadline = Instant::now() + DESTROY_WAIT;
-        let left = || deadline.saturating_duration_since(Instant::now());
         let ended = ordered.iter().filter(|session| {
             // An operator may ask again to end a session that a stop has left to the next life.
             let is_over =
-                session.wait_until_over(left()) && session.snapshot().state != State::Kept;
+                session.wait_until_over(deadline) && session.snapshot().state != State::Kept;
             if is_over {
                 self.sessions.remove(session.id);
             }

@@ -137,7 +137,7 @@ fn apply(remedy: Remedy, session: &Session) {
 /// over.
 fn may_go_on(manager: &Manager, pause: Duration) -> bool {
     if manager.is_stopping() {
-        return !manager.is_abandoned_within(pause);
+        return !manager.is_grace_over_within(pause);
     }
     // The server's end cuts this wait short: the next try then leaves the container or ends it.
     manager.has_stopped_within(pause);

@@ -313,13 +313,21 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until it is over, for at most `limit`. Returns whether it is.
-    pub fn wait_until_over(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+    /// Waits until it is over, until `deadline` at most. Returns whether it is.
+    pub fn wait_until_over(&self, deadline: Instant) -> bool {
+        self.wait_until(State::is_over, deadline)
+    }
+
+    /// Waits until it is no longer being made, until `deadline` at most. Returns whether it is so.
+    pub(super) fn wait_until_made(&self, deadline: Instant) -> bool {
+        self.wait_until(|state| state != State::Creating, deadline)
+    }
+
+    fn wait_until(&self, is_it: impl Fn(State) -> bool, deadline: Instant) -> bool {
         let mut life = self.life.lock();
-        while !life.state.is_over() {
+        while !is_it(life.state) {
             if self.stepped.wait_until(&mut life, deadline).timed_out() {
-                return life.state.is_over();
+                return is_it(life.state);
             }
         }
         true

@@ -108,7 +108,7 @@ impl Manager {
     }
 
     /// Waits for at most `wait`; returns true immediately when the grace period is over.
-    pub(super) fn is_abandoned_within(&self, wait: Duration) -> bool {
+    pub(super) fn is_grace_over_within(&self, wait: Duration) -> bool {
         self.shutdown.abandoned.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }
 
@@ -150,6 +150,19 @@ impl Manager {
         }
         self.shutdown.abandon();
         join_until(left, grace.end_at).len()
+    }
+
+    /// Names in the log the sessions whose threads did not end within the grace period, such as those that still wait for
+    /// an answer from the store.
+    pub fn name_those_left(&self) {
+        for session in self.list() {
+            if !session.snapshot().state.is_over() {
+                let id = session.id;
+                warn!(
+                    "session={id} did not end within the grace: its container is left to the next start"
+                );
+            }
+        }
     }
 
     /// Ends what a stop has left behind in this process, when the operator changes their mind while it stops. Works until

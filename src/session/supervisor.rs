@@ -155,7 +155,7 @@ fn find_out(
             Err(error) => {
                 session.hub.engine_away();
                 let wait = manager.set_aside(Kind::Container, &name, &error);
-                if manager.is_abandoned_within(wait) {
+                if manager.is_grace_over_within(wait) {
                     return Fate::Left;
                 }
             }
@@ -298,7 +298,7 @@ fn save(manager: &Manager, session: &Session, container: &ContainerId) -> bool {
                 manager.metrics.books.count_save(Outcome::Failed);
                 let cause = format!("it stays until its book is safe: {error}");
                 let wait = manager.set_aside(Kind::Container, &name, &cause);
-                if manager.is_abandoned_within(wait) {
+                if manager.is_grace_over_within(wait) {
                     let id = session.id;
                     warn!(
                         "session={id} its book is not saved: its container is left to the next start: {error}"
@@ -315,7 +315,7 @@ fn remove(manager: &Manager, session: &Session, container: &ContainerId) -> bool
     loop {
         match manager.remove_container(container) {
             Ok(()) => return true,
-            Err(wait) if manager.is_abandoned_within(wait) => {
+            Err(wait) if manager.is_grace_over_within(wait) => {
                 warn!("session={} its container is left", session.id);
                 return false;
             }

@@ -280,7 +280,7 @@ fn a_drain_comes_when_its_time_has_come() {
     let told = "The server goes on, with 1 games.\n";
     assert_eq!((status, text.as_str()), (Some(0), told));
     let (status, text) = order(&server, &["drain", "--after", "1s"], ADMIN_TOKEN);
-    let told = "1 games are saved and removed; the server ends in 1 s.\n";
+    let told = "1 games are being saved and removed; the server ends in 1 s.\n";
     assert_eq!((status, text.as_str()), (Some(0), told));
     assert_eq!(server.exit_code_in_time(), Some(0));
     assert_eq!(page.close_code(), 1001);

@@ -476,3 +476,24 @@ fn a_session_s_id_is_in_no_line() {
         );
     }
 }
+
+/// A store that hangs keeps a session's thread beyond the grace; the operator learns whose container stays.
+#[test]
+fn a_session_that_a_stop_leaves_behind_is_named() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let flags = ["--redis-url", &url, "--shutdown-grace", "1s"];
+    let mut logged = Logged::start_with("text", "info", &flags);
+    let game = logged.process.create("rust");
+    let name = format!("shellcraft-{}", game.id);
+    logged
+        .engine
+        .write_file(&name, "/home/spellbook.dat", b"late\techo\n");
+    redis.signal("STOP");
+    logged.process.signal("INT");
+    assert_eq!(logged.process.exit_code_in_time(), Some(0));
+    let short = names::short(&game.id);
+    let told = format!("session={short} did not end within the grace: its container is left");
+    assert!(logged.text().contains(&told), "{}", logged.text());
+    redis.signal("CONT");
+}

@@ -181,7 +181,7 @@ impl Server {
     #[track_caller]
     fn check_ends(&self, reason: Reason, book: &[u8]) {
         assert!(
-            self.session.wait_until_over(PATIENCE),
+            self.session.wait_until_over(Instant::now() + PATIENCE),
             "{:?}",
             self.session.snapshot()
         );

@@ -81,6 +81,30 @@ fn sixteen_threads_hammer_the_map() {
     assert_eq!(site.stop(), 0);
 }
 
+/// An operator sees it in the list already.
+#[test]
+fn a_session_that_is_being_made_is_destroyed_when_it_is_made() {
+    let engine = FakeEngine::start();
+    let site = Site::start(&engine.docker_host(), &[]);
+    let manager: &Arc<Manager> = site.app().manager();
+    engine.hold_answers("ContainerStart");
+    thread::scope(|scope| {
+        let player = scope.spawn(|| new_session(manager, None).map(|session| session.id));
+        wait_for("the container's start", || {
+            engine.calls("ContainerStart") == 1
+        });
+        let id = manager.list().first().expect("a session").id;
+        let operator = scope.spawn(move || manager.destroy(id));
+        assert!(!operator.is_finished());
+        engine.release("ContainerStart");
+        operator.join().expect("no panic").expect("destroyed");
+        let made = player.join().expect("no panic");
+        assert!(matches!(made, Ok(made) if made == id) || made.is_err());
+    });
+    assert!(manager.list().is_empty() && engine.containers().is_empty());
+    assert_eq!(site.stop(), 0);
+}
+
 #[test]
 fn a_session_is_destroyed_once_however_many_ask() {
     let engine = FakeEngine::start();
