@@ -47,6 +47,7 @@ mod sockets;
 mod spells;
 mod store_contract;
 mod store_dir;
+mod store_fences;
 mod store_promises;
 mod store_redis;
 mod terminal;

@@ -129,8 +129,9 @@ impl SessionStore for Leash {
         player: &PlayerId,
         book: &[u8],
         over: Option<&str>,
+        game: Option<SessionId>,
     ) -> Result<(), Error> {
-        self.reach()?.save_book_over(player, book, over)
+        self.reach()?.save_book_over(player, book, over, game)
     }
     fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error> {
         self.reach()?.book_versions(player)

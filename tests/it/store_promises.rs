@@ -461,8 +461,9 @@ pub fn a_book_that_is_too_big_changes_nothing(place: &dyn Place) {
 pub fn a_book_follows_the_one_it_is_to_follow(place: &dyn Place) {
     let store = place.open(INSTANCE);
     let name = |book: &[u8]| shellcraft::auth::digest_bytes(book);
-    let save =
-        |book: &[u8], over: &[u8]| store.save_book_over(&player("anna"), book, Some(&name(over)));
+    let save = |book: &[u8], over: &[u8]| {
+        store.save_book_over(&player("anna"), book, Some(&name(over)), None)
+    };
     let is_overtaken = |saved: Result<(), Error>| matches!(saved, Err(Error::Overtaken));
     assert!(is_overtaken(save(b"two", b"one")), "there is none");
     assert_eq!(load(&*store, "anna"), None);

@@ -50,7 +50,7 @@ impl Manager {
         if sessions.any(|session| !session.snapshot().state.is_over()) {
             return Err(Error::Playing);
         }
-        self.replace_newest(player, book)
+        self.replace_newest(player, book, None)
     }
 
     /// Makes a version of a player's book the newest, at the wish of a client from `household`. Returns whether there is a
@@ -160,7 +160,7 @@ impl Manager {
         self.save(&session, book_before, &owner.player)?;
         self.set_newest_aside(&owner.player, book)?;
         self.put(&session, container, (book, &archive::pack_new(book)?))?;
-        self.replace_newest(&owner.player, book)?;
+        self.replace_newest(&owner.player, book, Some(id))?;
         self.charge_stored(&session, book.len());
         // INVARIANT: noted only now: after a failure the end of the session saves it.
         self.note_book(&session, book);

@@ -32,7 +32,7 @@ use crate::session::spellbook::archive::Found;
 use crate::session::spellbook::join::{self, Joined};
 use crate::session::spellbook::slot::{Base, Kept};
 use crate::session::store::{self, Book, BookVersion};
-use crate::session::{Error, Manager};
+use crate::session::{Error, Manager, SessionId};
 use crate::terminal::frame::Notice;
 use crate::warn_throttled;
 
@@ -67,7 +67,7 @@ impl Manager {
             }
             return Ok(Kept::Unchanged);
         }
-        match self.file(player, &book.bytes, &base) {
+        match self.file(player, &book.bytes, &base, Some(session.id)) {
             Ok(Filed::Differing) => session.hub.notify(&Notice::books_differ()),
             Ok(Filed::Whole) => {}
             Err(Error::Store(error @ store::Error::NoRoom { .. })) => {
@@ -106,7 +106,8 @@ impl Manager {
         }
     }
 
-    /// Makes `book` the player's newest. If another game has saved one since `base`, the two are joined.
+    /// Makes `book`, which `game` saves, the player's newest. If another game has saved one since `base`, the two are
+    /// joined.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -115,10 +116,11 @@ impl Manager {
         player: &PlayerId,
         book: &[u8],
         base: &Base,
+        game: Option<SessionId>,
     ) -> Result<Filed, Error> {
         let mut over = base.name().map(str::to_owned);
         if let Some(name) = &over {
-            match self.store.save_book_over(player, book, Some(name)) {
+            match self.store.save_book_over(player, book, Some(name), game) {
                 Err(store::Error::Overtaken) => {}
                 saved => return Ok(saved.map(|()| Filed::Whole)?),
             }
@@ -150,7 +152,7 @@ impl Manager {
             // The store itself says that this book is the newest: what seemed to be newer is not a book.
             let is_again = over.as_ref() == Some(&name);
             let only_over = (!is_again).then_some(name.as_str());
-            match self.store.save_book_over(player, &joined, only_over) {
+            match self.store.save_book_over(player, &joined, only_over, game) {
                 Err(store::Error::Overtaken) => over = Some(name),
                 saved => return Ok(saved.map(|()| filed)?),
             }
@@ -166,16 +168,17 @@ impl Manager {
         }
     }
 
-    /// Makes `book` the player's newest, whichever is the newest now. The former newest is kept where no autosave pushes
-    /// it out, and so is a book that another game saves meanwhile.
+    /// Makes `book` the player's newest, whichever is the newest now; with `game`, only while that is open here. The former
+    /// newest is kept where no autosave pushes it out, and so is a book that another game saves meanwhile.
     pub(in crate::session) fn replace_newest(
         &self,
         player: &PlayerId,
         book: &[u8],
+        game: Option<SessionId>,
     ) -> Result<(), Error> {
         for _ in 0..TRIES {
             let newest = self.set_newest_aside(player, book)?;
-            match self.store.save_book_over(player, book, Some(&newest)) {
+            match self.store.save_book_over(player, book, Some(&newest), game) {
                 Err(store::Error::Overtaken) => {}
                 saved => return Ok(saved?),
             }

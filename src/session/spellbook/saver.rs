@@ -182,14 +182,18 @@ impl Manager {
             .as_ref()
             // INVARIANT: a container that only bears the session's label must not overwrite the player's book.
             .filter(|session| session.container() == Some(container))
-            .and_then(|session| Some((session.owner()?, session.book.lock().base.clone())));
-        let (player, base) = match known {
-            Some((owner, base)) => (owner.player.clone(), base),
-            None => (PlayerId::of_lost_session(session_id), Base::Unknown),
+            .and_then(|session| {
+                let base = session.book.lock().base.clone();
+                Some((session.owner()?, base, session.id))
+            });
+        let (player, base, game) = match known {
+            Some((owner, base, game)) => (owner.player.clone(), base, Some(game)),
+            None => (PlayerId::of_lost_session(session_id), Base::Unknown, None),
         };
-        let player = match self.file(&player, &book.bytes, &base).map(drop) {
-            // There is no session whose player could be told, so the book is kept under the name that is always kept.
-            Err(Error::Store(store::Error::NoRoom { .. })) => {
+        let player = match self.file(&player, &book.bytes, &base, game).map(drop) {
+            // There is no session whose player could be told, or the player plays elsewhere: the book is kept under the
+            // name that is always kept.
+            Err(Error::Store(store::Error::NoRoom { .. } | store::Error::Fenced)) => {
                 let lost = PlayerId::of_lost_session(session_id);
                 self.store.save_book(&lost, &book.bytes)?;
                 lost

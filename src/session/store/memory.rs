@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use log::warn;
 
+use super::games::{Games, HasNewerHolder, not_joined};
 use super::record::{self, Unreadable};
 use super::{
-    BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, REVOKED_MOST, Record,
-    SessionStore, Shelf, Tending, check_newest, checksum, ms_revoked, room_of, those_after,
-    time_of,
+    Adoption, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, Holder,
+    Membership, Opening, REVOKED_MOST, Record, SessionStore, Shelf, Supersedes, Tending,
+    check_newest, checksum, ms_revoked, room_of, those_after, time_of,
 };
 use crate::auth::PlayerId;
 use crate::locks::Mutex;
@@ -36,10 +37,23 @@ struct Contents {
     cookie_key: Option<CookieKeyBytes>,
     /// Since when each player's logins are revoked, in milliseconds since 1970.
     revoked: HashMap<PlayerId, u64>,
+    /// The lease of each server of a fleet: its epoch, if it is not buried.
+    leases: HashMap<String, Option<u64>>,
+    games: HashMap<PlayerId, Games>,
     is_away: bool,
 }
 
 impl BackingStore {
+    /// Sets the epoch of a server's lease, or buries it with none.
+    pub fn set_lease(&self, instance: &str, epoch: Option<u64>) {
+        self.0.lock().leases.insert(instance.to_owned(), epoch);
+    }
+
+    /// Loses what is known of a player's games.
+    pub fn forget_games(&self, player: &PlayerId) {
+        self.0.lock().games.remove(player);
+    }
+
     /// Makes every call fail from now on, or none.
     pub fn set_away(&self, is_away: bool) {
         self.0.lock().is_away = is_away;
@@ -92,6 +106,7 @@ pub struct Memory {
     shared: BackingStore,
     instance: String,
     quota_bytes: Option<u64>,
+    membership: Option<Arc<Membership>>,
 }
 
 impl Memory {
@@ -101,6 +116,15 @@ impl Memory {
             shared: shared.clone(),
             instance: instance.to_owned(),
             quota_bytes: None,
+            membership: None,
+        }
+    }
+
+    /// The same store for a server of a fleet.
+    pub fn in_fleet(self, membership: Arc<Membership>) -> Memory {
+        Memory {
+            membership: Some(membership),
+            ..self
         }
     }
 
@@ -143,6 +167,33 @@ impl Memory {
         act(&mut contents)
     }
 
+    /// This life of the server, if it is one of a fleet.
+    fn holder(&self) -> Result<Option<Holder>, Error> {
+        let holder = |membership: &Arc<Membership>| {
+            Ok(Holder {
+                instance: self.instance.clone(),
+                epoch: membership.epoch().ok_or_else(not_joined)?,
+            })
+        };
+        self.membership.as_ref().map(holder).transpose()
+    }
+
+    /// Like [`Memory::with`], if the server's lease is its own.
+    fn with_lease<T>(
+        &self,
+        act: impl FnOnce(&mut Contents) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let holder = self.holder()?;
+        self.with(|contents| {
+            if let Some(Holder { instance, epoch }) = holder
+                && contents.leases.get(&instance) != Some(&Some(epoch))
+            {
+                return Err(Error::Fenced);
+            }
+            act(contents)
+        })
+    }
+
     /// Reads one record; a broken one is set aside and counts as missing.
     fn read(&self, contents: &mut Contents, id: SessionId) -> Result<Option<Record>, Error> {
         let key = self.key(id);
@@ -173,7 +224,7 @@ impl SessionStore for Memory {
     fn insert(&self, record: &Record) -> Result<(), Error> {
         let (_, bytes) = record::encode(record.clone())?;
         let key = self.key(record.session_id);
-        self.with(|contents| {
+        self.with_lease(|contents| {
             if contents.records.contains_key(&key) {
                 return Err(Error::Exists(record.session_id));
             }
@@ -188,7 +239,7 @@ impl SessionStore for Memory {
             let old = old.ok_or(Error::NotFound(id))?;
             // No lock is held here, because `change` is the caller's code.
             let (new, bytes) = record::encode(record::updated(&old, change))?;
-            let is_written = self.with(|contents| {
+            let is_written = self.with_lease(|contents| {
                 let now = self.read(contents, id)?.ok_or(Error::NotFound(id))?;
                 let is_first = now.revision == old.revision;
                 if is_first {
@@ -203,7 +254,7 @@ impl SessionStore for Memory {
     }
 
     fn remove(&self, id: SessionId) -> Result<(), Error> {
-        self.with(|contents| {
+        self.with_lease(|contents| {
             contents.records.remove(&self.key(id));
             Ok(())
         })
@@ -229,11 +280,19 @@ impl SessionStore for Memory {
         player: &PlayerId,
         book: &[u8],
         over: Option<&str>,
+        game: Option<SessionId>,
     ) -> Result<(), Error> {
         if book.len() as u64 > BOOK_LIMIT_BYTES {
             return Err(Error::TooBig);
         }
+        let holder = self.holder()?;
         self.with(|contents| {
+            if let Some((game, holder)) = game.zip(holder) {
+                let games = contents.games.get(player);
+                if !games.is_some_and(|games| games.may_save(game, &holder)) {
+                    return Err(Error::Fenced);
+                }
+            }
             self.find_room(contents, player)?;
             let versions = contents.books.entry(player.clone()).or_default();
             if versions.last().is_some_and(|newest| newest.bytes == book) {
@@ -248,6 +307,44 @@ impl SessionStore for Memory {
             versions.drain(..surplus);
             Ok(())
         })
+    }
+
+    fn open_game(
+        &self,
+        player: &PlayerId,
+        session: SessionId,
+        supersedes: Supersedes<'_>,
+    ) -> Result<Opening, Error> {
+        match self.holder()? {
+            None => Ok(Opening::Open(Vec::new())),
+            Some(holder) => self.with(|contents| {
+                let games = contents.games.entry(player.clone()).or_default();
+                Ok(games.open(session, &holder, supersedes))
+            }),
+        }
+    }
+
+    fn adopt_game(&self, player: &PlayerId, session: SessionId) -> Result<Adoption, Error> {
+        match self.holder()? {
+            None => Ok(Adoption::Open),
+            Some(holder) => self.with(|contents| {
+                let games = contents.games.entry(player.clone()).or_default();
+                let adoption = games.adopt(session, &holder);
+                adoption.map_err(|HasNewerHolder| Error::Fenced)
+            }),
+        }
+    }
+
+    fn close_game(&self, player: &PlayerId, session: SessionId) -> Result<(), Error> {
+        match self.holder()? {
+            None => Ok(()),
+            Some(holder) => self.with(|contents| {
+                if let Some(games) = contents.games.get_mut(player) {
+                    games.close(session, &holder);
+                }
+                Ok(())
+            }),
+        }
     }
 
     fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error> {

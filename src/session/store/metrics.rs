@@ -78,6 +78,12 @@ pub enum Call {
     List,
     /// [`save_book_over`](super::SessionStore::save_book_over).
     SaveBook,
+    /// [`open_game`](super::SessionStore::open_game).
+    OpenGame,
+    /// [`adopt_game`](super::SessionStore::adopt_game).
+    AdoptGame,
+    /// [`close_game`](super::SessionStore::close_game).
+    CloseGame,
     /// [`book_versions`](super::SessionStore::book_versions).
     BookVersions,
     /// [`read_version`](super::SessionStore::read_version).
@@ -104,13 +110,16 @@ pub enum Call {
 
 impl Call {
     /// All calls.
-    pub const ALL: [Call; 17] = [
+    pub const ALL: [Call; 20] = [
         Call::Check,
         Call::Insert,
         Call::Update,
         Call::Remove,
         Call::List,
         Call::SaveBook,
+        Call::OpenGame,
+        Call::AdoptGame,
+        Call::CloseGame,
         Call::BookVersions,
         Call::ReadVersion,
         Call::ReadBook,
@@ -133,6 +142,9 @@ impl Call {
             Call::Remove => "remove",
             Call::List => "list",
             Call::SaveBook => "save_book",
+            Call::OpenGame => "open_game",
+            Call::AdoptGame => "adopt_game",
+            Call::CloseGame => "close_game",
             Call::BookVersions => "book_versions",
             Call::ReadVersion => "read_version",
             Call::ReadBook => "read_book",

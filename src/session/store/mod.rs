@@ -11,6 +11,7 @@
 //! again by itself when it is back.
 
 pub mod dir;
+pub mod games;
 pub mod memory;
 pub mod metrics;
 pub mod record;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use games::{Adoption, Holder, Membership, Opening, Supersedes};
 pub use record::{Phase, Record, StoredScreen, StoredTypist, StoredUndrawn};
 
 use super::SessionId;
@@ -153,8 +155,9 @@ pub enum Error {
         "{REVOKED_MOST} players are revoked, which is the limit: restore those whose tokens have run out"
     )]
     TooManyRevoked,
-    /// This server's lease is another process's by now, or was buried. Nothing has changed.
-    #[error("another server has taken this one's place: end one of the two")]
+    /// This server's lease is another process's by now, or was buried; or the game is not this server's any more. Nothing
+    /// has changed.
+    #[error("another server has taken this one's place")]
     Fenced,
     /// The book or the record is above 1 MiB.
     #[error("a spellbook or a record has at most {BOOK_LIMIT_BYTES} bytes")]
@@ -312,23 +315,59 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Saves a new version of a player's book, and deletes the oldest beyond [`BOOK_VERSIONS`]. A book that is the same as
     /// the newest adds no version. With `over`, the book is saved only if the newest has that SHA-256, where no book
-    /// counts as an empty one; check and save are one step.
+    /// counts as an empty one. With `game`, it is saved only if that game is open on this server. Checks and save are one
+    /// step.
     ///
     /// # Errors
-    /// [`Error::Overtaken`], [`Error::TooBig`], [`Error::NoRoom`], [`Error::Unavailable`].
+    /// [`Error::Fenced`], [`Error::Overtaken`], [`Error::TooBig`], [`Error::NoRoom`], [`Error::Unavailable`].
     fn save_book_over(
         &self,
         player: &PlayerId,
         book: &[u8],
         over: Option<&str>,
+        game: Option<SessionId>,
     ) -> Result<(), Error>;
 
-    /// Saves a new version of a player's book like [`SessionStore::save_book_over`], whatever the newest is.
+    /// Saves a new version of a player's book like [`SessionStore::save_book_over`], whatever the newest is, and whoever
+    /// plays.
     ///
     /// # Errors
     /// As [`SessionStore::save_book_over`].
     fn save_book(&self, player: &PlayerId, book: &[u8]) -> Result<(), Error> {
-        self.save_book_over(player, book, None)
+        self.save_book_over(player, book, None, None)
+    }
+
+    /// Opens a player's game on this server, and supersedes the player's games that `supersedes` names: what these save is
+    /// refused from now on. A store that one server uses has nothing to fence, and does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn open_game(
+        &self,
+        player: &PlayerId,
+        session: SessionId,
+        supersedes: Supersedes<'_>,
+    ) -> Result<Opening, Error> {
+        let _ = (player, session, supersedes);
+        Ok(Opening::Open(Vec::new()))
+    }
+
+    /// Takes over a game that an earlier life of this server has opened, unless it is superseded.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when a later life of this server has it; [`Error::Unavailable`].
+    fn adopt_game(&self, player: &PlayerId, session: SessionId) -> Result<Adoption, Error> {
+        let _ = (player, session);
+        Ok(Adoption::Open)
+    }
+
+    /// Closes a game that is over. It is no error when it is not open here.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn close_game(&self, player: &PlayerId, session: SessionId) -> Result<(), Error> {
+        let _ = (player, session);
+        Ok(())
     }
 
     /// The versions of a player's book, newest first. It does not check whether they are whole.

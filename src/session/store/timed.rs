@@ -5,7 +5,8 @@ use std::time::{Instant, SystemTime};
 
 use super::metrics::{Call, Metrics};
 use super::{
-    Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, Record, SessionStore, Shelf, Tending,
+    Adoption, Book, BookEntry, BookVersion, CookieKeyBytes, Disk, Error, Opening, Record,
+    SessionStore, Shelf, Supersedes, Tending,
 };
 use crate::auth::PlayerId;
 use crate::session::SessionId;
@@ -62,10 +63,30 @@ impl SessionStore for Timed {
         player: &PlayerId,
         book: &[u8],
         over: Option<&str>,
+        game: Option<SessionId>,
     ) -> Result<(), Error> {
         self.time(Call::SaveBook, || {
-            self.inner.save_book_over(player, book, over)
+            self.inner.save_book_over(player, book, over, game)
         })
+    }
+
+    fn open_game(
+        &self,
+        player: &PlayerId,
+        session: SessionId,
+        supersedes: Supersedes<'_>,
+    ) -> Result<Opening, Error> {
+        self.time(Call::OpenGame, || {
+            self.inner.open_game(player, session, supersedes)
+        })
+    }
+
+    fn adopt_game(&self, player: &PlayerId, session: SessionId) -> Result<Adoption, Error> {
+        self.time(Call::AdoptGame, || self.inner.adopt_game(player, session))
+    }
+
+    fn close_game(&self, player: &PlayerId, session: SessionId) -> Result<(), Error> {
+        self.time(Call::CloseGame, || self.inner.close_game(player, session))
     }
 
     fn book_versions(&self, player: &PlayerId) -> Result<Vec<BookVersion>, Error> {

@@ -270,6 +270,7 @@ impl SessionStore for Directory {
         player: &PlayerId,
         book: &[u8],
         over: Option<&str>,
+        _game: Option<SessionId>,
     ) -> Result<(), Error> {
         if book.len() > BOOK_LIMIT {
             return Err(Error::TooBig);

@@ -6,6 +6,7 @@
 //!   shellcraft:<instance>:broken:<id>      what was no record, set aside
 //!   shellcraft:cookie-key                  signs players' cookies
 //!   shellcraft:revoked                     a hash: players whose logins are revoked, and since when
+//!   shellcraft:games:<player>              a hash, in a fleet: the player's games and who holds them
 //!   shellcraft:book:<player>               the versions of a book, newest first
 //!   shellcraft:books:bytes, :sizes, :used  what all books take, what each takes, and when those that may expire were
 //!                                          saved or loaded last
@@ -14,13 +15,15 @@
 //! A version is a line of JSON (when, and the bytes' SHA-256) and then the book's bytes. What Redis has confirmed is as
 //! safe as Redis makes it: `appendonly yes` with `appendfsync always` loses nothing.
 //!
-//! [`records`] reads records, [`shelf`] tends all books together, and [`scripts`] is what Redis does in one step.
+//! [`records`] reads records, [`games`] knows who plays where, [`shelf`] tends all books together, and [`scripts`] is what Redis does in one step.
 
+mod games;
 mod records;
 mod scripts;
 mod shelf;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use ::redis::{Cmd, FromRedisValue, Value, cmd};
@@ -29,14 +32,15 @@ use serde::{Deserialize, Serialize};
 
 use super::record;
 use super::{
-    BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, RECORD_LIFE,
-    REVOKED_MOST, Record, SessionStore, Shelf, Tending, checksum, key_from_text, key_to_text,
-    ms_of, ms_revoked, those_after, time_of,
+    Adoption, BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error,
+    Membership, Opening, RECORD_LIFE, REVOKED_MOST, Record, SessionStore, Shelf, Supersedes,
+    Tending, checksum, key_from_text, key_to_text, ms_of, ms_revoked, those_after, time_of,
 };
 use crate::auth::PlayerId;
-use crate::redis::{CALL, Link, Url};
+use crate::redis::{CALL, Link, Url, lease_key};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
+use games::games_key;
 use records::Lookup;
 
 /// How many records are read in one go, each of at most 1 MiB.
@@ -57,11 +61,16 @@ const NO_ROOM: i64 = -1;
 /// What [`scripts::SAVE_BOOK`] answers when the newest book is not the one that the new one was to follow.
 const OVERTAKEN: i64 = -2;
 
+/// What [`scripts::SAVE_BOOK`] answers when the game that saves is not this server's.
+const FENCED: i64 = -3;
+
 /// The store of one instance.
 pub struct Redis {
     link: Link,
     instance: String,
     quota_bytes: Option<u64>,
+    /// Of a server in a fleet.
+    membership: Option<Arc<Membership>>,
 }
 
 /// The line before a book's bytes.
@@ -78,6 +87,15 @@ impl Redis {
             link: Link::new(url),
             instance: instance.to_owned(),
             quota_bytes: None,
+            membership: None,
+        }
+    }
+
+    /// The same store for a server of a fleet: what it writes is fenced.
+    pub fn in_fleet(self, membership: Arc<Membership>) -> Redis {
+        Redis {
+            membership: Some(membership),
+            ..self
         }
     }
 
@@ -97,8 +115,9 @@ impl Redis {
     /// The command that runs a script on one player's books.
     fn book_script(&self, script: &str, player: &PlayerId) -> Cmd {
         let mut command = cmd("EVAL");
-        command.arg(script).arg(4).arg(book_key(player));
+        command.arg(script).arg(5).arg(book_key(player));
         command.arg(BOOK_BYTES).arg(BOOK_SIZES).arg(BOOKS_USED);
+        command.arg(games_key(player));
         command.arg(player.to_string()).arg(BLOCK_BYTES);
         command
     }
@@ -124,12 +143,36 @@ impl Redis {
         self.key("session", "index")
     }
 
-    /// The command that runs a script on one record, with its two keys.
-    fn script(&self, script: &str, id: SessionId) -> Cmd {
+    /// Runs a script on one record. Its keys are the record, the set of ids and those in `more`; `fill` adds what else it
+    /// is given. In a fleet it refuses to do anything once this life of the server is over.
+    fn run<T: FromRedisValue>(
+        &self,
+        script: &str,
+        id: SessionId,
+        more: &[String],
+        fill: impl FnOnce(&mut Cmd),
+    ) -> Result<T, Error> {
+        let holder = self.holder()?;
         let mut command = cmd("EVAL");
-        let record = self.key("session", &id.to_text());
-        command.arg(script).arg(2).arg(record).arg(self.index());
+        let keys = 2 + more.len();
+        match &holder {
+            Some(_) => command
+                .arg(format!("{}{script}", scripts::LEASE_FENCE))
+                .arg(keys + 1),
+            None => command.arg(script).arg(keys),
+        };
         command
+            .arg(self.key("session", &id.to_text()))
+            .arg(self.index())
+            .arg(more);
+        if let Some(holder) = &holder {
+            command.arg(lease_key(&holder.instance));
+        }
+        fill(&mut command);
+        if let Some(holder) = &holder {
+            command.arg(holder.epoch);
+        }
+        self.call(&command)
     }
 }
 
@@ -149,9 +192,10 @@ impl SessionStore for Redis {
     fn insert(&self, record: &Record) -> Result<(), Error> {
         let id = record.session_id;
         let (_, text) = record::encode(record.clone())?;
-        let mut command = self.script(scripts::INSERT, id);
-        command.arg(text).arg(life_ms()).arg(id.to_text());
-        match self.call(&command)? {
+        let fill = |command: &mut Cmd| {
+            command.arg(text).arg(life_ms()).arg(id.to_text());
+        };
+        match self.run(scripts::INSERT, id, &[], fill)? {
             true => Ok(()),
             false => Err(Error::Exists(id)),
         }
@@ -164,9 +208,10 @@ impl SessionStore for Redis {
                 return Err(Error::NotFound(id));
             };
             let (new, text) = record::encode(record::updated(&old, change))?;
-            let mut command = self.script(scripts::UPDATE, id);
-            command.arg(text).arg(life_ms()).arg(id.to_text()).arg(was);
-            if self.call(&command)? {
+            let fill = |command: &mut Cmd| {
+                command.arg(text).arg(life_ms()).arg(id.to_text()).arg(was);
+            };
+            if self.run(scripts::UPDATE, id, &[], fill)? {
                 return Ok(new);
             }
         }
@@ -177,9 +222,9 @@ impl SessionStore for Redis {
     }
 
     fn remove(&self, id: SessionId) -> Result<(), Error> {
-        let mut command = self.script(scripts::REMOVE, id);
-        command.arg(id.to_text());
-        self.call(&command)
+        self.run(scripts::REMOVE, id, &[], |command| {
+            command.arg(id.to_text());
+        })
     }
 
     fn list(&self) -> Result<Vec<Record>, Error> {
@@ -202,6 +247,7 @@ impl SessionStore for Redis {
         player: &PlayerId,
         book: &[u8],
         over: Option<&str>,
+        game: Option<SessionId>,
     ) -> Result<(), Error> {
         if book.len() as u64 > BOOK_LIMIT_BYTES {
             return Err(Error::TooBig);
@@ -220,11 +266,32 @@ impl SessionStore for Redis {
             None => command.arg("none"),
         };
         command.arg(over.unwrap_or("any")).arg(checksum(b""));
+        if let Some((game, holder)) = game.zip(self.holder()?) {
+            command.arg(game.to_text()).arg(holder.to_string());
+        }
         match (self.call(&command)?, self.quota_bytes) {
+            (FENCED, _) => Err(Error::Fenced),
             (NO_ROOM, Some(quota_bytes)) => Err(Error::NoRoom { quota_bytes }),
             (OVERTAKEN, _) => Err(Error::Overtaken),
             _ => Ok(()),
         }
+    }
+
+    fn open_game(
+        &self,
+        player: &PlayerId,
+        session: SessionId,
+        supersedes: Supersedes<'_>,
+    ) -> Result<Opening, Error> {
+        self.open(player, session, supersedes)
+    }
+
+    fn adopt_game(&self, player: &PlayerId, session: SessionId) -> Result<Adoption, Error> {
+        self.adopt(player, session)
+    }
+
+    fn close_game(&self, player: &PlayerId, session: SessionId) -> Result<(), Error> {
+        self.close(player, session)
     }
 
     fn check_room(&self, player: &PlayerId) -> Result<(), Error> {

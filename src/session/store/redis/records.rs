@@ -64,17 +64,10 @@ impl Redis {
 
     /// Sets aside what was read as `text`, or forgets the id of what is gone.
     pub(super) fn set_aside(&self, id: SessionId, text: &[u8]) -> Result<bool, Error> {
-        let mut command = cmd("EVAL");
-        command
-            .arg(scripts::SET_ASIDE)
-            .arg(3)
-            .arg(self.key("session", &id.to_text()))
-            .arg(self.index())
-            .arg(self.key("broken", &id.to_text()))
-            .arg(id.to_text())
-            .arg(RECORD_LIMIT_BYTES)
-            .arg(text);
-        self.call(&command)
+        let aside = [self.key("broken", &id.to_text())];
+        self.run(scripts::SET_ASIDE, id, &aside, |command| {
+            command.arg(id.to_text()).arg(RECORD_LIMIT_BYTES).arg(text);
+        })
     }
 
     /// The ids of this instance's records.

@@ -19,6 +19,14 @@ for place, key in ipairs(KEYS) do
 end
 return found";
 
+/// What a script on this server's own records begins with in a fleet: it refuses unless the lease is this life's. The last
+/// of KEYS: the lease. The last of ARGV: this life's epoch.
+pub(super) const LEASE_FENCE: &str = "
+if redis.call('HGET', KEYS[#KEYS], 'epoch') ~= ARGV[#ARGV]
+  or redis.call('HGET', KEYS[#KEYS], 'state') == 'buried' then
+  return redis.error_reply('FENCED this life of the server is over')
+end";
+
 /// Adds a record, unless there is one. KEYS: the record, the set of ids. ARGV: the text, how many milliseconds Redis
 /// keeps it, the id.
 pub(super) const INSERT: &str = "
@@ -100,12 +108,15 @@ end
     };
 }
 
-/// Adds a version of a book, unless it is the newest already (answer 0), there is no room for a new player's (-1), or
-/// the newest is not the one it must follow (-2). ARGV 3: now; 4: whether the book may expire; 5: the head's line; 6:
+/// Adds a version of a book, unless the game that saves it is not this server's (answer -3), it is the newest already (0),
+/// there is no room for a new player's (-1), or the newest is not the one it must follow (-2). One key more: the player's
+/// games. ARGV 3: now; 4: whether the book may expire; 5: the head's line; 6:
 /// the bytes; 7: their checksum; 8: how many versions are kept; 9: what all books may take; 10: the checksum that the
-/// newest must have, or `any`; 11: the checksum of an empty book, as which no book counts.
+/// newest must have, or `any`; 11: the checksum of an empty book, as which no book counts; in a fleet 12: the game; 13: its
+/// holder.
 pub(super) const SAVE_BOOK: &str = book_script!(
     "
+if ARGV[12] and redis.call('HGET', KEYS[5], ARGV[12]) ~= ARGV[13] then return -3 end
 local newest = redis.call('LINDEX', KEYS[1], 0)
 local head = newest and string.find(newest, '\\n', 1, true)
 if head and string.sub(newest, head + 1) == ARGV[6]
@@ -154,3 +165,67 @@ local bytes = 0
 for _, size in ipairs(redis.call('HVALS', KEYS[2])) do bytes = bytes + size end
 redis.call('SET', KEYS[1], string.format('%.0f', bytes))
 return bytes";
+
+/// Opens a game; see [`Games`](super::super::games), whose rules these three scripts are. KEYS: the player's games. ARGV 1:
+/// the session; 2: its holder; 3: for how many seconds Redis keeps all this; 4: the session that is resumed, or nothing; from
+/// 5 on: the holders that are buried.
+///
+/// An open game is a field with its holder. A superseded one is a field `moved:` and the session, with its successor and
+/// the second since 1970 in which Redis noted it.
+pub(super) const OPEN_GAME: &str = "
+local now, resumed = tonumber(redis.call('TIME')[1]), ARGV[4]
+local buried = {}
+for place = 5, #ARGV do buried[ARGV[place]] = true end
+local function supersede(session)
+  redis.call('HDEL', KEYS[1], session)
+  redis.call('HSET', KEYS[1], 'moved:' .. session, ARGV[1] .. ' ' .. now)
+end
+if resumed ~= '' then
+  local mark = redis.call('HGET', KEYS[1], 'moved:' .. resumed)
+  local successor = mark and string.match(mark, '^%S+')
+  if successor and (redis.call('HEXISTS', KEYS[1], successor) == 1
+    or redis.call('HEXISTS', KEYS[1], 'moved:' .. successor) == 1) then
+    return {'resumed', successor}
+  end
+  local holder = redis.call('HGET', KEYS[1], resumed)
+  if holder and not buried[holder] then return {'held', holder} end
+  supersede(resumed)
+end
+local answer = {'open'}
+local all = redis.call('HGETALL', KEYS[1])
+for place = 1, #all, 2 do
+  local field, value = all[place], all[place + 1]
+  if string.sub(field, 1, 6) == 'moved:' then
+    local noted = tonumber(string.match(value, '%d+$'))
+    if not noted or noted + ARGV[3] < now then redis.call('HDEL', KEYS[1], field) end
+  elseif buried[value] then
+    supersede(field)
+  elseif field ~= ARGV[1] then
+    answer[#answer + 1] = field
+    answer[#answer + 1] = value
+  end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return answer";
+
+/// Makes a later life of the server a game's holder. KEYS and ARGV 1 to 3 as for [`OPEN_GAME`]; ARGV 4: the instance; 5: its
+/// epoch. Answers the successor of a game that is superseded, otherwise nothing.
+pub(super) const ADOPT_GAME: &str = "
+local mark = redis.call('HGET', KEYS[1], 'moved:' .. ARGV[1])
+if mark then return string.match(mark, '^%S+') end
+local holder = redis.call('HGET', KEYS[1], ARGV[1])
+if holder then
+  local instance, epoch = string.match(holder, '^(.*)/(%d+)$')
+  if instance ~= ARGV[4] or tonumber(epoch) > tonumber(ARGV[5]) then
+    return redis.error_reply('FENCED a later life of the server has this game')
+  end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return false";
+
+/// Forgets a game that is over. KEYS: the player's games. ARGV: the session, its holder.
+pub(super) const CLOSE_GAME: &str = "
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+return 1";
