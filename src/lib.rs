@@ -109,7 +109,7 @@
 //! | `session::events_closer` | Leaf | what ends the wait for the Engine's events | for a moment | – |
 //! | `session::shutdown::stopper` | Leaf | what ends the manager's threads when it is dropped | for a moment | – |
 //! | `session::shutdown::abandoner` | Leaf | what ends the sessions' threads that are left behind | for a moment | – |
-//! | `session::store::memory::BackingStore` | Leaf | everything | for look-ups and changes | – |
+//! | `session::store::memory::backing::BackingStore` | Leaf | everything | for look-ups and changes | – |
 //! | `session::store::dir::book_bytes` | Leaf | the bytes that all books take | for a moment | – |
 //! | `redis::link::is_away` | Leaf | whether the last call to Redis was answered | for a moment | – |
 //! | `engine::client::dialect` | Leaf | how to speak to the Engine | for a moment | – |

@@ -15,12 +15,13 @@
 //! A version is a line of JSON (when, and the bytes' SHA-256) and then the book's bytes. What Redis has confirmed is as
 //! safe as Redis makes it: `appendonly yes` with `appendfsync always` loses nothing.
 //!
-//! [`records`] reads records, [`games`] knows who plays where, [`shelf`] tends all books together, and [`scripts`] is what Redis does in one step.
+//! [`records`] reads and changes records, [`version`] is what lies in a book's list, [`games`] knows who plays where, [`shelf`] tends all books together, and [`scripts`] is what Redis does in one step.
 
 mod games;
 mod records;
 mod scripts;
 mod shelf;
+mod version;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,7 +29,6 @@ use std::time::{Instant, SystemTime};
 
 use ::redis::{Cmd, FromRedisValue, Value, cmd};
 use log::warn;
-use serde::{Deserialize, Serialize};
 
 use super::record;
 use super::{
@@ -37,11 +37,12 @@ use super::{
     Tending, checksum, key_from_text, key_to_text, ms_of, ms_revoked, those_after, time_of,
 };
 use crate::auth::PlayerId;
-use crate::redis::{CALL, Link, Url, lease_key};
+use crate::redis::{CALL, Link, Url};
 use crate::session::SessionId;
 use crate::session::sandbox::BOOK_LIMIT_BYTES;
 use games::games_key;
 use records::Lookup;
+use version::{BookHead, head_line, whole};
 
 /// How many records are read in one go, each of at most 1 MiB.
 const CHUNK: usize = 32;
@@ -71,13 +72,6 @@ pub struct Redis {
     quota_bytes: Option<u64>,
     /// Of a server in a fleet.
     membership: Option<Arc<Membership>>,
-}
-
-/// The line before a book's bytes.
-#[derive(Debug, Serialize, Deserialize)]
-struct BookHead {
-    saved_at_ms: u64,
-    sha256: String,
 }
 
 impl Redis {
@@ -141,38 +135,6 @@ impl Redis {
 
     fn index(&self) -> String {
         self.key("session", "index")
-    }
-
-    /// Runs a script on one record. Its keys are the record, the set of ids and those in `more`; `fill` adds what else it
-    /// is given. In a fleet it refuses to do anything once this life of the server is over.
-    fn run<T: FromRedisValue>(
-        &self,
-        script: &str,
-        id: SessionId,
-        more: &[String],
-        fill: impl FnOnce(&mut Cmd),
-    ) -> Result<T, Error> {
-        let holder = self.holder()?;
-        let mut command = cmd("EVAL");
-        let keys = 2 + more.len();
-        match &holder {
-            Some(_) => command
-                .arg(format!("{}{script}", scripts::LEASE_FENCE))
-                .arg(keys + 1),
-            None => command.arg(script).arg(keys),
-        };
-        command
-            .arg(self.key("session", &id.to_text()))
-            .arg(self.index())
-            .arg(more);
-        if let Some(holder) = &holder {
-            command.arg(lease_key(&holder.instance));
-        }
-        fill(&mut command);
-        if let Some(holder) = &holder {
-            command.arg(holder.epoch);
-        }
-        self.call(&command)
     }
 }
 
@@ -474,49 +436,4 @@ fn book_key(player: &PlayerId) -> String {
 
 fn life_ms() -> u64 {
     u64::try_from(RECORD_LIFE.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn head_line(sha256: &str, now: SystemTime) -> String {
-    let head = BookHead {
-        saved_at_ms: ms_of(now),
-        sha256: sha256.to_owned(),
-    };
-    // A number and a string can always be written as JSON.
-    format!("{}\n", serde_json::to_string(&head).unwrap_or_default())
-}
-
-/// The book in a version, if it is whole.
-fn whole(version: &[u8]) -> Option<Book> {
-    let end = version.iter().position(|byte| *byte == b'\n')?;
-    let head: BookHead = serde_json::from_slice(&version[..end]).ok()?;
-    let bytes = &version[end + 1..];
-    let is_whole = bytes.len() as u64 <= BOOK_LIMIT_BYTES && head.sha256 == checksum(bytes);
-    let saved_at = time_of(head.saved_at_ms)?;
-    is_whole.then(|| Book {
-        bytes: bytes.to_vec(),
-        saved_at,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use super::*;
-
-    #[test]
-    fn a_version_is_read_as_it_is_written() {
-        let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
-        for bytes in [&b""[..], b"\n", b"a\nb", &[0, 255, 10]] {
-            let mut version = head_line(&checksum(bytes), now).into_bytes();
-            version.extend_from_slice(bytes);
-            let book = whole(&version).unwrap();
-            assert_eq!((book.bytes.as_slice(), book.saved_at), (bytes, now));
-            for length in 0..version.len() {
-                assert_eq!(whole(&version[..length]), None, "{length}");
-            }
-            version.push(b'x');
-            assert_eq!(whole(&version), None);
-        }
-    }
 }

@@ -4,10 +4,11 @@
 
 use std::collections::HashSet;
 
-use ::redis::{Value, cmd};
+use ::redis::{Cmd, FromRedisValue, Value, cmd};
 use log::warn;
 
 use super::{IDS_AT_ONCE, Redis, scripts};
+use crate::redis::lease_key;
 use crate::session::SessionId;
 use crate::session::store::record::{self, Unreadable};
 use crate::session::store::{Error, RECORD_LIMIT_BYTES, Record};
@@ -22,6 +23,38 @@ pub(super) enum Lookup {
 }
 
 impl Redis {
+    /// Runs a script on one record. Its keys are the record, the set of ids and those in `more`; `fill` adds what else it
+    /// is given. In a fleet it refuses to do anything once this life of the server is over.
+    pub(super) fn run<T: FromRedisValue>(
+        &self,
+        script: &str,
+        id: SessionId,
+        more: &[String],
+        fill: impl FnOnce(&mut Cmd),
+    ) -> Result<T, Error> {
+        let holder = self.holder()?;
+        let mut command = cmd("EVAL");
+        let keys = 2 + more.len();
+        match &holder {
+            Some(_) => command
+                .arg(format!("{}{script}", scripts::LEASE_FENCE))
+                .arg(keys + 1),
+            None => command.arg(script).arg(keys),
+        };
+        command
+            .arg(self.key("session", &id.to_text()))
+            .arg(self.index())
+            .arg(more);
+        if let Some(holder) = &holder {
+            command.arg(lease_key(&holder.instance));
+        }
+        fill(&mut command);
+        if let Some(holder) = &holder {
+            command.arg(holder.epoch);
+        }
+        self.call(&command)
+    }
+
     /// What is in the places of these records. What is broken is set aside.
     pub(super) fn read(&self, ids: &[SessionId]) -> Result<Vec<Lookup>, Error> {
         let mut command = cmd("EVAL");
