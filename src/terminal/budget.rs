@@ -30,10 +30,14 @@ const UNWATCHED_PER_SECOND: f64 = 256.0 * 1024.0;
 /// its processor time in the Engine, which has no terminal to charge it to; so this limit is what leaves some for
 /// others.
 const BESIDE_PER_SECOND: f64 = 1024.0 * 1024.0;
-/// Bytes that a terminal may write immediately, in spite of the limits, when its player types: the output that is on
-/// its way when a flood is ended. This happens at most once in [`KEYS_EVERY`].
+/// Bytes that a terminal may write immediately, in spite of the limits, when its player types while it waits: the output
+/// that is on its way when a flood is ended. This happens at most [`KEYS_PER_SECOND`] times a second, and after a while
+/// without it [`KEYS_BURST`] times in a row: for the key that begins a flood, and for the one that ends it.
 const KEYS_BYTES: f64 = 2.0 * 1024.0 * 1024.0;
-const KEYS_EVERY: Duration = Duration::from_secs(1);
+const KEYS_PER_SECOND: f64 = 1.0;
+const KEYS_BURST: f64 = 2.0;
+/// A key counts although it came so much earlier than the wait, because its answer is what waits.
+const KEYS_BEFORE: Duration = Duration::from_millis(250);
 /// Seconds of processor time a second that the emulator may take for one terminal. The output of ordinary programs
 /// takes a hundredth of it.
 const EMULATION_PER_SECOND: f64 = 0.25;
@@ -145,8 +149,12 @@ pub struct PumpBudget {
     unwatched: Bucket,
     beside: Bucket,
     emulation: Bucket,
-    /// The time of the keys that last gave the terminal more to spend.
+    /// How often keys have given the terminal more to spend.
+    keys: Bucket,
+    /// The time of the keys that did so last.
     keys_at: Option<Instant>,
+    /// Since when the terminal waits because others type.
+    held_since: Option<Instant>,
 }
 
 /// What goes on around a terminal.
@@ -166,8 +174,13 @@ impl PumpBudget {
         PumpBudget {
             unwatched: Bucket::new(UNWATCHED_PER_SECOND, 0.0, now),
             beside: Bucket::new(BESIDE_PER_SECOND, 0.0, now),
-            keys_at: None,
             emulation: Bucket::new(EMULATION_PER_SECOND, 0.0, now),
+            keys: Bucket {
+                burst: KEYS_BURST,
+                ..Bucket::new(KEYS_PER_SECOND, 0.0, now)
+            },
+            keys_at: None,
+            held_since: None,
         }
     }
 
@@ -193,19 +206,12 @@ impl PumpBudget {
 
     /// How long the program has to wait for what it has used up.
     pub fn pause(&mut self, around: Around, now: Instant) -> Duration {
-        if self
-            .keys_at
-            .is_none_or(|before| around.keys_at >= before + KEYS_EVERY)
-        {
-            self.keys_at = Some(around.keys_at);
-            self.beside.used = (self.beside.used - KEYS_BYTES).max(0.0);
-        }
         if !around.has_others {
             // Output that has disturbed no other player is not paid for later.
             self.beside.used = self.beside.used.min(self.beside.burst);
         }
         let unwatched = self.unwatched.look(now).wait;
-        let beside = self.beside.look(now).wait;
+        let beside = self.beside_wait(around.keys_at, now);
         let mut pause = self.emulation.look(now).wait;
         if !around.is_watched {
             pause = pause.max(unwatched);
@@ -214,6 +220,26 @@ impl PumpBudget {
             pause = pause.max(beside);
         }
         pause
+    }
+
+    /// How long the program has to wait for the sake of others who type, after keys that came while it waits have had
+    /// their share.
+    fn beside_wait(&mut self, keys_at: Instant, now: Instant) -> Duration {
+        let wait = self.beside.look(now).wait;
+        if wait.is_zero() {
+            self.held_since = None;
+            return wait;
+        }
+        let since = *self.held_since.get_or_insert(now);
+        let is_new = self.keys_at.is_none_or(|before| keys_at > before);
+        self.keys.look(now);
+        if !is_new || keys_at + KEYS_BEFORE < since || self.keys.used + 1.0 > self.keys.burst {
+            return wait;
+        }
+        self.keys.used += 1.0;
+        self.keys_at = Some(keys_at);
+        self.beside.used = (self.beside.used - KEYS_BYTES).max(0.0);
+        self.beside.look(now).wait
     }
 }
 
@@ -412,25 +438,46 @@ mod tests {
             );
         }
         budget.spend(1 << 20, true);
-        let pause = budget.pause(around(true, true, start), start);
+        let later = start + Duration::from_secs(1);
+        budget.spend(1 << 20, true);
+        let pause = budget.pause(around(true, true, start), later);
         assert!((0.9..1.1).contains(&pause.as_secs_f64()), "{pause:?}");
+    }
+
+    /// The pause of a flood at a moment, after so many mebibytes more, when keys came last at another moment.
+    fn held(budget: &mut PumpBudget, mebibytes: usize, keys_at: Instant, now: Instant) -> f64 {
+        budget.spend(mebibytes << 20, true);
+        let pause = budget.pause(around(true, true, keys_at), now);
+        pause.as_secs_f64()
     }
 
     /// The output that is on its way when a flood is ended comes immediately.
     #[test]
-    fn who_types_at_a_flood_gets_some_of_it_at_once() {
+    fn who_types_at_a_flood_gets_some_of_it_immediately() {
         let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
         let mut budget = PumpBudget::new(start);
-        budget.spend(10 << 20, true);
-        let pause = budget.pause(around(true, true, start), start);
-        assert_eq!(pause, Duration::ZERO, "it has begun to play");
-        budget.spend(2 << 20, true);
-        let later = start + KEYS_EVERY / 2;
-        let pause = budget.pause(around(true, true, later), later);
-        assert!(pause > Duration::from_secs(1), "{pause:?}");
-        let later = start + KEYS_EVERY;
-        let pause = budget.pause(around(true, true, later), later);
-        assert_eq!(pause, Duration::ZERO);
+        // The burst of 8 MiB lasts longer than the key that has begun the flood counts.
+        assert_eq!(held(&mut budget, 8, start, at(400)), 0.0);
+        assert!(held(&mut budget, 1, start, at(400)) > 0.5);
+        // Ctrl-C, soon after the flood began.
+        assert_eq!(held(&mut budget, 1, at(450), at(450)), 0.0);
+        // The same key counts once.
+        assert!(held(&mut budget, 1, at(450), at(460)) > 0.5);
+        // The next flood, which finds the burst used up, and its end: the second key comes half a second after the first.
+        assert_eq!(held(&mut budget, 1, at(900), at(950)), 0.0);
+        assert_eq!(held(&mut budget, 1, at(1450), at(1450)), 0.0);
+        // Keys without end have their share once a second.
+        let mut written = 0;
+        for ms in (2000..12_000).step_by(10) {
+            // A program that has to wait writes nothing.
+            while held(&mut budget, 0, at(ms), at(ms)) == 0.0 {
+                budget.spend(64 << 10, true);
+                written += 64 << 10;
+            }
+        }
+        // The pace and the shares, for ten seconds.
+        assert!((28..=36).contains(&(written >> 20)), "{written}");
     }
 
     /// Each piece takes a second of emulation, so the number of pieces is a quarter of the number of seconds.
