@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::crowd::{Crowd, join};
 use crate::report::{Row, Target, percentile};
 use crate::stand::{Outcome, Server, Shell};
-use crate::terminal::Terminal;
 
 /// Between the keys of the one.
 const PACE: Duration = Duration::from_millis(20);
@@ -34,15 +33,15 @@ pub fn run(server: &Server, shell: Shell, plan: &Plan) -> Outcome<Vec<Row>> {
     for _ in 0..plan.rounds {
         note("alone", &one.type_for(plan.typing, PACE)?);
     }
-    let mut others: Vec<Box<dyn Terminal>> = Vec::new();
+    let mut others = Crowd::new(Vec::new())?;
     for _ in 1..plan.sessions {
         let (game, terminal) = join(server, shell)?;
         games.push(game);
-        others.push(Box::new(terminal));
-        // The one answers its pings meanwhile.
+        others.push(Box::new(terminal))?;
+        // All answer their pings meanwhile: on a slow machine the last comes later than a terminal may be silent.
         one.rest(Duration::from_millis(1))?;
+        others.rest(Duration::from_millis(1))?;
     }
-    let mut others = Crowd::new(others)?;
     for _ in 0..plan.rounds {
         others.rest(Duration::from_millis(1))?;
         note("others idle", &one.type_for(plan.typing, PACE)?);

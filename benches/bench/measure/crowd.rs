@@ -30,17 +30,25 @@ pub(super) struct Crowd {
 
 impl Crowd {
     pub(super) fn new(terminals: Vec<Box<dyn Terminal>>) -> Outcome<Crowd> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for (at, terminal) in terminals.iter().enumerate() {
-            let data = epoll::EventData::new_u64(at as u64);
-            epoll::add(&epoll, terminal.fd(), data, epoll::EventFlags::IN)?;
-        }
-        Ok(Crowd {
-            waiting: vec![None; terminals.len()],
-            terminals,
-            epoll,
+        let mut crowd = Crowd {
+            waiting: Vec::new(),
+            terminals: Vec::new(),
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             echoes: Vec::new(),
-        })
+        };
+        for terminal in terminals {
+            crowd.push(terminal)?;
+        }
+        Ok(crowd)
+    }
+
+    /// Adds one terminal.
+    pub(super) fn push(&mut self, terminal: Box<dyn Terminal>) -> Outcome<()> {
+        let data = epoll::EventData::new_u64(self.terminals.len() as u64);
+        epoll::add(&self.epoll, terminal.fd(), data, epoll::EventFlags::IN)?;
+        self.terminals.push(terminal);
+        self.waiting.push(None);
+        Ok(())
     }
 
     /// Answers pings for `time`, and otherwise does nothing.
