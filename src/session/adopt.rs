@@ -183,6 +183,12 @@ impl Manager {
             Phase::Prewarmed => Event::Prepared,
             Phase::Claimed => Event::Ready,
         })?;
+        if let (Phase::Claimed, Some(player)) = (record.phase, &record.player)
+            && self.is_superseded(record.session_id, player)?
+        {
+            // Its thread saves the book under a name of its own.
+            session.order_end(Reason::Moved)?;
+        }
         session.set_unclear(true);
         self.sessions
             .write()
@@ -211,7 +217,7 @@ impl Manager {
 
     /// Keeps a session whose container is gone, so that the page that comes back is told what happened to it.
     fn note_missing(self: &Arc<Self>, record: &Record) {
-        self.forget_record(record.session_id);
+        self.forget_record(record.session_id, record.player.as_ref());
         if record.phase == Phase::Prewarmed {
             return;
         }

@@ -16,7 +16,7 @@ use super::quarantine::Kind;
 use super::room::{check_line, those_playing};
 use super::session::Session;
 use super::state::{Event, Reason, State};
-use super::store::{FORMAT, Phase, Record};
+use super::store::{FORMAT, Phase, Record, Supersedes};
 use super::{Error, Manager, Shell, recover};
 use crate::auth::{self, Owner, PlayerId};
 use crate::engine::{Attach, ContainerId};
@@ -78,13 +78,14 @@ impl Manager {
         };
         self.save_others(player);
         self.wait_for_last_saves(player)?;
+        // A store that does not answer is known before a container is taken for this player.
         let book = self.book_of(player)?;
         self.use_aside(player);
         let newcomer = Newcomer {
             shell: &shell.name,
             ..newcomer
         };
-        let (session, origin) = self.claim_or_make(newcomer, &shell, &owner, &book)?;
+        let (session, origin) = self.claim_or_make(newcomer, &shell, &owner, book)?;
         self.metrics.lives.count_created(&shell.name);
         info!(
             "session={} shell={} {origin} in {:?}",
@@ -135,27 +136,46 @@ impl Manager {
         newcomer: Newcomer<'_>,
         shell: &Shell,
         owner: &Owner,
-        book: &[u8],
+        mut book: Vec<u8>,
     ) -> Result<(Arc<Session>, &'static str), Error> {
         loop {
             let prewarmed = match self.take_or_reserve(shell, owner)? {
                 Allocation::Taken(prewarmed) => prewarmed,
                 Allocation::Reserved(session, hope) => {
-                    let made = self.make_or_receive(newcomer, &session, (shell, hope), book);
+                    let made = self.open_game(session.id, owner, &mut book).and_then(|()| {
+                        self.make_or_receive(newcomer, &session, (shell, hope), &book)
+                    });
                     match made.inspect_err(|error| self.unmake(&session, error))? {
                         None => return Ok((session, "made")),
                         Some(handed) => self.take_place_of(&session, handed, owner)?,
                     }
                 }
             };
-            if self.settle_claim(&prewarmed, owner, book)? {
+            if self.settle_claim(&prewarmed, owner, &mut book)? {
                 return Ok((prewarmed, "claimed"));
             }
         }
     }
 
+    /// Opens the player's game, where several servers share the store, and loads the book again.
+    fn open_game(&self, id: SessionId, owner: &Owner, book: &mut Vec<u8>) -> Result<(), Error> {
+        if !self.store.is_shared() {
+            return Ok(());
+        }
+        self.store
+            .open_game(&owner.player, id, Supersedes::default())?;
+        // INVARIANT: only now, because from now on no game that this one supersedes can save a newer one.
+        *book = self.book_of(&owner.player)?;
+        Ok(())
+    }
+
     /// Prepares a prewarmed session for the owner that it has now. Returns false when the session has ended meanwhile.
-    fn settle_claim(&self, session: &Session, owner: &Owner, book: &[u8]) -> Result<bool, Error> {
+    fn settle_claim(
+        &self,
+        session: &Session,
+        owner: &Owner,
+        book: &mut Vec<u8>,
+    ) -> Result<bool, Error> {
         let Some(container) = session.container() else {
             return Ok(false);
         };
@@ -167,10 +187,11 @@ impl Manager {
         // INVARIANT: stored before the book is put in, because otherwise another player could be given it after a crash;
         // and before the answer goes out.
         let claimed = self
-            .note_claim(session.id, owner, created_at)
-            .and_then(|()| match book {
+            .open_game(session.id, owner, book)
+            .and_then(|()| self.note_claim(session.id, owner, created_at))
+            .and_then(|()| match book.as_slice() {
                 b"" => {
-                    self.note_book(session, book);
+                    self.note_book(session, b"");
                     Ok(())
                 }
                 book => {
@@ -259,6 +280,10 @@ impl Manager {
         drop(sessions);
         // No other thread holds it yet.
         let _ = reserved.step(Event::Failed);
+        if self.store.is_shared() {
+            // It has no record yet, but its game is open.
+            self.forget_record(reserved.id, Some(&owner.player));
+        }
         if is_draining {
             self.pool.give_back(handed);
             return Err(Error::Stopping);
@@ -298,7 +323,7 @@ impl Manager {
         self.sessions.remove(session.id);
         // No other thread holds it yet.
         let _ = session.step(Event::Failed);
-        self.forget_record(session.id);
+        self.forget_record(session.id, session.player());
     }
 
     /// A new session, which is in no list yet.

@@ -79,7 +79,7 @@ mod sweep;
 mod watch;
 mod worklist;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -177,9 +177,9 @@ pub struct Manager {
     settled: Settled,
     /// The key of players' cookies; the store hands it over before the last life's sessions are taken over.
     cookie_key: OnceLock<CookieKey>,
-    /// Records of sessions that are over and that the store has not forgotten yet. Never held together with the session
-    /// map.
-    stale_records: Mutex<BTreeSet<SessionId>>,
+    /// Records of sessions that are over and that the store has not forgotten yet, with their players. Never held together
+    /// with the session map.
+    stale_records: Mutex<BTreeMap<SessionId, Option<PlayerId>>>,
     drain: Drain,
     usage: stats::Usage,
     history: history::History,

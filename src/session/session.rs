@@ -11,7 +11,7 @@ use super::spellbook::slot::BookSlot;
 use super::state::{Event, Illegal, Reason, State};
 use super::worklist::IsListed;
 use crate::auth;
-use crate::auth::Owner;
+use crate::auth::{Owner, PlayerId};
 use crate::engine::{ContainerId, Size};
 use crate::locks::{Condvar, Mutex};
 use crate::terminal::{Close, Hub};
@@ -142,6 +142,11 @@ impl Session {
     /// The player who owns it; none while it is prewarmed.
     pub fn owner(&self) -> Option<&Owner> {
         self.owner.get()
+    }
+
+    /// The player, once it has an owner.
+    pub(super) fn player(&self) -> Option<&PlayerId> {
+        self.owner().map(|owner| &owner.player)
     }
 
     /// Whether `token` is its owner's secret.
@@ -384,6 +389,7 @@ fn close_for(reason: Reason) -> Close {
         Reason::ServerStopped => Close::GoingAway,
         Reason::Destroyed | Reason::MaxLifetime | Reason::NotNeeded => Close::Destroyed,
         Reason::Vanished | Reason::InternalError => Close::EngineFailed,
+        Reason::Moved => Close::Moved,
         Reason::Exited | Reason::Killed | Reason::OutOfMemory => Close::ShellEnded,
     }
 }

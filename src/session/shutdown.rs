@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{info, warn};
 
-use super::Manager;
 use super::metrics::Work;
 use super::session::Session;
 use super::state::{Event, Reason, State};
+use super::{Manager, SessionId, store};
+use crate::auth::PlayerId;
 use crate::locks::Mutex;
 use crate::terminal::Close;
 use crate::terminal::frame::Notice;
@@ -192,7 +193,7 @@ impl Manager {
             })
             .and_then(|()| Ok(self.engine.remove(container)?));
         match ended {
-            Ok(()) => self.forget_record(session.id),
+            Ok(()) => self.forget_record(session.id, session.player()),
             Err(error) => warn!("session={} left for the next start: {error}", session.id),
         }
     }
@@ -229,19 +230,26 @@ impl Manager {
         info!("session={} left to the next start", session.id);
     }
 
-    /// Makes the store forget a session, now or when the store answers again.
-    pub(super) fn forget_record(&self, id: super::SessionId) {
-        if let Err(error) = self.store.remove(id) {
+    /// Makes the store forget a session and its player's game, now or when the store answers again.
+    pub(super) fn forget_record(&self, id: SessionId, player: Option<&PlayerId>) {
+        if let Err(error) = self.forget(id, player) {
             warn!("session={id} its record is removed later: {error}");
-            self.stale_records.lock().insert(id);
+            self.stale_records.lock().insert(id, player.cloned());
         }
+    }
+
+    fn forget(&self, id: SessionId, player: Option<&PlayerId>) -> Result<(), store::Error> {
+        if let Some(player) = player.filter(|_| self.store.is_shared()) {
+            self.store.close_game(player, id)?;
+        }
+        self.store.remove(id)
     }
 
     /// Tries again what [`Manager::forget_record`] could not do before.
     pub(super) fn forget_stale_records(&self) {
-        let stale: Vec<_> = self.stale_records.lock().iter().copied().collect();
-        for id in stale {
-            if self.store.remove(id).is_err() {
+        let stale = self.stale_records.lock().clone();
+        for (id, player) in stale {
+            if self.forget(id, player.as_ref()).is_err() {
                 self.metrics.reaper.count_failure(Work::ForgetRecord);
                 return;
             }

@@ -184,11 +184,13 @@ pub enum Reason {
     NotNeeded,
     /// Its thread panicked again and again.
     InternalError,
+    /// Its player goes on with another game, on another server of the fleet.
+    Moved,
 }
 
 impl Reason {
     /// All reasons, for metrics.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::Exited,
         Reason::Killed,
         Reason::OutOfMemory,
@@ -199,6 +201,7 @@ impl Reason {
         Reason::Vanished,
         Reason::NotNeeded,
         Reason::InternalError,
+        Reason::Moved,
     ];
 
     /// The reason's word.
@@ -214,6 +217,7 @@ impl Reason {
             Reason::Vanished => "vanished",
             Reason::NotNeeded => "not_needed",
             Reason::InternalError => "internal_error",
+            Reason::Moved => "moved",
         }
     }
 }

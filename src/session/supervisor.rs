@@ -248,7 +248,7 @@ fn end(
     }
     if is_safe && remove(manager, session, container) {
         // INVARIANT: first the container, then its record: a container without a record would be taken for a stranger's.
-        manager.forget_record(session.id);
+        manager.forget_record(session.id, session.player());
         session.step(Event::Removed)?;
     } else {
         session.step(Event::ServerLeaves)?;
@@ -259,13 +259,13 @@ fn end(
 fn vanish(manager: &Manager, session: &Session) -> Result<(), Illegal> {
     if session.is_book_safe() && session.snapshot().state == State::Saving {
         // An earlier try has come this far, and panicked: it was this server that removed the container.
-        manager.forget_record(session.id);
+        manager.forget_record(session.id, session.player());
         session.step(Event::Removed)?;
         return Ok(());
     }
     session.step(Event::ContainerGone)?;
     session.hub.close(Close::EngineFailed);
-    manager.forget_record(session.id);
+    manager.forget_record(session.id, session.player());
     Ok(())
 }
 

@@ -168,11 +168,12 @@ fn is_still_there(manager: &Manager, container: &ContainerId) -> Result<bool, Er
 /// Has the store forget the record of a session that could not be ended as it should: the record may still be there.
 fn forget_dead(manager: &Manager, session_id: &str) {
     let Ok(id) = session_id.parse() else { return };
-    let is_alive = manager
-        .get(id)
-        .is_ok_and(|session| !session.snapshot().state.is_over());
+    let session = manager.get(id).ok();
+    let is_alive = session
+        .as_ref()
+        .is_some_and(|session| !session.snapshot().state.is_over());
     if !is_alive {
-        manager.forget_record(id);
+        manager.forget_record(id, session.as_ref().and_then(|session| session.player()));
     }
 }
 

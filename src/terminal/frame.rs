@@ -213,11 +213,13 @@ pub enum Close {
     Idle,
     /// The session was destroyed.
     Destroyed,
+    /// The player goes on with another game in this one's place.
+    Moved,
 }
 
 impl Close {
     /// All of them, for metrics.
-    pub const ALL: [Close; 12] = [
+    pub const ALL: [Close; 13] = [
         Close::ShellEnded,
         Close::GoingAway,
         Close::ProtocolError,
@@ -230,6 +232,7 @@ impl Close {
         Close::TakenOver,
         Close::Idle,
         Close::Destroyed,
+        Close::Moved,
     ];
 
     /// The code of the close frame (RFC 6455 §7.4; 4000 and above are ShellCraft's own).
@@ -245,6 +248,7 @@ impl Close {
             Close::TakenOver => 4000,
             Close::Idle => 4001,
             Close::Destroyed => 4002,
+            Close::Moved => 4003,
         }
     }
 
@@ -263,6 +267,7 @@ impl Close {
             Close::TakenOver => "taken over by another tab",
             Close::Idle => "nobody typed for too long",
             Close::Destroyed => "the session was ended",
+            Close::Moved => "the game goes on elsewhere",
         }
     }
 }

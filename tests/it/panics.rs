@@ -11,17 +11,14 @@ use fake_engine::FakeEngine;
 use parking_lot::Mutex;
 use shellcraft::auth::PlayerId;
 use shellcraft::engine::{Engine, Watcher};
-use shellcraft::metrics::Registry;
 use shellcraft::session::store::memory::{BackingStore, Memory};
-use shellcraft::session::{
-    Grace, Manager, Metrics, Newcomer, Reason, Session, Settings, Shell, ShutdownMode, State,
-    sandbox,
-};
-use shellcraft::terminal::hub::{self, Arrival, Next, Typed};
+use shellcraft::session::{Grace, Manager, Newcomer, Reason, Session, ShutdownMode, State};
+use shellcraft::terminal::hub::{Arrival, Next, Typed};
 use shellcraft::terminal::viewer_handle::ViewerHandle;
 use shellcraft::terminal::{Close, Role};
 
 use crate::containers::PATIENCE;
+use crate::managers;
 use crate::site::wait_for;
 
 const INSTANCE: &str = "panics";
@@ -73,37 +70,9 @@ fn player() -> PlayerId {
 }
 
 fn start(engine: &FakeEngine, fault: &Arc<Fault>, shared: &BackingStore) -> Arc<Manager> {
-    let settings = Settings {
-        instance: INSTANCE.to_owned(),
-        shells: vec![Shell {
-            name: "rust".into(),
-            image: "shellcraft/rust".into(),
-        }],
-        limits: sandbox::ContainerLimits {
-            memory_bytes: 64 << 20,
-            nano_cpus: 500_000_000,
-            pids: 64,
-            runtime: None,
-        },
-        terminal: hub::BufferLimits {
-            scrollback_bytes: 64 << 10,
-            window_bytes: 16 << 10,
-        },
-        idle_timeout: Duration::from_secs(600),
-        max_lifetime: None,
-        max_sessions: 10,
-        sessions_per_player: 10,
-        sessions_per_address: 10,
-        rate: None,
-        save_interval: Duration::from_secs(600),
-        book_expiry: None,
-        pool_size: 0,
-    };
     let watched = Engine::watched(&engine.docker_host(), fault.watcher()).expect("a Unix socket");
-    let registry = Registry::new().expect("valid names");
-    let metrics = Metrics::register(&registry).expect("valid names");
     let store = Arc::new(Memory::new(shared, INSTANCE));
-    Manager::start(watched, store, settings, Vec::new(), metrics).expect("threads")
+    managers::start(watched, store, managers::settings(INSTANCE))
 }
 
 impl Server {

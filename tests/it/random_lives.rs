@@ -16,18 +16,18 @@ use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 use shellcraft::auth::PlayerId;
 use shellcraft::auth::PlayerSecret;
 use shellcraft::engine::Engine;
-use shellcraft::metrics::Registry;
 use shellcraft::session::store::memory::{BackingStore, Memory};
 use shellcraft::session::store::{
     Book, BookEntry, BookVersion, CookieKeyBytes, Error, Record, SessionStore, Shelf, Tending,
 };
 use shellcraft::session::{
-    Grace, Manager, Metrics, NewSession, Newcomer, SessionId, Settings, Shell, ShutdownMode, State,
+    Grace, Manager, NewSession, Newcomer, SessionId, Settings, ShutdownMode, State,
 };
 use shellcraft::terminal::frame::Role;
-use shellcraft::terminal::hub::{self, Arrival};
+use shellcraft::terminal::hub::Arrival;
 
 use crate::containers::{PATIENCE, unique};
+use crate::managers;
 use crate::site::wait_for;
 
 const BOOK: &str = "/home/spellbook.dat";
@@ -248,37 +248,14 @@ impl World {
             is_cut: Arc::clone(&is_cut),
         };
         let settings = Settings {
-            instance: self.instance.clone(),
-            shells: vec![Shell {
-                name: "rust".into(),
-                image: "shellcraft/rust".into(),
-            }],
-            limits: shellcraft::session::sandbox::ContainerLimits {
-                memory_bytes: 64 << 20,
-                nano_cpus: 500_000_000,
-                pids: 64,
-                runtime: None,
-            },
-            terminal: hub::BufferLimits {
-                scrollback_bytes: 64 << 10,
-                window_bytes: 16 << 10,
-            },
             idle_timeout: Duration::from_secs(60),
-            max_lifetime: None,
-            max_sessions: 10,
-            sessions_per_player: 10,
-            sessions_per_address: 10,
-            rate: None,
-            // The reaper looks twice as often, so that the idle ones go at once.
+            // The reaper looks twice as often, so that the idle ones go immediately.
             save_interval: Duration::from_millis(40),
-            book_expiry: None,
             pool_size: 1,
+            ..managers::settings(&self.instance)
         };
         let engine = Engine::new(&self.engine.docker_host()).expect("a Unix socket");
-        let registry = Registry::new().expect("valid names");
-        let metrics = Metrics::register(&registry).expect("valid names");
-        let manager = Manager::start(engine, Arc::new(store), settings, Vec::new(), metrics)
-            .expect("threads");
+        let manager = managers::start(engine, Arc::new(store), settings);
         self.life = Some(Life { manager, is_cut });
     }
 

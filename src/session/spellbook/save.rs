@@ -31,7 +31,8 @@ use crate::session::session::Session;
 use crate::session::spellbook::archive::Found;
 use crate::session::spellbook::join::{self, Joined};
 use crate::session::spellbook::slot::{Base, Kept};
-use crate::session::store::{self, Book, BookVersion};
+use crate::session::state::Reason;
+use crate::session::store::{self, Adoption, Book, BookVersion};
 use crate::session::{Error, Manager, SessionId};
 use crate::terminal::frame::Notice;
 use crate::warn_throttled;
@@ -67,7 +68,16 @@ impl Manager {
             }
             return Ok(Kept::Unchanged);
         }
-        match self.file(player, &book.bytes, &base, Some(session.id)) {
+        let filed = match self.file(player, &book.bytes, &base, Some(session.id)) {
+            Err(Error::Store(store::Error::Fenced)) => {
+                if self.is_superseded(session.id, player)? {
+                    return self.keep_superseded(session, &book.bytes);
+                }
+                self.file(player, &book.bytes, &base, Some(session.id))
+            }
+            filed => filed,
+        };
+        match filed {
             Ok(Filed::Differing) => session.hub.notify(&Notice::books_differ()),
             Ok(Filed::Whole) => {}
             Err(Error::Store(error @ store::Error::NoRoom { .. })) => {
@@ -84,6 +94,40 @@ impl Manager {
         let size = book.bytes.len();
         self.charge_stored(session, size);
         debug!("session={} book saved: {size} bytes", session.id);
+        Ok(Kept::Saved)
+    }
+
+    /// Whether the player goes on with another game in this one's place. A game that is not open by now, such as one of this
+    /// server's last life, is open from now on.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(in crate::session) fn is_superseded(
+        &self,
+        id: SessionId,
+        player: &PlayerId,
+    ) -> Result<bool, Error> {
+        if !self.store.is_shared() {
+            return Ok(false);
+        }
+        Ok(match self.store.adopt_game(player, id)? {
+            Adoption::Open => false,
+            Adoption::Superseded(_) => true,
+        })
+    }
+
+    /// Keeps the book of a game whose player goes on with another one, under a name of its own, and ends the game: nothing
+    /// is thrown away, and nothing newer is overwritten.
+    fn keep_superseded(&self, session: &Session, book: &[u8]) -> Result<Kept, Error> {
+        let lost = PlayerId::of_lost_session(&session.id.to_text());
+        self.store.save_book(&lost, book)?;
+        session.book.lock().base = Base::of(book);
+        warn!(
+            "session={} its player goes on with another game: its book is kept as {lost}",
+            session.id
+        );
+        // Illegal only when it is over already.
+        let _ = session.order_end(Reason::Moved);
         Ok(Kept::Saved)
     }
 

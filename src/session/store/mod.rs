@@ -337,6 +337,11 @@ pub trait SessionStore: Send + Sync + 'static {
         self.save_book_over(player, book, None, None)
     }
 
+    /// Whether several servers share the store, so that games are opened and closed.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Opens a player's game on this server, and supersedes the player's games that `supersedes` names: what these save is
     /// refused from now on. A store that one server uses has nothing to fence, and does nothing.
     ///

@@ -70,6 +70,11 @@ impl SessionStore for Timed {
         })
     }
 
+    // It is no call to the store.
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     fn open_game(
         &self,
         player: &PlayerId,

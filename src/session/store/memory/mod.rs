@@ -232,6 +232,10 @@ impl SessionStore for Memory {
         })
     }
 
+    fn is_shared(&self) -> bool {
+        self.membership.is_some()
+    }
+
     fn open_game(
         &self,
         player: &PlayerId,

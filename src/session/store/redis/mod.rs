@@ -239,6 +239,10 @@ impl SessionStore for Redis {
         }
     }
 
+    fn is_shared(&self) -> bool {
+        self.membership.is_some()
+    }
+
     fn open_game(
         &self,
         player: &PlayerId,
