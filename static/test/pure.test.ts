@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AckMeter } from "../src/ack";
-import { retrySeconds } from "../src/api";
-import { backoff } from "../src/backoff";
-import type { Ending } from "../src/connection";
-import { barKey, isCtrlShift, withCtrl } from "../src/keys";
-import type { Pressed } from "../src/keys";
-import { LARGEST, largestFitting, SMALLEST } from "../src/letterbox";
-import { FONT_SIZES, Memory } from "../src/memory";
-import { bookFault, bookLine, spellCount } from "../src/spellbook";
-import { changes, cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
-import { randomUuid } from "../src/uuid";
-import { serverWidths, widthOf } from "../src/widths";
-import { cardWords, queueWords, statusWords, tabTitle, timeLeftWords, unsentWords } from "../src/words";
+import { AckMeter } from "../src/net/ack";
+import { retrySeconds } from "../src/net/api";
+import { backoff } from "../src/net/backoff";
+import type { Ending } from "../src/net/connection";
+import { barKey, isCtrlShift, withCtrl } from "../src/page/keys";
+import type { Pressed } from "../src/page/keys";
+import { LARGEST, largestFitting, SMALLEST } from "../src/page/letterbox";
+import { FONT_SIZES, Memory } from "../src/page/memory";
+import { bookFault, bookLine, spellCount } from "../src/page/spellbook";
+import { changes, cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/page/text";
+import { randomUuid } from "../src/net/uuid";
+import { serverWidths, widthOf } from "../src/page/widths";
+import { cardWords, queueWords, statusWords, tabTitle, timeLeftWords, unsentWords } from "../src/page/words";
 
 test("backoff doubles from 250 ms to 10 s, less up to a half", () => {
   assert.deepEqual([0, 1, 2, 5, 6, 1000].map((attempt) => backoff(attempt, 0)), [250, 500, 1000, 8000, 10000, 10000]);

@@ -4,8 +4,8 @@
  */
 
 import { make, makeButton, need } from "./dom";
-import type { Level } from "./frames";
-import { here } from "./here";
+import type { Level } from "../net/frames";
+import { here } from "../net/here";
 import type { CardWords } from "./words";
 
 /** How long a passing sentence stays. */

@@ -1,8 +1,8 @@
 /** What the page says about a connection's state. Pure, so that every sentence is in one place and tested. */
 
-import type { Place } from "./api";
-import type { Ending, State } from "./connection";
-import type { Role } from "./frames";
+import type { Place } from "../net/api";
+import type { Ending, State } from "../net/connection";
+import type { Role } from "../net/frames";
 
 /** How the connection mark looks: lit, flickering, dark. */
 export type Mark = "good" | "wait" | "off";

@@ -6,16 +6,16 @@
  *                          └─ state ─▶ status bar, ribbon, card
  */
 
-import { createSession, isOutdated, newestBook, sessionStatus, versionPath, wantsUpgrade, watchStatus } from "./api";
-import type { Failure } from "./api";
-import { readCast } from "./cast";
+import { createSession, isOutdated, newestBook, sessionStatus, versionPath, wantsUpgrade, watchStatus } from "../net/api";
+import type { Failure } from "../net/api";
+import { readCast } from "../net/cast";
 import { readText } from "./clipboard";
-import { Connection } from "./connection";
-import type { Socket, State } from "./connection";
+import { Connection } from "../net/connection";
+import type { Socket, State } from "../net/connection";
 import { Countdown } from "./countdown";
 import { need } from "./dom";
-import { earlyClient, takeEarly } from "./early";
-import type { Notice, Role } from "./frames";
+import { earlyClient, takeEarly } from "../net/early";
+import type { Notice, Role } from "../net/frames";
 import { FindBar } from "./find-bar";
 import { HelpPanel } from "./help-panel";
 import { KeyBar } from "./key-bar";
@@ -24,7 +24,7 @@ import { Card, Ribbon } from "./panels";
 import { PlainText } from "./plain-text";
 import { Replay } from "./replay";
 import { saveFile } from "./save-file";
-import { createWatchLink, dropRecording, fetchRecording, revokeWatchLinks, startRecording } from "./share-api";
+import { createWatchLink, dropRecording, fetchRecording, revokeWatchLinks, startRecording } from "../net/share-api";
 import { SharePanel } from "./share-panel";
 import { bookLine, spellCount } from "./spellbook";
 import { StatusBar } from "./status-bar";
@@ -34,7 +34,7 @@ import { showTabIcon } from "./tab-icon";
 import { applyTheme, isDark, onSystemTheme } from "./theme";
 import type { Theme } from "./themes";
 import { TimeLeft } from "./time-left";
-import { randomUuid } from "./uuid";
+import { randomUuid } from "../net/uuid";
 import { isFocusLost, openWayOut } from "./way-out";
 import { cardWords, lostKeysWords, OUTDATED_WORDS, statusWords, tabTitle, unsentWords, waitingWords } from "./words";
 
