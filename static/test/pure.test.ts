@@ -156,8 +156,8 @@ test("words for states", () => {
   assert.deepEqual(statusWords({ kind: "waiting", cause: "network", retryAt: 4_100 }, 1_000), { mark: "wait", label: "reconnecting in 4 s", aloud: "reconnecting" });
   assert.equal(cardWords({ kind: "playing", role: "player" }, "player", true), undefined);
   assert.deepEqual(cardWords({ kind: "away" }, "player", true)?.actions, ["take-back"]);
-  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } }, "player", true)?.text, "Exit code 137. Reason: out of memory. Your spellbook is kept: the next game begins with it.");
-  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 0, reason: "exited" } }, "player", true)?.text, "Exit code 0, all is well. Your spellbook is kept: the next game begins with it.");
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } }, "player", true)?.text, "Exit code 137. Reason: out of memory. Once your spellbook is saved, the next game begins with it.");
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 0, reason: "exited" } }, "player", true)?.text, "Exit code 0, all is well. Once your spellbook is saved, the next game begins with it.");
   assert.equal(cardWords({ kind: "ended", ending: { why: "unwatched" } }, "spectator", true)?.text, "The player has ended watching.");
   assert.deepEqual(cardWords({ kind: "ended", ending: { why: "exit", code: 0 } }, "spectator", true)?.actions, []);
   assert.equal(unsentWords({ kind: "connecting", again: true }), "Not connected: keys are not sent.");
@@ -205,10 +205,10 @@ test("a letter with Ctrl and Shift is known by its character, and by its place w
 });
 
 test("each ending says what became of the game and of the book", () => {
-  const text = (ending: Ending, isBookKept = true) => cardWords({ kind: "ended", ending }, "player", isBookKept)?.text ?? "";
-  assert.match(text({ why: "destroyed", reason: "max_lifetime" }), /^The game has lasted as long as one may\. Your spellbook is kept/);
+  const text = (ending: Ending, hasRoomForBook = true) => cardWords({ kind: "ended", ending }, "player", hasRoomForBook)?.text ?? "";
+  assert.match(text({ why: "destroyed", reason: "max_lifetime" }), /^The game has lasted as long as one may\. Once your spellbook is saved, the next game begins with it\.$/);
   assert.match(text({ why: "destroyed" }), /by you, or by whoever runs this server/);
-  assert.match(text({ why: "stopped" }), /^All games have ended with it\. Your spellbook is kept/);
+  assert.match(text({ why: "stopped" }), /^All games have ended with it\. Once your spellbook is saved, the next game begins with it\.$/);
   assert.match(text({ why: "idle" }, false), /Your spellbook was not kept/);
   assert.doesNotMatch(text({ why: "refused", message: "No." }), /spellbook/);
 });

@@ -124,7 +124,7 @@ export class Card {
     this._root.focus({ preventScroll: true });
   }
 
-  /** Tells of the spellbook that is kept, and where it can be downloaded. */
+  /** Tells of the spellbook's newest version, and where it can be downloaded. */
   showBook(text: string, address: string): void {
     const line = this._root.querySelector<HTMLElement>(".book-line");
     if (line === null) return;

@@ -59,8 +59,8 @@ let isBack = false;
 let isStarting = false;
 /** What the program calls its window. */
 let programTitle = "";
-/** Until the server says otherwise. */
-let isBookKept = true;
+/** Whether the server can keep the spellbook: until it says otherwise. */
+let hasRoomForBook = true;
 
 const connection = new Connection(
   wsUrl,
@@ -258,7 +258,7 @@ function showState(state: State): void {
   }
 
   document.title = tabTitle(state, programTitle);
-  const words = cardWords(state, role, isBookKept);
+  const words = cardWords(state, role, hasRoomForBook);
   if (words !== undefined) card.show(words, share.isRecording && state.kind === "ended");
   else card.hide();
   if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") void tellOfBook();
@@ -273,21 +273,21 @@ function showState(state: State): void {
 
 /** The warning of an idle game's last minute counts down, what makes the game stand still is shown as long; others pass. */
 function showNotice({ kind, level, text, endsIn }: Notice): void {
-  if (kind === "no_room_for_book") isBookKept = false;
+  if (kind === "no_room_for_book") hasRoomForBook = false;
   if (kind === "idle_warning" && endsIn !== undefined && role === "player") return countdown.start(endsIn);
   if (kind === "engine_away" || kind === "paused") return ribbon.show(text);
   if (kind === "engine_back" || kind === "resumed") ribbon.clear();
   ribbon.hint(text, level);
 }
 
-/** What the ended game has left: it may have been saved a moment after the end. */
+/** Tells of the newest version that is saved: the ended game's own may come a moment after the end. */
 async function tellOfBook(): Promise<void> {
   for (const pause of [0, BOOK_PAUSE_MS]) {
     await new Promise((resolve) => window.setTimeout(resolve, pause));
     const newest = await newestBook();
     if (newest === undefined || connection.state.kind !== "ended") continue;
     const { version, text = "" } = newest;
-    card.showBook(`It has ${bookLine(version.bytes, spellCount(text), Date.now() - version.savedAt)}.`, versionPath(version.sha256));
+    card.showBook(`Its newest version has ${bookLine(version.bytes, spellCount(text), Date.now() - version.savedAt)}.`, versionPath(version.sha256));
   }
 }
 

@@ -130,18 +130,21 @@ function tabWords(state: State, program: string): string {
   }
 }
 
-/** Whether the spellbook outlives the game, as far as the page was told. */
-export function bookWords(isKept: boolean): string {
-  return isKept
-    ? "Your spellbook is kept: the next game begins with it."
+/**
+ * What becomes of the spellbook. The server saves it after the game has ended, when it tells this page nothing any more, and
+ * for as long as that takes where the Engine or the store is away: so nothing here says that it is saved.
+ */
+export function bookWords(hasRoom: boolean): string {
+  return hasRoom
+    ? "Once your spellbook is saved, the next game begins with it."
     : "Your spellbook was not kept: the server had no room for it.";
 }
 
 /**
- * The card shown when there is nothing to play any more; undefined while there is. `isBookKept`: as far as the page was
- * told.
+ * The card shown when there is nothing to play any more; undefined while there is. `hasRoomForBook`: as far as the
+ * page was told.
  */
-export function cardWords(state: State, role: Role, isBookKept: boolean): CardWords | undefined {
+export function cardWords(state: State, role: Role, hasRoomForBook: boolean): CardWords | undefined {
   if (state.kind === "away") {
     return {
       headline: "Opened in another tab",
@@ -152,7 +155,7 @@ export function cardWords(state: State, role: Role, isBookKept: boolean): CardWo
   if (state.kind !== "ended") return undefined;
   if (role === "spectator") return watchEndingWords(state.ending);
   const words = endingWords(state.ending);
-  return state.ending.why === "refused" ? words : { ...words, text: `${words.text} ${bookWords(isBookKept)}` };
+  return state.ending.why === "refused" ? words : { ...words, text: `${words.text} ${bookWords(hasRoomForBook)}` };
 }
 
 /** A spectator has nothing to start here: the card's link leads to the landing page. */
