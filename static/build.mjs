@@ -1,11 +1,11 @@
-// Builds the page: src/*.ts and src/style.css into dist/, flat, plain names.
+// Builds the page: the entry points in src/page (scripts and style.css) into dist/, flat, plain names.
 //
 //   node build.mjs           dist/, what the server embeds and serves under /assets/
 //   node build.mjs --tests   build/test/, the unit tests as plain modules for `node --test`
 //
 // xterm.js writes its colours into <style> elements and one style attribute, which our Content Security
-// Policy (no 'unsafe-inline') blocks. `strictStyles` swaps those few calls for src/csp-styles.ts while
-// bundling, and fails the build when a new version of xterm.js does it elsewhere.
+// Policy (no 'unsafe-inline') blocks. `strictStyles` swaps those few calls for src/page/csp-styles.ts
+// while bundling, and fails the build when a new version of xterm.js does it elsewhere.
 
 import { build } from "esbuild";
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const shim = join(here, "src", "csp-styles.ts");
+const shim = join(here, "src", "page", "csp-styles.ts");
 
 /** What is swapped in xterm.js 6.0.0, and how often it must be found there. */
 const SWAPS = [
@@ -66,15 +66,21 @@ async function buildPage() {
   await rm(join(here, "dist"), { recursive: true, force: true });
   const pages = await build({
     ...page,
-    entryPoints: { landing: "src/landing.ts", early: "src/early-page.ts", terminal: "src/terminal-page.ts", admin: "src/admin.ts", style: "src/style.css" },
+    entryPoints: {
+      landing: "src/page/landing.ts",
+      early: "src/page/early-page.ts",
+      terminal: "src/page/terminal-page.ts",
+      admin: "src/page/admin.ts",
+      style: "src/page/style.css",
+    },
     mangleCache: {},
   });
   // What the terminal loads later knows its private names, so they are the same ones here.
-  const parts = await build({ ...page, entryPoints: { search: "src/search.ts", webgl: "src/webgl.ts" }, mangleCache: pages.mangleCache });
+  const parts = await build({ ...page, entryPoints: { search: "src/page/search.ts", webgl: "src/page/webgl.ts" }, mangleCache: pages.mangleCache });
   for (const [file, { bytes }] of [pages, parts].flatMap(({ metafile }) => Object.entries(metafile.outputs))) {
     console.log(`${file} ${Math.ceil(bytes / 1024)} KiB`);
   }
-  await copyFile(join(here, "src", "favicon.svg"), join(here, "dist", "favicon.svg"));
+  await copyFile(join(here, "src", "page", "favicon.svg"), join(here, "dist", "favicon.svg"));
   await compress(join(here, "dist"));
 }
 
@@ -101,7 +107,7 @@ async function buildTests() {
     entryPoints: [
       ...names.map((name) => ({ in: join("test", name), out: name.replace(/\.ts$/, "") })),
       // For the terminal of tests/emulator, which is to do what the page's does.
-      { in: "src/emulation.ts", out: "emulation" },
+      { in: "src/page/emulation.ts", out: "emulation" },
     ],
     outdir: "build/test",
     outExtension: { ".js": ".mjs" },

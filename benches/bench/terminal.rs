@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BARE_BUFFER: usize = 32 * 1024;
 /// A whole frame of the server's and some more.
 const SOCKET_BUFFER: usize = 72 * 1024;
-/// When a page reports what it has drawn (`static/src/ack.ts`).
+/// When a page reports what it has drawn (`static/src/net/ack.ts`).
 const ACK_EVERY: u64 = 8 * 1024;
 const ACK_SMALL: u64 = 1024;
 

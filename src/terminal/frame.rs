@@ -1,6 +1,6 @@
 //! The wire language of `shellcraft.v1`: what the text messages between page and server mean.
 //!
-//! Data in, data out; `static/src/frames.ts` is its mirror. Terminal bytes are binary messages and need
+//! Data in, data out; `static/src/net/frames.ts` is its mirror. Terminal bytes are binary messages and need
 //! no coding. In raw mode (no subprotocol) nothing of this is ever sent.
 
 use serde::{Deserialize, Serialize};

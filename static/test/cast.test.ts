@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { readCast } from "../src/cast";
-import { clockWords } from "../src/words";
+import { readCast } from "../src/net/cast";
+import { clockWords } from "../src/page/words";
 
 const HEADER = `{"version":2,"width":80,"height":24,"timestamp":7}`;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { Probe } from "../src/connection";
+import type { Probe } from "../src/net/connection";
 import { Stage } from "./stage";
 
 function playing(): Stage {

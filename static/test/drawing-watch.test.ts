@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { DrawingWatch } from "../src/drawing-watch";
+import { DrawingWatch } from "../src/page/drawing-watch";
 
 /** A watch whose clock the test turns. */
 class Stage {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { decode, encode, INPUT_FRAME_BYTES, splitInput, within } from "../src/frames";
+import { decode, encode, INPUT_FRAME_BYTES, splitInput, within } from "../src/net/frames";
 
 const decoded: Array<[string, string, unknown]> = [
   ["hello", '{"type":"hello","session_id":"a","offset":7,"role":"player","replay":true}',

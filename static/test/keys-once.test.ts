@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { KEPT_BYTES, SentKeys } from "../src/sent-keys";
+import { KEPT_BYTES, SentKeys } from "../src/net/sent-keys";
 import { Stage } from "./stage";
 import type { FakeSocket } from "./stage";
 

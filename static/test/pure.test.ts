@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AckMeter } from "../src/ack";
-import { retrySeconds } from "../src/api";
-import { backoff } from "../src/backoff";
-import type { Ending } from "../src/connection";
-import { barKey, isCtrlShift, withCtrl } from "../src/keys";
-import type { Pressed } from "../src/keys";
-import { LARGEST, largestFitting, SMALLEST } from "../src/letterbox";
-import { FONT_SIZES, Memory } from "../src/memory";
-import { bookFault, bookLine, spellCount } from "../src/spellbook";
-import { changes, cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/text";
-import { randomUuid } from "../src/uuid";
-import { serverWidths, widthOf } from "../src/widths";
-import { cardWords, queueWords, statusWords, tabTitle, timeLeftWords, unsentWords } from "../src/words";
+import { AckMeter } from "../src/net/ack";
+import { retrySeconds } from "../src/net/api";
+import { backoff } from "../src/net/backoff";
+import type { Ending } from "../src/net/connection";
+import { barKey, isCtrlShift, withCtrl } from "../src/page/keys";
+import type { Pressed } from "../src/page/keys";
+import { LARGEST, largestFitting, SMALLEST } from "../src/page/letterbox";
+import { FONT_SIZES, Memory } from "../src/page/memory";
+import { bookFault, bookLine, spellCount } from "../src/page/spellbook";
+import { changes, cleanPaste, cleanTitle, isTerminalAnswer, webLink } from "../src/page/text";
+import { randomUuid } from "../src/net/uuid";
+import { serverWidths, widthOf } from "../src/page/widths";
+import { cardWords, queueWords, statusWords, tabTitle, timeLeftWords, unsentWords } from "../src/page/words";
 
 test("backoff doubles from 250 ms to 10 s, less up to a half", () => {
   assert.deepEqual([0, 1, 2, 5, 6, 1000].map((attempt) => backoff(attempt, 0)), [250, 500, 1000, 8000, 10000, 10000]);
@@ -156,8 +156,8 @@ test("words for states", () => {
   assert.deepEqual(statusWords({ kind: "waiting", cause: "network", retryAt: 4_100 }, 1_000), { mark: "wait", label: "reconnecting in 4 s", aloud: "reconnecting" });
   assert.equal(cardWords({ kind: "playing", role: "player" }, "player", true), undefined);
   assert.deepEqual(cardWords({ kind: "away" }, "player", true)?.actions, ["take-back"]);
-  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } }, "player", true)?.text, "Exit code 137. Reason: out of memory. Your spellbook is kept: the next game begins with it.");
-  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 0, reason: "exited" } }, "player", true)?.text, "Exit code 0, all is well. Your spellbook is kept: the next game begins with it.");
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 137, reason: "out_of_memory" } }, "player", true)?.text, "Exit code 137. Reason: out of memory. Once your spellbook is saved, the next game begins with it.");
+  assert.equal(cardWords({ kind: "ended", ending: { why: "exit", code: 0, reason: "exited" } }, "player", true)?.text, "Exit code 0, all is well. Once your spellbook is saved, the next game begins with it.");
   assert.equal(cardWords({ kind: "ended", ending: { why: "unwatched" } }, "spectator", true)?.text, "The player has ended watching.");
   assert.deepEqual(cardWords({ kind: "ended", ending: { why: "exit", code: 0 } }, "spectator", true)?.actions, []);
   assert.equal(unsentWords({ kind: "connecting", again: true }), "Not connected: keys are not sent.");
@@ -205,10 +205,10 @@ test("a letter with Ctrl and Shift is known by its character, and by its place w
 });
 
 test("each ending says what became of the game and of the book", () => {
-  const text = (ending: Ending, isBookKept = true) => cardWords({ kind: "ended", ending }, "player", isBookKept)?.text ?? "";
-  assert.match(text({ why: "destroyed", reason: "max_lifetime" }), /^The game has lasted as long as one may\. Your spellbook is kept/);
+  const text = (ending: Ending, hasRoomForBook = true) => cardWords({ kind: "ended", ending }, "player", hasRoomForBook)?.text ?? "";
+  assert.match(text({ why: "destroyed", reason: "max_lifetime" }), /^The game has lasted as long as one may\. Once your spellbook is saved, the next game begins with it\.$/);
   assert.match(text({ why: "destroyed" }), /by you, or by whoever runs this server/);
-  assert.match(text({ why: "stopped" }), /^All games have ended with it\. Your spellbook is kept/);
+  assert.match(text({ why: "stopped" }), /^All games have ended with it\. Once your spellbook is saved, the next game begins with it\.$/);
   assert.match(text({ why: "idle" }, false), /Your spellbook was not kept/);
   assert.doesNotMatch(text({ why: "refused", message: "No." }), /spellbook/);
 });

@@ -1,8 +1,8 @@
 /** A world for a connection whose socket, clock and server are in the test's hands. */
 
-import { Connection } from "../src/connection";
-import type { Listener, Probe, Socket, State, World } from "../src/connection";
-import type { Role } from "../src/frames";
+import { Connection } from "../src/net/connection";
+import type { Listener, Probe, Socket, State, World } from "../src/net/connection";
+import type { Role } from "../src/net/frames";
 
 /** A WebSocket whose other end is the test. */
 export class FakeSocket implements Socket {

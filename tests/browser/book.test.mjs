@@ -36,7 +36,7 @@ test("a spellbook is told of, taken away and brought back", async () => {
     await game.seesPrompt();
     await game.type("exit");
     const card = page.locator("#card");
-    await card.getByText("It has 1 spell, saved just now.").waitFor();
+    await card.getByText("Its newest version has 1 spell, saved just now.").waitFor();
     const link = card.getByRole("link", { name: "Download the spellbook" });
     const book = await downloaded(page, () => link.click());
     assert.match(book, /^[0-9a-f]{8} learn hi echo hello \$1\n$/);

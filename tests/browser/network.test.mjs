@@ -195,7 +195,7 @@ test("a stopping server is waited for, or has told that it has ended the game", 
     await leaving.stop();
     // The page comes back at once. Whether the server is there to tell is a matter of milliseconds.
     const waits = game.page.getByRole("button", { name: "Try now" });
-    await waits.or(game.page.locator("#card").getByText("Reason: server stopped. Your spellbook is kept")).waitFor();
+    await waits.or(game.page.locator("#card").getByText("Reason: server stopped. Once your spellbook is saved")).waitFor();
     await game.shoot("server-away");
   } finally {
     await player.leave();

@@ -10,7 +10,7 @@ const { Terminal } = require("@xterm/headless");
 /** The page's, as `node build.mjs --tests` leaves it. */
 const { emulate } = await import(pathToFileURL(join(top, "static", "build", "test", "emulation.mjs")));
 
-/** As in static/src/terminal.ts. */
+/** As in static/src/page/terminal.ts. */
 const OPTIONS = { scrollback: 2_000, cursorBlink: true, cursorStyle: "bar" };
 /** A cell's attributes as xterm.js has them: whether it has those that few cells have. */
 const IS_EXTENDED = 0x10000000;

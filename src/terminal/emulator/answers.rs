@@ -1,5 +1,5 @@
 //! The answers to programs that ask their terminal something: those that the page's xterm.js gives (and the page's own
-//! handlers in static/src/emulation.ts), with the colours of the page's theme for the night.
+//! handlers in static/src/page/emulation.ts), with the colours of the page's theme for the night.
 
 use std::fmt::Write;
 
@@ -12,9 +12,9 @@ use super::terminal::State;
 /// The most that one call answers. Answers beyond it are left out.
 const MAX_ANSWERS_BYTES: usize = 4 * 1024;
 
-/// Text, background and cursor: as in static/src/themes.ts.
+/// Text, background and cursor: as in static/src/page/themes.ts.
 const SPECIAL: [Rgb; 3] = [[0xe9, 0xe1, 0xd0], [0x14, 0x10, 0x1f], [0xf2, 0xb8, 0x4b]];
-/// The first 16 colours of the palette: as in static/src/themes.ts.
+/// The first 16 colours of the palette: as in static/src/page/themes.ts.
 const COLORS: [Rgb; 16] = [
     [0x5c, 0x51, 0x78],
     [0xef, 0x6f, 0x6c],
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn colours_are_those_of_the_page_by_night() {
         let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let themes = fs::read_to_string(top.join("static/src/themes.ts")).expect("the themes");
+        let themes = fs::read_to_string(top.join("static/src/page/themes.ts")).expect("the themes");
         let night = themes.split("export const DAY").next().expect("the first");
         let of = |name: &str| {
             let line = night.lines().find(|line| line.trim().starts_with(name));

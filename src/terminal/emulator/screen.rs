@@ -16,7 +16,7 @@ use super::attributes::{Look, Pen};
 use super::charset::Charset;
 use super::line::Line;
 
-/// Lines that the page keeps above its screen: `SCROLLBACK_LINES` of `static/src/terminal.ts`.
+/// Lines that the page keeps above its screen: `SCROLLBACK_LINES` of `static/src/page/terminal.ts`.
 pub(super) const PAGE_LINES: usize = 2_000;
 /// Memory for the lines that are kept above the screen: a screenful of the usual size.
 const ABOVE_BYTES: usize = 16 * 1024;

@@ -1,5 +1,5 @@
 //! How many columns a character takes: 0, 1 or 2. Server and page must agree, or what stands behind an emoji is drawn a
-//! column beside its place: the page has this very table, in static/src/width-table.ts.
+//! column beside its place: the page has this very table, in static/src/page/width-table.ts.
 //!
 //! The widths are those of the Unicode version that `unicode-width` has. A character of width 0 joins the one before
 //! it. No other sequence of characters is treated as one: programs count columns with `wcwidth`, character by
@@ -93,14 +93,14 @@ mod tests {
             let _ = write!(table, "export const {name} =\n  \"{}\";\n", ranges(wanted));
         }
         let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let page = fs::read_to_string(top.join("static/src/width-table.ts"));
+        let page = fs::read_to_string(top.join("static/src/page/width-table.ts"));
         if page.is_ok_and(|page| page == table) {
             return;
         }
         let right = top.join("target/width-table.ts");
         fs::write(&right, table).expect("the right table");
         panic!(
-            "static/src/width-table.ts is not the server's table; the right one is in {right:?}"
+            "static/src/page/width-table.ts is not the server's table; the right one is in {right:?}"
         );
     }
 }

@@ -1,6 +1,6 @@
 /** What the operator's table shows, and in which order. Pure. */
 
-import type { Row } from "./admin-api";
+import type { Row } from "../net/admin-api";
 
 export interface Column {
   title: string;

@@ -1,6 +1,6 @@
 /** Plays a recording over the page, in a terminal of its own: the game behind it goes on. */
 
-import type { Cast, CastEvent } from "./cast";
+import type { Cast, CastEvent } from "../net/cast";
 import { need } from "./dom";
 import { GameTerminal } from "./terminal";
 import type { TerminalOptions } from "./terminal";

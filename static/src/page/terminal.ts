@@ -13,7 +13,7 @@ import { Disposables } from "./disposal";
 import type { Disposable } from "./disposal";
 import { DrawingWatch } from "./drawing-watch";
 import { emulate } from "./emulation";
-import { within } from "./frames";
+import { within } from "../net/frames";
 import { isCtrlShift } from "./keys";
 import { largestFitting } from "./letterbox";
 import { loadPart } from "./parts";

@@ -1,6 +1,6 @@
 /** What the browser remembers between visits: running games and the player's settings. */
 
-import { here } from "./here";
+import { here } from "../net/here";
 import { THEMES } from "./themes";
 import type { Theme } from "./themes";
 

@@ -1,6 +1,6 @@
 /** The recovery code on the start page: shows this player's, and makes this browser the player of another one. */
 
-import { recover, recoveryCode } from "./api";
+import { recover, recoveryCode } from "../net/api";
 import { copyText } from "./clipboard";
 import { need } from "./dom";
 

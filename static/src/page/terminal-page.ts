@@ -6,16 +6,16 @@
  *                          └─ state ─▶ status bar, ribbon, card
  */
 
-import { createSession, isOutdated, newestBook, sessionStatus, versionPath, wantsUpgrade, watchStatus } from "./api";
-import type { Failure } from "./api";
-import { readCast } from "./cast";
+import { createSession, isOutdated, newestBook, sessionStatus, versionPath, wantsUpgrade, watchStatus } from "../net/api";
+import type { Failure } from "../net/api";
+import { readCast } from "../net/cast";
 import { readText } from "./clipboard";
-import { Connection } from "./connection";
-import type { Socket, State } from "./connection";
+import { Connection } from "../net/connection";
+import type { Socket, State } from "../net/connection";
 import { Countdown } from "./countdown";
 import { need } from "./dom";
-import { earlyClient, takeEarly } from "./early";
-import type { Notice, Role } from "./frames";
+import { earlyClient, takeEarly } from "../net/early";
+import type { Notice, Role } from "../net/frames";
 import { FindBar } from "./find-bar";
 import { HelpPanel } from "./help-panel";
 import { KeyBar } from "./key-bar";
@@ -24,7 +24,7 @@ import { Card, Ribbon } from "./panels";
 import { PlainText } from "./plain-text";
 import { Replay } from "./replay";
 import { saveFile } from "./save-file";
-import { createWatchLink, dropRecording, fetchRecording, revokeWatchLinks, startRecording } from "./share-api";
+import { createWatchLink, dropRecording, fetchRecording, revokeWatchLinks, startRecording } from "../net/share-api";
 import { SharePanel } from "./share-panel";
 import { bookLine, spellCount } from "./spellbook";
 import { StatusBar } from "./status-bar";
@@ -34,7 +34,7 @@ import { showTabIcon } from "./tab-icon";
 import { applyTheme, isDark, onSystemTheme } from "./theme";
 import type { Theme } from "./themes";
 import { TimeLeft } from "./time-left";
-import { randomUuid } from "./uuid";
+import { randomUuid } from "../net/uuid";
 import { isFocusLost, openWayOut } from "./way-out";
 import { cardWords, lostKeysWords, OUTDATED_WORDS, statusWords, tabTitle, unsentWords, waitingWords } from "./words";
 
@@ -59,8 +59,8 @@ let isBack = false;
 let isStarting = false;
 /** What the program calls its window. */
 let programTitle = "";
-/** Until the server says otherwise. */
-let isBookKept = true;
+/** Whether the server can keep the spellbook: until it says otherwise. */
+let hasRoomForBook = true;
 
 const connection = new Connection(
   wsUrl,
@@ -258,7 +258,7 @@ function showState(state: State): void {
   }
 
   document.title = tabTitle(state, programTitle);
-  const words = cardWords(state, role, isBookKept);
+  const words = cardWords(state, role, hasRoomForBook);
   if (words !== undefined) card.show(words, share.isRecording && state.kind === "ended");
   else card.hide();
   if (role === "player" && state.kind === "ended" && state.ending.why !== "refused") void tellOfBook();
@@ -273,21 +273,21 @@ function showState(state: State): void {
 
 /** The warning of an idle game's last minute counts down, what makes the game stand still is shown as long; others pass. */
 function showNotice({ kind, level, text, endsIn }: Notice): void {
-  if (kind === "no_room_for_book") isBookKept = false;
+  if (kind === "no_room_for_book") hasRoomForBook = false;
   if (kind === "idle_warning" && endsIn !== undefined && role === "player") return countdown.start(endsIn);
   if (kind === "engine_away" || kind === "paused") return ribbon.show(text);
   if (kind === "engine_back" || kind === "resumed") ribbon.clear();
   ribbon.hint(text, level);
 }
 
-/** What the ended game has left: it may have been saved a moment after the end. */
+/** Tells of the newest version that is saved: the ended game's own may come a moment after the end. */
 async function tellOfBook(): Promise<void> {
   for (const pause of [0, BOOK_PAUSE_MS]) {
     await new Promise((resolve) => window.setTimeout(resolve, pause));
     const newest = await newestBook();
     if (newest === undefined || connection.state.kind !== "ended") continue;
     const { version, text = "" } = newest;
-    card.showBook(`It has ${bookLine(version.bytes, spellCount(text), Date.now() - version.savedAt)}.`, versionPath(version.sha256));
+    card.showBook(`Its newest version has ${bookLine(version.bytes, spellCount(text), Date.now() - version.savedAt)}.`, versionPath(version.sha256));
   }
 }
 

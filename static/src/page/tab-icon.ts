@@ -1,6 +1,6 @@
 /** The tab's icon tells from afar how the game stands: gold while it is played, hollow while it waits, grey when it is over. */
 
-import type { State } from "./connection";
+import type { State } from "../net/connection";
 
 type Look = "playing" | "waiting" | "over";
 

@@ -8,16 +8,16 @@ const ASK_EVERY_MS = 1_000;
 /** Calls back with each place in the queue, and with undefined while the shell is being started. The returned function ends it. */
 export function watchQueue(ticket: string, onPlace: (place: Place | undefined) => void): () => void {
   let isOver = false;
-  let timer = window.setTimeout(() => void look(), ASK_EVERY_MS);
+  let timer = setTimeout(() => void look(), ASK_EVERY_MS);
   async function look(): Promise<void> {
     const standing = await queueStanding(ticket);
     if (isOver) return;
     if (standing === "starting") onPlace(undefined);
     else if (standing !== "unknown" && standing !== undefined) onPlace(standing);
-    timer = window.setTimeout(() => void look(), ASK_EVERY_MS);
+    timer = setTimeout(() => void look(), ASK_EVERY_MS);
   }
   return () => {
     isOver = true;
-    window.clearTimeout(timer);
+    clearTimeout(timer);
   };
 }

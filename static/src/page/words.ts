@@ -1,8 +1,8 @@
 /** What the page says about a connection's state. Pure, so that every sentence is in one place and tested. */
 
-import type { Place } from "./api";
-import type { Ending, State } from "./connection";
-import type { Role } from "./frames";
+import type { Place } from "../net/api";
+import type { Ending, State } from "../net/connection";
+import type { Role } from "../net/frames";
 
 /** How the connection mark looks: lit, flickering, dark. */
 export type Mark = "good" | "wait" | "off";
@@ -130,18 +130,21 @@ function tabWords(state: State, program: string): string {
   }
 }
 
-/** Whether the spellbook outlives the game, as far as the page was told. */
-export function bookWords(isKept: boolean): string {
-  return isKept
-    ? "Your spellbook is kept: the next game begins with it."
+/**
+ * What becomes of the spellbook. The server saves it after the game has ended, when it tells this page nothing any more, and
+ * for as long as that takes where the Engine or the store is away: so nothing here says that it is saved.
+ */
+export function bookWords(hasRoom: boolean): string {
+  return hasRoom
+    ? "Once your spellbook is saved, the next game begins with it."
     : "Your spellbook was not kept: the server had no room for it.";
 }
 
 /**
- * The card shown when there is nothing to play any more; undefined while there is. `isBookKept`: as far as the page was
- * told.
+ * The card shown when there is nothing to play any more; undefined while there is. `hasRoomForBook`: as far as the
+ * page was told.
  */
-export function cardWords(state: State, role: Role, isBookKept: boolean): CardWords | undefined {
+export function cardWords(state: State, role: Role, hasRoomForBook: boolean): CardWords | undefined {
   if (state.kind === "away") {
     return {
       headline: "Opened in another tab",
@@ -152,7 +155,7 @@ export function cardWords(state: State, role: Role, isBookKept: boolean): CardWo
   if (state.kind !== "ended") return undefined;
   if (role === "spectator") return watchEndingWords(state.ending);
   const words = endingWords(state.ending);
-  return state.ending.why === "refused" ? words : { ...words, text: `${words.text} ${bookWords(isBookKept)}` };
+  return state.ending.why === "refused" ? words : { ...words, text: `${words.text} ${bookWords(hasRoomForBook)}` };
 }
 
 /** A spectator has nothing to start here: the card's link leads to the landing page. */

@@ -1,6 +1,6 @@
 /** The operator's page: logs in, asks every two seconds while it is seen, and carries out what is confirmed. */
 
-import { type Answer, type Aside, type Health, type Row, type Shell, ask, health, rows, sentence } from "./admin-api";
+import { type Answer, type Aside, type Health, type Row, type Shell, ask, health, rows, sentence } from "../net/admin-api";
 import { COLUMNS, type Order, arranged, bytes, duration, points } from "./admin-table";
 import { make, makeButton, need } from "./dom";
 

@@ -3,11 +3,11 @@
  * It asks the server by the handlers, and says what came of it.
  */
 
-import type { Failure } from "./api";
+import type { Failure } from "../net/api";
 import { copyText } from "./clipboard";
 import { need } from "./dom";
 import { SidePanel } from "./panels";
-import type { WatchLink } from "./share-api";
+import type { WatchLink } from "../net/share-api";
 import { isFocusLost } from "./way-out";
 
 export interface SharePanelHandlers {

@@ -2,17 +2,17 @@
 
 import {
   bookVersions, createSession, endSession, logOut, newestBook, path, restoreVersion, sessionStatus, uploadBook, versionPath,
-} from "./api";
-import type { BookVersion, Running } from "./api";
+} from "../net/api";
+import type { BookVersion, Running } from "../net/api";
 import { make, makeButton, need } from "./dom";
 import { browserMemory } from "./memory";
 import type { RememberedSession } from "./memory";
 import { fetchAhead } from "./parts";
-import { watchQueue } from "./queue-line";
+import { watchQueue } from "../net/queue-line";
 import { offerRecovery } from "./recovery";
 import { bookFault, bookLine, sizeText, spellCount, timeAgo } from "./spellbook";
 import { applyTheme } from "./theme";
-import { randomUuid } from "./uuid";
+import { randomUuid } from "../net/uuid";
 import { queueWords } from "./words";
 
 const memory = browserMemory();

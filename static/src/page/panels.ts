@@ -4,8 +4,8 @@
  */
 
 import { make, makeButton, need } from "./dom";
-import type { Level } from "./frames";
-import { here } from "./here";
+import type { Level } from "../net/frames";
+import { here } from "../net/here";
 import type { CardWords } from "./words";
 
 /** How long a passing sentence stays. */
@@ -124,7 +124,7 @@ export class Card {
     this._root.focus({ preventScroll: true });
   }
 
-  /** Tells of the spellbook that is kept, and where it can be downloaded. */
+  /** Tells of the spellbook's newest version, and where it can be downloaded. */
   showBook(text: string, address: string): void {
     const line = this._root.querySelector<HTMLElement>(".book-line");
     if (line === null) return;
