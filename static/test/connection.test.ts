@@ -302,6 +302,7 @@ const closings: Array<[string, number, object | undefined, object]> = [
   ["1009", 1009, undefined, { kind: "ended", ending: { why: "refused", message: "A message was larger than the server takes." } }],
   ["4000", 4000, undefined, { kind: "away" }],
   ["4001", 4001, undefined, { kind: "ended", ending: { why: "idle" } }],
+  ["4003", 4003, undefined, { kind: "ended", ending: { why: "moved" } }],
   ["1011", 1011, undefined, { kind: "waiting", cause: "engine", retryAt: 1_250 }],
   ["1001", 1001, undefined, { kind: "waiting", cause: "server", retryAt: 1_250 }],
   ["1001 after a drain", 1001, { type: "notice", kind: "drain", level: "warning", text: "x" }, { kind: "ended", ending: { why: "stopped" } }],

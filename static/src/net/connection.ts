@@ -45,6 +45,7 @@ export type Ending =
   | { why: "exit"; code?: number; reason?: string }
   | { why: "idle" }
   | { why: "destroyed"; reason?: string }
+  | { why: "moved" }
   /** The server was shut down, and all games with it. */
   | { why: "stopped" }
   | { why: "gone" }
@@ -452,6 +453,8 @@ export class Connection {
         return this._end({ why: "idle" });
       case Close.Destroyed:
         return this._askReason();
+      case Close.Moved:
+        return this._end({ why: "moved" });
       case Close.NotAllowed:
         if (this._identity.role === "spectator") return this._end({ why: "unwatched" });
         return this._end({ why: "refused", message: reason || "The server does not allow this connection." });

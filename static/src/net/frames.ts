@@ -18,6 +18,7 @@ export const Close = {
   TakenOver: 4000,
   Idle: 4001,
   Destroyed: 4002,
+  Moved: 4003,
 } as const;
 
 /** The largest run of keystrokes put into one message; a big paste is cut into several. */

@@ -155,7 +155,8 @@ export function cardWords(state: State, role: Role, hasRoomForBook: boolean): Ca
   if (state.kind !== "ended") return undefined;
   if (role === "spectator") return watchEndingWords(state.ending);
   const words = endingWords(state.ending);
-  return state.ending.why === "refused" ? words : { ...words, text: `${words.text} ${bookWords(hasRoomForBook)}` };
+  const isGoingOn = state.ending.why === "refused" || state.ending.why === "moved";
+  return isGoingOn ? words : { ...words, text: `${words.text} ${bookWords(hasRoomForBook)}` };
 }
 
 /** A spectator has nothing to start here: the card's link leads to the landing page. */
@@ -170,6 +171,7 @@ function watchEndingWords(ending: Ending): CardWords {
     case "exit":
     case "idle":
     case "destroyed":
+    case "moved":
     case "stopped":
       return { headline: "The game is over", text: "The game you watched has ended.", actions: [] };
   }
@@ -193,6 +195,12 @@ function endingWords(ending: Ending): CardWords {
             text: "It was ended from outside this page: by you, or by whoever runs this server.",
             actions: ["new-game"],
           };
+    case "moved":
+      return {
+        headline: "Your game goes on elsewhere",
+        text: "The machine of this shell was away for too long, so another has taken your game over: play on there.",
+        actions: [],
+      };
     case "stopped":
       return { headline: "The server was shut down", text: "All games have ended with it.", actions: ["new-game"] };
     case "gone":
