@@ -1,6 +1,7 @@
 //! How fast a lot of output comes through.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{QUIET, QUIET_AT_START, attend, in_turn, settle_all};
 use crate::procfs::Usage;
@@ -11,6 +12,9 @@ use crate::terminal::{read_until, settle};
 /// Without the marker's first letter, and of the length of a line as people have them.
 pub const LINE: &str = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopq";
 const MARKER: &[u8] = b"DONE";
+/// A server holds a flood back while others type at its other terminals, and counts them for ten seconds: only what comes
+/// later shows how fast it can be.
+const OTHERS_FORGOTTEN: Duration = Duration::from_millis(10_100);
 
 /// `bytes` of output for each contender in each round, at busybox's prompt.
 pub fn run(contenders: &mut [Contender], rounds: usize, bytes: usize) -> Outcome<Vec<Row>> {
@@ -26,6 +30,10 @@ pub fn run(contenders: &mut [Contender], rounds: usize, bytes: usize) -> Outcome
         let mut rates = vec![0.0; contenders.len()];
         for at in in_turn(contenders.len(), round) {
             let pid = contenders[at].pid;
+            if pid.is_some() {
+                thread::sleep(OTHERS_FORGOTTEN);
+                attend(contenders)?;
+            }
             let terminal = &mut *contenders[at].terminal;
             let before = pid.map(Usage::of).transpose()?;
             let began = Instant::now();
