@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 
 use crate::config::{Bind, Config};
-use crate::door::{self, Address, Door, Listener};
+use crate::door::{self, Address, Arrivals, Door, Listener};
 use crate::engine::{self, Engine, HostError};
 use crate::http::metrics::Exposition;
 use crate::http::{self, Side, Site, SiteService, assets};
@@ -154,6 +154,7 @@ impl App {
             Door::open(
                 listener,
                 limits,
+                Arrivals::Strangers,
                 proxies,
                 service,
                 stats,

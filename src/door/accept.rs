@@ -180,7 +180,7 @@ impl Acceptor {
 
     fn place(&self, peer: IpAddr) -> Result<ConnectionSlots, NoSlot> {
         let shared = &self.shared;
-        if is_trusted(peer, &shared.trusted_proxies) {
+        if shared.arrivals.are_peers() || is_trusted(peer, &shared.trusted_proxies) {
             let connection = shared.connections.take(None)?;
             Ok(ConnectionSlots::untold(
                 connection,

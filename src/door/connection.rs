@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,11 @@ impl Connection {
         self.stream.set_read_timeout(None)?;
         self.stream.set_write_timeout(None)?;
         Ok(body)
+    }
+
+    /// Becomes readable when the door closes: what runs the connection has to end then.
+    pub fn closing(&self) -> BorrowedFd<'_> {
+        self.manner.closing.as_fd()
     }
 
     /// Whether the client sends nothing more: it has hung up, or only closed its sending side, which look the same

@@ -2,6 +2,7 @@
 //! or hands the connection on; and it hears the next request if a browser asks for that.
 
 use std::net::{IpAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::Shared;
+use super::arrivals::{Arrivals, Relayed};
 use super::backend::{Facts, panic_message};
 use super::connection::Connection;
 use super::forward::{Heard, ask};
@@ -16,7 +18,7 @@ use super::head::{Trouble, read_body, read_chunks, read_head};
 use super::message::{RequestId, Response};
 use super::parse::{BodyPlan, Head};
 use super::print::Form;
-use super::proxy::{client_address, is_https, is_trusted};
+use super::proxy::{client_address, is_https, is_trusted, plain};
 use super::rejection::Rejection;
 use super::service::{Answer, HandOff};
 use super::slots::ConnectionSlots;
@@ -70,6 +72,12 @@ pub(super) fn run(
 impl Client<'_> {
     fn converse(mut self, accepted: Instant, place: &mut ConnectionSlots) {
         let mut began = accepted;
+        if let Arrivals::Peers(greeter) = &self.shared.arrivals {
+            if !greeter.greet(&self.stream, self.shared.closing.as_fd()) {
+                return;
+            }
+            began = Instant::now();
+        }
         loop {
             let (heard, facts) = match self.hear(began, place) {
                 Ok(heard) => heard,
@@ -127,7 +135,15 @@ impl Client<'_> {
         let head_by = accepted + limits.head_deadline;
         let (mut head, leftover) = read_head(&self.stream, limits, head_by, closing)?;
         let started = Instant::now();
-        let facts = self.facts(&head, started);
+        let facts = if self.shared.arrivals.are_peers() {
+            let relayed = head
+                .relayed
+                .ok_or(Rejection::Bad("A peer says whose request it is."))?;
+            self.id = relayed.id;
+            self.facts_of_relayed(relayed, &head, started)
+        } else {
+            self.facts(&head, started)
+        };
         self.peer = facts.peer;
         self.manner.form = head.form();
         self.manner.headers = self.shared.server.headers_for(head.header("origin"));
@@ -174,10 +190,20 @@ impl Client<'_> {
             is_https: is_https(self.peer, &head.forwarded, trusted),
             is_forwarded: head.forwarded.is_any,
             is_websocket_upgrade: head.is_websocket_upgrade,
-            body_left: match head.body {
-                BodyPlan::Leave(length) => Some(length),
-                BodyPlan::Read(_) | BodyPlan::ReadChunks => None,
-            },
+            body_left: head.body_left(),
+            started,
+        }
+    }
+
+    /// A peer is believed what it says of its client.
+    fn facts_of_relayed(&self, relayed: Relayed, head: &Head, started: Instant) -> Facts {
+        Facts {
+            id: relayed.id,
+            peer: plain(relayed.peer),
+            is_https: relayed.is_https,
+            is_forwarded: relayed.is_forwarded,
+            is_websocket_upgrade: head.is_websocket_upgrade,
+            body_left: head.body_left(),
             started,
         }
     }

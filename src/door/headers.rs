@@ -3,6 +3,7 @@
 
 use httparse::Header;
 
+use super::arrivals::Relayed;
 use super::proxy::Forwarded;
 use super::rejection::Rejection;
 
@@ -112,6 +113,11 @@ impl<'a> Lines<'a> {
             && !self.has_token("connection", "close")
     }
 
+    /// What a peer says of the client whose request it relays. Strangers may say it too.
+    pub(super) fn relayed(&self) -> Option<Relayed> {
+        Relayed::read(|name| self.only(name, "").ok().flatten())
+    }
+
     pub(super) fn forwarded(&self) -> Forwarded {
         Forwarded {
             hops: self.all("x-forwarded-for").map(str::to_owned).collect(),
@@ -159,7 +165,8 @@ fn is_ours(name: &str) -> bool {
         "x-real-ip",
         "x-request-id",
     ];
-    DROPPED.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("x-gate-")
+    const PREFIXES: [&str; 3] = ["x-forwarded-", "x-gate-", "x-fleet-"];
+    DROPPED.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Headers that only proxies add.

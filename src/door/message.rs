@@ -17,6 +17,11 @@ impl RequestId {
     pub fn new() -> RequestId {
         RequestId(Uuid::new_v4())
     }
+
+    /// The number in a text that another server has printed.
+    pub(super) fn parse(text: &str) -> Option<RequestId> {
+        Uuid::try_parse(text).ok().map(RequestId)
+    }
 }
 
 impl fmt::Display for RequestId {

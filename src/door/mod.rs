@@ -18,6 +18,7 @@
 //! [`Service`] gives the answers.
 
 mod accept;
+mod arrivals;
 mod backend;
 mod chunks;
 mod connection;
@@ -65,6 +66,7 @@ use slots::Slots;
 use stop_event::StopEvent;
 
 pub use accept::Pulse;
+pub use arrivals::{Arrivals, Greeter, Relayed};
 pub use connection::Connection;
 pub use error::Error;
 pub use limits::{Limits, MinDataRate};
@@ -95,6 +97,7 @@ pub struct Door {
 /// What the connections' threads share.
 struct Shared {
     limits: Limits,
+    arrivals: Arrivals,
     trusted_proxies: Vec<IpNet>,
     server: Server,
     stats: Arc<Stats>,
@@ -114,6 +117,7 @@ impl Door {
     pub fn open(
         listener: Listener,
         limits: Limits,
+        arrivals: Arrivals,
         trusted_proxies: Vec<IpNet>,
         service: Arc<dyn Service>,
         stats: Arc<Stats>,
@@ -140,6 +144,7 @@ impl Door {
             untold: Slots::new(limits.max_untold, limits.max_untold),
             in_flight: Slots::new(limits.max_in_flight, limits.max_in_flight_per_address),
             limits,
+            arrivals,
             trusted_proxies,
             server,
             stats,

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, Error, Status};
 
+use super::arrivals::Relayed;
 use super::headers::{Framing, Lines, is_host};
 use super::limits::Limits;
 use super::print::Form;
@@ -34,6 +35,8 @@ pub(super) struct Head {
     /// The client asks by name for a connection that stays open, as browsers do.
     pub(super) asks_to_stay: bool,
     pub(super) forwarded: Forwarded,
+    /// What it says of its client as only a peer may.
+    pub(super) relayed: Option<Relayed>,
 }
 
 impl Head {
@@ -48,6 +51,14 @@ impl Head {
     pub(super) fn tell_length(&mut self, bytes: usize) {
         let length = ("content-length".to_owned(), bytes.to_string());
         self.headers.push(length);
+    }
+
+    /// How many bytes of a body are left in the socket.
+    pub(super) fn body_left(&self) -> Option<u64> {
+        match self.body {
+            BodyPlan::Leave(length) => Some(length),
+            BodyPlan::Read(_) | BodyPlan::ReadChunks => None,
+        }
     }
 
     /// What form the answer must have.
@@ -133,6 +144,7 @@ pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Rejection> {
         is_websocket_upgrade,
         asks_to_stay: lines.asks_to_stay(minor),
         forwarded: lines.forwarded(),
+        relayed: lines.relayed(),
     })
 }
 

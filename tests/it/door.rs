@@ -4,6 +4,7 @@ mod hand_off;
 mod hostile;
 pub mod house;
 mod life;
+mod peers;
 mod proxied;
 mod requests;
 mod staying;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
 use shellcraft::door::{Answer, Body, Request, Response, Service};
-use shellcraft::door::{Connection, Door, Limits, Listener, MinDataRate};
+use shellcraft::door::{Arrivals, Connection, Door, Limits, Listener, MinDataRate};
 
 /// More than any socket buffer takes, and no memory as long as nobody writes to it.
 static HUGE: [u8; 32 << 20] = [0; 32 << 20];
@@ -184,6 +184,15 @@ pub fn open_behind(limits: Limits, trusted_proxies: &[&str]) -> House {
 }
 
 pub fn open_at(address: &str, limits: Limits, trusted_proxies: &[&str]) -> House {
+    open_for(Arrivals::Strangers, address, limits, trusted_proxies)
+}
+
+pub fn open_for(
+    arrivals: Arrivals,
+    address: &str,
+    limits: Limits,
+    trusted_proxies: &[&str],
+) -> House {
     let listener = Listener::at(address.parse().unwrap()).unwrap();
     let runtime_dir = tempfile::tempdir().unwrap();
     let service = Arc::<Small>::default();
@@ -194,6 +203,7 @@ pub fn open_at(address: &str, limits: Limits, trusted_proxies: &[&str]) -> House
     let door = Door::open(
         listener,
         limits,
+        arrivals,
         trusted,
         service.clone(),
         Arc::default(),

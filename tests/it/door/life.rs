@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::Shutdown;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, getuid, pidfd_getfd, pidfd_open};
-use shellcraft::door::{Door, Limits, Listener};
+use shellcraft::door::{Arrivals, Door, Limits, Listener};
 
 use super::house::{
     Small, alone, eventually, exchange, open, patient_ones, quick, read_all, read_until,
@@ -235,6 +235,7 @@ fn check_open_fails(runtime_dir: &str, message: &str) {
     let opened = Door::open(
         listener,
         quick(),
+        Arrivals::Strangers,
         vec![],
         Arc::<Small>::default(),
         Arc::default(),
