@@ -277,7 +277,7 @@ mod tests {
     fn a_secret_is_never_printed() {
         let printed = format!("{:?}", secret(&format!("{ONE}\n{TWO}")));
         assert_eq!(printed, "FleetSecret(hidden)");
-        let error = error_of(ONE[1..].as_bytes(), 0o600).expect("too short");
+        let error = error_of(&ONE.as_bytes()[1..], 0o600).expect("too short");
         assert!(!error.contains(&ONE[1..9]), "{error}");
     }
 }
