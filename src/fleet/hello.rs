@@ -571,6 +571,9 @@ mod tests {
             assert_eq!(field_of(name), None, "{name:?}");
         }
         assert_eq!(name_of(&[b'x'; NAME_BYTES]), None);
+        let mut field = field_of("a").expect("a name");
+        field[NAME_BYTES - 1] = b'b';
+        assert_eq!(name_of(&field), None, "something behind the name");
         let secret = secret(SECRET);
         let (heard, said) = after(b"", |wire| as_instance("", &secret).hear(wire, HOME_NONCE));
         assert!(matches!(heard, Err(Error::BadName)) && said.is_empty());
@@ -627,6 +630,11 @@ mod tests {
             home_hears(&with_proof(b"home")).0,
             Err(Error::Foreign)
         ));
+        // Made for another home, whose name is then replaced by ours.
+        let mut moved = front_says("front", "elsewhere", SECRET);
+        let at = HEAD_BYTES + NAME_BYTES;
+        moved[at..at + NAME_BYTES].copy_from_slice(&said.home);
+        assert!(matches!(home_hears(&moved).0, Err(Error::Foreign)));
         let verdict =
             |proof: [u8; PROOF_BYTES]| [&head()[..], &HOME_NONCE, &[WELCOME], &proof].concat();
         let by_home = secret.prove(&said.by(b"home"));
