@@ -26,6 +26,7 @@
 //! | `terminal` | engine, locks, logging, metrics, threads | the bridge from a container's terminal to WebSockets |
 //! | `redis` | locks | the way to a Redis server |
 //! | `session` | auth, engine, locks, logging, metrics, redis, terminal, threads | games: containers, players, spellbooks |
+//! | `fleet` | – | many instances behind one address: secret, hello, relay |
 //! | `http` | auth, door, locks, logging, metrics, session, terminal, texts | what requests ask for: routes, pages, answers |
 //! | `config` | auth, engine, http, logging, redis, session, terminal | settings |
 //! | `systemd` | config, door, threads | sockets from systemd, and signs of life to it |
@@ -143,6 +144,7 @@ pub mod cli;
 pub mod config;
 pub mod door;
 pub mod engine;
+pub mod fleet;
 pub mod http;
 pub mod locks;
 pub mod logging;

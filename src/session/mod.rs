@@ -89,7 +89,7 @@ pub use create::NewSession;
 pub use drain::LONGEST_DRAIN;
 pub use error::Error;
 pub use history::{SAMPLE_EVERY, Sample};
-pub use ids::{NotAnId, SessionId};
+pub use ids::{HomeNumber, NotAHome, NotAnId, SessionId};
 pub use metrics::Metrics;
 pub use readiness::NotReady;
 pub use session::{Session, Snapshot};

@@ -80,6 +80,17 @@ fn each_folder_knows_only_what_it_may() {
         &["tiny_http", "tungstenite", "crate::http", "crate::door"],
     );
     must_not_know(
+        "fleet",
+        &[
+            "tiny_http",
+            "tungstenite",
+            "crate::engine",
+            "crate::http",
+            "crate::door",
+            "crate::terminal",
+        ],
+    );
+    must_not_know(
         "engine",
         &[
             "crate::session",

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::io::{Cursor, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
 use std::time::UNIX_EPOCH;
 
 use shellcraft::auth;
@@ -10,6 +12,8 @@ use shellcraft::auth::PlayerId;
 use shellcraft::config::{Config, Stop};
 use shellcraft::door;
 use shellcraft::engine::{self, Size, Unfinished};
+use shellcraft::fleet::hello::Introduction;
+use shellcraft::fleet::secret::FleetSecret;
 use shellcraft::session::sandbox::BOOK_LIMIT_BYTES;
 use shellcraft::session::spellbook::archive;
 use shellcraft::session::store::FORMAT;
@@ -25,8 +29,9 @@ use tungstenite::{Message, WebSocket};
 type Probe = fn(&[u8]);
 
 /// All probes, each under the name of its corpus.
-pub const ALL: [(&str, Probe); 9] = [
+pub const ALL: [(&str, Probe); 10] = [
     ("head", head),
+    ("hello", hello),
     ("frames", frames),
     ("control", control_message),
     ("jwt", jwt),
@@ -78,6 +83,31 @@ pub fn head(bytes: &[u8]) {
     for length in lengths {
         assert!(length.iter().all(u8::is_ascii_digit), "{text:?}");
     }
+}
+
+/// More than a whole hello, and no more than a socket takes while no one reads it.
+const HELLO_BYTES: usize = 4096;
+
+/// No end of a connection that does not know the secret is taken for a front or for a home.
+pub fn hello(bytes: &[u8]) {
+    let secret = FleetSecret::of_text(b"a secret of a probe, as long as one must be");
+    let us = Introduction {
+        name: "us",
+        secret: &secret.expect("long enough"),
+        stop: None,
+    };
+    let sent = &bytes[..bytes.len().min(HELLO_BYTES)];
+    let with_them = || {
+        let (ours, mut theirs) = UnixStream::pair().expect("sockets");
+        theirs.write_all(sent).expect("it fits");
+        theirs.shutdown(Shutdown::Write).expect("open");
+        (ours, theirs)
+    };
+    let (ours, _theirs) = with_them();
+    let heard = us.hear_front(&ours);
+    assert!(heard.is_err(), "{heard:?}");
+    let (ours, _theirs) = with_them();
+    assert!(us.convince_home(&ours, "them").is_err());
 }
 
 /// Whatever a client sends as frames, no message is above its limit, and a size in it is one that a terminal can have.
