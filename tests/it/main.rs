@@ -17,6 +17,8 @@ mod emulator;
 mod engine_contract;
 mod engine_releases;
 mod engine_trouble;
+mod fleet_judge;
+mod fleet_lease;
 mod guides;
 mod heartbeat;
 mod heartbeat_flood;
