@@ -26,7 +26,7 @@
 //! | `terminal` | engine, locks, logging, metrics, threads | the bridge from a container's terminal to WebSockets |
 //! | `redis` | locks | the way to a Redis server |
 //! | `session` | auth, engine, locks, logging, metrics, redis, terminal, threads | games: containers, players, spellbooks |
-//! | `fleet` | – | many instances behind one address: secret, hello, relay |
+//! | `fleet` | locks, redis, threads | many instances behind one address |
 //! | `http` | auth, door, locks, logging, metrics, session, terminal, texts | what requests ask for: routes, pages, answers |
 //! | `config` | auth, engine, http, logging, redis, session, terminal | settings |
 //! | `systemd` | config, door, threads | sockets from systemd, and signs of life to it |
@@ -58,6 +58,8 @@
 //! | `frozen` | one | [`Manager::start`] | the Engine's stream of events | an event; the stop, which closes the stream | [`Manager::stop`] |
 //! | `stats` | one | [`Manager::start`] | the list of containers to ask about; calls to the Engine | an operator who looks; the stop | [`Manager::stop`] |
 //! | `drain` | one | [`Manager::start`] | a change of the order, until the order's next step | an operator's order; the stop | [`Manager::stop`] |
+//! | `fleet-beat` | one, in a fleet | [`Heartbeat::start`] | the stop, until the next beat; calls to Redis | its end; a wake-up; the stop | [`Heartbeat::stop`] |
+//! | `fleet-ears` | one, in a fleet | [`Ears::start`] | `read` of its connection to Redis, for a moment; the stop, for a second | a message; the moment's end; the stop | [`Ears::stop`] |
 //! | `ready` | one, until games can be started | [`App::announce`] | the stop, for a moment | its end; the stop | `main` |
 //! | `watchdog` | one, where systemd asks for signs of life | [`Line::open`] | the line's close, for a third of the deadline | its end; the close | [`Line::close`] |
 //!
@@ -113,6 +115,7 @@
 //! | `session::store::memory::backing::BackingStore` | Leaf | everything | for look-ups and changes | – |
 //! | `session::store::dir::book_bytes` | Leaf | the bytes that all books take | for a moment | – |
 //! | `redis::link::is_away` | Leaf | whether the last call to Redis was answered | for a moment | – |
+//! | `fleet::table::latest` | Leaf | the fleet's instances as of the last look | for moves | – |
 //! | `engine::client::dialect` | Leaf | how to speak to the Engine | for a moment | – |
 //! | `auth::jwks::cache` | Leaf | the keys that were fetched | for look-ups and changes | – |
 //! | `auth::desk::logins` | Leaf | browsers in which an operator has logged in | for look-ups and changes | – |
@@ -130,6 +133,10 @@
 //! [`Door::close`]: door::Door::close
 //! [`Door::open`]: door::Door::open
 //! [`Door::stop_accepting`]: door::Door::stop_accepting
+//! [`Ears::start`]: fleet::ears::Ears::start
+//! [`Ears::stop`]: fleet::ears::Ears::stop
+//! [`Heartbeat::start`]: fleet::beat::Heartbeat::start
+//! [`Heartbeat::stop`]: fleet::beat::Heartbeat::stop
 //! [`Line::close`]: systemd::Line::close
 //! [`Line::open`]: systemd::Line::open
 //! [`Manager::start`]: session::Manager::start

@@ -51,6 +51,10 @@ pub enum Kind {
     Stats,
     /// Carries out an operator's order to drain.
     Drain,
+    /// Says in a fleet that this instance lives, and notices those that do not.
+    FleetBeat,
+    /// Hears in a fleet when there is something to look at.
+    FleetEars,
     /// Says when games can be started.
     Ready,
     /// Tells systemd that the server lives.
@@ -59,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of the table.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 21] = [
         Kind::DoorAccept,
         Kind::DoorConn,
         Kind::TinyHttp,
@@ -77,6 +81,8 @@ impl Kind {
         Kind::Frozen,
         Kind::Stats,
         Kind::Drain,
+        Kind::FleetBeat,
+        Kind::FleetEars,
         Kind::Ready,
         Kind::Watchdog,
     ];
@@ -101,6 +107,8 @@ impl Kind {
             Kind::Frozen => "frozen",
             Kind::Stats => "stats",
             Kind::Drain => "drain",
+            Kind::FleetBeat => "fleet-beat",
+            Kind::FleetEars => "fleet-ears",
             Kind::Ready => "ready",
             Kind::Watchdog => "watchdog",
         }

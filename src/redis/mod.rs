@@ -1,8 +1,10 @@
 //! A Redis server (7 or newer), for operators who have one: its address, and a few connections to it.
 //!
-//! No threads of its own: a call blocks its caller, who must not hold a lock, for [`CALL`] at most.
+//! No threads of its own: a call blocks its caller, who must not hold a lock, for [`CALL`] at most. [`listen`] blocks its
+//! caller for as long as that wants to hear.
 
 mod link;
+mod subscription;
 mod url;
 
 use std::collections::BTreeMap;
@@ -10,6 +12,7 @@ use std::collections::BTreeMap;
 use ::redis::cmd;
 
 pub use link::{CALL, Link};
+pub use subscription::{Heard, listen};
 pub use url::{NotAUrl, Url, without_secret};
 
 /// Why Redis did not do what it was asked.

@@ -16,6 +16,7 @@ pub struct Url {
     /// With the secret.
     text: String,
     password: Option<String>,
+    database: i64,
 }
 
 /// A text that is no such URL.
@@ -43,11 +44,17 @@ impl FromStr for Url {
         Ok(Url {
             text: text.to_owned(),
             password: settings.password().map(str::to_owned),
+            database: settings.db(),
         })
     }
 }
 
 impl Url {
+    /// The number of the database in it.
+    pub fn database(&self) -> i64 {
+        self.database
+    }
+
     /// A client for it; does not connect.
     pub(super) fn client(&self) -> ::redis::RedisResult<Client> {
         Client::open(self.text.as_str())
@@ -139,6 +146,18 @@ mod tests {
             "unix:///run/redis.sock?db=x",
         ] {
             check(no_url, None);
+        }
+    }
+
+    #[test]
+    fn the_database_is_known() {
+        for (text, expected) in [
+            ("redis://db", 0),
+            ("redis://db/3", 3),
+            ("unix:///run/r?db=1", 1),
+        ] {
+            let url: Url = text.parse().unwrap();
+            assert_eq!(url.database(), expected, "{text}");
         }
     }
 

@@ -18,6 +18,8 @@ mod engine_contract;
 mod engine_releases;
 mod engine_trouble;
 mod fleet_games;
+mod fleet_judge;
+mod fleet_lease;
 mod guides;
 mod heartbeat;
 mod heartbeat_flood;
