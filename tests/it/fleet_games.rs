@@ -7,7 +7,7 @@ use fake_engine::FakeEngine;
 use shellcraft::auth::PlayerId;
 use shellcraft::engine::Engine;
 use shellcraft::session::store::memory::{BackingStore, Memory};
-use shellcraft::session::store::{Holder, Membership, Opening, SessionStore, Supersedes};
+use shellcraft::session::store::{CurrentEpoch, Holder, Opening, SessionStore, Supersedes};
 use shellcraft::session::{
     Error, Grace, Manager, Newcomer, Reason, Session, SessionId, Settings, ShutdownMode,
 };
@@ -31,9 +31,9 @@ struct Server {
 
 fn store(shared: &BackingStore, instance: &str, epoch: u64) -> Arc<dyn SessionStore> {
     shared.set_lease(instance, Some(epoch));
-    let membership = Arc::new(Membership::default());
-    membership.join(epoch);
-    Arc::new(Memory::new(shared, instance).in_fleet(membership))
+    let current = Arc::new(CurrentEpoch::default());
+    current.set(epoch);
+    Arc::new(Memory::new(shared, instance).in_fleet(current))
 }
 
 fn start(

@@ -11,7 +11,7 @@ use shellcraft::session::SessionId;
 use shellcraft::session::store::memory::{BackingStore, Memory};
 use shellcraft::session::store::redis::Redis;
 use shellcraft::session::store::{
-    Adoption, Error, Holder, Membership, Opening, SessionStore, Supersedes,
+    Adoption, CurrentEpoch, Error, Holder, Opening, SessionStore, Supersedes,
 };
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ use crate::store_promises::{Place, player, record};
 /// A place whose stores several servers share.
 trait SharedPlace {
     /// Opens the store of one life of an instance.
-    fn open_in_fleet(&self, instance: &str, membership: Arc<Membership>) -> Box<dyn SessionStore>;
+    fn open_in_fleet(&self, instance: &str, epoch: Arc<CurrentEpoch>) -> Box<dyn SessionStore>;
     /// Sets the epoch of an instance's lease, or buries it with none.
     fn set_lease(&self, instance: &str, epoch: Option<u64>);
     /// Loses what is known of a player's games.
@@ -30,15 +30,15 @@ trait SharedPlace {
     /// The store of an instance's life that has just joined with this epoch.
     fn join(&self, instance: &str, epoch: u64) -> Box<dyn SessionStore> {
         self.set_lease(instance, Some(epoch));
-        let membership = Arc::new(Membership::default());
-        membership.join(epoch);
-        self.open_in_fleet(instance, membership)
+        let current = Arc::new(CurrentEpoch::default());
+        current.set(epoch);
+        self.open_in_fleet(instance, current)
     }
 }
 
 impl SharedPlace for BackingStore {
-    fn open_in_fleet(&self, instance: &str, membership: Arc<Membership>) -> Box<dyn SessionStore> {
-        Box::new(Memory::new(self, instance).in_fleet(membership))
+    fn open_in_fleet(&self, instance: &str, epoch: Arc<CurrentEpoch>) -> Box<dyn SessionStore> {
+        Box::new(Memory::new(self, instance).in_fleet(epoch))
     }
 
     fn set_lease(&self, instance: &str, epoch: Option<u64>) {
@@ -51,9 +51,9 @@ impl SharedPlace for BackingStore {
 }
 
 impl SharedPlace for RedisServer {
-    fn open_in_fleet(&self, instance: &str, membership: Arc<Membership>) -> Box<dyn SessionStore> {
+    fn open_in_fleet(&self, instance: &str, epoch: Arc<CurrentEpoch>) -> Box<dyn SessionStore> {
         let url = self.url().parse().expect("a URL");
-        Box::new(Redis::new(&url, instance).in_fleet(membership))
+        Box::new(Redis::new(&url, instance).in_fleet(epoch))
     }
 
     fn set_lease(&self, instance: &str, epoch: Option<u64>) {
@@ -159,14 +159,14 @@ fn assert_book(store: &dyn SessionStore, book: &str) {
 
 fn a_server_that_has_not_joined_writes_nothing(place: &dyn SharedPlace) {
     place.set_lease("a", Some(1));
-    let membership = Arc::new(Membership::default());
-    let store = place.open_in_fleet("a", Arc::clone(&membership));
+    let epoch = Arc::new(CurrentEpoch::default());
+    let store = place.open_in_fleet("a", Arc::clone(&epoch));
     let record = record("a");
     let refused = store.insert(&record);
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     let refused = store.open_game(&player("anna"), record.session_id, NO_ONE);
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-    membership.join(1);
+    epoch.set(1);
     assert!(store.list().expect("list").is_empty());
     store.insert(&record).expect("insert");
 }

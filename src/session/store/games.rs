@@ -58,19 +58,19 @@ impl FromStr for Holder {
 
 /// A server's place in a fleet, as its store needs to know it. Shared with what keeps the server's lease.
 #[derive(Debug, Default)]
-pub struct Membership {
+pub struct CurrentEpoch {
     /// Zero until the server has joined.
     epoch: AtomicU64,
 }
 
-impl Membership {
+impl CurrentEpoch {
     /// Notes the epoch that the server has from now on.
-    pub fn join(&self, epoch: u64) {
+    pub fn set(&self, epoch: u64) {
         self.epoch.store(epoch, Ordering::SeqCst);
     }
 
     /// The epoch that the server has; none before it has joined.
-    pub fn epoch(&self) -> Option<u64> {
+    pub fn get(&self) -> Option<u64> {
         let epoch = self.epoch.load(Ordering::SeqCst);
         (epoch > 0).then_some(epoch)
     }
@@ -214,9 +214,9 @@ mod tests {
 
     #[test]
     fn a_server_that_has_not_joined_has_no_epoch() {
-        let membership = Membership::default();
-        assert_eq!(membership.epoch(), None);
-        membership.join(3);
-        assert_eq!(membership.epoch(), Some(3));
+        let epoch = CurrentEpoch::default();
+        assert_eq!(epoch.get(), None);
+        epoch.set(3);
+        assert_eq!(epoch.get(), Some(3));
     }
 }

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use games::{Adoption, Holder, Membership, Opening, Supersedes};
+pub use games::{Adoption, CurrentEpoch, Holder, Opening, Supersedes};
 pub use record::{Phase, Record, StoredScreen, StoredTypist, StoredUndrawn};
 
 use super::SessionId;

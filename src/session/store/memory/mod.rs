@@ -13,9 +13,9 @@ use log::warn;
 use super::games::{HasNewerHolder, not_joined};
 use super::record::{self, Unreadable};
 use super::{
-    Adoption, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error, Holder,
-    Membership, Opening, REVOKED_MOST, Record, SessionStore, Shelf, Supersedes, Tending,
-    check_newest, checksum, ms_revoked, those_after, time_of,
+    Adoption, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, CurrentEpoch, Error,
+    Holder, Opening, REVOKED_MOST, Record, SessionStore, Shelf, Supersedes, Tending, check_newest,
+    checksum, ms_revoked, those_after, time_of,
 };
 use crate::auth::PlayerId;
 use crate::session::SessionId;
@@ -29,7 +29,7 @@ pub struct Memory {
     shared: BackingStore,
     instance: String,
     quota_bytes: Option<u64>,
-    membership: Option<Arc<Membership>>,
+    epoch: Option<Arc<CurrentEpoch>>,
 }
 
 impl Memory {
@@ -39,14 +39,14 @@ impl Memory {
             shared: shared.clone(),
             instance: instance.to_owned(),
             quota_bytes: None,
-            membership: None,
+            epoch: None,
         }
     }
 
     /// The same store for a server of a fleet.
-    pub fn in_fleet(self, membership: Arc<Membership>) -> Memory {
+    pub fn in_fleet(self, epoch: Arc<CurrentEpoch>) -> Memory {
         Memory {
-            membership: Some(membership),
+            epoch: Some(epoch),
             ..self
         }
     }
@@ -92,13 +92,13 @@ impl Memory {
 
     /// This life of the server, if it is one of a fleet.
     fn holder(&self) -> Result<Option<Holder>, Error> {
-        let holder = |membership: &Arc<Membership>| {
+        let holder = |epoch: &Arc<CurrentEpoch>| {
             Ok(Holder {
                 instance: self.instance.clone(),
-                epoch: membership.epoch().ok_or_else(not_joined)?,
+                epoch: epoch.get().ok_or_else(not_joined)?,
             })
         };
-        self.membership.as_ref().map(holder).transpose()
+        self.epoch.as_ref().map(holder).transpose()
     }
 
     /// Like [`Memory::with`], if the server's lease is its own.
@@ -233,7 +233,7 @@ impl SessionStore for Memory {
     }
 
     fn is_shared(&self) -> bool {
-        self.membership.is_some()
+        self.epoch.is_some()
     }
 
     fn open_game(

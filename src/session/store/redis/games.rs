@@ -23,12 +23,12 @@ pub(super) fn games_key(player: &PlayerId) -> String {
 impl Redis {
     /// This life of the server, if it is one of a fleet.
     pub(super) fn holder(&self) -> Result<Option<Holder>, Error> {
-        let Some(membership) = &self.membership else {
+        let Some(epoch) = &self.epoch else {
             return Ok(None);
         };
         Ok(Some(Holder {
             instance: self.instance.clone(),
-            epoch: membership.epoch().ok_or_else(not_joined)?,
+            epoch: epoch.get().ok_or_else(not_joined)?,
         }))
     }
 

@@ -32,9 +32,10 @@ use log::warn;
 
 use super::record;
 use super::{
-    Adoption, BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes, Error,
-    Membership, Opening, RECORD_LIFE, REVOKED_MOST, Record, SessionStore, Shelf, Supersedes,
-    Tending, checksum, key_from_text, key_to_text, ms_of, ms_revoked, those_after, time_of,
+    Adoption, BLOCK_BYTES, BOOK_VERSIONS, Book, BookEntry, BookVersion, CookieKeyBytes,
+    CurrentEpoch, Error, Opening, RECORD_LIFE, REVOKED_MOST, Record, SessionStore, Shelf,
+    Supersedes, Tending, checksum, key_from_text, key_to_text, ms_of, ms_revoked, those_after,
+    time_of,
 };
 use crate::auth::PlayerId;
 use crate::redis::{CALL, Link, Url};
@@ -71,7 +72,7 @@ pub struct Redis {
     instance: String,
     quota_bytes: Option<u64>,
     /// Of a server in a fleet.
-    membership: Option<Arc<Membership>>,
+    epoch: Option<Arc<CurrentEpoch>>,
 }
 
 impl Redis {
@@ -81,14 +82,14 @@ impl Redis {
             link: Link::new(url),
             instance: instance.to_owned(),
             quota_bytes: None,
-            membership: None,
+            epoch: None,
         }
     }
 
     /// The same store for a server of a fleet: what it writes is fenced.
-    pub fn in_fleet(self, membership: Arc<Membership>) -> Redis {
+    pub fn in_fleet(self, epoch: Arc<CurrentEpoch>) -> Redis {
         Redis {
-            membership: Some(membership),
+            epoch: Some(epoch),
             ..self
         }
     }
@@ -240,7 +241,7 @@ impl SessionStore for Redis {
     }
 
     fn is_shared(&self) -> bool {
-        self.membership.is_some()
+        self.epoch.is_some()
     }
 
     fn open_game(
