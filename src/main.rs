@@ -63,6 +63,9 @@ fn main() -> ExitCode {
         // This ends the server as Ctrl-C at the keyboard would; it fails only for a signal that does not exist.
         let _ = signal_hook::low_level::raise(SIGINT);
     });
+    app.on_lost(|| {
+        let _ = signal_hook::low_level::raise(SIGTERM);
+    });
     let announcer = match app.announce(print) {
         Ok(announcer) => announcer,
         Err(cause) => return fail(&cause),
@@ -70,17 +73,24 @@ fn main() -> ExitCode {
     line.ready();
     // This blocks until the first signal.
     let first = signals.forever().next();
-    let mode = if config.drain || first == Some(SIGINT) {
+    let mode = if app.is_lost() {
+        ShutdownMode::Leave
+    } else if config.drain || first == Some(SIGINT) {
         ShutdownMode::Drain
     } else {
         ShutdownMode::Leave
     };
     line.close();
+    let is_lost = app.is_lost();
     // A terminal that closes may send SIGHUP twice.
     app.stop(mode, || signals.pending().any(|signal| signal != SIGHUP));
     // The announcer has ended with the sessions; a panic of its own would have been logged.
     let _ = announcer.join();
-    ExitCode::SUCCESS
+    if is_lost {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 /// The signals that end the server. SIGHUP, which a closed terminal sends, is one of them, unless the server was

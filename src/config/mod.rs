@@ -4,6 +4,7 @@
 
 pub mod command;
 mod explain;
+pub mod fleet;
 mod identity;
 mod parse;
 mod service;
@@ -223,6 +224,14 @@ pub struct Config {
     #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE")]
     pub redis_url_file: Option<PathBuf>,
 
+    /// The servers beside this one.
+    #[command(flatten)]
+    pub peers: fleet::Peers,
+
+    /// What `peers` comes down to.
+    #[arg(skip)]
+    pub fleet: Option<fleet::Fleet>,
+
     /// Directory for the private socket of this process.
     #[arg(long, env = "RUNTIME_DIR", default_value = "/tmp", value_parser = directory)]
     pub runtime_dir: PathBuf,
@@ -257,6 +266,13 @@ impl Config {
         }
         let redis_url = config.redis_url.take();
         config.redis_url = identity::redis_address(redis_url, config.redis_url_file.as_deref())
+            .map_err(Stop::Refuse)?;
+        config.fleet = config
+            .peers
+            .settings(
+                config.redis_url.is_some(),
+                &config.instance_name(config.port),
+            )
             .map_err(Stop::Refuse)?;
         config.admin_token = config
             .identities
@@ -298,6 +314,11 @@ impl Config {
                 "REDIS_URL",
                 self.redis_url.is_some(),
                 &mut self.redis_url_file,
+            ),
+            (
+                "FLEET_SECRET",
+                self.peers.peer_bind.is_none(),
+                &mut self.peers.fleet_secret_file,
             ),
         ] {
             let path = directory.join(name);

@@ -142,6 +142,19 @@ impl Engine {
             .json(SMALL_ANSWER)
     }
 
+    /// What distinguishes this Engine from those of other hosts, and stays the same over restarts.
+    ///
+    /// # Errors
+    /// As of any call.
+    pub fn identity(&self) -> Result<String> {
+        let info = self.info()?;
+        // PODMAN: its own number is another one at each call.
+        if info.id.is_empty() || self.is_podman()? {
+            return Ok(format!("{}:{}", info.name, info.docker_root_dir));
+        }
+        Ok(info.id)
+    }
+
     /// Listens to what happens to the containers that carry all of these labels, from now on.
     pub fn events(&self, labels: &[(&str, &str)]) -> Result<Events> {
         let call = operation::SYSTEM_EVENTS;

@@ -353,6 +353,11 @@ pub struct Component {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SystemInfo {
+    /// DOCKER: its own number, which stays the same over restarts. PODMAN: another one at each call.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// The host's name.
+    pub name: String,
     /// The storage driver, such as `overlay2`.
     pub driver: String,
     /// Where the Engine keeps everything.

@@ -33,6 +33,8 @@ const LOOK_GAP: Duration = Duration::from_millis(250);
 /// Whose lease it is: what this thread asks and tells. All is called in this thread, which beats no more until the call
 /// returns: so none may last.
 pub trait Host: Send + Sync + 'static {
+    /// The id of its Engine, once that is known. Asked until it is.
+    fn engine_id(&self) -> Option<String>;
     /// What the instance tells the others of itself.
     fn facts(&self) -> Facts;
     /// Whether it takes no new games.
@@ -59,8 +61,6 @@ pub trait Host: Send + Sync + 'static {
 pub struct Settings {
     /// The instance's name.
     pub instance: String,
-    /// The id of its Engine.
-    pub engine: String,
     /// The highest epoch that the instance knows to have had, or 0.
     pub last_epoch: u64,
     /// The fleet's times.
@@ -100,7 +100,8 @@ impl Heartbeat {
         let table = Arc::new(Table::default());
         let holder = Uuid::new_v4().simple().to_string();
         let worker = Worker {
-            roster: Roster::new(url, &settings.instance, &settings.engine, &holder),
+            roster: Roster::new(url, &settings.instance, "", &holder),
+            engine: String::new(),
             judge: Judge::new(&settings.instance, settings.times),
             reader: Reader::new(Arc::clone(&table)),
             highest_epoch: settings.last_epoch,
@@ -129,6 +130,11 @@ impl Heartbeat {
     /// The instances as of the last look.
     pub fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table)
+    }
+
+    /// Has the thread say that the instance ends, and end. Does not wait.
+    pub fn begin_stop(&mut self) {
+        drop(self.stop.take());
     }
 
     /// Says that the instance ends, and joins the thread. Blocks for as long as the calls to Redis last that the thread is
@@ -176,6 +182,8 @@ enum Next {
 
 struct Worker {
     roster: Roster,
+    /// The id of the instance's Engine; empty until that is known.
+    engine: String,
     settings: Settings,
     holder: String,
     host: Arc<dyn Host>,
@@ -193,6 +201,11 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         let mut had: Option<(Membership, Why)> = None;
+        let Some(engine) = self.wait_for_engine() else {
+            return;
+        };
+        self.roster.name_engine(&engine);
+        self.engine = engine;
         loop {
             let joined = self.join(had.map(|(membership, _)| membership));
             let Some(membership) = joined else { return };
@@ -209,6 +222,18 @@ impl Worker {
         }
     }
 
+    /// Waits until it is known which Engine the instance has. Nothing if the stop came.
+    fn wait_for_engine(&self) -> Option<String> {
+        loop {
+            if let Some(engine) = self.host.engine_id() {
+                return Some(engine);
+            }
+            if self.wait_for_stop(Instant::now() + self.settings.times.retry()) {
+                return None;
+            }
+        }
+    }
+
     fn let_go(&self) {
         error!(
             "another process has taken over the instance {}: this one ends",
@@ -219,9 +244,9 @@ impl Worker {
 
     /// Tries until the instance is in the fleet. Nothing if it won't be, of which the host is told, or if the stop came.
     fn join(&mut self, had: Option<Membership>) -> Option<Membership> {
-        let Settings { engine, times, .. } = &self.settings;
+        let times = self.settings.times;
         let epoch = had.map(|had| had.epoch);
-        let mut applicant = Applicant::new(engine, &self.holder, epoch, *times);
+        let mut applicant = Applicant::new(&self.engine, &self.holder, epoch, times);
         let retry = times.retry();
         loop {
             match self.try_join(&mut applicant, had) {

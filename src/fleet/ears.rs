@@ -41,6 +41,11 @@ impl Ears {
         })
     }
 
+    /// Has the thread end. Does not wait.
+    pub fn begin_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
     /// Joins the thread, which notices the stop within a second or two.
     pub fn stop(mut self) {
         self.end();

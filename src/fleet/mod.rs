@@ -9,12 +9,13 @@
 //!   know no clock. * [`table`]: the instances as of the last look.
 //! * [`beat`], [`ears`]: the threads (`fleet-beat`, `fleet-ears`).
 //! * [`secret`]: what all instances know, and no stranger. * [`hello`]: the proof of who is at the other end.
-//! * [`dial`]: the way to another instance. * [`relay`]: a player's bytes, there and back, on the thread of the connection
+//! * [`front`]: whose a session is. * [`dial`]: the way to another instance. * [`relay`]: a player's bytes, there and back, on the thread of the connection
 //!   that it serves.
 
 pub mod beat;
 pub mod dial;
 pub mod ears;
+pub mod front;
 pub mod hello;
 pub mod lease;
 pub mod record;

@@ -118,6 +118,11 @@ impl Roster {
         }
     }
 
+    /// Names the Engine whose leases these are, where it was not known before.
+    pub(super) fn name_engine(&mut self, engine: &str) {
+        engine.clone_into(&mut self.engine);
+    }
+
     /// The instance whose roster it is.
     pub fn instance(&self) -> &str {
         &self.instance

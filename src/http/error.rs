@@ -56,6 +56,12 @@ impl ApiError {
         Self::new(401, "unauthorized", message).with("WWW-Authenticate", "Bearer")
     }
 
+    /// The error for a session whose instance can't be reached now.
+    pub fn home_away() -> Self {
+        let message = "The server that has this game can't be reached; try again in a moment.";
+        Self::new(503, "home_away", message).retry_after(Duration::from_secs(1))
+    }
+
     /// The error for a request that a page of another site made.
     pub fn foreign_origin() -> Self {
         Self::new(

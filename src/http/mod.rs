@@ -22,6 +22,7 @@ pub mod openapi;
 pub mod origin;
 pub mod pages;
 mod reached;
+mod relay;
 mod reply;
 pub mod route;
 mod terminal;
@@ -38,6 +39,7 @@ use crate::auth::{self, Gate, cookie};
 use crate::door::Connection;
 use crate::door::security_headers;
 use crate::door::{Answer, Request, RequestId, Response, Service};
+use crate::fleet::front::Front;
 use crate::logging::{self, Entered, names};
 use crate::session::{Manager, SessionId};
 use crate::terminal::budget::Paces;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub paces: Paces,
     /// How a terminal's client that is gone is distinguished from one that is quiet.
     pub heartbeat: Heartbeat,
+    /// The way to the other instances of the fleet, if there is one.
+    pub front: Option<Arc<Front>>,
 }
 
 /// Answers all requests.
@@ -219,6 +223,8 @@ pub enum Side {
     Public,
     /// The private one of two addresses.
     Private,
+    /// The one at which other instances of the fleet hand on what came to them: nothing is handed on from there.
+    Peer,
 }
 
 /// A [`Site`] at one of its addresses, behind an `Arc`, as hand-offs need it.
@@ -228,6 +234,10 @@ impl Service for SiteService {
     fn answer(&self, mut request: Request) -> Answer {
         let site = &self.0;
         let side = self.1;
+        let target = match &request.query {
+            Some(query) => format!("{}?{query}", request.path),
+            None => request.path.clone(),
+        };
         request.path = route::below(site.prefix(), &request.path).to_owned();
         let found = route::find(&request.method, &request.path);
         let found = match found {
@@ -250,6 +260,11 @@ impl Service for SiteService {
             is_https: site.is_https(&request),
             session: found.as_ref().ok().and_then(Route::session),
         };
+        if let (Some(front), Ok(route), true) = (&site.settings.front, &found, side != Side::Peer)
+            && let Some(home) = relay::elsewhere(front, site, route)
+        {
+            return relay::hand_on(site, front, line, request, &target, home);
+        }
         let _entered = line.enter();
         let accept_encoding = request.header("accept-encoding").map(str::to_owned);
         let wants_html = request.header("accept").is_some_and(wants_page);

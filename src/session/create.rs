@@ -162,8 +162,12 @@ impl Manager {
         if !self.store.is_shared() {
             return Ok(());
         }
-        self.store
-            .open_game(&owner.player, id, Supersedes::default())?;
+        let buried = self.buried.read().clone();
+        let supersedes = Supersedes {
+            resumed: None,
+            buried: &buried,
+        };
+        self.store.open_game(&owner.player, id, supersedes)?;
         // INVARIANT: only now, because from now on no game that this one supersedes can save a newer one.
         *book = self.book_of(&owner.player)?;
         Ok(())
@@ -238,7 +242,7 @@ impl Manager {
         shell: &Shell,
         owner: &Owner,
     ) -> Result<Allocation<'_>, Error> {
-        let session = self.empty_session(SessionId::random(), &shell.name);
+        let session = self.empty_session(self.new_id(), &shell.name);
         let mut sessions = self.sessions.write();
         if self.is_draining() {
             return Err(Error::Stopping);
@@ -296,7 +300,7 @@ impl Manager {
     /// # Errors
     /// As [`Manager::new_session`].
     pub(super) fn prewarm(self: &Arc<Self>, shell: &Shell) -> Result<Arc<Session>, Error> {
-        let session = self.empty_session(SessionId::random(), &shell.name);
+        let session = self.empty_session(self.new_id(), &shell.name);
         let mut sessions = self.sessions.write();
         if self.is_draining() {
             return Err(Error::Stopping);

@@ -40,6 +40,15 @@ impl Manager {
         })
     }
 
+    /// Whether the Engine has answered when it was asked last. Asks nothing, and takes it for up if it was not asked for
+    /// `life`.
+    pub fn is_engine_known_up(&self, life: Duration) -> bool {
+        self.health
+            .engine
+            .last(life)
+            .is_none_or(|answer| answer.is_ok())
+    }
+
     /// Whether the store answers. The answer is at most one second old.
     ///
     /// # Errors

@@ -80,6 +80,8 @@ pub struct HomeNumber(NonZeroU16);
 impl HomeNumber {
     /// The highest.
     pub const MOST: u16 = 0x0fff;
+    /// How many hexadecimal digits it has in an id and in a watch link's secret.
+    pub const DIGITS: usize = 3;
 
     /// None for what is no instance's number.
     pub fn new(number: u16) -> Option<Self> {

@@ -29,7 +29,7 @@
 //! * [`shells`]: which shells can be started. * [`health`], [`readiness`]: whether a game can be started.
 //! * [`quarantine`]: sets aside what fails. * [`fitness`]: what an image must be like. * [`sweep`]: removes what belongs
 //!   to no session.
-//! * [`frozen`]: containers that are paused.
+//! * [`frozen`]: containers that are paused. * [`fleet`]: what changes where this server is one of several.
 //! * [`watch`]: links for spectators. * [`sandbox`]: what a container may do.
 //! * [`stats`]: what containers use, while an operator looks. * [`history`]: the last hour. * [`drain`]: the end as an
 //!   operator orders it.
@@ -47,6 +47,7 @@ mod create;
 mod drain;
 pub mod error;
 pub mod fitness;
+mod fleet;
 mod frozen;
 mod health;
 mod history;
@@ -76,10 +77,11 @@ mod stats;
 pub mod store;
 mod supervisor;
 mod sweep;
-mod watch;
+pub mod watch;
 mod worklist;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU16};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -101,7 +103,7 @@ pub use watch::WATCH_LINK_LIFE;
 use crate::auth::CookieKey;
 use crate::auth::PlayerId;
 use crate::engine::{Engine, EventsCloser};
-use crate::locks::Mutex;
+use crate::locks::{Mutex, RwLock};
 use crate::terminal::Close;
 use crate::terminal::hub::Arrival;
 use crate::terminal::typists::Typists;
@@ -122,7 +124,7 @@ use shells::Shells;
 use shutdown::Shutdown;
 use spellbook::ledger::Ledger;
 use spellbook::{requests, saver, shelf};
-use store::SessionStore;
+use store::{Holder, SessionStore};
 use watch::WatchLinks;
 use worklist::WorkList;
 
@@ -175,6 +177,13 @@ pub struct Manager {
     shells: Shells,
     /// Whether the last life's sessions are taken over. Its waiters are woken when the server stops, too.
     settled: Settled,
+    /// This server's number in its fleet; zero without one.
+    home: AtomicU16,
+    /// The lives of the fleet's servers that were buried.
+    buried: RwLock<Vec<Holder>>,
+    /// Whether the store is to be asked for all games whether they go on here, because this life of the server is another one
+    /// now.
+    has_rejoined: AtomicBool,
     /// The key of players' cookies; the store hands it over before the last life's sessions are taken over.
     cookie_key: OnceLock<CookieKey>,
     /// Records of sessions that are over and that the store has not forgotten yet, with their players. Never held together
@@ -235,6 +244,9 @@ impl Manager {
             saves: WorkList::new(most),
             health: Health::default(),
             settled: Settled::default(),
+            home: AtomicU16::new(0),
+            buried: RwLock::default(),
+            has_rejoined: AtomicBool::new(false),
             cookie_key: OnceLock::new(),
             stale_records: Mutex::default(),
             drain: Drain::default(),

@@ -136,6 +136,7 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
             pass(&manager, Instant::now());
             threads::join_finished(&mut manager.threads.lock());
             manager.forget_stale_records();
+            manager.adopt_games_again();
             manager.learn_revoked_at(&mut next_poll);
             manager.rates.sweep();
             manager.note_history(Instant::now());

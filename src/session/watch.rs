@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::ids::HomeNumber;
 use super::{Error, Manager, SessionId};
 use crate::auth;
 use crate::locks::RwLock;
@@ -29,8 +30,16 @@ struct Link {
 }
 
 impl WatchLinks {
-    fn add(&self, session: SessionId, is_operator_s: bool, now: Instant) -> String {
-        let secret = auth::new_token();
+    fn add(
+        &self,
+        session: SessionId,
+        home: Option<HomeNumber>,
+        is_operator_s: bool,
+        now: Instant,
+    ) -> String {
+        // The number is no secret: it stands in the session's id too.
+        let home = home.map_or_else(String::new, HomeNumber::digits);
+        let secret = home + &auth::new_token();
         let mut links = self.links.write();
         links.retain(|_, link| link.expires > now);
         let mut own: Vec<_> = links
@@ -72,6 +81,12 @@ impl WatchLinks {
     }
 }
 
+/// The number of the instance that has made a link. Only a server in a fleet may ask: other links begin with anything.
+pub fn home_of(secret: &str) -> Option<HomeNumber> {
+    let digits = secret.get(..HomeNumber::DIGITS)?;
+    HomeNumber::new(u16::from_str_radix(digits, 16).ok()?)
+}
+
 impl Manager {
     /// A new link's secret for a session that runs.
     ///
@@ -82,7 +97,8 @@ impl Manager {
         if session.snapshot().state.is_over() {
             return Err(Error::Over);
         }
-        Ok(self.watch_links.add(id, is_operator_s, Instant::now()))
+        let now = Instant::now();
+        Ok(self.watch_links.add(id, self.home(), is_operator_s, now))
     }
 
     /// Revokes all links of a session and sends its spectators away (1008).
@@ -125,7 +141,10 @@ mod tests {
     fn links_expire_and_can_be_revoked() {
         let (links, now) = (WatchLinks::default(), Instant::now());
         let (one, two) = (SessionId::random(), SessionId::random());
-        let (first, second) = (links.add(one, true, now), links.add(two, false, now));
+        let (first, second) = (
+            links.add(one, None, true, now),
+            links.add(two, None, false, now),
+        );
         let session = |link: Option<Link>| link.map(|link| link.session);
         assert_eq!(session(links.find(&first, now)), Some(one));
         assert!(links.find(&first, now + WATCH_LINK_LIFE).is_none());
@@ -141,10 +160,23 @@ mod tests {
     }
 
     #[test]
+    fn a_link_says_where_its_session_is() {
+        let (links, now) = (WatchLinks::default(), Instant::now());
+        for number in [1, 0xabc, HomeNumber::MOST] {
+            let home = HomeNumber::new(number);
+            let secret = links.add(SessionId::random(), home, false, now);
+            assert_eq!(home_of(&secret), home);
+        }
+        for text in ["", "ab", "xyz", "000", "äöü"] {
+            assert_eq!(home_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn the_oldest_link_gives_way() {
         let (links, now, id) = (WatchLinks::default(), Instant::now(), SessionId::random());
         let secrets: Vec<_> = (0..10)
-            .map(|n| links.add(id, false, now + Duration::from_secs(n)))
+            .map(|n| links.add(id, None, false, now + Duration::from_secs(n)))
             .collect();
         let alive = secrets
             .iter()

@@ -337,6 +337,8 @@ enum Told {
 /// A server that only notes what it is told.
 #[derive(Default)]
 struct Notes {
+    engine: String,
+    asked_for_engine: AtomicUsize,
     told: Mutex<Vec<Told>>,
     queue_length: Mutex<u64>,
     is_draining: AtomicBool,
@@ -368,6 +370,11 @@ impl Notes {
 }
 
 impl Host for Notes {
+    fn engine_id(&self) -> Option<String> {
+        // It is not known immediately.
+        let asked = self.asked_for_engine.fetch_add(1, Ordering::SeqCst);
+        (asked > 0).then(|| self.engine.clone())
+    }
     fn facts(&self) -> Facts {
         self.asked.fetch_add(1, Ordering::SeqCst);
         Facts {
@@ -415,10 +422,12 @@ struct Member {
 
 impl Member {
     fn start(server: &RedisServer, instance: &str, engine: &str, times: Times) -> Member {
-        let notes = Arc::new(Notes::default());
+        let notes = Arc::new(Notes {
+            engine: engine.to_owned(),
+            ..Notes::default()
+        });
         let settings = Settings {
             instance: instance.to_owned(),
-            engine: engine.to_owned(),
             last_epoch: 0,
             times,
         };

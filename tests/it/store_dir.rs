@@ -162,7 +162,12 @@ fn a_person_can_read_it() {
 fn one_server_at_a_time() {
     let place = directory();
     let first = store(place.path());
-    let second = open(&Choice::Directory(place.path().into()), "another", None);
+    let second = open(
+        &Choice::Directory(place.path().into()),
+        "another",
+        None,
+        None,
+    );
     let Err(Error::Locked(text)) = second.map(|_| ()) else {
         panic!("it was opened twice")
     };

@@ -166,6 +166,10 @@ fn a_server_that_has_not_joined_writes_nothing(place: &dyn SharedPlace) {
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     let refused = store.open_game(&player("anna"), record.session_id, NO_ONE);
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    // Nor does it take anything over.
+    for refused in [store.check(), store.list().map(drop)] {
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    }
     epoch.set(1);
     assert!(store.list().expect("list").is_empty());
     store.insert(&record).expect("insert");

@@ -150,7 +150,7 @@ fn it_may_come_late() {
     let server = RedisServer::start();
     server.kill();
     let url = server.url().parse().expect("a URL");
-    let store = open(&Choice::Redis(url), INSTANCE, None).expect("it need not be there");
+    let store = open(&Choice::Redis(url), INSTANCE, None, None).expect("it need not be there");
     let text = assert_unavailable(in_time(|| store.check()));
     assert!(text.contains("Redis at unix://"), "{text}");
     assert_unavailable(in_time(|| store.list()));

@@ -252,7 +252,8 @@ pub enum Choice {
     Redis(crate::redis::Url),
 }
 
-/// Opens the store of this instance, whose books may take `quota_bytes` together. It is no error when Redis can't be
+/// Opens the store of this instance, whose books may take `quota_bytes` together. With `epoch`, the instance is one of
+/// several that share a Redis. It is no error when Redis can't be
 /// reached: Redis may be started later.
 ///
 /// # Errors
@@ -261,12 +262,19 @@ pub fn open(
     choice: &Choice,
     instance: &str,
     quota_bytes: Option<u64>,
+    epoch: Option<&Arc<CurrentEpoch>>,
 ) -> Result<Arc<dyn SessionStore>, Error> {
     Ok(match choice {
         Choice::Directory(path) => {
             Arc::new(dir::Directory::open(path, instance)?.with_quota(quota_bytes))
         }
-        Choice::Redis(url) => Arc::new(redis::Redis::new(url, instance).with_quota(quota_bytes)),
+        Choice::Redis(url) => {
+            let store = redis::Redis::new(url, instance).with_quota(quota_bytes);
+            Arc::new(match epoch {
+                Some(epoch) => store.in_fleet(Arc::clone(epoch)),
+                None => store,
+            })
+        }
     })
 }
 

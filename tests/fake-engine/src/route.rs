@@ -235,7 +235,7 @@ fn about_engine(world: &World, op: &str, request: &Request) -> Reply {
                     "Driver": "overlay2", "DockerRootDir": "/nonexistent", "CgroupVersion": "2",
                     "CgroupDriver": "systemd", "SecurityOptions": ["name=seccomp,profile=default"],
                     "MemoryLimit": true, "SwapLimit": true, "CpuCfsQuota": true, "PidsLimit": true,
-                    "LiveRestoreEnabled": true, "Warnings": null, "KernelVersion": "6.1.0",
+                    "ID": world.id, "LiveRestoreEnabled": true, "Warnings": null, "KernelVersion": "6.1.0",
                 }),
             };
             Reply::json(200, &answers.with(op, own))

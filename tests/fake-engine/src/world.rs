@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,8 @@ use crate::trouble::Trouble;
 const STACK: usize = 128 << 10;
 
 pub struct World {
+    /// As `GET /info` tells it.
+    pub id: String,
     /// Changes only between tests' steps, when the Engine is "upgraded".
     options: Mutex<Options>,
     pub trouble: Trouble,
@@ -54,7 +56,10 @@ pub struct Happening {
 
 impl World {
     pub fn new(options: Options) -> World {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
         World {
+            id: format!("FAKE:{}:{number}", std::process::id()),
             images: Mutex::new(options.images.clone()),
             image_labels: Mutex::default(),
             image_configs: Mutex::default(),

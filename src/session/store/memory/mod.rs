@@ -141,6 +141,7 @@ impl Memory {
 
 impl SessionStore for Memory {
     fn check(&self) -> Result<(), Error> {
+        self.holder()?;
         self.with(|_| Ok(()))
     }
 
@@ -184,6 +185,7 @@ impl SessionStore for Memory {
     }
 
     fn list(&self) -> Result<Vec<Record>, Error> {
+        self.holder()?;
         self.with(|contents| {
             let ours = contents.records.keys();
             let ours: Vec<SessionId> = ours

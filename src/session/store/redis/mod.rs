@@ -143,6 +143,7 @@ impl SessionStore for Redis {
     /// Writes a key: a Redis that answers may still refuse to write, because it is a replica, is full, or has lost its
     /// own disk.
     fn check(&self) -> Result<(), Error> {
+        self.holder()?;
         let mut command = cmd("SET");
         command
             .arg(self.key("check", "0"))
@@ -191,6 +192,8 @@ impl SessionStore for Redis {
     }
 
     fn list(&self) -> Result<Vec<Record>, Error> {
+        // INVARIANT: a server that is not in its fleet yet takes nothing over: the records may be those of another host.
+        self.holder()?;
         let mut records = Vec::new();
         for chunk in self.ids()?.chunks(CHUNK) {
             for (id, place) in chunk.iter().zip(self.read(chunk)?) {

@@ -1,5 +1,7 @@
 //! The life of the process, from top to bottom: open, serve, stop.
 
+mod member;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,10 +19,12 @@ use crate::http::{self, Side, Site, SiteService, assets};
 use crate::logging;
 use crate::metrics::{self, Registry};
 use crate::session::bundle::{self, Bundled};
+use crate::session::store::CurrentEpoch;
 use crate::session::store::timed::Timed;
 use crate::session::{self, Grace, Manager, NotReady, ShutdownMode, store};
 use crate::terminal::viewer::Heartbeat;
 use crate::threads::{self, Kind};
+use member::{Doorkeeper, Member, Threads};
 
 /// The operator's own door is small: a scraper, a browser, a command line.
 const PRIVATE_DESCRIPTORS: usize = 256;
@@ -76,6 +80,9 @@ pub struct App {
     door: Door,
     /// The operator's own door, if there is one.
     private_door: Option<Door>,
+    /// The door for the other servers of the fleet, if there is one.
+    peer_door: Option<Door>,
+    membership: Option<(Arc<Member>, Threads)>,
     manager: Arc<Manager>,
     grace: Duration,
 }
@@ -129,32 +136,56 @@ impl App {
         let quota = metrics::whole(quota_bytes.unwrap_or(0));
         metrics.session.books.quota_bytes.set(quota);
         let instance = config.instance_name(port);
-        let store = store::open(&config.store_choice(), &instance, quota_bytes)?;
+        let fleet = config.fleet.as_ref();
+        let peers = fleet.map(|fleet| listen(fleet.bind, "PEER_BIND"));
+        let peers = peers.transpose()?;
+        let epoch = fleet.map(|_| Arc::<CurrentEpoch>::default());
+        let store = store::open(
+            &config.store_choice(),
+            &instance,
+            quota_bytes,
+            epoch.as_ref(),
+        )?;
         let store = Arc::new(Timed::new(store, metrics.store));
         let manager = Manager::start(
-            engine,
+            engine.clone(),
             store,
             config.session_settings(port),
             images,
             metrics.session,
         )
         .map_err(Error::Threads)?;
+        let membership = match (fleet, epoch, &peers, &config.redis_url) {
+            (Some(fleet), Some(epoch), Some(peers), Some(url)) => {
+                let member = Member::new(&manager, engine, epoch, fleet, peers.address());
+                let (threads, front) = member
+                    .start(url, &instance, fleet)
+                    .map_err(Error::Threads)?;
+                Some((member, threads, front))
+            }
+            _ => None,
+        };
+        let front = membership.as_ref().map(|(.., front)| Arc::clone(front));
+        let http_settings = http::Settings {
+            front: front.clone(),
+            ..http_settings(config)
+        };
         let site = Site::new(
             Arc::clone(&manager),
             metrics.http,
             metrics.exposition,
-            http_settings(config),
+            http_settings,
         )
         .map_err(|error| Error::Build(error.to_string()))?;
         let site = Arc::new(site);
-        let open_door = |listener, limits, side| {
+        let open_door = |listener, limits, side, arrivals| {
             let service = Arc::new(SiteService(Arc::clone(&site), side));
             let proxies = config.trusted_proxies.0.clone();
             let stats = Arc::clone(&stats);
             Door::open(
                 listener,
                 limits,
-                Arrivals::Strangers,
+                arrivals,
                 proxies,
                 service,
                 stats,
@@ -170,10 +201,17 @@ impl App {
         } else {
             Side::Only
         };
-        let door = open_door(listener, limits, side)?;
+        let strangers = || Arrivals::Strangers;
+        let door = open_door(listener, limits.clone(), side, strangers())?;
         let few = door::Limits::for_descriptors(PRIVATE_DESCRIPTORS);
-        let private_door = private.map(|listener| open_door(listener, few, Side::Private));
+        let private_door =
+            private.map(|listener| open_door(listener, few, Side::Private, strangers()));
         let private_door = private_door.transpose()?;
+        let peer_door = peers.zip(front).map(|(listener, front)| {
+            let arrivals = Arrivals::Peers(Arc::new(Doorkeeper(front)));
+            open_door(listener, limits, Side::Peer, arrivals)
+        });
+        let peer_door = peer_door.transpose()?;
         if let Err(cause) = manager.engine_health() {
             warn!("{cause}; new games are refused until it answers");
         }
@@ -184,9 +222,17 @@ impl App {
         if let Some(door) = &private_door {
             info!("metrics and operator routes at {}", door.address());
         }
+        if let Some(door) = &peer_door {
+            info!(
+                "the fleet's other servers reach this one at {}",
+                door.address()
+            );
+        }
         Ok(App {
             door,
             private_door,
+            peer_door,
+            membership: membership.map(|(member, threads, _)| (member, threads)),
             manager,
             grace: config.shutdown_grace,
         })
@@ -239,6 +285,24 @@ impl App {
         self.private_door.as_ref()?.address().tcp()
     }
 
+    /// Where the other servers of the fleet reach this one, if it is in a fleet.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer_door.as_ref()?.address().tcp()
+    }
+
+    /// Sets what ends the process when it has lost its place in the fleet, or gets none.
+    pub fn on_lost(&self, end: impl Fn() + Send + Sync + 'static) {
+        if let Some((member, _)) = &self.membership {
+            member.on_lost(Box::new(end));
+        }
+    }
+
+    /// Whether this server has lost its place in the fleet, or gets none.
+    pub fn is_lost(&self) -> bool {
+        let member = self.membership.as_ref();
+        member.is_some_and(|(member, _)| member.is_lost())
+    }
+
     /// The sessions.
     pub fn manager(&self) -> &Arc<Manager> {
         &self.manager
@@ -252,16 +316,27 @@ impl App {
         let grace = Grace::of(self.grace);
         info!("stopping: {} sessions", self.manager.count_alive());
         self.door.stop_accepting();
-        if let Some(door) = &self.private_door {
+        for door in [&self.private_door, &self.peer_door].into_iter().flatten() {
             door.stop_accepting();
+        }
+        let mut membership = self.membership;
+        if let Some((_, threads)) = &mut membership {
+            threads.heartbeat.begin_stop();
+            threads.ears.begin_stop();
         }
         self.manager.begin_stop(mode);
         let mut left = self.manager.stop(mode, grace) + self.door.close(grace.end_at);
-        left += self.private_door.map_or(0, |door| door.close(grace.end_at));
+        for door in [self.private_door, self.peer_door].into_iter().flatten() {
+            left += door.close(grace.end_at);
+        }
         // This stops the sessions that requests were still making when the stop began.
         left += self.manager.stop(mode, grace);
         if mode == ShutdownMode::Leave && changed_mind() {
             self.manager.drain_left(grace.give_up_at);
+        }
+        if let Some((_, threads)) = membership {
+            threads.heartbeat.stop();
+            threads.ears.stop();
         }
         if left > 0 {
             self.manager.name_those_left();
@@ -327,5 +402,6 @@ fn http_settings(config: &Config) -> http::Settings {
         auth: config.auth_settings.clone(),
         paces: config.paces(),
         heartbeat: Heartbeat::every(config.heartbeat),
+        front: None,
     }
 }
