@@ -26,12 +26,12 @@
 //! | `terminal` | engine, locks, logging, metrics, threads | the bridge from a container's terminal to WebSockets |
 //! | `redis` | locks | the way to a Redis server |
 //! | `session` | auth, engine, locks, logging, metrics, redis, terminal, threads | games: containers, players, spellbooks |
-//! | `fleet` | locks, redis, threads | many instances behind one address |
-//! | `http` | auth, door, locks, logging, metrics, session, terminal, texts | what requests ask for: routes, pages, answers |
-//! | `config` | auth, engine, http, logging, redis, session, terminal | settings |
+//! | `fleet` | locks, redis, session, threads | many instances behind one address |
+//! | `http` | auth, door, fleet, locks, logging, metrics, session, terminal, texts | what requests ask for: routes, pages, answers |
+//! | `config` | auth, engine, fleet, http, logging, redis, session, terminal | settings |
 //! | `systemd` | config, door, threads | sockets from systemd, and signs of life to it |
 //! | `cli` | auth, config, engine, logging, metrics, redis, session, terminal, texts | what the program does besides serving |
-//! | `app` | config, door, engine, http, logging, metrics, session, terminal, threads | the life of the process |
+//! | `app` | config, door, engine, fleet, http, logging, metrics, redis, session, terminal, threads | the life of the process |
 //!
 //! # Threads
 //!
@@ -106,6 +106,7 @@
 //! | `session::history::History` | Leaf | the last hour's samples | for moves | – |
 //! | `session::settled::is_settled` | Leaf | whether the last life's sessions are taken over | for a moment | – |
 //! | `session::stale_records` | Leaf | records that are to be removed | for moves | – |
+//! | `session::buried` | Leaf | which of the fleet's servers are buried | for a copy | – |
 //! | `session::drain::order` | Leaf | an operator's order to drain | for a moment | – |
 //! | `session::threads` | Leaf | the sessions' threads | for moves, and joins of those that have ended | – |
 //! | `session::workers` | Leaf | the manager's other threads | for moves | – |
