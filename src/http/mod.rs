@@ -263,7 +263,8 @@ impl Service for SiteService {
         if let (Some(front), Ok(route), true) = (&site.settings.front, &found, side != Side::Peer)
             && let Some(home) = relay::elsewhere(front, site, route)
         {
-            return relay::hand_on(site, front, line, request, &target, home);
+            let way = (Arc::clone(front), home);
+            return relay::hand_on(site, line, (route.clone(), request), target, way);
         }
         let _entered = line.enter();
         let accept_encoding = request.header("accept-encoding").map(str::to_owned);

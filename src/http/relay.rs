@@ -4,22 +4,29 @@
 //! A relay runs on the connection's own thread to its end. The other instance answers as if the client had come to it: it
 //! checks who the client is, and it logs and counts the request under the same number.
 
+use std::borrow::Cow;
 use std::fmt::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use log::{debug, info};
 
 use super::error::ApiError;
+use super::handlers::session::missing;
 use super::route::Route;
 use super::{Line, Site};
-use crate::door::{Answer, Body, Connection, Relayed, Request};
-use crate::fleet::dial;
+use crate::door::{Answer, Body, Connection, Relayed, Request, Response};
 use crate::fleet::front::Front;
+use crate::fleet::record::State;
 use crate::fleet::relay::{Limits, relay};
 use crate::fleet::table::Instance;
+use crate::session;
 use crate::session::ids::HomeNumber;
 use crate::session::watch;
 use crate::warn_throttled;
+
+/// Why a session is missing whose instance was taken for dead and can't be reached.
+const HOST_LOST: &str = "host_lost";
 
 /// The other instance that has what the route is about, if there is one.
 pub(super) fn elsewhere(front: &Front, site: &Site, route: &Route) -> Option<Arc<Instance>> {
@@ -40,40 +47,44 @@ pub(super) fn elsewhere(front: &Front, site: &Site, route: &Route) -> Option<Arc
 /// Hands the request on. `target` is the path and the query as the client has sent them.
 pub(super) fn hand_on(
     site: &Arc<Site>,
-    front: &Arc<Front>,
     line: Line,
-    request: Request,
-    target: &str,
-    home: Arc<Instance>,
+    (route, request): (Route, Request),
+    target: String,
+    (front, home): (Arc<Front>, Arc<Instance>),
 ) -> Answer {
-    let (site, front, target) = (Arc::clone(site), Arc::clone(front), target.to_owned());
+    let site = Arc::clone(site);
     Answer::HandOff(Box::new(move |connection| {
         let _entered = line.enter();
-        let head = print(&request, &target, connection.expects_continue);
-        run(&site, &front, &line, connection, head, &home);
+        match front.dial(&home, connection.closing()) {
+            Ok(stream) => {
+                let head = print(&request, &target, connection.expects_continue);
+                run(&line, connection, stream, head, &home.name);
+            }
+            Err(error) => {
+                warn_throttled!("instance {}: {error}", home.name);
+                let response = away(&route, home.state);
+                site.note(&line, response.status);
+                // This fails when the client is gone.
+                let _ = connection.respond(line.id, response);
+            }
+        }
     }))
 }
 
-fn run(
-    site: &Site,
-    front: &Front,
-    line: &Line,
-    mut connection: Connection,
-    mut head: Vec<u8>,
-    home: &Instance,
-) {
-    let dialled = front.dial(home, connection.closing());
-    let stream = match dialled {
-        Ok(stream) => stream,
-        Err(error) => {
-            log_failure(&home.name, &error);
-            let response = ApiError::home_away().response();
-            site.note(line, response.status);
-            // This fails when the client is gone.
-            let _ = connection.respond(line.id, response);
-            return;
-        }
-    };
+/// The answer for what another instance has that can't be reached. Once that is buried it is not waited for any longer: the
+/// player's next game supersedes the one there.
+fn away(route: &Route, state: State) -> Response {
+    if state != State::Buried {
+        return ApiError::home_away().response();
+    }
+    let mut response = ApiError::from(session::Error::NotFound).response();
+    if let Route::Status(id) = route {
+        response.body = Cow::Owned(missing(*id, Some(HOST_LOST)));
+    }
+    response
+}
+
+fn run(line: &Line, mut connection: Connection, stream: TcpStream, mut head: Vec<u8>, home: &str) {
     head.append(&mut connection.leftover);
     let limits = Limits::default();
     let report = relay(
@@ -84,14 +95,10 @@ fn run(
         &limits,
     );
     info!(
-        "{} relayed to {}: {} bytes there, {} back",
-        line.method, home.name, report.to_home_bytes, report.to_player_bytes
+        "{} relayed to {home}: {} bytes there, {} back",
+        line.method, report.to_home_bytes, report.to_player_bytes
     );
-    debug!("the relay to {} ended: {:?}", home.name, report.ending);
-}
-
-fn log_failure(home: &str, error: &dial::Error) {
-    warn_throttled!("instance {home}: {error}");
+    debug!("the relay to {home} ended: {:?}", report.ending);
 }
 
 /// The request as the home is to read it.

@@ -357,6 +357,7 @@ test("taken over: only the player takes it back, at the same offset", () => {
 
 const probes: Array<[Probe, string]> = [
   [{ kind: "gone" }, '{"kind":"ended","ending":{"why":"gone"}}'],
+  [{ kind: "gone", isHostLost: true }, '{"kind":"ended","ending":{"why":"gone","isHostLost":true}}'],
   [{ kind: "stopped", code: 1 }, '{"kind":"ended","ending":{"why":"exit","code":1}}'],
   [{ kind: "refused", message: "no" }, '{"kind":"ended","ending":{"why":"refused","message":"no"}}'],
   [{ kind: "running" }, '{"kind":"waiting","cause":"server","retryAt":1250}'],

@@ -207,6 +207,7 @@ test("a letter with Ctrl and Shift is known by its character, and by its place w
 test("each ending says what became of the game and of the book", () => {
   const text = (ending: Ending, hasRoomForBook = true) => cardWords({ kind: "ended", ending }, "player", hasRoomForBook)?.text ?? "";
   assert.match(text({ why: "destroyed", reason: "max_lifetime" }), /^The game has lasted as long as one may\. Once your spellbook is saved, the next game begins with it\.$/);
+  assert.match(text({ why: "gone", isHostLost: true }), /another one, with your spellbook as it was saved last\.$/);
   assert.match(text({ why: "moved" }), /another has taken your game over: play on there\.$/);
   assert.match(text({ why: "destroyed" }), /by you, or by whoever runs this server/);
   assert.match(text({ why: "stopped" }), /^All games have ended with it\. Once your spellbook is saved, the next game begins with it\.$/);

@@ -6,7 +6,7 @@ mod login;
 mod metrics;
 mod recording;
 mod recovery;
-mod session;
+pub(super) mod session;
 pub(super) mod spellbook;
 mod watch;
 

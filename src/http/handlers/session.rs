@@ -116,7 +116,7 @@ impl Site {
         let session = match self.owned_session(id, request) {
             Err(error) if error.status == 404 => {
                 let mut response = error.response();
-                response.body = Cow::Owned(missing(id));
+                response.body = Cow::Owned(missing(id, None));
                 return now(response);
             }
             found => found?,
@@ -281,13 +281,16 @@ fn refused(manager: &Manager, error: session::Error, own: &str) -> ApiError {
     }
 }
 
-/// `{"status": "missing"}` in the form of an error: the contract demands both.
-fn missing(id: SessionId) -> Vec<u8> {
+/// `{"status": "missing"}` in the form of an error: the contract demands both. `reason` says why, where that is known.
+pub(in crate::http) fn missing(id: SessionId, reason: Option<&str>) -> Vec<u8> {
     let message = session::Error::NotFound.player_message();
-    let body = json!({
+    let mut body = json!({
         "session_id": id,
         "status": Status::Missing,
         "error": {"code": "session_not_found", "message": message},
     });
+    if let Some(reason) = reason {
+        body["reason"] = reason.into();
+    }
     body.to_string().into_bytes()
 }

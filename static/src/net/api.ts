@@ -33,7 +33,8 @@ export type SessionStatus =
    */
   | { kind: "running"; recording?: boolean; endsIn?: number }
   | { kind: "stopped"; code?: number; reason?: string }
-  | { kind: "gone" }
+  /** `isHostLost`: the server says that the machine it was on is gone. */
+  | { kind: "gone"; isHostLost?: boolean }
   | { kind: "refused"; message: string }
   | { kind: "unreachable" };
 
@@ -107,7 +108,9 @@ export async function sessionStatus(sessionId: string, token?: string): Promise<
   if (answer === undefined || answer.status >= 500 || answer.status === 429) return { kind: "unreachable" };
   const { status, body } = answer;
   if (status === 401 || status === 403) return { kind: "refused", message: errorMessage(body, status) };
-  if (status === 404 || status === 410 || body["status"] === "missing") return { kind: "gone" };
+  if (status === 404 || status === 410 || body["status"] === "missing") {
+    return body["reason"] === "host_lost" ? { kind: "gone", isHostLost: true } : { kind: "gone" };
+  }
   if (body["status"] === "running") {
     const { recording, expires_in_seconds: endsIn } = body;
     return {

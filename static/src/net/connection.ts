@@ -48,7 +48,7 @@ export type Ending =
   | { why: "moved" }
   /** The server was shut down, and all games with it. */
   | { why: "stopped" }
-  | { why: "gone" }
+  | { why: "gone"; isHostLost?: boolean }
   /** The player has taken the watch link back. */
   | { why: "unwatched" }
   | { why: "refused"; message: string };
@@ -64,7 +64,7 @@ export type State =
 export type Probe =
   | { kind: "running" }
   | { kind: "stopped"; code?: number; reason?: string }
-  | { kind: "gone" }
+  | { kind: "gone"; isHostLost?: boolean }
   | { kind: "refused"; message: string }
   | { kind: "unreachable" };
 
@@ -481,7 +481,7 @@ export class Connection {
       this._unjoined = probe.kind === "running" ? this._unjoined + 1 : 0;
       switch (probe.kind) {
         case "gone":
-          return this._end({ why: "gone" });
+          return this._end({ why: "gone", ...(probe.isHostLost === true ? { isHostLost: true } : {}) });
         case "stopped":
           return this._end({ why: "exit", ...exitOf(probe) });
         case "refused":

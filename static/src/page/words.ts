@@ -155,8 +155,9 @@ export function cardWords(state: State, role: Role, hasRoomForBook: boolean): Ca
   if (state.kind !== "ended") return undefined;
   if (role === "spectator") return watchEndingWords(state.ending);
   const words = endingWords(state.ending);
-  const isGoingOn = state.ending.why === "refused" || state.ending.why === "moved";
-  return isGoingOn ? words : { ...words, text: `${words.text} ${bookWords(hasRoomForBook)}` };
+  const { ending } = state;
+  const isAllSaid = ending.why === "refused" || ending.why === "moved" || (ending.why === "gone" && ending.isHostLost === true);
+  return isAllSaid ? words : { ...words, text: `${words.text} ${bookWords(hasRoomForBook)}` };
 }
 
 /** A spectator has nothing to start here: the card's link leads to the landing page. */
@@ -204,6 +205,14 @@ function endingWords(ending: Ending): CardWords {
     case "stopped":
       return { headline: "The server was shut down", text: "All games have ended with it.", actions: ["new-game"] };
     case "gone":
+      if (ending.isHostLost === true) {
+        return {
+          headline: "The machine of your shell is gone",
+          text: "It has not answered for too long. A new game starts on another one, with your spellbook as it was saved last.",
+          actions: ["new-game"],
+        };
+      }
+      return { headline: "This game is over", text: "The server no longer knows it.", actions: ["new-game"] };
     case "unwatched":
       return { headline: "This game is over", text: "The server no longer knows it.", actions: ["new-game"] };
     case "refused":
