@@ -12,6 +12,9 @@ pub enum NotReady {
     /// The Engine does not answer.
     #[error("{0}")]
     Engine(String),
+    /// The server has not joined its fleet yet.
+    #[error("the server is joining its fleet")]
+    Joining,
     /// The store does not answer.
     #[error("{0}")]
     Store(String),
@@ -34,7 +37,10 @@ pub enum NotReady {
 impl NotReady {
     /// Whether the reason passes by itself, usually within seconds.
     pub fn is_passing(&self) -> bool {
-        matches!(self, NotReady::Starting | NotReady::Image(_))
+        matches!(
+            self,
+            NotReady::Joining | NotReady::Starting | NotReady::Image(_)
+        )
     }
 }
 
@@ -49,6 +55,9 @@ impl Manager {
             return Err(NotReady::Ending);
         }
         self.engine_health().map_err(NotReady::Engine)?;
+        if !self.store.has_joined() {
+            return Err(NotReady::Joining);
+        }
         self.store_health().map_err(NotReady::Store)?;
         if !self.is_settled() {
             return Err(NotReady::Starting);

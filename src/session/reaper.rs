@@ -28,6 +28,8 @@ const REMEMBER: Duration = Duration::from_secs(10 * 60);
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(60);
 /// With more doublings than this the pause would overflow.
 const MOST_DOUBLINGS: u32 = 16;
+/// How often the server looks whether it has joined its fleet.
+const JOIN_LOOK: Duration = Duration::from_millis(20);
 /// The pause between two tries to take over the last life's sessions.
 const SETTLE_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_TICK: Duration = Duration::from_secs(5);
@@ -150,6 +152,11 @@ pub(super) fn spawn(manager: Arc<Manager>) -> io::Result<JoinHandle<()>> {
 
 /// Takes over the last life's sessions, however long the Engine and the store need. Returns whether the server goes on.
 fn adopt_all(manager: &Arc<Manager>) -> bool {
+    while !manager.store.has_joined() {
+        if manager.has_stopped_within(JOIN_LOOK) {
+            return false;
+        }
+    }
     loop {
         match manager.adopt_all() {
             Ok(()) => return true,

@@ -16,7 +16,9 @@ impl Site {
             };
             let (code, message) = match &missing {
                 NotReady::Ending => return Err(session::Error::Stopping.into()),
-                NotReady::Starting => return Err(session::Error::Starting.into()),
+                NotReady::Joining | NotReady::Starting => {
+                    return Err(session::Error::Starting.into());
+                }
                 NotReady::Engine(_) => (
                     "engine_unavailable",
                     "The container engine does not answer.".to_owned(),

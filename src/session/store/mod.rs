@@ -350,6 +350,11 @@ pub trait SessionStore: Send + Sync + 'static {
         false
     }
 
+    /// Whether the server may use it: one of a fleet has to join that first.
+    fn has_joined(&self) -> bool {
+        true
+    }
+
     /// Opens a player's game on this server, and supersedes the player's games that `supersedes` names: what these save is
     /// refused from now on. A store that one server uses has nothing to fence, and does nothing.
     ///

@@ -75,6 +75,10 @@ impl SessionStore for Timed {
         self.inner.is_shared()
     }
 
+    fn has_joined(&self) -> bool {
+        self.inner.has_joined()
+    }
+
     fn open_game(
         &self,
         player: &PlayerId,

@@ -238,6 +238,12 @@ impl SessionStore for Memory {
         self.epoch.is_some()
     }
 
+    fn has_joined(&self) -> bool {
+        self.epoch
+            .as_ref()
+            .is_none_or(|epoch| epoch.get().is_some())
+    }
+
     fn open_game(
         &self,
         player: &PlayerId,
