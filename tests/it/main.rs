@@ -20,6 +20,7 @@ mod engine_trouble;
 mod fleet_games;
 mod fleet_judge;
 mod fleet_lease;
+mod fleet_loss;
 mod fleet_sites;
 mod fleet_support;
 mod guides;
