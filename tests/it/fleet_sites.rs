@@ -13,19 +13,20 @@ use crate::redis_server::RedisServer;
 use crate::site::{ADMIN_TOKEN, Life, Site, wait_for};
 
 /// What a fleet's servers have in common.
-struct Fleet {
+pub struct Fleet {
     redis: RedisServer,
     folder: TempDir,
 }
 
 /// One of its servers, with its Engine.
-struct Member {
-    site: Site,
-    engine: FakeEngine,
+pub struct Member {
+    pub site: Site,
+    pub engine: FakeEngine,
 }
 
 impl Fleet {
-    fn new() -> Fleet {
+    /// One without a server yet.
+    pub fn new() -> Fleet {
         let fleet = Fleet {
             redis: RedisServer::start(),
             folder: tempfile::tempdir().expect("a directory"),
@@ -45,7 +46,8 @@ impl Fleet {
         self.start_with("secret", &[])
     }
 
-    fn start_with(&self, secret: &str, more: &[&str]) -> Member {
+    /// Starts one more server, with this secret and further flags.
+    pub fn start_with(&self, secret: &str, more: &[&str]) -> Member {
         let engine = FakeEngine::start();
         let site = self.site(Life::new(&unique()), &engine, secret, more);
         Member { site, engine }
@@ -79,7 +81,7 @@ impl Fleet {
 }
 
 /// Waits until a server knows of the one that has the session.
-fn wait_until_known(at: &Site, path: &str) {
+pub fn wait_until_known(at: &Site, path: &str) {
     wait_for("the other server to be known", || {
         at.get(path).status == 200
     });
@@ -238,6 +240,7 @@ fn of_two_hosts_with_one_instance_s_name_the_second_does_not_start() {
     let second = fleet.join(Life::new(&first.site.instance), &other, "secret", &[]);
     wait_for("the second to be refused", || second.app().is_lost());
     assert_eq!(second.get("/readyz").status, 503);
+    assert_eq!(second.get("/readyz?for=balancer").code(), "starting");
     // The first has beaten on: it is not taken for dead, and its games go on.
     assert!(!first.site.app().is_lost());
     assert_eq!(first.site.get(&game.path("/status")).status, 200);

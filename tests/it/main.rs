@@ -20,6 +20,7 @@ mod engine_trouble;
 mod fleet_games;
 mod fleet_judge;
 mod fleet_lease;
+mod fleet_proxies;
 mod fleet_sites;
 mod guides;
 mod heartbeat;
