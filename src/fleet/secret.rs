@@ -97,7 +97,10 @@ impl FleetSecret {
             return Err(BadSecret::NotAFile(own()));
         }
         let mode = found.mode() & 0o7777;
-        if mode & 0o077 != 0 {
+        // A credential that systemd hands to a service with a user of its own is root's and has an access list, whose mask
+        // shows as the group's right to read.
+        let is_systemd_s = found.uid() == 0 && mode & 0o777 == 0o440;
+        if mode & 0o077 != 0 && !is_systemd_s {
             return Err(BadSecret::OpenToOthers { path: own(), mode });
         }
         let mut text = Vec::new();

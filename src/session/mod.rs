@@ -93,7 +93,7 @@ pub use error::Error;
 pub use history::{SAMPLE_EVERY, Sample};
 pub use ids::{HomeNumber, NotAHome, NotAnId, SessionId};
 pub use metrics::Metrics;
-pub use readiness::NotReady;
+pub use readiness::{NotOpen, NotReady};
 pub use session::{Session, Snapshot};
 pub use settings::{Settings, Shell};
 pub use shutdown::{Grace, ShutdownMode};

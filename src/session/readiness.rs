@@ -44,7 +44,32 @@ impl NotReady {
     }
 }
 
+/// Why a server should get no requests at all, whatever the Engine and the store do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotOpen {
+    /// It is stopping, or is about to.
+    Ending,
+    /// The sessions of its last life are not taken over yet; in a fleet it may not have joined.
+    Starting,
+}
+
 impl Manager {
+    /// Checks that this server itself is neither starting nor ending. Asks neither the Engine nor the store.
+    ///
+    /// # Errors
+    /// What it is at.
+    pub fn own_readiness(&self) -> Result<(), NotOpen> {
+        if self.is_draining() {
+            return Err(NotOpen::Ending);
+        }
+        // The store of a fleet answers only a server that has joined, and only then it is settled.
+        if self.is_settled() {
+            Ok(())
+        } else {
+            Err(NotOpen::Starting)
+        }
+    }
+
     /// Checks that a game of any shell can be started. The answers of the Engine and the store are a few seconds old at
     /// most.
     ///

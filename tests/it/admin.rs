@@ -246,6 +246,7 @@ fn a_drain_is_announced_and_can_be_undone() {
     let reply = site.stranger().post("/session", r#"{"shell": "rust"}"#);
     assert_eq!((reply.status, reply.code().as_str()), (503, "stopping"));
     assert_eq!(site.get("/readyz").status, 503);
+    assert_eq!(site.get("/readyz?for=balancer").code(), "stopping");
 
     let reply = order("DELETE", "");
     assert_eq!(

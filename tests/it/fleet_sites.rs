@@ -161,6 +161,7 @@ fn of_two_hosts_with_one_instance_s_name_the_second_does_not_start() {
     let second = fleet.join(Life::new(&first.site.instance), &other, "secret", &[]);
     wait_for("the second to be refused", || second.app().is_lost());
     assert_eq!(second.get("/readyz").status, 503);
+    assert_eq!(second.get("/readyz?for=balancer").code(), "starting");
     // The first has beaten on: it is not taken for dead, and its games go on.
     assert!(!first.site.app().is_lost());
     assert_eq!(first.site.get(&game.path("/status")).status, 200);

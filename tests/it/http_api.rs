@@ -26,6 +26,26 @@ fn health_never_touches_the_engine() {
     engine.release("SystemPing");
 }
 
+/// A proxy that heeded the Engine's absence would cut off those who play.
+#[test]
+fn a_balancer_hears_of_the_server_s_own_reasons_only() {
+    let (engine, site) = site();
+    engine.stop_listening();
+    wait_for("the Engine's absence to be told", || {
+        site.get("/readyz").text().contains("engine_unavailable")
+    });
+    let balancer = site.get("/readyz?for=balancer");
+    assert_eq!((balancer.status, balancer.text().as_str()), (200, "ok"));
+    for other in ["", "players", "balancers"] {
+        let refused = site.get(&format!("/readyz?for={other}"));
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "bad_query")
+        );
+    }
+    engine.start_listening();
+}
+
 #[test]
 fn a_session_from_start_to_end() {
     let (engine, site) = site();

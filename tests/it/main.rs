@@ -21,6 +21,7 @@ mod fleet_games;
 mod fleet_judge;
 mod fleet_lease;
 mod fleet_loss;
+mod fleet_proxies;
 mod fleet_sites;
 mod fleet_support;
 mod guides;

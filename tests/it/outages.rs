@@ -55,6 +55,7 @@ fn an_outage_of_the_store(engine: &FakeEngine, site: &Site, store: &Switch<'_>) 
     assert_eq!(site.metric("store_up"), 0.0);
     assert_eq!(site.metric("engine_up"), 1.0);
     assert_eq!(site.get("/healthz").status, 200);
+    assert_eq!(site.get("/readyz?for=balancer").status, 200);
     let (status, code) = outcome(site, "POST", "/session");
     assert_eq!((status, code.as_str()), (503, "store_unavailable"));
     // Who plays does not notice.

@@ -67,6 +67,23 @@ fn each_limit_names_the_tests_that_show_it() {
 }
 
 #[test]
+fn what_a_fleet_s_players_notice_names_the_tests_that_show_it() {
+    let tests = tests();
+    let rows = table("\n`/readyz?for=balancer` is 503 only");
+    assert!(rows.len() > 5, "{rows:?}");
+    for row in rows {
+        let [_, _, shown_by] = &row[..] else {
+            panic!("not three cells: {row:?}");
+        };
+        let named: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test in {row:?}");
+        for name in named {
+            assert!(tests.contains(name), "there is no test {name:?}: {row:?}");
+        }
+    }
+}
+
+#[test]
 fn each_setting_has_a_row_and_each_row_is_a_setting() {
     let command = Config::command();
     let settings = command.get_arguments().filter_map(|setting| {

@@ -196,6 +196,12 @@ fn an_engine_that_comes_later() {
         (ready.status, ready.code().as_str()),
         (503, "engine_unavailable")
     );
+    // It has not looked yet which games its last life has left.
+    let balancer = site.get("/readyz?for=balancer");
+    assert_eq!(
+        (balancer.status, balancer.code().as_str()),
+        (503, "starting")
+    );
     let refused = site.post("/session", "");
     assert_eq!(
         (refused.status, refused.code().as_str()),

@@ -23,7 +23,7 @@ impl Site {
         check_encoding(&request)?;
         match route {
             Route::Health => now(text("ok")),
-            Route::Ready => self.ready(),
+            Route::Ready => self.ready(&request),
             Route::Landing => {
                 let shells = &self.manager.settings().shells;
                 let broken = self.manager.shells_known_broken();

@@ -263,7 +263,8 @@ fn after(query: &str) -> Result<Option<PlayerId>, ApiError> {
     PlayerId::try_from(name.to_owned()).map(Some).map_err(wrong)
 }
 
-fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+/// The value of a parameter of the query, as it was sent.
+pub(super) fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     let mut parts = query.split('&').filter_map(|part| part.split_once('='));
     parts.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
