@@ -74,6 +74,7 @@ fn run(
             return;
         }
     };
+    let open = front.metrics().relay_opened();
     head.append(&mut connection.leftover);
     let limits = Limits::default();
     let report = relay(
@@ -83,6 +84,8 @@ fn run(
         connection.closing(),
         &limits,
     );
+    open.note(&report);
+    drop(open);
     info!(
         "{} relayed to {}: {} bytes there, {} back",
         line.method, home.name, report.to_home_bytes, report.to_player_bytes

@@ -21,6 +21,7 @@ mod fleet_games;
 mod fleet_judge;
 mod fleet_lease;
 mod fleet_sites;
+mod fleet_status;
 mod fleet_support;
 mod guides;
 mod heartbeat;
