@@ -26,7 +26,7 @@
 //! | `terminal` | engine, locks, logging, metrics, threads | the bridge from a container's terminal to WebSockets |
 //! | `redis` | locks | the way to a Redis server |
 //! | `session` | auth, engine, locks, logging, metrics, redis, terminal, threads | games: containers, players, spellbooks |
-//! | `fleet` | locks, redis, session, threads | many instances behind one address |
+//! | `fleet` | locks, metrics, redis, session, threads | many instances behind one address |
 //! | `http` | auth, door, fleet, locks, logging, metrics, session, terminal, texts | what requests ask for: routes, pages, answers |
 //! | `config` | auth, engine, fleet, http, logging, redis, session, terminal | settings |
 //! | `systemd` | config, door, threads | sockets from systemd, and signs of life to it |

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use log::{error, info};
+use log::{error, info, warn};
 
 use crate::config::fleet::Fleet;
 use crate::door::{Address, Greeter};
@@ -19,11 +19,12 @@ use crate::engine::Engine;
 use crate::fleet::beat::{self, Heartbeat, Host};
 use crate::fleet::ears::Ears;
 use crate::fleet::front::Front;
-use crate::fleet::hello;
 use crate::fleet::lease::Why;
+use crate::fleet::metrics::Beat;
 use crate::fleet::record::{Membership, State};
 use crate::fleet::roster::{self, Pulse};
 use crate::fleet::table::{Facts, Instances};
+use crate::fleet::{self, hello};
 use crate::redis::Url;
 use crate::session::Manager;
 use crate::session::ids::HomeNumber;
@@ -42,6 +43,12 @@ pub(super) struct Member {
     engine: Engine,
     epoch: Arc<CurrentEpoch>,
     address: String,
+    metrics: fleet::Metrics,
+    instance: String,
+    /// A digest of the settings that should be the same on all instances.
+    settings: String,
+    /// Whether the log was told that other instances have other settings.
+    is_warned: AtomicBool,
     front: OnceLock<Arc<Front>>,
     is_lost: AtomicBool,
     on_lost: OnceLock<OnLost>,
@@ -61,6 +68,7 @@ impl Member {
         epoch: Arc<CurrentEpoch>,
         fleet: &Fleet,
         peer: &Address,
+        metrics: fleet::Metrics,
     ) -> Arc<Member> {
         let address = fleet.address.clone();
         let listening = || peer.tcp().map_or_else(String::new, |at| at.to_string());
@@ -69,6 +77,10 @@ impl Member {
             engine,
             epoch,
             address: format!("http://{}", address.unwrap_or_else(listening)),
+            metrics,
+            instance: manager.settings().instance.clone(),
+            settings: fleet.digest.clone(),
+            is_warned: AtomicBool::new(false),
             front: OnceLock::new(),
             is_lost: AtomicBool::new(false),
             on_lost: OnceLock::new(),
@@ -94,7 +106,8 @@ impl Member {
         let heartbeat = Heartbeat::start(url, settings, host)?;
         let ears = Ears::start(url, heartbeat.waker())?;
         let secret = fleet.secret.clone();
-        let front = Front::new(instance, secret, heartbeat.table(), heartbeat.waker());
+        let (table, waker) = (heartbeat.table(), heartbeat.waker());
+        let front = Front::new(instance, secret, table, waker, self.metrics.clone());
         let front = Arc::new(front);
         // It is set once, and before the look whether the number is known already.
         let _ = self.front.set(Arc::clone(&front));
@@ -126,6 +139,21 @@ impl Member {
     fn end(&self) {
         if let Some(end) = self.on_lost.get() {
             end();
+        }
+    }
+
+    /// Says so once when other instances turn out to have other settings, until all are the same again.
+    fn warn_of_other_settings(&self, instances: &Instances) {
+        let others = instances.iter().filter(|one| {
+            one.state != State::Buried && one.facts.has_other_settings(&self.settings)
+        });
+        let names: Vec<&str> = others.map(|one| one.name.as_str()).collect();
+        let is_warned = self.is_warned.swap(!names.is_empty(), Ordering::SeqCst);
+        if !is_warned && !names.is_empty() {
+            warn!(
+                "settings that should be the same on all servers of the fleet are other ones at {}: compare SHELLS, PUBLIC_URL, ADMIN_TOKEN and the limits",
+                names.join(", ")
+            );
         }
     }
 
@@ -172,6 +200,7 @@ impl Host for Member {
             playing: count(playing),
             room: count(settings.max_sessions.saturating_sub(playing)),
             engine_up: self.manager.is_engine_known_up(ENGINE_ANSWER_LIFE),
+            settings: self.settings.clone(),
             ..Facts::default()
         }
     }
@@ -201,6 +230,7 @@ impl Host for Member {
 
     fn buried(&self, _instance: &str, _epoch: u64) {
         // The table tells of all that are buried, this one among them.
+        self.metrics.buried.inc();
     }
 
     fn table_changed(&self, instances: &Arc<Instances>) {
@@ -210,6 +240,12 @@ impl Host for Member {
             epoch: one.epoch,
         });
         self.manager.set_buried(buried.collect());
+        self.metrics.set_instances(instances, &self.instance);
+        self.warn_of_other_settings(instances);
+    }
+
+    fn beaten(&self, beat: Beat) {
+        self.metrics.beats.of(beat).inc();
     }
 
     fn pulse(&self, _pulse: Pulse) {}

@@ -14,6 +14,7 @@ use log::{info, warn};
 use crate::config::{Bind, Config};
 use crate::door::{self, Address, Arrivals, Door, Listener};
 use crate::engine::{self, Engine, HostError};
+use crate::fleet;
 use crate::http::metrics::Exposition;
 use crate::http::{self, Side, Site, SiteService, assets};
 use crate::logging;
@@ -130,13 +131,14 @@ impl App {
         let private = private.map(|address| listen(address, "METRICS_BIND"));
         let private = private.transpose()?;
         let stats = Arc::<door::Stats>::default();
-        let metrics = Metrics::new(&stats).map_err(|error| Error::Build(error.to_string()))?;
+        let fleet = config.fleet.as_ref();
+        let metrics = Metrics::new(&stats, fleet.is_some())
+            .map_err(|error| Error::Build(error.to_string()))?;
         let engine = Engine::watched(&config.docker_host, metrics.engine.watcher())?;
         let quota_bytes = config.books_quota.0;
         let quota = metrics::whole(quota_bytes.unwrap_or(0));
         metrics.session.books.quota_bytes.set(quota);
         let instance = config.instance_name(port);
-        let fleet = config.fleet.as_ref();
         let peers = fleet.map(|fleet| listen(fleet.bind, "PEER_BIND"));
         let peers = peers.transpose()?;
         let epoch = fleet.map(|_| Arc::<CurrentEpoch>::default());
@@ -155,9 +157,10 @@ impl App {
             metrics.session,
         )
         .map_err(Error::Threads)?;
-        let membership = match (fleet, epoch, &peers, &config.redis_url) {
-            (Some(fleet), Some(epoch), Some(peers), Some(url)) => {
-                let member = Member::new(&manager, engine, epoch, fleet, peers.address());
+        let membership = match (fleet, epoch, &peers, &config.redis_url, metrics.fleet) {
+            (Some(fleet), Some(epoch), Some(peers), Some(url), Some(metrics)) => {
+                let peer = peers.address();
+                let member = Member::new(&manager, engine, epoch, fleet, peer, metrics);
                 let (threads, front) = member
                     .start(url, &instance, fleet)
                     .map_err(Error::Threads)?;
@@ -355,14 +358,18 @@ struct Metrics {
     store: store::metrics::Metrics,
     session: session::Metrics,
     http: http::Metrics,
+    /// Only in a fleet.
+    fleet: Option<fleet::Metrics>,
     exposition: Exposition,
 }
 
 impl Metrics {
     /// Creates all metrics at zero. `stats` are those of the doors.
-    fn new(stats: &Arc<door::Stats>) -> metrics::Result<Metrics> {
+    fn new(stats: &Arc<door::Stats>, is_in_fleet: bool) -> metrics::Result<Metrics> {
         let registry = Registry::new()?;
+        let fleet = is_in_fleet.then(|| fleet::Metrics::register(&registry));
         Ok(Metrics {
+            fleet: fleet.transpose()?,
             engine: engine::Metrics::register(&registry)?,
             store: store::metrics::Metrics::register(&registry)?,
             session: session::Metrics::register(&registry)?,
@@ -403,5 +410,6 @@ fn http_settings(config: &Config) -> http::Settings {
         paces: config.paces(),
         heartbeat: Heartbeat::every(config.heartbeat),
         front: None,
+        lease: config.peers.lease,
     }
 }

@@ -1,4 +1,4 @@
-//! What the program does besides serving: `shellcraft sessions|watch|end|notice|drain`, `books`, `logins`, `health`,
+//! What the program does besides serving: `shellcraft sessions|fleet|watch|end|notice|drain`, `books`, `logins`, `health`,
 //! `files`, `install`, `doctor` and `selftest`.
 //!
 //! * [`remote`], [`books`], [`logins`]: the operator's orders to a server that runs. * [`health`]: whether it is ready.
@@ -37,6 +37,7 @@ pub fn say(text: &str) {
 pub fn run(command: &Command, config: &Config) -> ExitCode {
     let is_well = match command {
         Command::Sessions(target) => return remote::sessions(target, config),
+        Command::Fleet(target) => return remote::fleet(target, config),
         Command::Watch { id, target } => return remote::watch(*id, target, config),
         Command::End { id, target, .. } => {
             return match id {

@@ -1,4 +1,4 @@
-//! `shellcraft sessions|watch|end|notice|drain`: an operator's orders to a server that runs, over its own HTTP API.
+//! `shellcraft sessions|fleet|watch|end|notice|drain`: an operator's orders to a server that runs, over its own HTTP API.
 //!
 //! No threads; every call has a deadline. Exit status 0: done; 1: the server said no, or nothing; 2: the order itself
 //! makes no sense.
@@ -39,6 +39,20 @@ const COLUMNS: [(&str, &str); 12] = [
     ("PEER", "peer"),
 ];
 
+/// Columns of the fleet's table.
+const FLEET_COLUMNS: [(&str, &str); 10] = [
+    ("INSTANCE", "name"),
+    ("NUMBER", "number"),
+    ("EPOCH", "epoch"),
+    ("STATE", "state"),
+    ("VERSION", "version"),
+    ("ENGINE", "engine_up"),
+    ("GAMES", "playing"),
+    ("ROOM", "room"),
+    ("OTHER SETTINGS", "settings_differ"),
+    ("PEER", "peer_url"),
+];
+
 /// Why an order was not carried out; one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -73,6 +87,14 @@ pub fn sessions(target: &Target, config: &Config) -> ExitCode {
     let answer = ask(target, config, "GET", "/sessions", None);
     finish(target, answer, |answer| {
         table(&answer["sessions"], &COLUMNS, "No games.\n")
+    })
+}
+
+/// `shellcraft fleet`
+pub fn fleet(target: &Target, config: &Config) -> ExitCode {
+    let answer = ask(target, config, "GET", "/fleet", None);
+    finish(target, answer, |answer| {
+        table(&answer["instances"], &FLEET_COLUMNS, "No servers yet.\n")
     })
 }
 
@@ -374,15 +396,39 @@ fn cell(field: &str, value: &Value) -> String {
             format!("{:.1}MiB", bytes / (1024.0 * 1024.0))
         }
         (_, Some(number), _) => number.to_string(),
+        ("engine_up", ..) if value.is_boolean() => word(value, "up", "away"),
+        (_, _, None) if value.is_boolean() => word(value, "yes", "no"),
         // Nothing of it reaches the terminal as an escape sequence.
         (_, _, Some(text)) => escape::for_text(text),
         _ => "-".into(),
     }
 }
 
+fn word(value: &Value, yes: &str, no: &str) -> String {
+    let word = if *value == true { yes } else { no };
+    word.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fleet_is_a_table() {
+        let instances = json!([{
+            "name": "a", "number": 1, "epoch": 7, "state": "up", "version": "1", "engine_up": true,
+            "playing": 3, "room": 4, "settings_differ": false, "peer_url": "http://10.0.0.1:7070",
+        }, {
+            "name": "b", "number": 2, "epoch": 8, "state": "away", "version": "1", "engine_up": false,
+            "playing": 0, "room": 7, "settings_differ": true, "peer_url": "http://10.0.0.2:7070",
+        }]);
+        assert_eq!(
+            table(&instances, &FLEET_COLUMNS, ""),
+            "INSTANCE  NUMBER  EPOCH  STATE  VERSION  ENGINE  GAMES  ROOM  OTHER SETTINGS  PEER\n\
+             a         1       7      up     1        up      3      4     no              http://10.0.0.1:7070\n\
+             b         2       8      away   1        away    0      7     yes             http://10.0.0.2:7070\n"
+        );
+    }
 
     #[test]
     fn sessions_are_a_table() {

@@ -12,6 +12,8 @@ use crate::session::SessionId;
 pub enum Command {
     /// List the games on a running server.
     Sessions(Target),
+    /// List the servers of a running server's fleet.
+    Fleet(Target),
     /// Print an address at which a browser can watch a game; its player is told.
     Watch {
         /// The session's id.

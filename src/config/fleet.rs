@@ -7,14 +7,20 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::Config;
 use super::parse::{Parsed, duration, socket_address};
+use crate::auth::{self, Mode};
 use crate::fleet::hello::NAME_MOST_BYTES;
 use crate::fleet::lease::{SHORTEST_LEASE, Times};
 use crate::fleet::record::is_reserved;
 use crate::fleet::secret::FleetSecret;
+use crate::fleet::table::DIGEST_KIND;
 
 /// The network of carriers' own addresses (RFC 6598), which no one reaches from outside.
 const CARRIERS: (Ipv4Addr, u32) = (Ipv4Addr::new(100, 64, 0, 0), 10);
+
+/// How many hexadecimal digits of the settings' digest are told: enough to tell a few dozen servers' settings apart.
+const DIGEST_DIGITS: usize = 16;
 
 /// A server that is one of several.
 #[derive(Debug, Clone, Args)]
@@ -57,6 +63,8 @@ pub struct Fleet {
     pub secret: FleetSecret,
     /// The fleet's times.
     pub times: Times,
+    /// A digest of the settings that should be the same on all of them.
+    pub digest: String,
 }
 
 impl Peers {
@@ -107,7 +115,51 @@ impl Peers {
                 lease: self.lease,
                 away: self.away,
             },
+            digest: String::new(),
         }))
+    }
+}
+
+impl Config {
+    /// A digest of the settings that should be the same on all servers of a fleet: what players meet wherever they are
+    /// served, who is let in, and the fleet's times. How large a server is, and where, is each one's own.
+    pub(super) fn fleet_digest(&self) -> String {
+        // Not the token's own digest: who reads Redis could guess at a weak one.
+        let has_operator = self.admin_token.is_some();
+        let mode = match &self.auth_settings.mode {
+            Mode::Anonymous => "anonymous",
+            Mode::Jwt(_) => "jwt",
+        };
+        let players = (
+            &self.shells,
+            &self.public_url,
+            &self.allowed_origins,
+            &self.frame_ancestors,
+            mode,
+            has_operator,
+        );
+        let limits = (
+            self.idle_timeout,
+            self.max_lifetime,
+            self.sessions_per_player,
+            self.sessions_per_address,
+            self.rate_limit,
+            self.connections_per_address,
+            self.input_rate,
+            self.message_rate,
+            self.books_quota,
+            self.book_expiry,
+        );
+        let containers = (
+            self.memory_limit,
+            self.cpu_limit,
+            self.pids_limit,
+            &self.runtime,
+        );
+        let times = (self.peers.lease, self.peers.away);
+        let all = format!("{players:?} {limits:?} {containers:?} {times:?}");
+        let digest = auth::digest(&all);
+        format!("{DIGEST_KIND}-{}", &digest[..DIGEST_DIGITS])
     }
 }
 

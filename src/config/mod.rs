@@ -282,6 +282,10 @@ impl Config {
             .identities
             .settings(config.admin_token.clone())
             .map_err(Stop::Refuse)?;
+        let digest = config.fleet_digest();
+        if let Some(fleet) = &mut config.fleet {
+            fleet.digest = digest;
+        }
         Ok(config)
     }
 

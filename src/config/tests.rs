@@ -414,3 +414,43 @@ fn lists() {
         assert_eq!(config.public_url.as_deref(), expected);
     }
 }
+
+/// What players meet on every server of a fleet is in the digest; how large a server is, and where, is not.
+#[test]
+fn a_fleet_s_digest_is_of_what_should_be_the_same() {
+    let digest = |arguments: &[&str]| read(arguments).expect("settings").fleet_digest();
+    let plain = digest(&[]);
+    assert_eq!((&plain[..2], plain.len()), ("1-", 18));
+    for same in [
+        ["--port", "9000"],
+        ["--max-sessions", "7"],
+        ["--pool-size", "0"],
+        ["--instance", "other"],
+        ["--log-level", "debug"],
+    ] {
+        assert_eq!(digest(&same), plain, "{same:?}");
+    }
+    for other in [
+        ["--shells", "sh=shellcraft/rust"],
+        ["--image-name", "other/image"],
+        ["--public-url", "https://play.example.org"],
+        ["--allowed-origins", "https://school.example.org"],
+        ["--frame-ancestors", "self"],
+        ["--admin-token", "a-token-of-some-length"],
+        ["--idle-timeout", "20m"],
+        ["--max-lifetime", "3h"],
+        ["--sessions-per-player", "3"],
+        ["--sessions-per-address", "3"],
+        ["--rate-limit", "off"],
+        ["--books-quota", "off"],
+        ["--book-expiry", "off"],
+        ["--memory-limit", "32MiB"],
+        ["--cpu-limit", "0.25"],
+        ["--pids-limit", "32"],
+        ["--runtime", "runsc"],
+        ["--lease", "5s"],
+        ["--away", "70s"],
+    ] {
+        assert_ne!(digest(&other), plain, "{other:?}");
+    }
+}

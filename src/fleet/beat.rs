@@ -20,6 +20,7 @@ use log::{error, info, warn};
 use uuid::Uuid;
 
 use super::lease::{Applicant, Claim, Judge, Meaning, Times, Why, meaning};
+use super::metrics::Beat;
 use super::record::{BeatAnswer, Membership, State};
 use super::roster::{Error, Pulse, Roster, Saying};
 use super::table::{Facts, Instances, Reader, Table};
@@ -54,6 +55,8 @@ pub trait Host: Send + Sync + 'static {
     fn table_changed(&self, instances: &Arc<Instances>);
     /// What the last beat told of the fleet.
     fn pulse(&self, pulse: Pulse);
+    /// What became of a beat. Only what counts them needs to hear of it.
+    fn beaten(&self, _beat: Beat) {}
 }
 
 /// What the thread needs to know.
@@ -331,8 +334,15 @@ impl Worker {
             };
             sent += 1;
             let mut is_well = false;
-            if let Ok(answer) = self.roster.beat(membership.epoch, saying) {
-                match meaning(answer, confirmed, sent) {
+            let answer = self.roster.beat(membership.epoch, saying);
+            let meaning = answer.map(|answer| (answer, meaning(answer, confirmed, sent)));
+            self.host.beaten(match &meaning {
+                Ok((_, Meaning::GoOn)) => Beat::Counted,
+                Ok(_) => Beat::Refused,
+                Err(_) => Beat::Failed,
+            });
+            if let Ok((answer, meaning)) = meaning {
+                match meaning {
                     Meaning::GoOn => {}
                     Meaning::Rejoin(why) => {
                         warn!("{}: {}", self.settings.instance, words(why));

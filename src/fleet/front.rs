@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use super::beat::Waker;
 use super::dial::{self, dial};
 use super::hello::{self, Introduction};
+use super::metrics::Metrics;
 use super::secret::FleetSecret;
-use super::table::{Instance, Table};
+use super::table::{Instance, Instances, Table};
 use crate::session::ids::HomeNumber;
 
 /// One instance's side of the connections between instances.
@@ -23,18 +24,47 @@ pub struct Front {
     number: AtomicU16,
     table: Arc<Table>,
     waker: Waker,
+    metrics: Metrics,
 }
 
 impl Front {
     /// The side of the instance of that name, which looks its peers up in `table`.
-    pub fn new(name: &str, secret: FleetSecret, table: Arc<Table>, waker: Waker) -> Front {
+    pub fn new(
+        name: &str,
+        secret: FleetSecret,
+        table: Arc<Table>,
+        waker: Waker,
+        metrics: Metrics,
+    ) -> Front {
         Front {
             name: name.to_owned(),
             secret,
             number: AtomicU16::new(0),
             table,
             waker,
+            metrics,
         }
+    }
+
+    /// This instance's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// This instance's number, once it has joined.
+    pub fn number(&self) -> Option<u16> {
+        let number = self.number.load(Ordering::SeqCst);
+        (number > 0).then_some(number)
+    }
+
+    /// The instances as of the last look.
+    pub fn instances(&self) -> Arc<Instances> {
+        self.table.latest()
+    }
+
+    /// Where relays are counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Notes the number that this instance has.
@@ -61,7 +91,19 @@ impl Front {
     /// [`dial::Error`].
     pub fn dial(&self, home: &Instance, stop: BorrowedFd<'_>) -> Result<TcpStream, dial::Error> {
         let address = home.facts.peer_url.trim_start_matches("http://");
-        dial(address, &self.introduction(stop), &home.name)
+        let dialled = dial(address, &self.introduction(stop), &home.name);
+        // A stop says nothing of the home.
+        let is_stopped = matches!(
+            dialled,
+            Err(dial::Error::Hello {
+                cause: hello::Error::Stopped,
+                ..
+            })
+        );
+        if !is_stopped {
+            self.metrics.note_dial(&home.name, dialled.is_ok());
+        }
+        dialled
     }
 
     /// Finds out which instance has connected to this one. `stop` ends it.

@@ -9,8 +9,9 @@
 //!   know no clock. * [`table`]: the instances as of the last look.
 //! * [`beat`], [`ears`]: the threads (`fleet-beat`, `fleet-ears`).
 //! * [`secret`]: what all instances know, and no stranger. * [`hello`]: the proof of who is at the other end.
-//! * [`front`]: whose a session is. * [`dial`]: the way to another instance. * [`relay`]: a player's bytes, there and back, on the thread of the connection
-//!   that it serves.
+//! * [`front`]: whose a session is. * [`dial`]: the way to another instance. * [`relay`]: a player's bytes, there and back,
+//!   on the thread of the connection that it serves.
+//! * [`metrics`]: what is counted.
 
 pub mod beat;
 pub mod dial;
@@ -18,9 +19,12 @@ pub mod ears;
 pub mod front;
 pub mod hello;
 pub mod lease;
+pub mod metrics;
 pub mod record;
 pub mod relay;
 pub mod roster;
 mod scripts;
 pub mod secret;
 pub mod table;
+
+pub use metrics::Metrics;

@@ -30,6 +30,9 @@ pub enum State {
 }
 
 impl State {
+    /// All states.
+    pub const ALL: [State; 4] = [State::Up, State::Draining, State::Away, State::Buried];
+
     /// The word in Redis.
     pub const fn word(self) -> &'static str {
         match self {
@@ -51,8 +54,8 @@ impl FromStr for State {
     type Err = ();
 
     fn from_str(word: &str) -> Result<State, ()> {
-        let all = [State::Up, State::Draining, State::Away, State::Buried];
-        all.into_iter().find(|state| state.word() == word).ok_or(())
+        let mut all = State::ALL.into_iter();
+        all.find(|state| state.word() == word).ok_or(())
     }
 }
 

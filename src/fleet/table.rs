@@ -14,6 +14,9 @@ use crate::locks::RwLock;
 
 /// The longest facts that are read. 64 instances' facts together fit into one answer of Redis.
 pub const MOST_FACTS_BYTES: usize = 16 * 1024;
+/// What digests of settings begin with, followed by `-`. A version that makes them of other settings has another one, so
+/// that servers of different versions are not taken for servers with different settings.
+pub const DIGEST_KIND: &str = "1";
 /// The most shells that facts may name.
 const MOST_SHELLS: usize = 64;
 /// The longest text among facts: a URL.
@@ -64,6 +67,16 @@ pub enum FactsError {
 }
 
 impl Facts {
+    /// Whether an instance that says this has other settings than one with the digest `own`. Of one that tells no digest,
+    /// or one of another kind ([`DIGEST_KIND`]), that is not known, and the answer is no.
+    pub fn has_other_settings(&self, own: &str) -> bool {
+        fn kind(digest: &str) -> Option<&str> {
+            digest.split_once('-').map(|(kind, _)| kind)
+        }
+        let is_comparable = kind(own).is_some() && kind(&self.settings) == kind(own);
+        is_comparable && self.settings != own
+    }
+
     /// What is written into the lease.
     pub fn to_json(&self) -> String {
         // Nothing in it can fail to be written: the keys of its map are texts.
@@ -271,6 +284,25 @@ mod tests {
     #[test]
     fn facts_are_read_as_they_were_written() {
         assert_eq!(Facts::from_json(&facts().to_json()).unwrap(), facts());
+    }
+
+    #[test]
+    fn only_digests_of_one_kind_are_compared() {
+        for (one, other, expected) in [
+            ("1-a", "1-a", false),
+            ("1-a", "1-b", true),
+            ("1-a", "2-b", false),
+            ("1-a", "", false),
+            ("", "1-a", false),
+            ("a", "b", false),
+        ] {
+            let settings = one.to_owned();
+            let facts = Facts {
+                settings,
+                ..facts()
+            };
+            assert_eq!(facts.has_other_settings(other), expected, "{one} {other}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub mod tickets;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{Level, log};
 
@@ -70,6 +70,8 @@ pub struct Settings {
     pub heartbeat: Heartbeat,
     /// The way to the other instances of the fleet, if there is one.
     pub front: Option<Arc<Front>>,
+    /// How long an instance of the fleet may be silent.
+    pub lease: Duration,
 }
 
 /// Answers all requests.

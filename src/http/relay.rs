@@ -58,7 +58,7 @@ pub(super) fn hand_on(
         match front.dial(&home, connection.closing()) {
             Ok(stream) => {
                 let head = print(&request, &target, connection.expects_continue);
-                run(&line, connection, stream, head, &home.name);
+                run(&line, connection, stream, head, (&front, &home.name));
             }
             Err(error) => {
                 warn_throttled!("instance {}: {error}", home.name);
@@ -84,7 +84,14 @@ fn away(route: &Route, state: State) -> Response {
     response
 }
 
-fn run(line: &Line, mut connection: Connection, stream: TcpStream, mut head: Vec<u8>, home: &str) {
+fn run(
+    line: &Line,
+    mut connection: Connection,
+    stream: TcpStream,
+    mut head: Vec<u8>,
+    (front, home): (&Front, &str),
+) {
+    let open = front.metrics().relay_opened();
     head.append(&mut connection.leftover);
     let limits = Limits::default();
     let report = relay(
@@ -94,6 +101,8 @@ fn run(line: &Line, mut connection: Connection, stream: TcpStream, mut head: Vec
         connection.closing(),
         &limits,
     );
+    open.note(&report);
+    drop(open);
     info!(
         "{} relayed to {home}: {} bytes there, {} back",
         line.method, report.to_home_bytes, report.to_player_bytes

@@ -16,6 +16,8 @@ pub enum Route {
     Metrics,
     /// `GET /openapi.json`
     OpenApi,
+    /// `GET /fleet`
+    Fleet,
     /// `GET /sessions`
     ListSessions,
     /// `DELETE /sessions`
@@ -114,12 +116,13 @@ pub enum NoRoute {
 }
 
 /// Every route, as a method and the pattern of its path: for what is true of all routes.
-pub const TABLE: [(&str, &str); 46] = [
+pub const TABLE: [(&str, &str); 47] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
+    ("GET", "/fleet"),
     ("GET", "/sessions"),
     ("DELETE", "/sessions"),
     ("POST", "/session"),
@@ -183,6 +186,7 @@ pub fn find(method: &str, path: &str) -> Result<Route, NoRoute> {
         ["readyz"] => (GET, Route::Ready),
         ["metrics"] => (GET, Route::Metrics),
         ["openapi.json"] => (GET, Route::OpenApi),
+        ["fleet"] => (GET, Route::Fleet),
         ["sessions"] if method == "DELETE" => (LIST, Route::DestroySessions),
         ["sessions"] => (LIST, Route::ListSessions),
         ["session"] => ("POST", Route::CreateSession),
@@ -282,6 +286,7 @@ impl Route {
         matches!(
             self,
             Route::Metrics
+                | Route::Fleet
                 | Route::ListSessions
                 | Route::DestroySessions
                 | Route::Admin
@@ -328,6 +333,7 @@ impl Route {
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
+            Route::Fleet => "/fleet",
             Route::ListSessions | Route::DestroySessions => "/sessions",
             Route::CreateSession => "/session",
             Route::Queue(_) => "/queue/{ticket}",
@@ -421,6 +427,7 @@ mod tests {
             "Err(MethodNotAllowed(\"PUT, DELETE\"))",
         );
         check("GET /watch/abc/ws", "Ok(WatchTerminal(\"abc\"))");
+        check("GET /fleet", "Ok(Fleet)");
         check("GET /assets/style.css", "Ok(Asset(\"style.css\"))");
     }
 
@@ -459,6 +466,7 @@ mod tests {
             "PUT /session/ID/recording",
             "Err(MethodNotAllowed(\"GET, HEAD, POST, DELETE\"))",
         );
+        check("POST /fleet", "Err(MethodNotAllowed(\"GET, HEAD\"))");
         check("get /", "Err(MethodNotAllowed(\"GET, HEAD\"))");
         check("GET /session/ID", "Err(MethodNotAllowed(\"DELETE\"))");
         check("HEAD /session/ID/ws", "Err(MethodNotAllowed(\"GET\"))");
@@ -539,6 +547,7 @@ mod tests {
             Route::UploadBook => 43,
             Route::RecoveryCode => 44,
             Route::Recover => 45,
+            Route::Fleet => 46,
         }
     }
 
@@ -554,6 +563,6 @@ mod tests {
             assert_eq!(route.pattern(), pattern);
             found.insert(number(&route));
         }
-        assert_eq!(found, (0..46).collect());
+        assert_eq!(found, (0..47).collect());
     }
 }

@@ -23,6 +23,7 @@ mod fleet_lease;
 mod fleet_loss;
 mod fleet_proxies;
 mod fleet_sites;
+mod fleet_status;
 mod fleet_support;
 mod guides;
 mod heartbeat;

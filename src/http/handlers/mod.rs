@@ -1,6 +1,7 @@
 //! What each route does; each resource has a file. Handlers talk to the session manager and know nothing of Docker.
 
 mod admin;
+mod fleet;
 mod health;
 mod login;
 mod metrics;
@@ -41,6 +42,7 @@ impl Site {
             )?),
             Route::Metrics => self.metrics(&request, side),
             Route::OpenApi => now(json_response(200, &self.openapi)),
+            Route::Fleet => self.fleet(&request),
             Route::ListSessions => self.list(&request),
             Route::DestroySessions => self.destroy_all(&request),
             Route::CreateSession => self.create(&request),
