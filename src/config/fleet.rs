@@ -23,6 +23,8 @@ const CARRIERS: (Ipv4Addr, u32) = (Ipv4Addr::new(100, 64, 0, 0), 10);
 const DIGEST_DIGITS: usize = 16;
 
 /// A server that is one of several.
+// The words are the help of the command line, too.
+#[allow(rustdoc::bare_urls)]
 #[derive(Debug, Clone, Args)]
 pub struct Peers {
     /// Private address and port on which the other servers of a fleet reach this one, such as 10.0.0.5:7070; turns the

@@ -501,7 +501,8 @@ mod tests {
         }
         // And what has such a twin is a secret.
         for name in names.iter().filter_map(|name| name.strip_suffix("_FILE")) {
-            let is_given_as_file_only = ["JWT_PUBLIC_KEY", "JWT_JWKS_CA"].contains(&name);
+            let is_given_as_file_only =
+                ["JWT_PUBLIC_KEY", "JWT_JWKS_CA", "FLEET_SECRET"].contains(&name);
             assert!(is_given_as_file_only || secrets.contains(&name), "{name}");
         }
         assert!(secrets.len() >= 5, "{secrets:?}");

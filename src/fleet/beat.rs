@@ -19,45 +19,18 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use log::{error, info, warn};
 use uuid::Uuid;
 
+use super::host::Host;
 use super::lease::{Applicant, Claim, Judge, Meaning, Times, Why, meaning};
 use super::metrics::Beat;
 use super::record::{BeatAnswer, Membership, State};
-use super::roster::{Error, Pulse, Roster, Saying};
-use super::table::{Facts, Instances, Reader, Table};
+use super::roster::{Error, Roster, Saying};
+use super::table::{Reader, Table};
 use crate::redis::Url;
 use crate::threads::{self, Kind};
 use crate::warn_throttled;
 
 /// Wake-ups make the thread look so often at most.
 const LOOK_GAP: Duration = Duration::from_millis(250);
-
-/// Whose lease it is: what this thread asks and tells. All is called in this thread, which beats no more until the call
-/// returns: so none may last.
-pub trait Host: Send + Sync + 'static {
-    /// The id of its Engine, once that is known. Asked until it is.
-    fn engine_id(&self) -> Option<String>;
-    /// What the instance tells the others of itself.
-    fn facts(&self) -> Facts;
-    /// Whether it takes no new games.
-    fn is_draining(&self) -> bool;
-    /// It is in the fleet for the first time.
-    fn joined(&self, membership: Membership);
-    /// It can't be in the fleet. Nothing more is called.
-    fn refused(&self, error: &Error);
-    /// It is in the fleet again, after its epoch was closed or forgotten: from here on only the new one counts. The number is
-    /// the same one as before, unless Redis has lost it and another instance has it now.
-    fn rejoined(&self, membership: Membership, why: Why);
-    /// Another process has its name: it has to let go of all containers and to end. Nothing more is called.
-    fn superseded(&self);
-    /// This instance has closed another's epoch.
-    fn buried(&self, instance: &str, epoch: u64);
-    /// The table of instances is another one.
-    fn table_changed(&self, instances: &Arc<Instances>);
-    /// What the last beat told of the fleet.
-    fn pulse(&self, pulse: Pulse);
-    /// What became of a beat. Only what counts them needs to hear of it.
-    fn beaten(&self, _beat: Beat) {}
-}
 
 /// What the thread needs to know.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@
 //!
 //! * [`roster`]: everything that is said to Redis. * [`record`]: how it is written there. * [`lease`]: the decisions, which
 //!   know no clock. * [`table`]: the instances as of the last look.
-//! * [`beat`], [`ears`]: the threads (`fleet-beat`, `fleet-ears`).
+//! * [`beat`], [`ears`]: the threads (`fleet-beat`, `fleet-ears`). * [`host`]: what the heartbeat asks and tells.
 //! * [`secret`]: what all instances know, and no stranger. * [`hello`]: the proof of who is at the other end.
 //! * [`front`]: whose a session is. * [`dial`]: the way to another instance. * [`relay`]: a player's bytes, there and back,
 //!   on the thread of the connection that it serves.
@@ -18,6 +18,7 @@ pub mod dial;
 pub mod ears;
 pub mod front;
 pub mod hello;
+pub mod host;
 pub mod lease;
 pub mod metrics;
 pub mod record;

@@ -16,7 +16,7 @@ use super::quarantine::Kind;
 use super::room::{check_line, those_playing};
 use super::session::Session;
 use super::state::{Event, Reason, State};
-use super::store::{FORMAT, Phase, Record, Supersedes};
+use super::store::{FORMAT, Phase, Record};
 use super::{Error, Manager, Shell, recover};
 use crate::auth::{self, Owner, PlayerId};
 use crate::engine::{Attach, ContainerId};
@@ -155,22 +155,6 @@ impl Manager {
                 return Ok((prewarmed, "claimed"));
             }
         }
-    }
-
-    /// Opens the player's game, where several servers share the store, and loads the book again.
-    fn open_game(&self, id: SessionId, owner: &Owner, book: &mut Vec<u8>) -> Result<(), Error> {
-        if !self.store.is_shared() {
-            return Ok(());
-        }
-        let buried = self.buried.read().clone();
-        let supersedes = Supersedes {
-            resumed: None,
-            buried: &buried,
-        };
-        self.store.open_game(&owner.player, id, supersedes)?;
-        // INVARIANT: only now, because from now on no game that this one supersedes can save a newer one.
-        *book = self.book_of(&owner.player)?;
-        Ok(())
     }
 
     /// Prepares a prewarmed session for the owner that it has now. Returns false when the session has ended meanwhile.
@@ -443,16 +427,6 @@ impl Manager {
         })?;
         self.threads.lock().push(thread);
         Ok(())
-    }
-
-    /// Whether a labelled container belongs to a session that this server knows and that is not over.
-    pub(super) fn is_ours_alive(&self, session_id: &str, container: &ContainerId) -> bool {
-        let session = session_id.parse().ok().and_then(|id| self.get(id).ok());
-        session.is_some_and(|session| {
-            // While the container is being created, the session does not know its id.
-            let is_its = session.container().is_none_or(|its| its == container);
-            is_its && !session.snapshot().state.is_over()
-        })
     }
 
     /// Says farewell to a session that was made while the server began to stop.

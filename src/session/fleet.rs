@@ -9,8 +9,9 @@ use log::warn;
 
 use super::ids::{HomeNumber, SessionId};
 use super::state::Reason;
-use super::store::{self, Holder};
+use super::store::{self, Holder, Supersedes};
 use super::{Error, Manager};
+use crate::auth::Owner;
 use crate::warn_throttled;
 
 impl Manager {
@@ -33,6 +34,27 @@ impl Manager {
     /// game.
     pub fn set_buried(&self, buried: Vec<Holder>) {
         *self.buried.write() = buried;
+    }
+
+    /// Opens the player's game, where several servers share the store, and loads the book again.
+    pub(super) fn open_game(
+        &self,
+        id: SessionId,
+        owner: &Owner,
+        book: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if !self.store.is_shared() {
+            return Ok(());
+        }
+        let buried = self.buried.read().clone();
+        let supersedes = Supersedes {
+            resumed: None,
+            buried: &buried,
+        };
+        self.store.open_game(&owner.player, id, supersedes)?;
+        // INVARIANT: only now, because from now on no game that this one supersedes can save a newer one.
+        *book = self.book_of(&owner.player)?;
+        Ok(())
     }
 
     /// Notes that this life of the server is another one now, as far as the others know. Soon after, the store is asked for

@@ -178,6 +178,16 @@ fn forget_dead(manager: &Manager, session_id: &str) {
 }
 
 impl Manager {
+    /// Whether a labelled container belongs to a session that this server knows and that is not over.
+    pub(super) fn is_ours_alive(&self, session_id: &str, container: &ContainerId) -> bool {
+        let session = session_id.parse().ok().and_then(|id| self.get(id).ok());
+        session.is_some_and(|session| {
+            // While the container is being created, the session does not know its id.
+            let is_its = session.container().is_none_or(|its| its == container);
+            is_its && !session.snapshot().state.is_over()
+        })
+    }
+
     /// Removes a container when it has its turn. A container that could not be removed before waits among others like it,
     /// and keeps no other call waiting.
     ///

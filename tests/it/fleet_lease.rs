@@ -6,8 +6,9 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shellcraft::fleet::beat::{Heartbeat, Host, Settings};
+use shellcraft::fleet::beat::{Heartbeat, Settings};
 use shellcraft::fleet::ears::Ears;
+use shellcraft::fleet::host::Host;
 use shellcraft::fleet::lease::{Times, Why};
 use shellcraft::fleet::record::{BeatAnswer, Lease, Membership, State};
 use shellcraft::fleet::roster::{Error, MOST_MEMBERS, Pulse, Roster, Saying};

@@ -58,7 +58,7 @@ fn each_server_tells_of_all() {
         (&answer["number"], &answer["epoch"]),
         (&json!(1), &json!(1))
     );
-    assert_eq!(answer["lease_seconds"], 10.0);
+    assert_eq!(answer["lease_seconds"], 60.0);
     let peer = two.site.app().peer_addr().expect("an address");
     wait_for("the other to be told of in full", || {
         let told = told(&one.site, other);
