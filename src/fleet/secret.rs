@@ -227,6 +227,10 @@ mod tests {
                 "the fleet's secret in FILE can't be used: it has more than two lines, the secret and the one that comes or goes",
             ),
         );
+        // As systemd hands a credential over, if the file is root's.
+        let open_to_group = open("0440");
+        let is_roots = rustix::process::geteuid().is_root();
+        check(ONE, 0o440, (!is_roots).then_some(&*open_to_group));
         check(ONE, 0o640, Some(&open("0640")));
         check(ONE, 0o604, Some(&open("0604")));
         check(ONE, 0o610, Some(&open("0610")));
